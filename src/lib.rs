@@ -1,0 +1,2 @@
+//! sidecar-drift.
+pub mod core;

@@ -1,0 +1,2 @@
+//! sidecar-drift.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The testbed for people.
+fn main() {}
