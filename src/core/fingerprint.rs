@@ -1,0 +1,55 @@
+//! Fingerprints: a short name for a projection.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// `v1:` + sha-256 of a projection's canonical JSON. The version says which canonical form, so that an upgrade of ours
+/// never makes a fleet "drifted".
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+/// The version of the canonical form that [`Fingerprint::of`] stands for.
+pub const VERSION: &str = "v1";
+
+impl Fingerprint {
+    /// The fingerprint of a canonical projection. `serde_json` keeps object keys sorted, so equal values give equal bytes.
+    pub fn of(canonical: &Value) -> Self {
+        Self(Sha256::digest(canonical.to_string().as_bytes()).into())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fingerprint {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom(format!("not a {VERSION} fingerprint: {text:?}"));
+        let hex = text.strip_prefix("v1:").filter(|h| h.len() == 64 && h.is_ascii()).ok_or_else(bad)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(pair).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(bytes))
+    }
+}

@@ -1,0 +1,397 @@
+//! Snapshots of the objects we watch: what is kept of each, and nothing else.
+//!
+//! They are plain data. `cluster::convert` makes them out of the API server's objects and cannot fail on content: what
+//! it does not understand it leaves out and counts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    owner::Kind,
+    shape::{Name, PodShape},
+};
+
+/// `kind/namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkloadKey {
+    /// The namespace, first so that keys sort by it.
+    pub namespace: Name,
+    /// The owner kind.
+    pub kind: Kind,
+    /// The name.
+    pub name: Name,
+}
+
+impl std::fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// An object's namespace (empty for cluster-scoped ones) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    /// Empty for cluster-scoped objects.
+    pub namespace: Name,
+    /// The name.
+    pub name: Name,
+}
+
+/// Who changed an object last and when, from its managedFields (status writes left out).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBy {
+    /// The field manager: `helm`, `kubectl-edit`, ...
+    pub manager: Name,
+    /// When, if recorded.
+    pub time: Option<Timestamp>,
+}
+
+/// The controlling ownerReference of a Pod or ReplicaSet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    /// `apps/v1`
+    pub api_version: Name,
+    /// `ReplicaSet`
+    pub kind: Name,
+    /// The name.
+    pub name: Name,
+    /// The uid.
+    pub uid: Name,
+}
+
+/// One running Pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodSnapshot {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// The uid.
+    pub uid: Name,
+    /// Its controller, if it has one.
+    pub owner: Option<Owner>,
+    /// The label `pod-template-hash` (of a ReplicaSet's Pod) or `controller-revision-hash`; empty if absent.
+    pub revision: Name,
+    /// The label `pod-template-generation` of a DaemonSet's Pod, else 0.
+    pub template_generation: i64,
+    /// `spec.serviceAccountName`, `default` if empty.
+    pub service_account: Name,
+    /// `metadata.creationTimestamp`; the epoch if absent.
+    pub created: Timestamp,
+    /// Its standing.
+    pub state: PodState,
+    /// Its containers.
+    pub shape: Arc<PodShape>,
+    /// Containers whose image belongs to another field manager than the Pod's creator (rule C9). Almost always empty.
+    pub patched_images: Vec<Name>,
+}
+
+/// What of a Pod's life decides whether and how it is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one Pod, each read from another field")]
+pub struct PodState {
+    /// `metadata.deletionTimestamp` is set.
+    pub terminating: bool,
+    /// Phase Succeeded or Failed.
+    pub finished: bool,
+    /// A mirror of a static Pod (annotation `kubernetes.io/config.mirror`).
+    pub mirror: bool,
+    /// Condition Ready is True.
+    pub ready: bool,
+    /// A container waits in CrashLoopBackOff, ImagePullBackOff, ErrImagePull, CreateContainerConfigError or the like.
+    pub crashing: bool,
+}
+
+/// Our stamp on a Pod template (DESIGN: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// When the rollout was started, UTC.
+    pub timestamp: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+    /// The rendering that the rollout was for; `None` on stamps of the predecessor.
+    pub fingerprint: Option<String>,
+}
+
+/// How a workload replaces its Pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Strategy {
+    /// Little by little. The numbers are resolved against the replicas (percentages rounded as Kubernetes does).
+    RollingUpdate {
+        /// Pods that may be missing meanwhile.
+        max_unavailable: u32,
+        /// Pods that may be added meanwhile (0 for a StatefulSet).
+        max_surge: u32,
+        /// StatefulSet: ordinals below keep their revision.
+        partition: u32,
+    },
+    /// All Pods down, then all up (Deployment).
+    Recreate,
+    /// A Pod is replaced when somebody deletes it (StatefulSet, DaemonSet).
+    OnDelete,
+}
+
+/// Replica counts from a workload's spec and status, in the words of the Deployment's status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// `spec.replicas`; a DaemonSet's `status.desiredNumberScheduled`.
+    pub desired: u32,
+    /// `status.replicas`; a DaemonSet's `currentNumberScheduled`.
+    pub current: u32,
+    /// `status.updatedReplicas` / `updatedNumberScheduled`.
+    pub updated: u32,
+    /// `status.readyReplicas` / `numberReady`.
+    pub ready: u32,
+    /// `status.availableReplicas` / `numberAvailable`.
+    pub available: u32,
+}
+
+/// One workload: what owns Pods and can be rolled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSnapshot {
+    /// Which one.
+    pub key: WorkloadKey,
+    /// The uid.
+    pub uid: Name,
+    /// `metadata.resourceVersion`, opaque.
+    pub resource_version: Name,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `status.observedGeneration`.
+    pub observed_generation: i64,
+    /// `metadata.deletionTimestamp` is set.
+    pub terminating: bool,
+    /// `spec.paused` of a Deployment.
+    pub paused: bool,
+    /// The replica counts.
+    pub counts: Counts,
+    /// The update strategy.
+    pub strategy: Strategy,
+    /// Deployment: condition Progressing says `ProgressDeadlineExceeded`.
+    pub deadline_exceeded: bool,
+    /// Deployment: annotation `deployment.kubernetes.io/revision`, 0 if absent.
+    pub revision: u64,
+    /// StatefulSet: `status.currentRevision`; else empty.
+    pub current_revision: Name,
+    /// StatefulSet: `status.updateRevision`; else empty.
+    pub update_revision: Name,
+    /// DaemonSet: annotation `deprecated.daemonset.template.generation`, else 0.
+    pub template_generation: i64,
+    /// The Pod template.
+    pub template: TemplateSnapshot,
+    /// The workload's own annotations that begin with `sidecar-drift/`, prefix removed.
+    pub says: BTreeMap<Name, Name>,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
+/// What is kept of a workload's Pod template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateSnapshot {
+    /// sha-256 (hex) of the template's canonical JSON without our stamp.
+    pub hash: Name,
+    /// Our stamp, if the template carries one.
+    pub stamp: Option<Stamp>,
+    /// The template's labels: what objectSelectors and Services select.
+    pub labels: BTreeMap<Name, Name>,
+    /// Whether `metadata.annotations` exists (a JSON Patch must know).
+    pub has_annotations: bool,
+    /// `spec.serviceAccountName`, `default` if empty.
+    pub service_account: Name,
+}
+
+/// A ReplicaSet's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaSetSnapshot {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// The uid.
+    pub uid: Name,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// Annotation `deployment.kubernetes.io/revision`, 0 if absent.
+    pub revision: u64,
+    /// Label `pod-template-hash`.
+    pub hash: Name,
+}
+
+/// A Namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceSnapshot {
+    /// Its name.
+    pub name: Name,
+    /// Its labels, all of them: selectors read them.
+    pub labels: BTreeMap<Name, Name>,
+    /// Annotations that begin with `sidecar-drift/`, prefix removed.
+    pub says: BTreeMap<Name, Name>,
+    /// sha-256 (hex) of the labels and of the annotations that are not ours: what injection may depend on.
+    pub hash: Name,
+    /// `metadata.deletionTimestamp` is set.
+    pub terminating: bool,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
+/// Which object kind an [`InjectorSnapshot`] was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum InjectorKind {
+    /// `admissionregistration.k8s.io` MutatingWebhookConfiguration
+    MutatingWebhookConfiguration,
+    /// `admissionregistration.k8s.io` MutatingAdmissionPolicy
+    MutatingAdmissionPolicy,
+    /// `admissionregistration.k8s.io` MutatingAdmissionPolicyBinding
+    MutatingAdmissionPolicyBinding,
+}
+
+impl InjectorKind {
+    /// The object kind's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MutatingWebhookConfiguration => "MutatingWebhookConfiguration",
+            Self::MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
+            Self::MutatingAdmissionPolicyBinding => "MutatingAdmissionPolicyBinding",
+        }
+    }
+}
+
+/// A mutating admission configuration that may touch Pods: one webhook configuration, policy or binding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectorSnapshot {
+    /// The object's kind.
+    pub kind: InjectorKind,
+    /// The object's name.
+    pub name: Name,
+    /// sha-256 (hex) of what can change a rendering: the spec without `caBundle`, resourceVersion, managedFields.
+    pub hash: Name,
+    /// A binding: the policy that it binds. Else empty.
+    pub policy: Name,
+    /// The entries that match the creation of Pods (webhooks of the configuration, or the policy's one). Empty: it
+    /// does not concern Pods.
+    pub entries: Vec<InjectorEntry>,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
+/// One webhook, or one policy's match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InjectorEntry {
+    /// Which namespaces.
+    pub namespaces: Selector,
+    /// Which Pods, by their labels.
+    pub objects: Selector,
+    /// The Service behind a webhook; `None` for a `url` and for a policy.
+    pub service: Option<ObjectKey>,
+    /// `failurePolicy: Ignore`: a failure injects nothing and says nothing.
+    pub ignores_failure: bool,
+    /// `sideEffects` is not `None` or `NoneOnDryRun`.
+    pub refuses_dry_run: bool,
+}
+
+/// A label selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selector {
+    /// All must hold; none: everything matches.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One requirement of a [`Selector`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// The label.
+    pub key: Name,
+    /// What must be true of it.
+    pub operator: Operator,
+    /// The values for `In` and `NotIn`.
+    pub values: Vec<Name>,
+}
+
+/// The operators of a label selector. An operator that a later Kubernetes adds is `Unknown` and always matches: we
+/// would rather render once too often than miss a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// The label has one of the values.
+    In,
+    /// The label is absent or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is not there.
+    DoesNotExist,
+    /// Not known to us.
+    Unknown,
+}
+
+impl Selector {
+    /// Whether an object with these labels is selected.
+    pub fn matches(&self, labels: &BTreeMap<Name, Name>) -> bool {
+        self.requirements.iter().all(|r| {
+            let value = labels.get(&r.key);
+            match r.operator {
+                Operator::In => value.is_some_and(|v| r.values.contains(v)),
+                Operator::NotIn => value.is_none_or(|v| !r.values.contains(v)),
+                Operator::Exists => value.is_some(),
+                Operator::DoesNotExist => value.is_none(),
+                Operator::Unknown => true,
+            }
+        })
+    }
+}
+
+/// A ConfigMap of a namespace that backs an injector. Its content is hashed and dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigMapSnapshot {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// sha-256 (hex) of `data` and `binaryData`.
+    pub hash: Name,
+    /// It is a leader-election record (annotation `control-plane.alpha.kubernetes.io/leader`): moves mean nothing.
+    pub election: bool,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
+/// A Service of a namespace that backs an injector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSnapshot {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `spec.selector`; empty: the endpoints are kept by somebody else.
+    pub selector: BTreeMap<Name, Name>,
+}
+
+/// Any watched object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "object", rename_all = "snake_case")]
+pub enum Object {
+    /// A Pod.
+    Pod(PodSnapshot),
+    /// A workload. Boxed: it is several times as large as the others.
+    Workload(Box<WorkloadSnapshot>),
+    /// A ReplicaSet's metadata.
+    ReplicaSet(ReplicaSetSnapshot),
+    /// A Namespace.
+    Namespace(NamespaceSnapshot),
+    /// A webhook configuration, policy or binding.
+    Injector(InjectorSnapshot),
+    /// A ConfigMap behind an injector.
+    ConfigMap(ConfigMapSnapshot),
+    /// A Service behind an injector.
+    Service(ServiceSnapshot),
+}
+
+impl Object {
+    /// Namespace and name.
+    pub fn key(&self) -> ObjectKey {
+        let empty = || Name::from("");
+        match self {
+            Self::Pod(o) => o.key.clone(),
+            Self::Workload(o) => ObjectKey { namespace: o.key.namespace.clone(), name: o.key.name.clone() },
+            Self::ReplicaSet(o) => o.key.clone(),
+            Self::Namespace(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
+            Self::Injector(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
+            Self::ConfigMap(o) => o.key.clone(),
+            Self::Service(o) => o.key.clone(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What readers see: a snapshot of all verdicts, published by the engine and never changed afterwards.
+//!
+//! It holds values as they are; whatever prints or serves it masks them first (`cli::output::mask`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    compare::{FieldChange, SidecarDifference},
+    policy::Mode,
+    shape::Name,
+    state::Stop,
+    words::{Gate, Outcome, UndeterminedReason, Verdict},
+};
+
+/// Everything that is known at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When it was made, UTC.
+    pub taken: Timestamp,
+    /// Every watch is synced and every workload has been asked: no verdict is `undetermined: pending` or `settling`.
+    pub complete: bool,
+    /// Watches are synced; before that the list of workloads may be short.
+    pub synced: bool,
+    /// How far the first sweep is: workloads judged, of how many.
+    pub progress: (usize, usize),
+    /// The mode in force.
+    pub mode: Mode,
+    /// This replica leads.
+    pub leader: bool,
+    /// All rollouts are paused.
+    pub paused: Option<Stop>,
+    /// The breaker is open.
+    pub breaker: Option<Stop>,
+    /// The workloads, sorted by namespace, kind and name.
+    pub workloads: Vec<Arc<WorkloadReport>>,
+    /// Everything that moved since the start, newest first, at most a hundred.
+    pub generations: Vec<GenerationReport>,
+    /// Rollouts of this process, newest first, at most a hundred; those under way have no outcome.
+    pub rollouts: Vec<RolloutReport>,
+    /// Rollouts that may still be started in this hour; `None`: no limit.
+    pub rollouts_left: Option<u32>,
+    /// Sources that cannot be watched, with the reason.
+    pub unavailable: Vec<String>,
+    /// Renders asked for since the start.
+    pub renders: u64,
+    /// Workloads waiting for a rendering.
+    pub queued: usize,
+}
+
+/// One workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadReport {
+    /// `Deployment`; `Pod`, `Job`, ... for what we cannot render.
+    pub kind: Name,
+    /// The namespace.
+    pub namespace: Name,
+    /// The name.
+    pub name: Name,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, if `undetermined`.
+    pub reason: Option<UndeterminedReason>,
+    /// One sentence more, such as the API server's refusal.
+    pub message: Option<String>,
+    /// What holds it, if it differs and is not being rolled.
+    pub gate: Option<Gate>,
+    /// Since when that gate holds it.
+    pub gate_since: Option<Timestamp>,
+    /// What a rollout would change, in short: `istio-proxy image 1.27.0 → 1.27.1`.
+    pub change: Option<String>,
+    /// What moved: the generation's cause.
+    pub cause: Option<String>,
+    /// When the difference was seen first.
+    pub first_seen: Option<Timestamp>,
+    /// When a rendering confirmed the verdict last.
+    pub last_confirmed: Option<Timestamp>,
+    /// Names of its sidecars, running or rendered.
+    pub sidecars: Vec<Name>,
+    /// Pods that were compared.
+    pub pods: usize,
+    /// The Pods that differ, grouped by how.
+    pub differing: Vec<PodGroup>,
+    /// Fields that are left out because they differ between two renderings, as `container/pointer`.
+    pub masked: Vec<String>,
+    /// Renderings made for it.
+    pub renders: u64,
+}
+
+/// Pods of a workload that differ in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodGroup {
+    /// Their names.
+    pub pods: Vec<Name>,
+    /// How they differ.
+    pub differences: Vec<SidecarDifference>,
+    /// What else a restart would change.
+    pub collateral: Vec<FieldChange>,
+}
+
+/// A scope whose version moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationReport {
+    /// `injector MutatingWebhookConfiguration/istio-sidecar-injector`
+    pub scope: String,
+    /// Its version; starts at 1 when we do.
+    pub generation: u64,
+    /// What moved it, by whom, when.
+    pub cause: String,
+    /// When we noticed.
+    pub at: Timestamp,
+}
+
+/// One rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutReport {
+    /// The workload's kind.
+    pub kind: Name,
+    /// Its namespace.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// What it is for.
+    pub change: String,
+    /// When it was started.
+    pub started: Timestamp,
+    /// How it ended; `None`: under way. `timed_out` may be followed by another.
+    pub outcome: Option<Outcome>,
+    /// Where it stands, in the words of `kubectl rollout status`.
+    pub message: String,
+    /// How long it took, or has taken.
+    pub seconds: u64,
+}
+
+impl Report {
+    /// How many workloads have each verdict.
+    pub fn totals(&self) -> BTreeMap<Verdict, usize> {
+        let mut totals = BTreeMap::new();
+        for workload in &self.workloads {
+            *totals.entry(workload.verdict).or_default() += 1;
+        }
+        totals
+    }
+}
