@@ -46,3 +46,20 @@ pub struct Canary {
     /// When the last of them converged; the soak counts from here.
     pub converged: Option<Timestamp>,
 }
+
+impl StateRecord {
+    /// Writes down that this workload goes first for a change, if fewer than `wanted` do so far. Records of changes that
+    /// began more than 30 days ago are dropped: nobody waits for them.
+    pub fn enlist_canary(&mut self, change: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
+        self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
+        let canary = self.canaries.entry(change.to_owned()).or_insert_with(|| Canary {
+            workloads: Vec::new(),
+            started: now,
+            converged: None,
+        });
+        if canary.workloads.len() < wanted && !canary.workloads.contains(workload) {
+            canary.workloads.push(workload.clone());
+            canary.converged = None;
+        }
+    }
+}

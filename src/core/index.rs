@@ -1,0 +1,481 @@
+//! Everything that is known of the cluster, kept from watch events alone.
+//!
+//! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    io::{WatchEvent, WatchKind, WatchSource},
+    model::{
+        ConfigMapSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
+        ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+    },
+    owner::Kind,
+    shape::{Name, PodShape},
+};
+
+/// A change of one object, as the index saw it. Unchanged objects (a relist repeats them) make none.
+#[derive(Debug)]
+pub enum Change {
+    /// A Pod came, changed or went.
+    Pod {
+        /// Before.
+        old: Option<PodSnapshot>,
+        /// After.
+        new: Option<PodSnapshot>,
+    },
+    /// A workload came, changed or went.
+    Workload {
+        /// Before.
+        old: Option<Box<WorkloadSnapshot>>,
+        /// Which one.
+        key: WorkloadKey,
+    },
+    /// A ReplicaSet came, changed or went.
+    ReplicaSet {
+        /// Its Deployment's uid.
+        owner: Option<Name>,
+    },
+    /// A Namespace came, changed or went.
+    Namespace {
+        /// Before.
+        old: Option<NamespaceSnapshot>,
+        /// Which one.
+        name: Name,
+    },
+    /// A webhook configuration, policy or binding came, changed or went.
+    Injector {
+        /// Before.
+        old: Option<InjectorSnapshot>,
+        /// After.
+        new: Option<InjectorSnapshot>,
+    },
+    /// A ConfigMap behind an injector came, changed or went.
+    ConfigMap {
+        /// Before.
+        old: Option<ConfigMapSnapshot>,
+        /// After.
+        new: Option<ConfigMapSnapshot>,
+    },
+    /// A Service behind an injector came, changed or went.
+    Service {
+        /// Its namespace.
+        namespace: Name,
+    },
+}
+
+/// The cluster, as far as verdicts depend on it.
+#[derive(Debug, Default)]
+pub struct Index {
+    pods: HashMap<ObjectKey, PodSnapshot>,
+    /// Owner uid → its Pods. The empty uid: Pods without an owner.
+    pods_by_owner: HashMap<Name, BTreeSet<ObjectKey>>,
+    workloads: BTreeMap<WorkloadKey, WorkloadSnapshot>,
+    workload_by_uid: HashMap<Name, WorkloadKey>,
+    replica_sets: HashMap<ObjectKey, ReplicaSetSnapshot>,
+    /// Deployment uid → its ReplicaSets.
+    replica_sets_by_owner: HashMap<Name, BTreeSet<ObjectKey>>,
+    replica_set_by_uid: HashMap<Name, ObjectKey>,
+    namespaces: BTreeMap<Name, NamespaceSnapshot>,
+    injectors: BTreeMap<(InjectorKind, Name), InjectorSnapshot>,
+    config_maps: BTreeMap<ObjectKey, ConfigMapSnapshot>,
+    services: BTreeMap<ObjectKey, ServiceSnapshot>,
+    sources: BTreeMap<WatchSource, SourceState>,
+    shapes: HashSet<Arc<PodShape>>,
+    names: HashSet<Name>,
+    /// Pods that went since unused shapes and names were dropped last.
+    departed: usize,
+}
+
+/// Where one watch stands.
+#[derive(Debug, Default)]
+struct SourceState {
+    /// Listed once since the start.
+    synced: bool,
+    /// Why it cannot be watched.
+    unavailable: Option<String>,
+    /// While a list is under way: what it brought so far.
+    listing: Option<HashSet<ObjectKey>>,
+}
+
+impl Index {
+    /// An index that waits for these watches.
+    pub fn expecting(sources: impl IntoIterator<Item = WatchSource>) -> Self {
+        let mut index = Self::default();
+        index.expect(sources);
+        index
+    }
+
+    /// Wait for these watches, too.
+    pub fn expect(&mut self, sources: impl IntoIterator<Item = WatchSource>) {
+        for source in sources {
+            self.sources.entry(source).or_default();
+        }
+    }
+
+    /// Wait no longer for ConfigMaps and Services of namespaces that are not among these, and forget them.
+    pub fn retain_backends(&mut self, namespaces: &BTreeSet<Name>) {
+        let kept = |ns: &Name| namespaces.contains(ns);
+        self.sources.retain(|s, _| {
+            !matches!(s.kind, WatchKind::ConfigMaps | WatchKind::Services) || s.namespace.as_ref().is_none_or(kept)
+        });
+        self.config_maps.retain(|k, _| kept(&k.namespace));
+        self.services.retain(|k, _| kept(&k.namespace));
+    }
+
+    /// Every watch has brought its list, or cannot be had.
+    pub fn synced(&self) -> bool {
+        self.sources.values().all(|s| s.synced || s.unavailable.is_some())
+    }
+
+    /// Whether this one watch has brought its first list.
+    pub fn source_synced(&self, source: &WatchSource) -> bool {
+        self.sources.get(source).is_some_and(|s| s.synced)
+    }
+
+    /// The watches that cannot be had, each with its reason.
+    pub fn unavailable(&self) -> impl Iterator<Item = (&WatchSource, &str)> {
+        self.sources.iter().filter_map(|(s, state)| state.unavailable.as_deref().map(|why| (s, why)))
+    }
+
+    /// Take in what a watch says; returns what changed by it.
+    pub fn apply(&mut self, source: &WatchSource, event: WatchEvent) -> Vec<Change> {
+        let state = self.sources.entry(source.clone()).or_default();
+        match event {
+            WatchEvent::ResetStarted => {
+                state.listing = Some(HashSet::new());
+                Vec::new()
+            }
+            WatchEvent::Apply(object) => {
+                if let Some(listing) = &mut state.listing {
+                    listing.insert(object.key());
+                }
+                self.upsert(object).into_iter().collect()
+            }
+            WatchEvent::Delete(key) => self.remove(source.kind, &key).into_iter().collect(),
+            WatchEvent::ResetDone => {
+                state.synced = true;
+                state.unavailable = None;
+                let Some(listed) = state.listing.take() else { return Vec::new() };
+                let vanished: Vec<_> = self.keys(source).into_iter().filter(|key| !listed.contains(key)).collect();
+                vanished.iter().filter_map(|key| self.remove(source.kind, key)).collect()
+            }
+            WatchEvent::Unavailable { message, .. } => {
+                state.unavailable = Some(message);
+                state.listing = None;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Everything that this watch brought.
+    fn keys(&self, source: &WatchSource) -> Vec<ObjectKey> {
+        let here = |key: &ObjectKey| source.namespace.as_ref().is_none_or(|ns| *ns == key.namespace);
+        let cluster = |name: &Name| ObjectKey { namespace: Name::from(""), name: name.clone() };
+        match source.kind {
+            WatchKind::Pods => self.pods.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::ReplicaSets => self.replica_sets.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::ConfigMaps => self.config_maps.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::Namespaces => self.namespaces.keys().map(cluster).collect(),
+            WatchKind::Injectors(kind) => {
+                self.injectors.keys().filter(|(k, _)| *k == kind).map(|(_, name)| cluster(name)).collect()
+            }
+            WatchKind::Workloads(kind) => self
+                .workloads
+                .keys()
+                .filter(|k| k.kind == kind)
+                .map(|k| ObjectKey { namespace: k.namespace.clone(), name: k.name.clone() })
+                .filter(here)
+                .collect(),
+        }
+    }
+
+    fn upsert(&mut self, object: Object) -> Option<Change> {
+        match object {
+            Object::Pod(pod) => self.upsert_pod(pod),
+            Object::Workload(new) => {
+                let key = new.key.clone();
+                self.put_workload(*new).map(|old| Change::Workload { old, key })
+            }
+            Object::ReplicaSet(new) => {
+                let key = new.key.clone();
+                if self.replica_sets.get(&key) == Some(&new) {
+                    return None;
+                }
+                self.remove(WatchKind::ReplicaSets, &key);
+                let owner = new.owner.as_ref().map(|o| o.uid.clone());
+                if let Some(owner) = &owner {
+                    self.replica_sets_by_owner.entry(owner.clone()).or_default().insert(key.clone());
+                }
+                self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
+                self.replica_sets.insert(key, new);
+                Some(Change::ReplicaSet { owner })
+            }
+            Object::Namespace(new) => {
+                let name = new.name.clone();
+                let old = self.namespaces.insert(name.clone(), new);
+                (old.as_ref() != self.namespaces.get(&name)).then_some(Change::Namespace { old, name })
+            }
+            Object::Injector(new) => {
+                let old = self.injectors.insert((new.kind, new.name.clone()), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::Injector { old, new: Some(new) })
+            }
+            Object::ConfigMap(new) => {
+                let old = self.config_maps.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::ConfigMap { old, new: Some(new) })
+            }
+            Object::Service(new) => {
+                let namespace = new.key.namespace.clone();
+                let old = self.services.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::Service { namespace })
+            }
+        }
+    }
+
+    /// Put a workload as it was just read; `None` when that tells nothing new.
+    pub fn put_workload(&mut self, new: WorkloadSnapshot) -> Option<Option<Box<WorkloadSnapshot>>> {
+        let key = new.key.clone();
+        if self.workloads.get(&key) == Some(&new) {
+            return None;
+        }
+        self.workload_by_uid.insert(new.uid.clone(), key.clone());
+        let uid = new.uid.clone();
+        let old = self.workloads.insert(key, new);
+        if let Some(old) = &old
+            && old.uid != uid
+        {
+            self.workload_by_uid.remove(&old.uid);
+        }
+        Some(old.map(Box::new))
+    }
+
+    fn upsert_pod(&mut self, mut pod: PodSnapshot) -> Option<Change> {
+        self.intern(&mut pod);
+        let key = pod.key.clone();
+        if self.pods.get(&key) == Some(&pod) {
+            return None;
+        }
+        let old = self.unlink_pod(&key);
+        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(key.clone());
+        self.pods.insert(key, pod.clone());
+        Some(Change::Pod { old, new: Some(pod) })
+    }
+
+    fn unlink_pod(&mut self, key: &ObjectKey) -> Option<PodSnapshot> {
+        let old = self.pods.remove(key)?;
+        let owner = owner_uid(&old);
+        if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {
+            siblings.remove(key);
+            if siblings.is_empty() {
+                self.pods_by_owner.remove(&owner);
+            }
+        }
+        Some(old)
+    }
+
+    fn remove(&mut self, kind: WatchKind, key: &ObjectKey) -> Option<Change> {
+        match kind {
+            WatchKind::Pods => {
+                let old = self.unlink_pod(key)?;
+                self.departed += 1;
+                if self.departed > self.pods.len().max(256) {
+                    self.forget_unused();
+                }
+                Some(Change::Pod { old: Some(old), new: None })
+            }
+            WatchKind::Workloads(kind) => {
+                let key = WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() };
+                let old = self.workloads.remove(&key)?;
+                self.workload_by_uid.remove(&old.uid);
+                Some(Change::Workload { old: Some(Box::new(old)), key })
+            }
+            WatchKind::ReplicaSets => {
+                let old = self.replica_sets.remove(key)?;
+                self.replica_set_by_uid.remove(&old.uid);
+                let owner = old.owner.map(|o| o.uid);
+                if let Some(uid) = &owner
+                    && let Some(siblings) = self.replica_sets_by_owner.get_mut(uid)
+                {
+                    siblings.remove(key);
+                    if siblings.is_empty() {
+                        self.replica_sets_by_owner.remove(uid);
+                    }
+                }
+                Some(Change::ReplicaSet { owner })
+            }
+            WatchKind::Namespaces => {
+                let old = self.namespaces.remove(&key.name)?;
+                Some(Change::Namespace { old: Some(old), name: key.name.clone() })
+            }
+            WatchKind::Injectors(kind) => {
+                let old = self.injectors.remove(&(kind, key.name.clone()))?;
+                Some(Change::Injector { old: Some(old), new: None })
+            }
+            WatchKind::ConfigMaps => {
+                let old = self.config_maps.remove(key)?;
+                Some(Change::ConfigMap { old: Some(old), new: None })
+            }
+            WatchKind::Services => {
+                self.services.remove(key)?;
+                Some(Change::Service { namespace: key.namespace.clone() })
+            }
+        }
+    }
+
+    /// Replace what a Pod shares with others by the shared copy.
+    fn intern(&mut self, pod: &mut PodSnapshot) {
+        if let Some(shape) = self.shapes.get(&pod.shape) {
+            pod.shape = shape.clone();
+        } else {
+            self.shapes.insert(pod.shape.clone());
+        }
+        let names = &mut self.names;
+        let mut share = |name: &mut Name| match names.get(name) {
+            Some(known) => *name = known.clone(),
+            None => {
+                names.insert(name.clone());
+            }
+        };
+        share(&mut pod.key.namespace);
+        share(&mut pod.revision);
+        share(&mut pod.service_account);
+        if let Some(owner) = &mut pod.owner {
+            share(&mut owner.api_version);
+            share(&mut owner.kind);
+            share(&mut owner.name);
+            share(&mut owner.uid);
+        }
+    }
+
+    /// Drop shapes and names that only the intern tables hold.
+    fn forget_unused(&mut self) {
+        self.departed = 0;
+        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        self.names.retain(|name| Arc::strong_count(name) > 1);
+    }
+
+    /// The workloads, sorted.
+    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
+        self.workloads.iter()
+    }
+
+    /// The workloads of one namespace.
+    pub fn workloads_in<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a WorkloadSnapshot> {
+        let first = WorkloadKey { namespace: namespace.clone(), kind: Kind::DEPLOYMENT, name: Name::from("") };
+        self.workloads.range(first..).map(|(_, w)| w).take_while(move |w| w.key.namespace == *namespace)
+    }
+
+    /// How many workloads there are.
+    pub fn workload_count(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// One workload.
+    pub fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
+        self.workloads.get(key)
+    }
+
+    /// One Namespace.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
+        self.namespaces.get(name)
+    }
+
+    /// All injector objects.
+    pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
+        self.injectors.values()
+    }
+
+    /// One Service behind an injector.
+    pub fn service(&self, key: &ObjectKey) -> Option<&ServiceSnapshot> {
+        self.services.get(key)
+    }
+
+    /// The Services of a namespace that backs an injector.
+    pub fn services_in(&self, namespace: &str) -> impl Iterator<Item = &ServiceSnapshot> {
+        self.services.values().filter(move |s| *s.key.namespace == *namespace)
+    }
+
+    /// The workload whose Pod this is: directly, or through its ReplicaSet.
+    pub fn workload_of(&self, pod: &PodSnapshot) -> Option<&WorkloadKey> {
+        let owner = pod.owner.as_ref()?;
+        if let Some(key) = self.workload_by_uid.get(&owner.uid) {
+            return Some(key);
+        }
+        let replica_set = self.replica_sets.get(self.replica_set_by_uid.get(&owner.uid)?)?;
+        self.workload_by_uid.get(&replica_set.owner.as_ref()?.uid)
+    }
+
+    /// The workload with this uid.
+    pub fn workload_with_uid(&self, uid: &str) -> Option<&WorkloadKey> {
+        self.workload_by_uid.get(uid)
+    }
+
+    /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
+    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSetSnapshot> {
+        let keys = self.replica_sets_by_owner.get(&deployment.uid)?;
+        keys.iter()
+            .filter_map(|key| self.replica_sets.get(key))
+            .find(|rs| rs.revision == deployment.revision && rs.revision > 0)
+    }
+
+    /// All Pods that belong to a workload, of any revision, sorted by name.
+    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
+        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten();
+        let mut pods: Vec<_> = if workload.key.kind == Kind::DEPLOYMENT {
+            self.replica_sets_by_owner
+                .get(&workload.uid)
+                .into_iter()
+                .flatten()
+                .filter_map(|key| self.replica_sets.get(key))
+                .flat_map(|rs| owned(&rs.uid))
+                .filter_map(|key| self.pods.get(key))
+                .collect()
+        } else {
+            owned(&workload.uid).filter_map(|key| self.pods.get(key)).collect()
+        };
+        pods.sort_by(|a, b| a.key.cmp(&b.key));
+        pods
+    }
+
+    /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
+    /// that stand alone. With each, the kind and name to report it under.
+    pub fn strays(&self) -> impl Iterator<Item = (&PodSnapshot, Name, Name)> {
+        self.pods.values().filter_map(|pod| {
+            let Some(owner) = &pod.owner else { return Some((pod, Name::from("Pod"), pod.key.name.clone())) };
+            if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
+                return None;
+            }
+            if &*owner.kind == "ReplicaSet" {
+                let known = self.replica_set_by_uid.get(&owner.uid).and_then(|key| self.replica_sets.get(key));
+                match known {
+                    // Its ReplicaSet is not listed yet, or it belongs to a kind that is known.
+                    None => return None,
+                    Some(rs) => match &rs.owner {
+                        Some(top) if Kind::from_owner(&top.api_version, &top.kind).is_some() => return None,
+                        Some(top) => return Some((pod, top.kind.clone(), top.name.clone())),
+                        None => {}
+                    },
+                }
+            }
+            Some((pod, owner.kind.clone(), owner.name.clone()))
+        })
+    }
+
+    /// How many Pods are kept.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// How many different shapes they have.
+    pub fn shape_count(&self) -> usize {
+        self.shapes.len()
+    }
+}
+
+fn owner_uid(pod: &PodSnapshot) -> Name {
+    pod.owner.as_ref().map_or_else(|| Name::from(""), |owner| owner.uid.clone())
+}

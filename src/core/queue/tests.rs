@@ -1,0 +1,70 @@
+use super::*;
+use crate::core::owner::Kind;
+
+const S: Duration = Duration::from_secs(1);
+
+fn key(namespace: &str, name: &str) -> WorkloadKey {
+    WorkloadKey { namespace: namespace.into(), kind: Kind::DEPLOYMENT, name: name.into() }
+}
+
+fn drain(queue: &mut RenderQueue, now: Duration) -> Vec<String> {
+    std::iter::from_fn(|| queue.pop(now)).map(|(k, _)| format!("{}/{}", k.namespace, k.name)).collect()
+}
+
+#[test]
+fn nothing_is_given_before_its_time() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "x"), S * 5, Priority::Moved, S);
+    assert_eq!((queue.pop(S * 4), queue.next_due(S * 4)), (None, Some(S * 5)));
+    assert_eq!(drain(&mut queue, S * 5), ["a/x"]);
+    assert_eq!(queue.next_due(S * 5), None);
+}
+
+#[test]
+fn a_workload_is_queued_once_however_often_it_is_wanted() {
+    let mut queue = RenderQueue::default();
+    for i in 0..1000 {
+        queue.schedule(&key("a", "x"), S, Priority::ALL[i % 4], S);
+    }
+    assert_eq!(drain(&mut queue, S), ["a/x"]);
+}
+
+#[test]
+fn namespaces_are_served_in_turn_and_the_more_urgent_first() {
+    let mut queue = RenderQueue::default();
+    for name in ["1", "2", "3"] {
+        queue.schedule(&key("big", name), S, Priority::Moved, S);
+    }
+    queue.schedule(&key("small", "1"), S, Priority::Moved, S);
+    queue.schedule(&key("zoo", "1"), S, Priority::Confirm, S);
+    assert_eq!(drain(&mut queue, S), ["zoo/1", "big/1", "small/1", "big/2", "big/3"]);
+}
+
+#[test]
+fn a_new_move_starts_the_settling_again_even_for_what_was_ready_but_not_for_ever() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "x"), S, Priority::Changed, S);
+    queue.schedule(&key("a", "x"), S * 6, Priority::Moved, S);
+    assert_eq!(queue.pop(S * 5), None);
+    for second in 2..200 {
+        queue.schedule(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
+        if let Some(got) = queue.pop(S * second) {
+            assert_eq!((got, second), ((key("a", "x"), Priority::Changed), 61));
+            return;
+        }
+    }
+    panic!("never rendered");
+}
+
+#[test]
+fn a_periodic_look_gives_way_and_does_not_count_as_waiting() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "x"), S * 100, Priority::Periodic, S);
+    assert!(queue.is_empty() && !queue.wants(&key("a", "x")));
+    queue.schedule(&key("a", "x"), S * 200, Priority::Changed, S);
+    queue.schedule(&key("a", "x"), S * 2, Priority::Periodic, S);
+    assert!(queue.wants(&key("a", "x")));
+    assert_eq!((queue.pop(S * 3), queue.len()), (None, 1));
+    queue.cancel(&key("a", "x"));
+    assert_eq!((queue.next_due(S * 3), queue.len()), (None, 0));
+}

@@ -1,0 +1,208 @@
+//! Generations: scoped versions of what injection depends on, each move with its cause.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    index::{Change, Index},
+    model::{ChangedBy, InjectorKind, InjectorSnapshot, ObjectKey, WorkloadSnapshot},
+    shape::Name,
+    time::Now,
+};
+
+/// Something that renderings depend on and that moves as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One webhook configuration or policy (with its bindings, and with what backs it).
+    Injector(InjectorKind, Name),
+    /// One Namespace's labels and annotations.
+    Namespace(Name),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Injector(kind, name) => write!(f, "injector {}/{name}", kind.as_str()),
+            Self::Namespace(name) => write!(f, "namespace {name}"),
+        }
+    }
+}
+
+/// The versions that one rendering depends on. Renderings with equal vectors saw the same configuration.
+pub type Vector = BTreeMap<Scope, u64>;
+
+/// One scope's present version.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Starts at 1 when we start.
+    pub version: u64,
+    /// What moved it, by whom, when: `ConfigMap istio-system/istio-sidecar-injector, manager helm, 14:02`.
+    pub cause: String,
+    /// When we noticed.
+    pub at: Now,
+}
+
+/// All scopes that have moved since the start. One that has not is at version 1.
+#[derive(Debug, Default)]
+pub struct Generations {
+    moved: BTreeMap<Scope, Generation>,
+}
+
+impl Generations {
+    /// Moves a scope on.
+    pub fn advance(&mut self, scope: &Scope, cause: String, now: Now) {
+        let version = self.version(scope) + 1;
+        self.moved.insert(scope.clone(), Generation { version, cause, at: now });
+    }
+
+    /// A scope's version.
+    pub fn version(&self, scope: &Scope) -> u64 {
+        self.moved.get(scope).map_or(1, |g| g.version)
+    }
+
+    /// The scopes that moved since the start.
+    pub fn moved(&self) -> impl Iterator<Item = (&Scope, &Generation)> {
+        self.moved.iter()
+    }
+
+    /// The newest move that lies between two vectors, i.e. why a rendering with `old` does not hold for `new`.
+    pub fn cause(&self, old: &Vector, new: &Vector) -> Option<&Generation> {
+        let differs = |scope: &&Scope| old.get(*scope) != new.get(*scope);
+        let scopes = old.keys().chain(new.keys()).filter(differs);
+        scopes.filter_map(|scope| self.moved.get(scope)).max_by_key(|g| g.at.elapsed)
+    }
+
+    /// What a rendering of this workload depends on now: its Namespace and every injector that may match its Pods.
+    pub fn vector(&self, workload: &WorkloadSnapshot, index: &Index) -> Vector {
+        let namespace = Scope::Namespace(workload.key.namespace.clone());
+        let injectors = index.injectors().filter(|i| concerns(i, workload, index)).map(scope_of);
+        std::iter::once(namespace).chain(injectors).map(|scope| (scope.clone(), self.version(&scope))).collect()
+    }
+
+    /// What moves by this change, and why. Nothing, if nothing that can change a rendering did.
+    pub fn moves(change: &Change, index: &Index) -> Vec<(Scope, String)> {
+        match change {
+            Change::Injector { old, new } => {
+                let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
+                let Some(any) = new.as_ref().or(old.as_ref()) else { return Vec::new() };
+                let about_pods =
+                    [old, new].into_iter().flatten().any(|i| !i.entries.is_empty() || !i.policy.is_empty());
+                if same || !about_pods {
+                    return Vec::new();
+                }
+                let what = format!("{} {}", any.kind.as_str(), any.name);
+                let mut scopes: Vec<_> = [old, new].into_iter().flatten().map(scope_of).collect();
+                scopes.dedup();
+                scopes.into_iter().map(|scope| (scope, cause(&what, how(old, new), any.changed_by.as_ref()))).collect()
+            }
+            Change::Namespace { old, name } => {
+                let new = index.namespace(name);
+                let same = old.as_ref().map(|o| &o.hash) == new.map(|n| &n.hash);
+                let Some(new) = new.filter(|_| !same && old.is_some()) else { return Vec::new() };
+                let what = format!("Namespace {name}");
+                vec![(Scope::Namespace(name.clone()), cause(&what, "", new.changed_by.as_ref()))]
+            }
+            Change::ConfigMap { old, new } => {
+                let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
+                let Some(any) = new.as_ref().or(old.as_ref()) else { return Vec::new() };
+                if same || any.election {
+                    return Vec::new();
+                }
+                let what = format!("ConfigMap {}/{}", any.key.namespace, any.key.name);
+                let why = cause(&what, how(old, new), any.changed_by.as_ref());
+                backed_from(&any.key.namespace, index).map(|i| (scope_of(i), why.clone())).collect()
+            }
+            Change::Workload { old: Some(old), key } => {
+                let Some(new) = index.workload(key).filter(|new| new.template.hash != old.template.hash) else {
+                    return Vec::new();
+                };
+                let why = cause(&format!("{} {}/{}", key.kind, key.namespace, key.name), "", new.changed_by.as_ref());
+                index
+                    .injectors()
+                    .filter(|i| services_of(i).any(|s| backs(new, s, index)))
+                    .map(|i| (scope_of(i), why.clone()))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn how<T>(old: &Option<T>, new: &Option<T>) -> &'static str {
+    match (old, new) {
+        (None, Some(_)) => "created",
+        (Some(_), None) => "deleted",
+        _ => "",
+    }
+}
+
+/// `ConfigMap a/b deleted, manager helm, 14:02`
+fn cause(what: &str, how: &str, by: Option<&ChangedBy>) -> String {
+    let mut text = what.to_owned();
+    if !how.is_empty() {
+        text.push(' ');
+        text.push_str(how);
+    }
+    // Nobody signs a deletion.
+    if let Some(by) = by.filter(|_| how != "deleted") {
+        text.push_str(", manager ");
+        text.push_str(&by.manager);
+        if let Some(time) = by.time {
+            text.push_str(&time.strftime(", %Y-%m-%d %H:%M UTC").to_string());
+        }
+    }
+    text
+}
+
+/// The scope that an injector object belongs to: a binding to its policy's.
+pub fn scope_of(injector: &InjectorSnapshot) -> Scope {
+    match injector.kind {
+        InjectorKind::MutatingAdmissionPolicyBinding => {
+            Scope::Injector(InjectorKind::MutatingAdmissionPolicy, injector.policy.clone())
+        }
+        kind => Scope::Injector(kind, injector.name.clone()),
+    }
+}
+
+/// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes.
+fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
+    let namespace = index.namespace(&workload.key.namespace);
+    injector.entries.iter().any(|entry| {
+        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels))
+            && entry.objects.matches(&workload.template.labels)
+    })
+}
+
+/// The injectors that may touch this workload's Pods.
+pub fn injectors_of<'a>(
+    workload: &'a WorkloadSnapshot,
+    index: &'a Index,
+) -> impl Iterator<Item = &'a InjectorSnapshot> {
+    index.injectors().filter(|i| concerns(i, workload, index))
+}
+
+/// The Services behind a webhook configuration.
+pub fn services_of(injector: &InjectorSnapshot) -> impl Iterator<Item = &ObjectKey> {
+    injector.entries.iter().filter_map(|entry| entry.service.as_ref())
+}
+
+/// The injectors with a Service in this namespace.
+fn backed_from<'a>(namespace: &'a Name, index: &'a Index) -> impl Iterator<Item = &'a InjectorSnapshot> {
+    index.injectors().filter(move |i| services_of(i).any(|s| s.namespace == *namespace))
+}
+
+/// Whether a workload runs the Pods behind this Service.
+pub fn backs(workload: &WorkloadSnapshot, service: &ObjectKey, index: &Index) -> bool {
+    workload.key.namespace == service.namespace
+        && index.service(service).is_some_and(|s| {
+            !s.selector.is_empty() && s.selector.iter().all(|(k, v)| workload.template.labels.get(k) == Some(v))
+        })
+}
+
+/// The workloads that run the Pods behind an injector.
+pub fn backends_of<'a>(injector: &'a InjectorSnapshot, index: &'a Index) -> impl Iterator<Item = &'a WorkloadSnapshot> {
+    services_of(injector)
+        .flat_map(move |service| index.workloads_in(&service.namespace).filter(move |w| backs(w, service, index)))
+}

@@ -1,0 +1,93 @@
+//! Where a workload's own rollout stands, by the rules of `kubectl rollout status`.
+
+use super::{
+    model::{Strategy, WorkloadSnapshot},
+    owner::Kind,
+};
+
+/// Where a rollout stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Not finished; for people, in the words of `kubectl rollout status`.
+    Waiting(String),
+    /// Finished: every Pod is of the new revision and available.
+    Done,
+    /// The platform gave up: the Deployment's progress deadline is exceeded.
+    Failed(String),
+}
+
+/// The rules of `kubectl rollout status`, per kind.
+pub fn progress(w: &WorkloadSnapshot) -> Progress {
+    let c = w.counts;
+    let waiting = |text: String| Progress::Waiting(text);
+    if w.observed_generation < w.generation {
+        return waiting("waiting for the controller to observe the change".to_owned());
+    }
+    if w.deadline_exceeded {
+        return Progress::Failed("it exceeded its progress deadline".to_owned());
+    }
+    if w.key.kind == Kind::STATEFUL_SET {
+        return stateful_set_progress(w);
+    }
+    if c.updated < c.desired {
+        return waiting(format!("{} of {} updated", c.updated, c.desired));
+    }
+    if w.key.kind == Kind::DEPLOYMENT && c.current > c.updated {
+        return waiting(format!("{} old replicas are being removed", c.current - c.updated));
+    }
+    if c.available < c.updated {
+        return waiting(format!("{} of {} updated Pods available", c.available, c.updated));
+    }
+    Progress::Done
+}
+
+fn stateful_set_progress(w: &WorkloadSnapshot) -> Progress {
+    let c = w.counts;
+    if c.ready < c.desired {
+        return Progress::Waiting(format!("{} of {} Pods ready", c.ready, c.desired));
+    }
+    let partition = partition(w);
+    if partition > 0 {
+        let wanted = c.desired.saturating_sub(partition);
+        if c.updated < wanted {
+            return Progress::Waiting(format!("{} of {wanted} updated (partition {partition})", c.updated));
+        }
+        return Progress::Done;
+    }
+    if w.update_revision != w.current_revision {
+        return Progress::Waiting(format!("{} of {} updated", c.updated, c.desired));
+    }
+    Progress::Done
+}
+
+/// Ordinals below keep their revision; 0 for all but a partitioned StatefulSet.
+pub fn partition(w: &WorkloadSnapshot) -> u32 {
+    match w.strategy {
+        Strategy::RollingUpdate { partition, .. } => partition,
+        Strategy::Recreate | Strategy::OnDelete => 0,
+    }
+}
+
+/// Pods of more than one revision are being exchanged: nothing can be said of the workload now (rule C8). Pods that
+/// are merely not available do not count, nor does a rollout that the platform gave up or that somebody paused.
+pub fn exchanging(w: &WorkloadSnapshot) -> bool {
+    if w.observed_generation < w.generation {
+        return true;
+    }
+    if w.paused || w.deadline_exceeded || w.strategy == Strategy::OnDelete {
+        return false;
+    }
+    let c = w.counts;
+    if w.key.kind == Kind::STATEFUL_SET {
+        let wanted = c.desired.saturating_sub(partition(w));
+        return w.update_revision != w.current_revision && c.updated < wanted;
+    }
+    c.updated < c.desired || (w.key.kind == Kind::DEPLOYMENT && c.current > c.updated)
+}
+
+/// Every wanted Pod is there and available.
+pub fn healthy(w: &WorkloadSnapshot) -> bool {
+    let c = w.counts;
+    // A StatefulSet reports `availableReplicas` since 1.22; ready says the same for one without minReadySeconds.
+    !w.deadline_exceeded && c.available >= c.desired && c.ready >= c.desired
+}
