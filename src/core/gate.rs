@@ -100,8 +100,9 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::InjectorUnhealthy, |c, _| c.injector_unhealthy),
     (Gate::NotLeader, |_, s| !s.leader),
     (Gate::AlreadyTried, |c, _| {
-        c.history.iter().any(|stamp| stamp.fingerprint.as_deref() == Some(c.target))
-            || c.verdict == Verdict::NonConvergent
+        // The newest attempt: an injector that was rolled back may be followed again.
+        let newest = c.history.iter().max_by_key(|stamp| stamp.timestamp);
+        c.verdict == Verdict::NonConvergent || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
     }),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
 ];
@@ -169,7 +170,8 @@ fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
         return false;
     }
     let Some(canary) = s.record.and_then(|r| r.canaries.get(c.change)) else { return false };
-    if canary.workloads.len() < s.policy.canary {
+    // It is the canary itself, or there is room for one more.
+    if canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary {
         return false;
     }
     canary.converged.is_none_or(|at| s.now.since(at) < s.policy.soak)

@@ -1,22 +1,30 @@
 //! The pure half: everything that decides. No clock, no client, no async, no environment; time, randomness and
 //! configuration are arguments, so that a test is a list of inputs with times.
 
+mod assess;
+mod breaker;
 pub mod budget;
 pub mod compare;
 pub mod fingerprint;
 pub mod gate;
 pub mod index;
 pub mod io;
+pub mod judge;
 pub mod model;
 pub mod owner;
 pub mod plan;
+mod planning;
 pub mod policy;
+mod publish;
 pub mod queue;
 pub mod report;
+mod rollout;
 pub mod says;
 pub mod scope;
 pub mod shape;
 pub mod state;
 pub mod status;
+pub mod step;
 pub mod time;
 pub mod words;
+pub mod work;

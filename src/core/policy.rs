@@ -105,7 +105,7 @@ impl Default for Policy {
             render_burst: 20,
             renders_in_flight: 2,
             // Some injectors write an Event for each admission.
-            resync: Duration::from_secs(6 * 3600),
+            resync: Duration::from_hours(6),
             // A policy change takes up to 0.8 s to be in force, and several API servers lag apart.
             settle: Duration::from_secs(5),
             render_spacing: Duration::from_secs(10),
@@ -114,10 +114,10 @@ impl Default for Policy {
             parallel_per_namespace: 1,
             max_rollouts_per_hour: Some(20),
             canary: 1,
-            soak: Duration::from_secs(600),
-            cooldown: Duration::from_secs(24 * 3600),
+            soak: Duration::from_mins(10),
+            cooldown: Duration::from_hours(24),
             daily_cap: 2,
-            timeout: Duration::from_secs(300),
+            timeout: Duration::from_mins(5),
             allow_downtime: false,
             allow_collateral: false,
             include_system: false,

@@ -69,6 +69,8 @@ pub struct WorkloadReport {
     pub gate: Option<Gate>,
     /// Since when that gate holds it.
     pub gate_since: Option<Timestamp>,
+    /// What would hold it if the mode were `enforce`: the same as `gate` unless that is `report_only`.
+    pub gate_in_enforce: Option<Gate>,
     /// What a rollout would change, in short: `istio-proxy image 1.27.0 → 1.27.1`.
     pub change: Option<String>,
     /// What moved: the generation's cause.

@@ -19,17 +19,17 @@ pub fn says(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, N
     let sources = [("the workload", Some(workload)), ("its Namespace", namespace)];
     for (place, annotations) in sources.into_iter().filter_map(|(place, a)| Some((place, a?))) {
         for (key, value) in annotations {
-            match &**key {
-                "mode" => match &**value {
-                    "ignore" => says.mode = says.mode.min(Mode::Ignore),
-                    "report" => says.mode = says.mode.min(Mode::Report),
-                    "enforce" => {}
-                    other => says.bad.push(format!(
-                        "annotation sidecar-drift/mode on {place} is {other:?}; it can be \"ignore\", \"report\" or \"enforce\""
-                    )),
-                },
-                // Our own probe, and words that a later version of ours understands, are no mistake of the owner's.
-                _ => {}
+            // Words that a later version of ours understands are no mistake of the owner's.
+            if &**key != "mode" {
+                continue;
+            }
+            match &**value {
+                "ignore" => says.mode = says.mode.min(Mode::Ignore),
+                "report" => says.mode = says.mode.min(Mode::Report),
+                "enforce" => {}
+                other => says.bad.push(format!(
+                    "annotation sidecar-drift/mode on {place} is {other:?}; it can be \"ignore\", \"report\" or \"enforce\""
+                )),
             }
         }
     }

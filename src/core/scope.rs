@@ -95,7 +95,7 @@ impl Generations {
                 let what = format!("{} {}", any.kind.as_str(), any.name);
                 let mut scopes: Vec<_> = [old, new].into_iter().flatten().map(scope_of).collect();
                 scopes.dedup();
-                scopes.into_iter().map(|scope| (scope, cause(&what, how(old, new), any.changed_by.as_ref()))).collect()
+                scopes.into_iter().map(|scope| (scope, cause(&what, how(old.as_ref(), new.as_ref()), any.changed_by.as_ref()))).collect()
             }
             Change::Namespace { old, name } => {
                 let new = index.namespace(name);
@@ -111,7 +111,7 @@ impl Generations {
                     return Vec::new();
                 }
                 let what = format!("ConfigMap {}/{}", any.key.namespace, any.key.name);
-                let why = cause(&what, how(old, new), any.changed_by.as_ref());
+                let why = cause(&what, how(old.as_ref(), new.as_ref()), any.changed_by.as_ref());
                 backed_from(&any.key.namespace, index).map(|i| (scope_of(i), why.clone())).collect()
             }
             Change::Workload { old: Some(old), key } => {
@@ -130,7 +130,7 @@ impl Generations {
     }
 }
 
-fn how<T>(old: &Option<T>, new: &Option<T>) -> &'static str {
+fn how<T>(old: Option<&T>, new: Option<&T>) -> &'static str {
     match (old, new) {
         (None, Some(_)) => "created",
         (Some(_), None) => "deleted",

@@ -1,0 +1,293 @@
+//! Asking for renderings and making verdicts of the answers.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use super::{
+    compare::{self, Mask, SidecarSelection},
+    io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
+    judge::{self, Evidence, Want},
+    model::WorkloadKey,
+    owner::Kind,
+    queue::Priority,
+    scope::Vector,
+    shape::Name,
+    step::Core,
+    time::Now,
+    work::{Failure, Judged, RenderSet, Requested, Work},
+    words::{UndeterminedReason, Verdict},
+};
+
+/// The first retry after a failed rendering; each further one waits twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// The longest wait between retries.
+const LAST_RETRY: Duration = Duration::from_mins(10);
+
+impl Core {
+    /// Whether this workload is looked at at all.
+    pub(super) fn covered(&self, key: &WorkloadKey) -> bool {
+        self.policy.kinds.contains(&key.kind)
+            && self.policy.covers_namespace(&key.namespace)
+            && self.policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
+    }
+
+    pub(super) fn assess_dirty(&mut self, now: Now) {
+        if !self.started {
+            return;
+        }
+        for key in std::mem::take(&mut self.dirty) {
+            if self.index.workload(&key).is_some() && self.covered(&key) {
+                self.assess(&key, now);
+            } else {
+                self.forget(&key);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &WorkloadKey) {
+        if let Some(work) = self.work.remove(key)
+            && work.request.is_some()
+        {
+            self.in_flight -= 1;
+        }
+        self.queue.cancel(key);
+        self.replan |= self.candidates.remove(key);
+    }
+
+    fn assess(&mut self, key: &WorkloadKey, now: Now) {
+        let Some(workload) = self.index.workload(key) else { return };
+        let work = self.work.entry(key.clone()).or_default();
+        let evidence = Evidence {
+            workload,
+            index: &self.index,
+            generations: &self.generations,
+            work,
+            policy: &self.policy,
+            now,
+        };
+        let assessment = judge::judge(evidence);
+        let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
+        let asking = work.request.is_some();
+        let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
+        self.judged(key, assessment.judged, now);
+        match assessment.want {
+            Want::Render(due) if !asking => self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed),
+            Want::Look(at) => {
+                self.looks.insert((at, key.clone()));
+            }
+            Want::Render(_) | Want::Nothing => {}
+        }
+        if assessment.want == Want::Nothing
+            && !asking
+            && let Some(confirmed) = confirmed
+        {
+            let due = confirmed + self.jittered(self.policy.resync, key);
+            self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
+        }
+    }
+
+    /// Takes a verdict in.
+    fn judged(&mut self, key: &WorkloadKey, judged: Judged, now: Now) {
+        let Some(work) = self.work.get_mut(key) else { return };
+        if judged.differs() {
+            work.first_seen.get_or_insert(now.wall);
+        } else if !judged.passing() {
+            work.first_seen = None;
+        }
+        let candidate = judged.differs();
+        let changed = work.judged != judged;
+        let notice = (!judged.passing()).then_some(judged.verdict).filter(|v| work.told != Some(*v)).map(|to| {
+            let from = work.told.replace(to);
+            Notice::VerdictChanged {
+                workload: key.clone(),
+                from: from.unwrap_or(Verdict::Undetermined),
+                to,
+                reason: judged.reason,
+                change: judged.change.clone(),
+            }
+        });
+        work.judged = judged;
+        if !candidate {
+            work.gate = None;
+            work.gate_in_enforce = None;
+        }
+        self.replan |= changed && (candidate || self.candidates.contains(key));
+        if candidate {
+            self.candidates.insert(key.clone());
+        } else {
+            self.replan |= self.candidates.remove(key);
+        }
+        if let Some(notice) = notice {
+            self.tell(notice);
+        }
+    }
+
+    /// `span` ± 20 %, the same for the same workload in one process.
+    fn jittered(&self, span: Duration, key: &WorkloadKey) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, key).hash(&mut hasher);
+        let thousandths = u32::try_from(hasher.finish() % 401).unwrap_or(0);
+        span * (800 + thousandths) / 1000
+    }
+
+    /// Sends out renderings, as many as the budget allows.
+    pub(super) fn dispatch(&mut self, now: Now) {
+        if !self.leader || !self.started || self.stopping {
+            return;
+        }
+        while self.in_flight < self.policy.renders_in_flight
+            && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
+            && self.renders.take(now.elapsed).is_ok()
+        {
+            let Some((key, _)) = self.queue.pop(now.elapsed) else { return };
+            self.request(&key);
+        }
+    }
+
+    fn request(&mut self, key: &WorkloadKey) {
+        let Some(workload) = self.index.workload(key) else { return };
+        let Some((revision, pods)) = judge::current(workload, &self.index) else { return };
+        let ordinals = (key.kind == Kind::STATEFUL_SET)
+            .then(|| ordinals(&key.name, self.index.pods_of(workload).iter().map(|p| &p.key.name)))
+            .flatten();
+        let vector = self.generations.vector(workload, &self.index);
+        let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
+        if pods.is_empty() {
+            return;
+        }
+        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        let ticket = self.ticket(key);
+        let work = self.work.entry(key.clone()).or_default();
+        if work.request.is_some() {
+            return;
+        }
+        work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm });
+        self.in_flight += 1;
+        self.rendered += 1;
+        self.effects.push(Effect::Render(RenderRequest {
+            ticket,
+            workload: reference,
+            revision: revision.object,
+            ordinals,
+            confirm,
+        }));
+    }
+
+    /// Takes the answer to a rendering in.
+    pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
+        let Some(key) = self.tickets.remove(&reply.ticket) else { return };
+        let Some(work) = self.work.get_mut(&key) else { return };
+        let Some(request) = work.request.take_if(|r| r.ticket == reply.ticket) else { return };
+        self.in_flight -= 1;
+        work.renders += 1;
+        self.dirty.insert(key.clone());
+        let RenderReply { outcome, confirmation, .. } = reply;
+        if let Some(confirmation) = confirmation {
+            self.confirmed_workload(&key, *confirmation);
+        }
+        let holds = self.still_holds(&key, &request);
+        if holds {
+            self.take_outcome(&key, &request, outcome, now);
+        }
+        if request.confirm {
+            self.confirmed(&key, holds, now);
+        }
+    }
+
+    /// Whether what was asked is still the question: same revision, nothing moved since (rule R9).
+    fn still_holds(&self, key: &WorkloadKey, request: &Requested) -> bool {
+        let Some(workload) = self.index.workload(key) else { return false };
+        judge::current(workload, &self.index).is_some_and(|(revision, _)| revision.object == request.revision)
+            && self.generations.vector(workload, &self.index) == request.vector
+    }
+
+    fn take_outcome(&mut self, key: &WorkloadKey, request: &Requested, outcome: RenderOutcome, now: Now) {
+        let Some(work) = self.work.get_mut(key) else { return };
+        let mut fail = |reason, message, after: Option<Duration>| {
+            let wait = after.unwrap_or_else(|| FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY));
+            work.failures += 1;
+            work.failure = Some(Failure {
+                revision: request.revision.clone(),
+                vector: request.vector.clone(),
+                reason,
+                message,
+                retry: now.elapsed + wait,
+            });
+        };
+        match outcome {
+            RenderOutcome::Rendered(rendering) => {
+                work.failure = None;
+                work.failures = 0;
+                let selection = SidecarSelection { named: self.policy.sidecars.clone() };
+                self.injected.extend(selection.sidecars(&rendering, None));
+                let old = work.set.as_ref().map(|set| set.vector.clone());
+                if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
+                    work.cause = Some(cause.cause.clone());
+                }
+                add_rendering(work, &request.revision, &request.vector, rendering, now);
+            }
+            // A refusal is the API server's word on the matter; asked again seldom.
+            RenderOutcome::Rejected { message } => fail(None, message, None),
+            RenderOutcome::Undetermined { reason, message, retry_after } => fail(Some(reason), message, retry_after),
+            RenderOutcome::Gone => {
+                let message = "the workload or its revision is gone".to_owned();
+                fail(Some(UndeterminedReason::ApiError), message, None);
+            }
+        }
+    }
+}
+
+/// Adds a rendering to a workload's set, or begins a new set with it.
+fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) {
+    let judged_pending = work.judged.passing();
+    let set = work.set.take().filter(|set| set.revision == *revision && set.vector == *vector);
+    let fresh = |rendering| RenderSet {
+        revision: revision.clone(),
+        vector: vector.clone(),
+        renderings: vec![rendering],
+        mask: Mask::default(),
+        unstable: None,
+        first: now,
+        confirmed: now,
+    };
+    let Some(mut set) = set else {
+        work.set = Some(fresh(rendering));
+        return;
+    };
+    let Some(last) = set.renderings.last() else {
+        work.set = Some(fresh(rendering));
+        return;
+    };
+    let between = compare::volatile(last, &rendering);
+    // The second look at what differs (rule R8), or one more at what would not settle.
+    let paired = (set.renderings.len() == 1 && judged_pending) || set.unstable.is_some();
+    let pair = || vec![last.clone(), rendering.clone()];
+    match between {
+        Ok(mask) if paired => set = RenderSet { renderings: pair(), mask, unstable: None, ..set },
+        Err(unstable) if paired => set = RenderSet { renderings: pair(), unstable: Some(unstable.to_string()), ..set },
+        // Nothing new.
+        Ok(ref mask) if within(mask.clone(), &set.mask) => {}
+        // The injector changed and nothing told us: begin again.
+        Ok(_) | Err(_) => {
+            work.set = Some(fresh(rendering));
+            return;
+        }
+    }
+    set.confirmed = now;
+    work.set = Some(set);
+}
+
+/// Whether `mask` hides nothing that `known` does not.
+fn within(mask: Mask, known: &Mask) -> bool {
+    let mut both = known.clone();
+    both.merge(mask);
+    both == *known
+}
+
+/// The lowest and the highest ordinal among a StatefulSet's Pods.
+fn ordinals<'a>(set: &str, pods: impl Iterator<Item = &'a Name>) -> Option<(u32, u32)> {
+    let ordinals = pods.filter_map(|name| name.strip_prefix(set)?.strip_prefix('-')?.parse::<u32>().ok());
+    ordinals.fold(None, |range, n| Some(range.map_or((n, n), |(low, high): (u32, u32)| (low.min(n), high.max(n)))))
+}

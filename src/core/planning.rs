@@ -1,0 +1,166 @@
+//! Planning inside the core: gathers what the gates look at, and carries the plan out.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    gate::{self, Candidate, Situation},
+    io::Notice,
+    model::{Stamp, WorkloadKey, WorkloadSnapshot},
+    plan::{self, Plan},
+    policy::Mode,
+    says::{self, Says},
+    scope, status,
+    step::Core,
+    time::Now,
+    words::{Gate, Verdict},
+};
+
+/// A stamp is cut to whole seconds, so it may seem to be older than the record of its canary.
+const STAMP_PRECISION: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
+
+impl Core {
+    pub(super) fn says(&self, workload: &WorkloadSnapshot) -> Says {
+        let namespace = self.index.namespace(&workload.key.namespace);
+        says::says(&workload.says, namespace.map(|ns| &ns.says))
+    }
+
+    pub(super) fn candidate<'a>(&'a self, key: &WorkloadKey, says: &'a Says, history: &'a [Stamp]) -> Option<Candidate<'a>> {
+        let workload = self.index.workload(key)?;
+        let judged = &self.work.get(key)?.judged;
+        let unhealthy = scope::injectors_of(workload, &self.index)
+            .flat_map(|i| scope::backends_of(i, &self.index))
+            .any(|backend| status::exchanging(backend) || !status::healthy(backend));
+        Some(Candidate {
+            workload,
+            verdict: judged.verdict,
+            differences: judged.differences.clone(),
+            collateral: judged.collateral,
+            change: &judged.change,
+            target: &judged.target,
+            says,
+            history,
+            backs_injector: self.backends.contains(&key.namespace),
+            injector_unhealthy: unhealthy,
+            in_rollout: self.rollouts.contains_key(key),
+        })
+    }
+
+    /// Every stamp that is known of a workload.
+    pub(super) fn history(&self, key: &WorkloadKey) -> Vec<Stamp> {
+        let live = self.index.workload(key).and_then(|w| w.template.stamp.clone());
+        let mut history = self.work.get(key).map(|w| w.history.clone()).unwrap_or_default();
+        history.extend(live.filter(|stamp| !history.contains(stamp)));
+        history
+    }
+
+    pub(super) fn situation(&self, now: Now, without: Option<&WorkloadKey>) -> Situation<'_> {
+        let running = || self.rollouts.keys().filter(|key| Some(*key) != without);
+        let mut running_in = BTreeMap::new();
+        for key in running() {
+            *running_in.entry(key.namespace.clone()).or_default() += 1;
+        }
+        Situation {
+            policy: &self.policy,
+            now,
+            leader: self.leader,
+            guarded: self.guarded,
+            record: self.record.as_ref(),
+            running: running().count(),
+            running_in,
+            tokens: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
+        }
+    }
+
+    /// Makes the plan if something changed that it depends on, and begins what it says.
+    pub(super) fn plan(&mut self, now: Now) {
+        let due = self.next_plan.is_some_and(|at| at <= now.elapsed);
+        if !self.started || !(self.replan || due) {
+            return;
+        }
+        self.replan = false;
+        self.next_plan = None;
+        self.tend_canaries(now);
+        let facts: Vec<_> = self
+            .candidates
+            .iter()
+            .filter_map(|key| Some((key, self.says(self.index.workload(key)?), self.history(key))))
+            .collect();
+        let situation = self.situation(now, None);
+        let quiet = |key: &WorkloadKey| self.work.get(key).is_some_and(|w| w.quiet_until > now.elapsed);
+        let candidates =
+            facts.iter().filter(|(key, ..)| !quiet(key)).filter_map(|(key, s, h)| self.candidate(key, s, h));
+        let made = plan::plan(candidates, situation.clone());
+        let in_enforce: Vec<_> = facts
+            .iter()
+            .filter_map(|(key, s, h)| Some(((*key).clone(), gate::gate_in_enforce(&self.candidate(key, s, h)?, &situation))))
+            .collect();
+        let said: Vec<_> = facts
+            .iter()
+            .flat_map(|(key, says, _)| says.bad.iter().map(|bad| ((*key).clone(), bad.clone())))
+            .collect();
+        self.carry_out(made, in_enforce, now);
+        for (workload, message) in said {
+            let known = self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));
+            if !known {
+                if let Some(work) = self.work.get_mut(&workload) {
+                    work.bad_annotation = Some(message.clone());
+                }
+                self.tell(Notice::BadAnnotation { workload, message });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, made: Plan, in_enforce: Vec<(WorkloadKey, Option<Gate>)>, now: Now) {
+        for (key, gate) in in_enforce {
+            if let Some(work) = self.work.get_mut(&key) {
+                work.gate_in_enforce = gate;
+            }
+        }
+        let waits = !made.held.is_empty() && self.policy.mode == Mode::Enforce;
+        for (key, gate) in made.held {
+            self.hold(&key, gate, now);
+        }
+        for key in made.start {
+            if self.stopping {
+                break;
+            }
+            self.begin(&key, now);
+        }
+        // Windows, soaks and cool-downs end without an event.
+        let quiet = self.work.values().any(|w| w.quiet_until > now.elapsed);
+        if waits || quiet {
+            self.next_plan = Some(now.elapsed + Duration::from_secs(1));
+        }
+    }
+
+    pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, now: Now) {
+        let Some(work) = self.work.get_mut(key) else { return };
+        if work.gate.is_none_or(|(held_by, _)| held_by != gate) {
+            work.gate = Some((gate, now.wall));
+        }
+    }
+
+    /// Canaries that proved themselves, and those that never will.
+    fn tend_canaries(&mut self, now: Now) {
+        let Some(record) = &self.record else { return };
+        let mut canaries = record.canaries.clone();
+        for canary in canaries.values_mut().filter(|c| c.converged.is_none()) {
+            let started = canary.started;
+            canary.workloads.retain(|key| {
+                let stamped = self.history(key).iter().any(|stamp| stamp.timestamp >= started - STAMP_PRECISION);
+                self.rollouts.contains_key(key) || (stamped && self.index.workload(key).is_some())
+            });
+            let proven = |key: &WorkloadKey| {
+                !self.rollouts.contains_key(key)
+                    && self.work.get(key).is_some_and(|w| w.judged.verdict == Verdict::InSync)
+            };
+            if !canary.workloads.is_empty() && canary.workloads.iter().all(proven) {
+                canary.converged = Some(now.wall);
+            }
+        }
+        canaries.retain(|_, c| !c.workloads.is_empty());
+        if canaries != record.canaries {
+            self.note(|record| record.canaries = canaries);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The report: what readers see of the core.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    gate::SYSTEM_NAMESPACES,
+    model::WorkloadKey,
+    report::{Report, WorkloadReport},
+    shape::Name,
+    step::{Core, KEPT},
+    time::Now,
+    work::Work,
+    words::{Gate, UndeterminedReason, Verdict},
+};
+
+impl Core {
+    /// Everything that is known now.
+    pub fn report(&self, now: Now) -> Report {
+        let mut workloads: Vec<_> = self
+            .index
+            .workloads()
+            .filter(|(key, _)| self.covered(key))
+            .map(|(key, _)| Arc::new(self.workload_report(key)))
+            .collect();
+        let judged = workloads.iter().filter(|w| !passing(w)).count();
+        let progress = (judged, workloads.len());
+        workloads.extend(self.stray_reports().map(Arc::new));
+        workloads.sort_by(|a, b| (&a.namespace, &a.kind, &a.name).cmp(&(&b.namespace, &b.kind, &b.name)));
+        let running = self.rollouts.iter().map(|(key, rollout)| rollout.report(key, None, now));
+        Report {
+            taken: now.wall,
+            synced: self.started,
+            complete: self.started && progress.0 == progress.1,
+            progress,
+            mode: self.policy.mode,
+            leader: self.leader,
+            paused: self.record.as_ref().and_then(|r| r.paused.clone()),
+            breaker: self.record.as_ref().and_then(|r| r.breaker.clone()),
+            workloads,
+            generations: self.moves.iter().cloned().collect(),
+            rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),
+            rollouts_left: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
+            unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
+            renders: self.rendered,
+            queued: self.queue.len(),
+        }
+    }
+
+    fn workload_report(&self, key: &WorkloadKey) -> WorkloadReport {
+        let fresh = Work::default();
+        let work = self.work.get(key).unwrap_or(&fresh);
+        let judged = &work.judged;
+        let gate = work.gate.filter(|_| !self.rollouts.contains_key(key));
+        let set = work.set.as_ref();
+        let mask = set.into_iter().flat_map(|s| &s.mask.pointers);
+        WorkloadReport {
+            kind: key.kind.as_str().into(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            verdict: judged.verdict,
+            reason: judged.reason,
+            message: judged.message.clone(),
+            gate: gate.map(|(gate, _)| gate),
+            gate_since: gate.map(|(_, since)| since),
+            gate_in_enforce: work.gate_in_enforce,
+            change: (!judged.change.is_empty()).then(|| judged.change.clone()),
+            cause: work.cause.clone(),
+            first_seen: work.first_seen,
+            last_confirmed: set.map(|s| s.confirmed.wall),
+            sidecars: judged.sidecars.clone(),
+            pods: judged.pods,
+            differing: judged.groups.clone(),
+            masked: mask.flat_map(|(name, pointers)| pointers.iter().map(move |p| format!("{name}{p}"))).collect(),
+            renders: work.renders,
+        }
+    }
+
+    /// Pods whose owner we cannot render, if they run a container that admission injects elsewhere, or that was named:
+    /// of the others nothing is claimed.
+    fn stray_reports(&self) -> impl Iterator<Item = WorkloadReport> {
+        let mut strays: BTreeMap<(Name, Name, Name), (usize, Vec<Name>)> = BTreeMap::new();
+        let namespaces = self.index.strays().filter(|(pod, ..)| self.policy.covers_namespace(&pod.key.namespace));
+        for (pod, kind, name) in namespaces {
+            if self.policy.only.is_some() || pod.state.finished || pod.state.terminating || pod.state.mirror {
+                continue;
+            }
+            let sidecar = |name: &Name| self.injected.contains(name) || self.policy.sidecars.contains(name);
+            let sidecars: Vec<_> =
+                pod.shape.containers.iter().map(|c| &c.name).filter(|name| sidecar(name)).cloned().collect();
+            if sidecars.is_empty() || SYSTEM_NAMESPACES.contains(&&*pod.key.namespace) {
+                continue;
+            }
+            let entry = strays.entry((pod.key.namespace.clone(), kind, name)).or_default();
+            entry.0 += 1;
+            entry.1.extend(sidecars.into_iter().filter(|s| !entry.1.contains(s)).collect::<Vec<_>>());
+        }
+        strays.into_iter().map(|((namespace, kind, name), (pods, sidecars))| WorkloadReport {
+            kind,
+            namespace,
+            name,
+            verdict: Verdict::Undetermined,
+            reason: Some(UndeterminedReason::UnsupportedOwner),
+            message: Some("no template of its owner can be rendered; what restarts it decides".to_owned()),
+            gate: Some(Gate::UnsupportedOwner),
+            gate_since: None,
+            gate_in_enforce: Some(Gate::UnsupportedOwner),
+            change: None,
+            cause: None,
+            first_seen: None,
+            last_confirmed: None,
+            sidecars,
+            pods,
+            differing: Vec::new(),
+            masked: Vec::new(),
+            renders: 0,
+        })
+    }
+}
+
+/// An answer is still on its way.
+fn passing(w: &WorkloadReport) -> bool {
+    matches!(w.reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling))
+}

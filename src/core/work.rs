@@ -1,0 +1,186 @@
+//! What is remembered of one workload between inputs.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    compare::Mask,
+    io::Rendering,
+    model::Stamp,
+    report::PodGroup,
+    scope::Vector,
+    shape::Name,
+    time::Now,
+    words::{Difference, Gate, UndeterminedReason, Verdict},
+};
+
+/// One workload's working state.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// The renderings that hold for what they were asked with.
+    pub set: Option<RenderSet>,
+    /// The last answer that was no rendering.
+    pub failure: Option<Failure>,
+    /// Failures in a row: the exponent of the back-off.
+    pub failures: u32,
+    /// The request under way.
+    pub request: Option<Requested>,
+    /// What is known now.
+    pub judged: Judged,
+    /// The last verdict that was more than "not asked yet" or "settling": what people are told changes of.
+    pub told: Option<Verdict>,
+    /// Stamps found in its history when a rollout was confirmed.
+    pub history: Vec<Stamp>,
+    /// Renderings made.
+    pub renders: u64,
+    /// When the present difference was seen first.
+    pub first_seen: Option<Timestamp>,
+    /// What moved last before the present verdict.
+    pub cause: Option<String>,
+    /// What holds it, and since when.
+    pub gate: Option<(Gate, Timestamp)>,
+    /// What would hold it in enforce mode.
+    pub gate_in_enforce: Option<Gate>,
+    /// It still differed after our rollout.
+    pub lock: Option<Lock>,
+    /// The bad annotation that people were told of last.
+    pub bad_annotation: Option<String>,
+    /// Not to be asked again before: a lost race, a failed patch.
+    pub quiet_until: Duration,
+}
+
+/// Renderings of one revision under one vector.
+#[derive(Clone, Debug)]
+pub struct RenderSet {
+    /// The object that holds the template.
+    pub revision: Name,
+    /// What they depend on.
+    pub vector: Vector,
+    /// One; two where the first differs from what runs.
+    pub renderings: Vec<Rendering>,
+    /// Fields that differ between them.
+    pub mask: Mask,
+    /// They differ in an image: which, in one sentence.
+    pub unstable: Option<String>,
+    /// When the first was made.
+    pub first: Now,
+    /// When the last was made.
+    pub confirmed: Now,
+}
+
+/// An answer that was no rendering.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The object that held the template.
+    pub revision: Name,
+    /// What it depended on.
+    pub vector: Vector,
+    /// `None`: the Pod would be refused.
+    pub reason: Option<UndeterminedReason>,
+    /// One sentence.
+    pub message: String,
+    /// When to ask again.
+    pub retry: Duration,
+}
+
+/// A request under way.
+#[derive(Clone, Debug)]
+pub struct Requested {
+    /// Names the reply.
+    pub ticket: u64,
+    /// What was asked for.
+    pub revision: Name,
+    /// Under what.
+    pub vector: Vector,
+    /// For a rollout that is about to start.
+    pub confirm: bool,
+}
+
+/// The lock on a workload that still differed after our rollout (rule C11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The template without our stamp.
+    pub template: Name,
+    /// The fields that differed, as `container/pointer`.
+    pub fields: BTreeSet<String>,
+}
+
+/// What is known of a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, if undetermined.
+    pub reason: Option<UndeterminedReason>,
+    /// One sentence more.
+    pub message: Option<String>,
+    /// The Pods that differ, grouped by how.
+    pub groups: Vec<PodGroup>,
+    /// Every kind of difference among them.
+    pub differences: BTreeSet<Difference>,
+    /// An app container would change with a restart.
+    pub collateral: bool,
+    /// What a rollout would change, in short.
+    pub change: String,
+    /// The fingerprint of what a rollout would bring.
+    pub target: String,
+    /// Names of its sidecars.
+    pub sidecars: Vec<Name>,
+    /// Pods compared.
+    pub pods: usize,
+}
+
+impl Default for Judged {
+    fn default() -> Self {
+        Self::undetermined(UndeterminedReason::Pending, None)
+    }
+}
+
+impl Judged {
+    /// A verdict with nothing to compare.
+    pub fn plain(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            reason: None,
+            message: None,
+            groups: Vec::new(),
+            differences: BTreeSet::new(),
+            collateral: false,
+            change: String::new(),
+            target: String::new(),
+            sidecars: Vec::new(),
+            pods: 0,
+        }
+    }
+
+    /// No verdict, and why.
+    pub fn undetermined(reason: UndeterminedReason, message: Option<String>) -> Self {
+        Self { reason: Some(reason), message, ..Self::plain(Verdict::Undetermined) }
+    }
+
+    /// A rollout, or a person, should do something about it.
+    pub fn differs(&self) -> bool {
+        matches!(
+            self.verdict,
+            Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
+        )
+    }
+
+    /// Only a moment in between: an answer is on its way.
+    pub fn passing(&self) -> bool {
+        matches!(self.reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling))
+    }
+
+    /// The differing fields of Pods, as `container/pointer`; those patched by hand left out.
+    pub fn fields(&self) -> BTreeSet<String> {
+        let differences = self.groups.iter().flat_map(|g| &g.differences);
+        differences
+            .filter(|d| d.difference != Difference::MutatedLive)
+            .flat_map(|d| {
+                let whole = d.fields.is_empty().then(|| format!("{}/{}", d.sidecar, d.difference));
+                d.fields.iter().map(|f| format!("{}{}", d.sidecar, f.pointer)).chain(whole)
+            })
+            .collect()
+    }
+}
