@@ -1,0 +1,65 @@
+# The one list of things to do in this repository; `make` alone prints it. CI runs these same targets.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SUFFIXES:
+
+# The testbed is run as the file that was just built, not by `cargo run -p testbed`: for that package alone cargo would
+# select fewer features, and so compile kube's client and what lies below it a second time.
+TESTBED = "$$($(CARGO) metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/testbed"
+
+##@ See it work
+
+.PHONY: demo
+demo: ## Start a real control plane, change an injector, find the drift (KEEP=1 leaves it running)
+	$(CARGO) build --locked --workspace --bins
+	$(TESTBED) demo
+
+##@ Test
+
+.PHONY: test
+test: control-plane ## All tests: unit, script, property, mock API, real control plane, documentation
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+.PHONY: test-oldest
+test-oldest: control-plane ## The tests on a real control plane, as the oldest supported Kubernetes
+	TESTBED_EMULATED_VERSION=1.33 $(CARGO) test --locked --test cluster --no-fail-fast
+
+.PHONY: control-plane
+control-plane: ## Build the control plane of the tests, once; it is kept outside the checkout
+	$(CARGO) build --locked --workspace --all-targets
+	$(TESTBED) build
+
+##@ Check
+
+.PHONY: lint
+lint: fmt-check clippy deny ## Everything that needs no test run: formatting, clippy, dependencies
+
+.PHONY: fmt
+fmt: ## Format all code
+	$(CARGO) fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Formatting
+	$(CARGO) fmt --all --check
+
+.PHONY: clippy
+clippy: ## Clippy, warnings are errors
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: ## Dependencies: second versions, licences, sources
+	.ci/cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources
+
+.PHONY: audit
+audit: ## Dependencies: security advisories (needs network)
+	@echo "The advisories are fetched from the RustSec database, so this needs network access to it."
+	.ci/cargo-deny --locked check advisories
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
