@@ -16,8 +16,8 @@ use super::{
     shape::Name,
     step::Core,
     time::Now,
-    work::{Failure, Judged, RenderSet, Requested, Work},
     words::{UndeterminedReason, Verdict},
+    work::{Failure, Judged, RenderSet, Requested, Work},
 };
 
 /// The first retry after a failed rendering; each further one waits twice as long.
@@ -59,14 +59,8 @@ impl Core {
     fn assess(&mut self, key: &WorkloadKey, now: Now) {
         let Some(workload) = self.index.workload(key) else { return };
         let work = self.work.entry(key.clone()).or_default();
-        let evidence = Evidence {
-            workload,
-            index: &self.index,
-            generations: &self.generations,
-            work,
-            policy: &self.policy,
-            now,
-        };
+        let evidence =
+            Evidence { workload, index: &self.index, generations: &self.generations, work, policy: &self.policy, now };
         let assessment = judge::judge(evidence);
         let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
         let asking = work.request.is_some();

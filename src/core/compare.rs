@@ -1,11 +1,34 @@
 //! Comparing a running Pod with a rendering.
+//!
+//! Which containers are compared: [`sidecars`] (rules C1, C2). What of them: their projections, leaf by leaf
+//! ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
+//! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).
 
-use std::collections::{BTreeMap, BTreeSet};
+mod field;
+mod image;
+mod mask;
+mod sidecar;
+mod title;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{shape::Name, words::Difference};
+pub use self::{
+    field::{NameMap, leaves},
+    mask::{Mask, Unstable, volatile},
+    sidecar::{SidecarSelection, injected},
+    title::title,
+};
+use super::{
+    fingerprint::Fingerprint,
+    io::Rendering,
+    shape::{ContainerShape, Name, PodShape},
+    words::{Difference, Placement, Word as _},
+};
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
 /// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`.
@@ -43,14 +66,129 @@ pub struct Comparison {
     pub collateral: Vec<FieldChange>,
 }
 
-/// Fields that differ between two renderings of the same template: they never make drift (rule R8).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mask {
-    /// Container name → pointers.
-    pub pointers: BTreeMap<Name, BTreeSet<String>>,
+/// What a running Pod's sidecars and app containers are against one rendering.
+///
+/// `patched_images` names the containers of the running Pod whose image belongs to another field manager than the Pod's
+/// creator (rule C9): a difference there is `mutated_live`, the sidecar's other fields are `changed` all the same. A
+/// sidecar that moved between the lists is `placement`, and has a second entry if its fields differ, too (rule C2).
+pub fn compare(
+    running: &PodShape,
+    rendering: &Rendering,
+    selection: &SidecarSelection,
+    mask: &Mask,
+    names: Option<&NameMap<'_>>,
+    patched_images: &[Name],
+) -> Comparison {
+    let sidecars = selection.sidecars(rendering, Some(running));
+    let mut differences = Vec::new();
+    for sidecar in &sidecars {
+        let one = |difference, fields| SidecarDifference { sidecar: sidecar.clone(), difference, fields };
+        let (template, rendered) = (&rendering.template, &rendering.rendered);
+        let filled = |pod, other| sidecar::filled(template, pod, other, sidecar);
+        match (filled(running, rendered), filled(rendered, running)) {
+            (None, None) => {}
+            (None, Some(_)) => differences.push(one(Difference::Missing, Vec::new())),
+            (Some(_), None) => differences.push(one(Difference::Removed, Vec::new())),
+            (Some(runs), Some(rendered)) => {
+                let fields = field::changes(runs, rendered, &field::View { mask: mask.of(sidecar), names });
+                let patched = patched_images.contains(sidecar);
+                let (live, changed): (Vec<_>, Vec<_>) =
+                    fields.into_iter().partition(|field| patched && field.pointer == field::IMAGE);
+                let moved = placement_change(runs, rendered, mask);
+                let entries = [
+                    (Difference::Changed, changed),
+                    (Difference::Placement, moved.into_iter().collect()),
+                    (Difference::MutatedLive, live),
+                ];
+                differences
+                    .extend(entries.into_iter().filter(|(_, fields)| !fields.is_empty()).map(|(d, f)| one(d, f)));
+            }
+        }
+    }
+    Comparison { differences, collateral: collateral(running, rendering, &sidecars, mask, names) }
 }
 
-/// A canonical projection's leaves by pointer.
-pub fn leaves(_canonical: &Value) -> BTreeMap<String, Text> {
-    BTreeMap::new()
+/// What a running Pod is against several renderings of its template (rule R8): in sync if it matches any of them.
+///
+/// `running_name` is the Pod's name, used where a rendering has a name of its own. Where the Pod matches none, the
+/// rendering that it is nearest to is told, of several the latest. No renderings: nothing differs.
+pub fn compare_all(
+    running: &PodShape,
+    running_name: &str,
+    renderings: &[Rendering],
+    selection: &SidecarSelection,
+    mask: &Mask,
+    patched_images: &[Name],
+) -> Comparison {
+    let comparisons = renderings.iter().rev().map(|rendering| {
+        let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: running_name });
+        compare(running, rendering, selection, mask, names.as_ref(), patched_images)
+    });
+    let fields = |comparison: &Comparison| -> usize {
+        // A missing or removed sidecar has no fields, and is no smaller a difference for that.
+        comparison.differences.iter().map(|d| d.fields.len().max(1)).sum()
+    };
+    comparisons.min_by_key(|c| (fields(c), c.collateral.len())).unwrap_or_default()
 }
+
+/// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the rendering, without
+/// masked fields and without the rendered Pod's name. The same for all Pods of a workload, and for the next rendering
+/// unless the injector moved.
+pub fn target_fingerprint(rendering: &Rendering, selection: &SidecarSelection, mask: &Mask) -> String {
+    // No Pod has this name, so it stands for all of them.
+    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)" });
+    let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
+    for sidecar in &selection.sidecars(rendering, None) {
+        let Some(container) = rendering.rendered.container(sidecar) else { continue };
+        let mask = mask.of(sidecar);
+        let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
+        if !mask.hides(field::PLACEMENT) {
+            fields.insert(field::PLACEMENT.to_owned(), container.placement.as_str().into());
+        }
+        target.insert(&container.name, fields);
+    }
+    Fingerprint::of(&serde_json::json!(target)).to_string()
+}
+
+fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {
+    let differs = running.placement != rendered.placement && !mask.of(&rendered.name).hides(field::PLACEMENT);
+    let text = |placement: Placement| Some(Text::from(placement.as_str()));
+    differs.then(|| FieldChange {
+        pointer: field::PLACEMENT.to_owned(),
+        running: text(running.placement),
+        rendered: text(rendered.placement),
+    })
+}
+
+/// Differences of the template's own containers (rule C14).
+fn collateral(
+    running: &PodShape,
+    rendering: &Rendering,
+    sidecars: &BTreeSet<Name>,
+    mask: &Mask,
+    names: Option<&NameMap<'_>>,
+) -> Vec<FieldChange> {
+    let mut changes = Vec::new();
+    for app in rendering.template.containers.iter().filter(|c| !sidecars.contains(&c.name)) {
+        let prefix = format!("/{}", field::escaped(&app.name));
+        let view = field::View { mask: mask.of(&app.name), names };
+        match (running.container(&app.name), rendering.rendered.container(&app.name)) {
+            (Some(runs), Some(rendered)) => {
+                let fields = field::changes(runs, rendered, &view).into_iter();
+                let context = field::collateral_changes(runs, rendered, &view);
+                changes
+                    .extend(fields.chain(context).map(|f| FieldChange { pointer: prefix.clone() + &f.pointer, ..f }));
+            }
+            (None, None) => {}
+            (runs, rendered) => {
+                let image = |c: Option<&ContainerShape>| c.map(|c| Arc::clone(&c.image));
+                changes.push(FieldChange { pointer: prefix, running: image(runs), rendered: image(rendered) });
+            }
+        }
+    }
+    changes.sort();
+    changes
+}
+
+#[cfg(test)]
+mod tests;

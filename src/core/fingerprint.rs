@@ -14,6 +14,19 @@ pub struct Fingerprint([u8; 32]);
 /// The version of the canonical form that [`Fingerprint::of`] stands for.
 pub const VERSION: &str = "v1";
 
+/// The sha-256 of some bytes, as 64 lower-case hex digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Hex(&Sha256::digest(bytes)).to_string()
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl Fingerprint {
     /// The fingerprint of a canonical projection. `serde_json` keeps object keys sorted, so equal values give equal bytes.
     pub fn of(canonical: &Value) -> Self {
@@ -23,8 +36,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{VERSION}:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{VERSION}:{}", Hex(&self.0))
     }
 }
 

@@ -18,8 +18,8 @@ use super::{
     shape::Name,
     status,
     time::Now,
-    work::{Judged, RenderSet, Work},
     words::{Difference, UndeterminedReason, Verdict},
+    work::{Judged, RenderSet, Work},
 };
 
 /// What should happen next, so that the verdict gets better.
@@ -113,7 +113,8 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
     let pods: Vec<_> = all.iter().copied().filter(|p| now.since(p.created) >= policy.min_pod_age).collect();
-    let ripe = all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
+    let ripe =
+        all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
     let ripe = ripe.map(|left| Want::Look(now.elapsed + left));
     if all.is_empty() {
         return nothing(Judged::plain(Verdict::NoPods));

@@ -2,8 +2,10 @@
 //! configuration are arguments, so that a test is a list of inputs with times.
 
 mod assess;
+pub mod body;
 mod breaker;
 pub mod budget;
+pub mod canonical;
 pub mod compare;
 pub mod fingerprint;
 pub mod gate;
@@ -11,6 +13,7 @@ pub mod index;
 pub mod io;
 pub mod judge;
 pub mod model;
+pub mod outcome;
 pub mod owner;
 pub mod plan;
 mod planning;

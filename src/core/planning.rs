@@ -24,7 +24,12 @@ impl Core {
         says::says(&workload.says, namespace.map(|ns| &ns.says))
     }
 
-    pub(super) fn candidate<'a>(&'a self, key: &WorkloadKey, says: &'a Says, history: &'a [Stamp]) -> Option<Candidate<'a>> {
+    pub(super) fn candidate<'a>(
+        &'a self,
+        key: &WorkloadKey,
+        says: &'a Says,
+        history: &'a [Stamp],
+    ) -> Option<Candidate<'a>> {
         let workload = self.index.workload(key)?;
         let judged = &self.work.get(key)?.judged;
         let unhealthy = scope::injectors_of(workload, &self.index)
@@ -92,12 +97,12 @@ impl Core {
         let made = plan::plan(candidates, situation.clone());
         let in_enforce: Vec<_> = facts
             .iter()
-            .filter_map(|(key, s, h)| Some(((*key).clone(), gate::gate_in_enforce(&self.candidate(key, s, h)?, &situation))))
+            .filter_map(|(key, s, h)| {
+                Some(((*key).clone(), gate::gate_in_enforce(&self.candidate(key, s, h)?, &situation)))
+            })
             .collect();
-        let said: Vec<_> = facts
-            .iter()
-            .flat_map(|(key, says, _)| says.bad.iter().map(|bad| ((*key).clone(), bad.clone())))
-            .collect();
+        let said: Vec<_> =
+            facts.iter().flat_map(|(key, says, _)| says.bad.iter().map(|bad| ((*key).clone(), bad.clone()))).collect();
         self.carry_out(made, in_enforce, now);
         for (workload, message) in said {
             let known = self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));

@@ -9,8 +9,8 @@ use super::{
     shape::Name,
     step::{Core, KEPT},
     time::Now,
-    work::Work,
     words::{Gate, UndeterminedReason, Verdict},
+    work::Work,
 };
 
 impl Core {

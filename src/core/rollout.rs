@@ -17,8 +17,8 @@ use super::{
     status::{self, Progress},
     step::{Core, KEPT},
     time::Now,
-    work::Lock,
     words::{Difference, Gate, Outcome, Verdict},
+    work::Lock,
 };
 
 /// A lost race (409) is run again this often.
@@ -282,7 +282,9 @@ impl Core {
             .workloads()
             .filter(|(key, w)| self.covered(key) && !self.rollouts.contains_key(*key) && !w.terminating)
             .filter(|(_, w)| matches!(status::progress(w), Progress::Waiting(_)))
-            .filter_map(|(key, w)| Some((key.clone(), w.template.hash.clone(), w.template.stamp.clone()?, w.generation)))
+            .filter_map(|(key, w)| {
+                Some((key.clone(), w.template.hash.clone(), w.template.stamp.clone()?, w.generation))
+            })
             .filter(|(.., stamp, _)| stamp.fingerprint.is_some() && now.since(stamp.timestamp) < ADOPTABLE)
             .collect();
         for (key, template, stamp, generation) in left {
@@ -349,9 +351,7 @@ impl Core {
             message.clone_into(&mut rollout.message);
             self.tell(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
         }
-        if late
-            && let Some(rollout) = self.rollouts.get_mut(key).filter(|r| !r.late)
-        {
+        if late && let Some(rollout) = self.rollouts.get_mut(key).filter(|r| !r.late) {
             rollout.late = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), now);
             self.ended(report, key, now);

@@ -95,7 +95,10 @@ impl Generations {
                 let what = format!("{} {}", any.kind.as_str(), any.name);
                 let mut scopes: Vec<_> = [old, new].into_iter().flatten().map(scope_of).collect();
                 scopes.dedup();
-                scopes.into_iter().map(|scope| (scope, cause(&what, how(old.as_ref(), new.as_ref()), any.changed_by.as_ref()))).collect()
+                scopes
+                    .into_iter()
+                    .map(|scope| (scope, cause(&what, how(old.as_ref(), new.as_ref()), any.changed_by.as_ref())))
+                    .collect()
             }
             Change::Namespace { old, name } => {
                 let new = index.namespace(name);

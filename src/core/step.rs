@@ -204,7 +204,8 @@ impl Core {
                 .index
                 .workloads()
                 .filter(|(key, w)| {
-                    self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(&scope)
+                    self.work.get(*key).is_some_and(on_it)
+                        || self.generations.vector(w, &self.index).contains_key(&scope)
                 })
                 .map(|(key, _)| key.clone())
                 .collect();
@@ -262,9 +263,10 @@ impl Core {
         if scopes.is_empty() {
             return;
         }
-        let concerned = self.index.workloads().filter(|(_, w)| {
-            scope::injectors_of(w, &self.index).any(|i| scopes.contains(&scope::scope_of(i)))
-        });
+        let concerned = self
+            .index
+            .workloads()
+            .filter(|(_, w)| scope::injectors_of(w, &self.index).any(|i| scopes.contains(&scope::scope_of(i))));
         self.dirty.extend(concerned.map(|(key, _)| key.clone()));
     }
 

@@ -1,0 +1,156 @@
+//! A container's fields, one by one.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::Value;
+
+use super::{FieldChange, Text, mask::ContainerMask};
+use crate::core::{canonical::token, shape::ContainerShape};
+
+pub(super) const IMAGE: &str = "/image";
+pub(super) const PLACEMENT: &str = "/placement";
+pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
+
+/// Two names of one Pod (rule R3): a StatefulSet's rendering carries the name of an ordinal that does not exist.
+#[derive(Clone, Copy, Debug)]
+pub struct NameMap<'a> {
+    /// The rendering's.
+    pub rendered: &'a str,
+    /// The running Pod's.
+    pub running: &'a str,
+}
+
+impl NameMap<'_> {
+    fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        token::replace(text, self.rendered, self.running)
+    }
+}
+
+/// How fields are looked at.
+pub(super) struct View<'a> {
+    pub(super) mask: ContainerMask<'a>,
+    pub(super) names: Option<&'a NameMap<'a>>,
+}
+
+/// A canonical projection's leaves by pointer (RFC 6901). An empty object or list within is a leaf of its own.
+pub fn leaves(canonical: &Value) -> BTreeMap<String, Text> {
+    let mut out = BTreeMap::new();
+    collect(canonical, &mut String::new(), ContainerMask::NONE, &mut out);
+    out
+}
+
+/// The compared fields that differ.
+pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view: &View<'_>) -> Vec<FieldChange> {
+    if running.fingerprint == rendered.fingerprint {
+        return Vec::new();
+    }
+    differences(&running.projection, &rendered.projection, "", view)
+}
+
+/// The fields that differ beside those of the projection (rule C14).
+pub(super) fn collateral_changes(
+    running: &ContainerShape,
+    rendered: &ContainerShape,
+    view: &View<'_>,
+) -> Vec<FieldChange> {
+    if running.collateral == rendered.collateral {
+        return Vec::new();
+    }
+    differences(&running.collateral, &rendered.collateral, SECURITY_CONTEXT, view)
+}
+
+/// A rendering's fields with the running Pod's name in place of its own.
+pub(super) fn renamed(rendered: &ContainerShape, view: &View<'_>) -> BTreeMap<String, Text> {
+    let mut out = BTreeMap::new();
+    collect(&rendered.projection, &mut String::new(), view.mask, &mut out);
+    let Some(names) = view.names else { return out };
+    out.into_iter()
+        .map(|(pointer, text)| (names.apply(&pointer).into_owned(), with_name(&pointer, text, names)))
+        .collect()
+}
+
+/// A segment of a pointer (RFC 6901).
+pub(super) fn escaped(segment: &str) -> Cow<'_, str> {
+    if segment.contains(['~', '/']) { segment.replace('~', "~0").replace('/', "~1").into() } else { segment.into() }
+}
+
+fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>) -> Vec<FieldChange> {
+    let all = |value: &Value| {
+        let mut out = BTreeMap::new();
+        if !value.is_null() {
+            collect(value, &mut prefix.to_owned(), view.mask, &mut out);
+        }
+        out
+    };
+    let mut runs = all(running);
+    let mut changes = Vec::new();
+    for (pointer, text) in all(rendered) {
+        // A name can also be part of a key: `[name=db-6]`.
+        let renamed = |names: &NameMap<'_>| Some(names.apply(&pointer).into_owned()).filter(|p| runs.contains_key(p));
+        let pointer = match view.names {
+            Some(names) if !runs.contains_key(&pointer) => renamed(names).unwrap_or(pointer),
+            _ => pointer,
+        };
+        let before = runs.remove(&pointer);
+        let same = before.as_ref().is_some_and(|before| {
+            *before == text || view.names.is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
+        });
+        if !same {
+            changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
+        }
+    }
+    changes.extend(runs.into_iter().map(|(pointer, before)| FieldChange {
+        pointer,
+        running: Some(before),
+        rendered: None,
+    }));
+    changes.sort();
+    changes
+}
+
+/// An image never depends on the Pod's name; whatever else it looks like, it is not to be touched.
+fn with_name(pointer: &str, text: Text, names: &NameMap<'_>) -> Text {
+    if pointer == IMAGE {
+        return text;
+    }
+    match names.apply(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(replaced) => replaced.into(),
+    }
+}
+
+fn collect(value: &Value, pointer: &mut String, mask: ContainerMask<'_>, out: &mut BTreeMap<String, Text>) {
+    if mask.hides(pointer) {
+        return;
+    }
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (key, member) in members {
+                below(pointer, key, |pointer| collect(member, pointer, mask, out));
+            }
+        }
+        Value::Array(elements) if !elements.is_empty() => {
+            let mut elements: Vec<&Value> = elements.iter().collect();
+            if mask.unordered(pointer) {
+                elements.sort_by_cached_key(ToString::to_string);
+            }
+            for (index, element) in elements.into_iter().enumerate() {
+                below(pointer, &index.to_string(), |pointer| collect(element, pointer, mask, out));
+            }
+        }
+        // A container without any compared field has no leaf.
+        Value::Object(_) if pointer.is_empty() => {}
+        Value::String(text) => drop(out.insert(pointer.clone(), text.as_str().into())),
+        other => drop(out.insert(pointer.clone(), other.to_string().into())),
+    }
+}
+
+/// Runs with the pointer one segment longer.
+pub(super) fn below<R>(pointer: &mut String, segment: &str, run: impl FnOnce(&mut String) -> R) -> R {
+    let length = pointer.len();
+    pointer.push('/');
+    pointer.push_str(&escaped(segment));
+    let result = run(pointer);
+    pointer.truncate(length);
+    result
+}

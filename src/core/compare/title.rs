@@ -1,0 +1,86 @@
+//! What changes, in a few words: workloads with the same title are shown, counted and rolled as one group.
+
+use std::collections::BTreeSet;
+
+use super::{FieldChange, SidecarDifference, field, image::Image};
+use crate::core::words::Difference;
+
+/// The short text for a Pod's differences: `istio-proxy image 1.27.0 → 1.27.1`.
+///
+/// Sidecars that change in the same way are named together, others are joined: `istio-init + istio-proxy image 1.27.0 →
+/// 1.27.1 + vault-agent missing`. Of the values only images are ever shown; any other may be a secret. Empty if nothing
+/// differs.
+pub fn title(differences: &[SidecarDifference]) -> String {
+    let mut groups: Vec<(String, BTreeSet<&str>)> = Vec::new();
+    for difference in differences {
+        let change = change(difference);
+        match groups.iter_mut().find(|(known, _)| *known == change) {
+            Some((_, sidecars)) => drop(sidecars.insert(&difference.sidecar)),
+            None => groups.push((change, BTreeSet::from([&*difference.sidecar]))),
+        }
+    }
+    groups.sort_by(|(_, a), (_, b)| a.cmp(b));
+    let groups: Vec<String> = groups
+        .into_iter()
+        .map(|(change, sidecars)| format!("{} {change}", Vec::from_iter(sidecars).join(" + ")))
+        .collect();
+    groups.join(" + ")
+}
+
+fn change(difference: &SidecarDifference) -> String {
+    match difference.difference {
+        Difference::Missing => "missing".to_owned(),
+        Difference::Removed => "removed".to_owned(),
+        Difference::Changed => fields(&difference.fields),
+        Difference::MutatedLive => format!("{} (patched live)", fields(&difference.fields)),
+        Difference::Placement => {
+            let to = difference.fields.first().and_then(|f| f.rendered.as_deref());
+            format!("→ {}", to.unwrap_or("another list"))
+        }
+    }
+}
+
+/// `image 1.27.0 → 1.27.1, args, env (3)`
+fn fields(changes: &[FieldChange]) -> String {
+    let image = changes.iter().find(|c| c.pointer == field::IMAGE).map(image);
+    // In the order of a container's manifest; `env` before `envFrom` for the eye.
+    let others = ["command", "args", "env", "envFrom"].iter().filter_map(|field| {
+        let names: BTreeSet<&str> = changes.iter().filter_map(|c| below(&c.pointer, field)).collect();
+        match (*field, names.len()) {
+            (_, 0) => None,
+            ("env", 1) => names.first().map(|name| format!("env {}", name.replace("~1", "/").replace("~0", "~"))),
+            ("env", several) => Some(format!("env ({several})")),
+            (field, _) => Some(field.to_owned()),
+        }
+    });
+    image.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+}
+
+/// The segment below a field, empty for the field itself.
+fn below<'p>(pointer: &'p str, field: &str) -> Option<&'p str> {
+    let rest = pointer.strip_prefix('/')?.strip_prefix(field)?;
+    let rest = if rest.is_empty() { rest } else { rest.strip_prefix('/')? };
+    rest.split('/').next()
+}
+
+fn image(change: &FieldChange) -> String {
+    let (Some(from), Some(to)) = (&change.running, &change.rendered) else {
+        let side = |image: &Option<_>| image.as_deref().unwrap_or("none").to_owned();
+        return format!("image {} → {}", side(&change.running), side(&change.rendered));
+    };
+    let (a, b) = (Image::parse(from), Image::parse(to));
+    let same_repository = (a.registry, a.path) == (b.registry, b.path);
+    match ((a.tag, b.tag), (a.digest, b.digest)) {
+        ((Some(a), Some(b)), _) if same_repository && a != b => format!("image {a} → {b}"),
+        ((a, b), (Some(from), Some(to))) if same_repository && a == b => {
+            format!("image {} → {}", short(from), short(to))
+        }
+        _ => format!("image {from} → {to}"),
+    }
+}
+
+/// Enough of a digest to tell two apart.
+fn short(digest: &str) -> &str {
+    let hex = digest.find(':').map_or(0, |colon| colon + 1);
+    digest.get(..hex + 12).unwrap_or(digest)
+}

@@ -1,0 +1,29 @@
+//! Reading JSON that may hold anything: nothing here fails.
+
+use serde_json::Value;
+
+/// A scalar as text: a string as it is, null as nothing, anything else as JSON.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The elements of a list; what is no list has none.
+pub(super) fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Without members that are null, and without members that are left empty by that, all the way down: the API server
+/// writes neither.
+pub(super) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), without_nulls(v))).collect()
+        }
+        Value::Array(elements) => elements.iter().map(without_nulls).collect(),
+        scalar => scalar.clone(),
+    }
+}
