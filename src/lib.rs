@@ -1,2 +1,3 @@
 //! sidecar-drift.
+pub mod cluster;
 pub mod core;

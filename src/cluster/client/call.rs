@@ -1,0 +1,134 @@
+//! One request and its answer, whole: status, body and `Retry-After`, which kube's typed calls drop.
+
+use std::{error::Error as StdError, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use kube::client::Body;
+use serde_json::Value;
+
+use super::{Cluster, layer::TimedOut};
+use crate::core::outcome;
+
+/// A request that is about to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    method: Method,
+    path: String,
+    body: Option<(&'static str, Value)>,
+}
+
+impl Call {
+    /// Read what is at this path (and query).
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None }
+    }
+
+    /// Create a JSON object at this path (and query).
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::POST, path: path.into(), body: Some(("application/json", body)) }
+    }
+
+    /// A JSON Patch (RFC 6902).
+    pub fn json_patch(path: impl Into<String>, operations: Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), body: Some(("application/json-patch+json", operations)) }
+    }
+
+    /// A JSON merge patch (RFC 7386).
+    pub fn merge_patch(path: impl Into<String>, fields: Value) -> Self {
+        Self { method: Method::PATCH, path: path.into(), body: Some(("application/merge-patch+json", fields)) }
+    }
+}
+
+/// What the server said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The header `Retry-After`, if it is a number of seconds.
+    pub retry_after: Option<Duration>,
+    /// The body, whole.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; a body that is none as one string.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into())
+    }
+
+    /// As the core judges it. `json` is what [`Answer::json`] gave.
+    pub(in crate::cluster) fn as_core<'a>(&self, json: &'a Value) -> outcome::Answer<'a> {
+        outcome::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
+    }
+
+    /// In the server's words, what is wrong: the `message` of a Status, else the HTTP status.
+    pub fn message(&self) -> String {
+        self.json().pointer("/message").and_then(Value::as_str).map_or_else(|| self.status.to_string(), str::to_owned)
+    }
+}
+
+/// There is no answer. Whether the request was carried out is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// It took too long.
+    #[error("the API server did not answer within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// The connection could not be made, or broke.
+    #[error("the connection to the API server failed")]
+    Failed(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Lost {
+    /// The whole chain of causes in one line, for messages that have no room for a chain.
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !sentence.ends_with(&text) {
+                sentence.push_str(": ");
+                sentence.push_str(&text);
+            }
+            cause = error.source();
+        }
+        sentence
+    }
+}
+
+impl From<kube::Error> for Lost {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Service(inner) => match inner.downcast::<TimedOut>() {
+                Ok(timed_out) => Self::TimedOut(timed_out.0),
+                Err(inner) => Self::Failed(inner),
+            },
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+impl Cluster {
+    /// Send one request. Any HTTP status is an answer; only a request without an answer is an error.
+    pub async fn call(&self, call: Call) -> Result<Answer, Lost> {
+        let Call { method, path, body } = call;
+        let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+        let bytes = match body {
+            Some((content_type, body)) => {
+                request = request.header(header::CONTENT_TYPE, content_type);
+                body.to_string().into_bytes()
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Body::from(bytes)).map_err(|error| Lost::Failed(Box::new(error)))?;
+        let (head, body) = self.client.send(request).await?.into_parts();
+        let retry_after = head
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.trim().parse().ok())
+            .map(Duration::from_secs);
+        let body = body.collect_bytes().await?;
+        Ok(Answer { status: head.status, retry_after, body })
+    }
+}

@@ -1,0 +1,76 @@
+//! From a kubeconfig, or from the ServiceAccount of our Pod, to a [`Cluster`].
+
+use std::{io::ErrorKind, path::PathBuf, time::Duration};
+
+use http::HeaderValue;
+use kube::{
+    Config,
+    client::ClientBuilder,
+    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+use super::{Cluster, error::Error, layer::MeteredLayer};
+
+/// A connection that is not made within this time will not be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to reach the API server. Empty: as kubectl does, and in a Pod by its ServiceAccount.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The kubeconfig; `None`: the variable `KUBECONFIG`, then `~/.kube/config`, then our Pod's ServiceAccount.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; `None`: its current one.
+    pub context: Option<String>,
+    /// Act as this user (needs the right to impersonate).
+    pub as_user: Option<String>,
+}
+
+/// Prepare a connection. Nothing is sent yet: [`Cluster::probe`] finds out whether anybody answers.
+///
+/// Must be called inside a tokio runtime.
+pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
+    let mut config = load(options).await?;
+    // Retries are our queues' business: kube's would repeat a patch long after the lease was checked.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    if let Some(user) = &options.as_user {
+        HeaderValue::from_str(user).map_err(|error| Error::Credentials(error.into()))?;
+        config.auth_info.impersonate = Some(user.clone());
+    }
+    let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let namespace = config.default_namespace.clone();
+    let builder = ClientBuilder::try_from(config).map_err(|error| match error {
+        kube::Error::Auth(_) | kube::Error::RustlsTls(_) | kube::Error::InferKubeconfig(_) => {
+            Error::Credentials(error.into())
+        }
+        error => Error::KubeconfigInvalid(error.into()),
+    })?;
+    let client = builder.with_layer(&MeteredLayer).build();
+    Ok(Cluster { client, url: url.into(), namespace: namespace.into() })
+}
+
+/// The place that a person names wins; an existing file is never passed over because it is broken.
+async fn load(options: &Connection) -> Result<Config, Error> {
+    let named = match &options.kubeconfig {
+        Some(path) => Some(Kubeconfig::read_from(path)),
+        None => Kubeconfig::from_env().transpose(),
+    };
+    let nothing_named = named.is_none() && options.context.is_none();
+    let kubeconfig = match named.unwrap_or_else(Kubeconfig::read) {
+        Err(KubeconfigError::ReadConfig(error, _)) if nothing_named && error.kind() == ErrorKind::NotFound => {
+            return in_cluster();
+        }
+        Err(KubeconfigError::FindPath) if nothing_named => return in_cluster(),
+        read => read.map_err(|error| Error::of_kubeconfig(error, Vec::new()))?,
+    };
+    let known = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let wanted = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+    Config::from_custom_kubeconfig(kubeconfig, &wanted).await.map_err(|error| Error::of_kubeconfig(error, known))
+}
+
+fn in_cluster() -> Result<Config, Error> {
+    Config::incluster().map_err(|error| match error {
+        InClusterError::ReadEnvironmentVariable(_) => Error::NoKubeconfig,
+        error => Error::InCluster(error.into()),
+    })
+}

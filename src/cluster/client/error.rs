@@ -1,0 +1,166 @@
+//! What can go wrong before any work starts, each in one sentence that also says what to do.
+
+use std::{error::Error as StdError, io, path::PathBuf};
+
+use http::StatusCode;
+use kube::config::KubeconfigError;
+
+use super::call::{Answer, Lost};
+
+/// Why there is no usable connection to an API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The named kubeconfig cannot be opened.
+    #[error("the kubeconfig {} cannot be read: name a readable file with --kubeconfig or the variable KUBECONFIG", path.display())]
+    KubeconfigUnreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No kubeconfig anywhere, and we do not run in a Pod.
+    #[error(
+        "there is no kubeconfig, and this is not a Pod of a cluster: name a kubeconfig with --kubeconfig or the variable KUBECONFIG"
+    )]
+    NoKubeconfig,
+    /// The kubeconfig has no usable content.
+    #[error("the kubeconfig makes no sense: correct it, or name another one with --kubeconfig")]
+    KubeconfigInvalid(#[source] Box<dyn StdError + Send + Sync>),
+    /// The context is not in the kubeconfig.
+    #[error("the kubeconfig has no context {context:?}: {}", choose(known))]
+    UnknownContext {
+        /// The one that was asked for.
+        context: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The kubeconfig names no current context and neither did the caller.
+    #[error("the kubeconfig names no current context: {}", choose(known))]
+    NoContext {
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A certificate, key, token or login plugin of the kubeconfig does not work.
+    #[error(
+        "the credentials of the kubeconfig cannot be used: log in again, or correct its certificates, keys and plugins"
+    )]
+    Credentials(#[source] Box<dyn StdError + Send + Sync>),
+    /// The ServiceAccount's files in our own Pod cannot be read.
+    #[error(
+        "the ServiceAccount of this Pod cannot be used: set automountServiceAccountToken, or name a kubeconfig with --kubeconfig"
+    )]
+    InCluster(#[source] Box<dyn StdError + Send + Sync>),
+    /// Nobody answers.
+    #[error("the API server at {url} does not answer: check the address, the network, and that the server is up")]
+    Unreachable {
+        /// Where we asked.
+        url: String,
+        /// Why.
+        #[source]
+        source: Lost,
+    },
+    /// The server's certificate is not trusted.
+    #[error(
+        "the certificate of the API server at {url} is not trusted: check the certificate-authority and the address in the kubeconfig"
+    )]
+    Tls {
+        /// Where we asked.
+        url: String,
+        /// Why.
+        #[source]
+        source: Lost,
+    },
+    /// 401.
+    #[error("the API server at {url} does not know us: log in again, or correct the user in the kubeconfig")]
+    Unauthorized {
+        /// Where we asked.
+        url: String,
+    },
+    /// 403.
+    #[error("the API server at {url} does not let us {what}: grant it by RBAC ({message})")]
+    Forbidden {
+        /// Where we asked.
+        url: String,
+        /// `read its version`
+        what: &'static str,
+        /// The server's words.
+        message: String,
+    },
+    /// Any other refusal.
+    #[error("the API server at {url} could not {what}: it answered {status} ({message})")]
+    Refused {
+        /// Where we asked.
+        url: String,
+        /// `read its version`
+        what: &'static str,
+        /// The HTTP status.
+        status: StatusCode,
+        /// The server's words.
+        message: String,
+    },
+    /// Somebody answers, but not as an API server does.
+    #[error("what answers at {url} is no Kubernetes API server: check the address in the kubeconfig")]
+    NotKubernetes {
+        /// Where we asked.
+        url: String,
+    },
+}
+
+fn choose(known: &[String]) -> String {
+    if known.is_empty() {
+        "it has none at all, name another kubeconfig with --kubeconfig".to_owned()
+    } else {
+        format!("choose one of {} with --context", known.join(", "))
+    }
+}
+
+impl Error {
+    pub(super) fn of_kubeconfig(error: KubeconfigError, known: Vec<String>) -> Self {
+        match error {
+            KubeconfigError::CurrentContextNotSet => Self::NoContext { known },
+            KubeconfigError::LoadContext(context) => Self::UnknownContext { context, known },
+            KubeconfigError::ReadConfig(source, path) => Self::KubeconfigUnreadable { path, source },
+            KubeconfigError::FindPath => Self::NoKubeconfig,
+            error @ (KubeconfigError::LoadCertificateAuthority(_)
+            | KubeconfigError::LoadClientCertificate(_)
+            | KubeconfigError::LoadClientKey(_)
+            | KubeconfigError::ParseCertificates(_)) => Self::Credentials(error.into()),
+            error => Self::KubeconfigInvalid(error.into()),
+        }
+    }
+
+    pub(in crate::cluster) fn of_lost(url: &str, lost: Lost) -> Self {
+        let url = url.to_owned();
+        if chain_has::<rustls::Error>(&lost) {
+            Self::Tls { url, source: lost }
+        } else if chain_has::<kube::client::AuthError>(&lost) {
+            Self::Credentials(Box::new(lost))
+        } else {
+            Self::Unreachable { url, source: lost }
+        }
+    }
+
+    pub(in crate::cluster) fn of_answer(url: &str, what: &'static str, answer: &Answer) -> Self {
+        let url = url.to_owned();
+        match answer.status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized { url },
+            StatusCode::FORBIDDEN => Self::Forbidden { url, what, message: answer.message() },
+            status => Self::Refused { url, what, status, message: answer.message() },
+        }
+    }
+}
+
+/// Whether an error of this type is among the causes. An `io::Error` hides the error that it was made from, so that one
+/// is opened.
+fn chain_has<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<E>() || inner.is_some_and(|inner| chain_has::<E>(inner)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,134 @@
+//! What every request passes: a time-out by its verb, our name, and the counter.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, Uri, header::USER_AGENT};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Collected, Either};
+use kube::client::Body;
+use tower::{BoxError, Layer, Service};
+
+/// Requests to the API server, by `verb` (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) and `code` (the
+/// HTTP status; `timeout` or `error` when there was none).
+pub const REQUESTS_TOTAL: &str = "sidecar_drift_api_requests_total";
+
+/// A read that takes longer than this is lost: the next attempt has better chances than a longer wait.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The API server gives up on a write, or a dry run, after 34 s. One second more, so that we hear its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A watch ends by itself after some 290 s. Only its beginning is limited: the server answers once its own cache is
+/// filled, and has a limit of 30 s for that.
+const WATCH_START_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// No answer within the request's time-out.
+#[derive(Debug)]
+pub(super) struct TimedOut(pub(super) Duration);
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {} s", self.0.as_secs())
+    }
+}
+
+impl StdError for TimedOut {}
+
+/// The API's verb of a request, as RBAC and the audit log spell it.
+pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
+    match *method {
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ if is_watch(uri) => "watch",
+        _ if is_collection(uri.path()) => "list",
+        _ => "get",
+    }
+}
+
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+}
+
+/// Whether a path names all objects of a kind: `/api/v1/pods`, `/apis/apps/v1/namespaces/shop/deployments`.
+fn is_collection(path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    match segments.as_slice() {
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => matches!(rest, [_] | ["namespaces", _, _]),
+        _ => false,
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MeteredLayer;
+
+impl<S> Layer<S> for MeteredLayer {
+    type Service = Metered<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Metered { inner }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Metered<S> {
+    inner: S,
+}
+
+/// A watch's body is passed on as it comes; every other body is read whole here, so that the time-out covers it.
+type Answered<B> = Response<Either<B, Collected<Bytes>>>;
+
+impl<S, B> Service<Request<Body>> for Metered<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Answered<B>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let verb = verb(request.method(), request.uri());
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let limit = match verb {
+                "watch" => WATCH_START_TIMEOUT,
+                "get" | "list" => READ_TIMEOUT,
+                _ => WRITE_TIMEOUT,
+            };
+            let answer = tokio::time::timeout(limit, async {
+                let (parts, body) = response.await.map_err(Into::into)?.into_parts();
+                let streams = verb == "watch" && parts.status.is_success();
+                let body =
+                    if streams { Either::Left(body) } else { Either::Right(body.collect().await.map_err(Into::into)?) };
+                Ok(Response::from_parts(parts, body))
+            })
+            .await
+            .unwrap_or_else(|_| Err(BoxError::from(TimedOut(limit))));
+            let code = match &answer {
+                Ok(response) => response.status().as_str().to_owned(),
+                Err(error) if error.is::<TimedOut>() => "timeout".to_owned(),
+                Err(_) => "error".to_owned(),
+            };
+            metrics::counter!(REQUESTS_TOTAL, "verb" => verb, "code" => code).increment(1);
+            answer
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! The connection: one factory, so that every request has a time-out, is counted, and carries our name.
+
+mod call;
+mod connect;
+mod error;
+mod layer;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use kube::client::{Body, ClientBuilder};
+use tower::{BoxError, Service};
+
+pub use call::{Answer, Call, Lost};
+pub use connect::{Connection, connect};
+pub use error::Error;
+pub use layer::REQUESTS_TOTAL;
+pub use probe::Server;
+
+/// The name by which the API server knows what we write (`managedFields`) and render.
+pub const FIELD_MANAGER: &str = "sidecar-drift";
+
+/// The `User-Agent` of every request: `sidecar-drift/0.1.0`.
+pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION"));
+
+/// A connection to one API server. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    url: Arc<str>,
+    namespace: Arc<str>,
+}
+
+impl Cluster {
+    /// A connection through any HTTP service, such as a mock. `url` is what errors call the server.
+    ///
+    /// Must be called inside a tokio runtime.
+    pub fn from_service<S, B>(service: S, url: &str, namespace: &str) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let client = ClientBuilder::new(service, namespace).with_layer(&layer::MeteredLayer).build();
+        Self { client, url: Arc::from(url), namespace: Arc::from(namespace) }
+    }
+
+    /// The server's address.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The namespace that the kubeconfig's context names, or the one that our Pod runs in.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// kube's client, with our time-outs and counting in it.
+    pub(crate) fn kube(&self) -> kube::Client {
+        self.client.clone()
+    }
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("url", &self.url).field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}

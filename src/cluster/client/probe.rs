@@ -1,0 +1,92 @@
+//! What the server is and can do, asked once at the start.
+
+use futures::{AsyncBufReadExt, TryStreamExt};
+use http::{Request, StatusCode};
+use serde_json::Value;
+
+use super::{Call, Cluster, call::Lost, error::Error};
+
+/// What the API server is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its version: `v1.36.3`.
+    pub version: String,
+    /// The version in which MutatingAdmissionPolicies are served (`v1`, `v1beta1`); `None`: not at all.
+    pub policies: Option<&'static str>,
+    /// It sends the list within the watch.
+    pub streaming_lists: bool,
+}
+
+/// The versions of the policies that we can read, best first. `v1alpha1` has other field meanings and is not among them.
+const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+impl Cluster {
+    /// Ask the server who it is and what it can do. The first request of a process: here it turns out whether the
+    /// connection works at all.
+    ///
+    /// `namespace`: where we may surely read Pods; `None`: everywhere.
+    pub async fn probe(&self, namespace: Option<&str>) -> Result<Server, Error> {
+        let version = self.version().await?;
+        let mut policies = None;
+        for candidate in POLICY_VERSIONS {
+            if self.serves("admissionregistration.k8s.io", candidate, "mutatingadmissionpolicies").await? {
+                policies = Some(candidate);
+                break;
+            }
+        }
+        let streaming_lists = self.has_streaming_lists(namespace).await;
+        Ok(Server { version, policies, streaming_lists })
+    }
+
+    async fn version(&self) -> Result<String, Error> {
+        let answer = self.ask("/version").await?;
+        if !answer.status.is_success() {
+            return Err(Error::of_answer(self.url(), "read its version", &answer));
+        }
+        match answer.json().get("gitVersion").and_then(Value::as_str) {
+            Some(version) => Ok(version.to_owned()),
+            None => Err(Error::NotKubernetes { url: self.url().to_owned() }),
+        }
+    }
+
+    async fn serves(&self, group: &str, version: &str, plural: &str) -> Result<bool, Error> {
+        let answer = self.ask(&format!("/apis/{group}/{version}")).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let list = answer.json();
+                let resources = list.get("resources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                Ok(resources.iter().any(|resource| resource.get("name").and_then(Value::as_str) == Some(plural)))
+            }
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(Error::of_answer(self.url(), "list the kinds it serves", &answer)),
+        }
+    }
+
+    async fn ask(&self, path: &str) -> Result<super::Answer, Error> {
+        self.call(Call::get(path)).await.map_err(|lost| Error::of_lost(self.url(), lost))
+    }
+
+    /// Whether a watch begins with the list. Asked with a selector that no Pod meets: it costs nothing. A server without
+    /// the feature refuses the parameter (422), or, before it knew it, never sends the mark at the list's end. Any
+    /// failure means no: pages work everywhere.
+    async fn has_streaming_lists(&self, namespace: Option<&str>) -> bool {
+        let scope = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let path = format!(
+            "/api/v1{scope}/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
+             &allowWatchBookmarks=true&fieldSelector=metadata.name%3D.none&timeoutSeconds=5"
+        );
+        match self.first_line(&path).await {
+            Ok(line) => line.is_some_and(|line| line.contains("k8s.io/initial-events-end")),
+            Err(lost) => {
+                tracing::debug!(reason = lost.sentence(), "no streaming lists, using pages");
+                false
+            }
+        }
+    }
+
+    async fn first_line(&self, path: &str) -> Result<Option<String>, Lost> {
+        let request = Request::get(path).body(Vec::new()).map_err(|error| Lost::Failed(Box::new(error)))?;
+        let stream = self.client.request_stream(request).await?;
+        stream.lines().try_next().await.map_err(|error| Lost::Failed(Box::new(error)))
+    }
+}

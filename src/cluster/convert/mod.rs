@@ -1,0 +1,107 @@
+//! API objects → the snapshots of [`core::model`](crate::core::model).
+//!
+//! Nothing here can fail on content. What has the wrong type reads as absent and is named in [`Converted::faults`]; an
+//! object without a name is no object.
+
+mod fields;
+mod injector;
+mod metadata;
+mod pod;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod workload;
+
+use serde_json::{Value, json};
+
+use crate::core::{
+    io::WatchKind,
+    model::{ConfigMapSnapshot, NamespaceSnapshot, Object, ReplicaSetSnapshot, ServiceSnapshot, WorkloadSnapshot},
+    owner::Kind,
+};
+use fields::{Faults, Field};
+
+pub use stamp::StampKeys;
+pub(super) use workload::TEMPLATE_GENERATION;
+
+/// What became of one API object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Converted {
+    /// The snapshot; `None` if the object has no name.
+    pub object: Option<Object>,
+    /// Where it was of the wrong type, as JSON pointers; at most five. Those places read as absent.
+    pub faults: Vec<String>,
+}
+
+/// Reduce an API object to what is kept of it.
+pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
+    let faults = Faults::default();
+    let object = match kind {
+        WatchKind::Pods => return pod(value),
+        WatchKind::Workloads(kind) => {
+            workload::workload(kind, value, keys, &faults).map(|workload| Object::Workload(Box::new(workload)))
+        }
+        WatchKind::ReplicaSets => replica_set(value, &faults).map(Object::ReplicaSet),
+        WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),
+        WatchKind::Injectors(kind) => injector::injector(kind, value, &faults).map(Object::Injector),
+        WatchKind::ConfigMaps => config_map(value, &faults).map(Object::ConfigMap),
+        WatchKind::Services => service(value, &faults).map(Object::Service),
+    };
+    Converted { object, faults: faults.into_vec() }
+}
+
+/// A Pod, for which no stamp matters.
+pub(super) fn pod(value: &Value) -> Converted {
+    let faults = Faults::default();
+    let object = pod::pod(value, &faults).map(Object::Pod);
+    Converted { object, faults: faults.into_vec() }
+}
+
+/// One workload that was read by itself; `None` without a name.
+pub fn workload(kind: Kind, value: &Value, keys: &StampKeys) -> Option<WorkloadSnapshot> {
+    workload::workload(kind, value, keys, &Faults::default())
+}
+
+fn replica_set(value: &Value, faults: &Faults) -> Option<ReplicaSetSnapshot> {
+    let object = Field::root(value, faults);
+    let meta = object.at("metadata");
+    let revision = metadata::annotation(&object, workload::REVISION).and_then(|text| text.parse().ok());
+    Some(ReplicaSetSnapshot {
+        key: metadata::key(&object)?,
+        uid: meta.at("uid").name(),
+        owner: metadata::owner(&object),
+        revision: revision.unwrap_or_default(),
+        hash: meta.at("labels").at("pod-template-hash").name(),
+    })
+}
+
+fn namespace(value: &Value, faults: &Faults) -> Option<NamespaceSnapshot> {
+    let object = Field::root(value, faults);
+    let meta = object.at("metadata");
+    let annotations = meta.at("annotations");
+    let theirs = annotations.object().into_iter().flatten().filter(|(key, _)| !metadata::is_ours(key));
+    let theirs: Value = theirs.map(|(key, value)| (key.clone(), value.clone())).collect();
+    Some(NamespaceSnapshot {
+        name: metadata::key(&object)?.name,
+        labels: meta.at("labels").map(),
+        says: metadata::says(&object),
+        hash: metadata::hash(&json!([meta.at("labels").value(), theirs])),
+        terminating: meta.at("deletionTimestamp").is_some(),
+        changed_by: metadata::changed_by(&object),
+    })
+}
+
+fn config_map(value: &Value, faults: &Faults) -> Option<ConfigMapSnapshot> {
+    let object = Field::root(value, faults);
+    Some(ConfigMapSnapshot {
+        key: metadata::key(&object)?,
+        hash: metadata::hash(&json!([object.at("data").value(), object.at("binaryData").value()])),
+        election: metadata::annotation(&object, "control-plane.alpha.kubernetes.io/leader").is_some(),
+        changed_by: metadata::changed_by(&object),
+    })
+}
+
+fn service(value: &Value, faults: &Faults) -> Option<ServiceSnapshot> {
+    let object = Field::root(value, faults);
+    Some(ServiceSnapshot { key: metadata::key(&object)?, selector: object.at("spec").at("selector").map() })
+}

@@ -1,0 +1,119 @@
+//! Pods.
+
+use serde_json::Value;
+
+use super::{
+    fields::{Faults, Field},
+    metadata,
+};
+use crate::core::{
+    model::{PodSnapshot, PodState},
+    shape::{Name, PodShape},
+};
+
+/// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
+/// not among them.
+const CRASHING: [&str; 11] = [
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+
+/// A Pod; `None` without a name.
+pub(super) fn pod(value: &Value, faults: &Faults) -> Option<PodSnapshot> {
+    let object = Field::root(value, faults);
+    let key = metadata::key(&object)?;
+    let (meta, spec) = (object.at("metadata"), object.at("spec"));
+    let labels = meta.at("labels");
+    let revision = labels
+        .at("pod-template-hash")
+        .text()
+        .or_else(|| labels.at("controller-revision-hash").text())
+        .unwrap_or_default();
+    let template_generation = labels.at("pod-template-generation").text().and_then(|text| text.parse().ok());
+    Some(PodSnapshot {
+        key,
+        uid: meta.at("uid").name(),
+        owner: metadata::owner(&object),
+        revision: Name::from(revision),
+        template_generation: template_generation.unwrap_or_default(),
+        service_account: service_account(&spec),
+        created: meta.at("creationTimestamp").time().unwrap_or_default(),
+        state: state(&object),
+        shape: PodShape::from_pod(value).into(),
+        patched_images: patched_images(&meta),
+    })
+}
+
+/// `spec.serviceAccountName`, `default` if empty.
+pub(super) fn service_account(pod_spec: &Field<'_>) -> Name {
+    let name = pod_spec.at("serviceAccountName").text().filter(|name| !name.is_empty());
+    Name::from(name.unwrap_or("default"))
+}
+
+fn state(object: &Field<'_>) -> PodState {
+    let status = object.at("status");
+    let statuses = status.at("initContainerStatuses").items().chain(status.at("containerStatuses").items());
+    PodState {
+        terminating: object.at("metadata").at("deletionTimestamp").is_some(),
+        finished: matches!(status.at("phase").text(), Some("Succeeded" | "Failed")),
+        mirror: metadata::annotation(object, "kubernetes.io/config.mirror").is_some(),
+        ready: has_condition(&status, "Ready", |condition| condition.at("status").text() == Some("True")),
+        crashing: statuses
+            .filter_map(|status| status.at("state").at("waiting").at("reason").text())
+            .any(|reason| CRASHING.contains(&reason)),
+    }
+}
+
+/// Whether the status has a condition of this type for which `holds`.
+pub(super) fn has_condition(status: &Field<'_>, of_type: &str, holds: impl Fn(&Field<'_>) -> bool) -> bool {
+    status.at("conditions").items().any(|condition| condition.at("type").text() == Some(of_type) && holds(&condition))
+}
+
+/// The containers whose `image` was set by another writer than the Pod's creator (rule C9).
+///
+/// The creator's entry is the one that owns `generateName`, which cannot be set later, or (some operators name their Pods
+/// themselves) the owner together with containers: a controller that adopts a Pod writes the owner alone. A Pod that has
+/// neither was created by a person; then the oldest entry counts. Entries of subresources (`status`, `binding`, `resize`,
+/// `ephemeralcontainers`) cannot set an image of these lists.
+fn patched_images(meta: &Field<'_>) -> Vec<Name> {
+    let entries: Vec<_> = meta.at("managedFields").items().filter(|entry| !entry.at("subresource").is_some()).collect();
+    let owns = |entry: &Field<'_>, part, field| entry.at("fieldsV1").at(part).at(field).is_some();
+    let creator = (entries.iter().position(|entry| owns(entry, "f:metadata", "f:generateName")))
+        .or_else(|| {
+            entries.iter().position(|entry| {
+                owns(entry, "f:metadata", "f:ownerReferences") && owns(entry, "f:spec", "f:containers")
+            })
+        })
+        .or_else(|| (0..entries.len()).min_by_key(|&index| entries[index].at("time").time()));
+    let mut patched = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if Some(index) != creator {
+            let spec = entry.at("fieldsV1").at("f:spec");
+            for list in ["f:initContainers", "f:containers"] {
+                patched.extend(owned_images(&spec.at(list)));
+            }
+        }
+    }
+    patched.sort();
+    patched.dedup();
+    patched
+}
+
+/// The containers in a `fieldsV1` list whose `f:image` is owned: members are called `k:{"name":"app"}`.
+fn owned_images(list: &Field<'_>) -> Vec<Name> {
+    let members = list.object().into_iter().flatten();
+    members
+        .filter(|(_, fields)| fields.get("f:image").is_some())
+        .filter_map(|(member, _)| serde_json::from_str::<Value>(member.strip_prefix("k:")?).ok())
+        .filter_map(|key| key.get("name")?.as_str().map(Name::from))
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! Our stamp on a Pod template.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::metadata;
+use crate::core::{model::Stamp, shape::Name};
+
+/// The annotation keys of our stamp: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StampKeys {
+    /// When the rollout was started, RFC 3339 in UTC.
+    pub timestamp: Name,
+    /// Why, for people.
+    pub reason: Name,
+    /// What the rollout was for.
+    pub fingerprint: Name,
+}
+
+impl StampKeys {
+    /// The keys for this prefix (`Policy::annotation_prefix`).
+    pub fn new(prefix: &str) -> Self {
+        let key = |word| Name::from(format!("{prefix}.rollout.{word}"));
+        Self { timestamp: key("timestamp"), reason: key("reason"), fingerprint: key("fingerprint") }
+    }
+
+    /// The stamp on a Pod template, if it carries one. Without a readable time there is none: nothing could be counted
+    /// from it.
+    pub fn read(&self, template: &Value) -> Option<Stamp> {
+        let annotations = template.pointer("/metadata/annotations")?;
+        let text = |key: &str| annotations.get(key).and_then(Value::as_str);
+        Some(Stamp {
+            timestamp: text(&self.timestamp)?.parse::<Timestamp>().ok()?,
+            reason: text(&self.reason).unwrap_or_default().to_owned(),
+            fingerprint: text(&self.fingerprint).map(str::to_owned),
+        })
+    }
+
+    /// The annotations of a stamp, key and text, as they are written.
+    pub fn annotations(&self, stamp: &Stamp) -> Vec<(Name, String)> {
+        let mut annotations =
+            vec![(self.timestamp.clone(), stamp.timestamp.to_string()), (self.reason.clone(), stamp.reason.clone())];
+        if let Some(fingerprint) = &stamp.fingerprint {
+            annotations.push((self.fingerprint.clone(), fingerprint.clone()));
+        }
+        annotations
+    }
+
+    /// sha-256 (hex) of a template without our stamp: it stays what it is when we roll, and moves when its owner does.
+    ///
+    /// A stamp may leave empty annotations behind, and some servers write `creationTimestamp: null`: neither counts.
+    pub fn hash_without_stamp(&self, template: &Value) -> Name {
+        let mut template = template.clone();
+        if let Some(meta) = template.get_mut("metadata").and_then(Value::as_object_mut) {
+            if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
+                for key in [&self.timestamp, &self.reason, &self.fingerprint] {
+                    annotations.remove(&**key);
+                }
+            }
+            meta.retain(|key, value| !is_empty(value) && key != "creationTimestamp");
+        }
+        metadata::hash(&template)
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+}

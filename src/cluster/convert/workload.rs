@@ -1,0 +1,144 @@
+//! Workloads: what owns Pods and can be rolled.
+
+use serde_json::Value;
+
+use super::{
+    StampKeys,
+    fields::{Faults, Field},
+    metadata, pod,
+};
+use crate::core::{
+    model::{Counts, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot},
+    owner::Kind,
+};
+
+/// Annotation of a Deployment and of its ReplicaSets.
+pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// Annotation of a DaemonSet, kept by the API server.
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// What Kubernetes takes where a Deployment says nothing.
+const DEPLOYMENT_DEFAULT: &str = "25%";
+
+/// A workload; `None` without a name.
+pub(super) fn workload(kind: Kind, value: &Value, keys: &StampKeys, faults: &Faults) -> Option<WorkloadSnapshot> {
+    let object = Field::root(value, faults);
+    let key = metadata::key(&object)?;
+    let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
+    let counts = counts(kind, &spec, &status);
+    let number = |annotation| metadata::annotation(&object, annotation).and_then(|text| text.parse::<i64>().ok());
+    Some(WorkloadSnapshot {
+        key: WorkloadKey { namespace: key.namespace, kind, name: key.name },
+        uid: meta.at("uid").name(),
+        resource_version: meta.at("resourceVersion").name(),
+        generation: meta.at("generation").int().unwrap_or_default(),
+        observed_generation: status.at("observedGeneration").int().unwrap_or_default(),
+        terminating: meta.at("deletionTimestamp").is_some(),
+        paused: spec.at("paused").flag(),
+        counts,
+        strategy: strategy(kind, &spec, counts.desired),
+        deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
+            condition.at("reason").text() == Some("ProgressDeadlineExceeded")
+        }),
+        revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+        current_revision: status.at("currentRevision").name(),
+        update_revision: status.at("updateRevision").name(),
+        template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
+        template: template(&spec.at("template"), keys),
+        says: metadata::says(&object),
+        changed_by: metadata::changed_by(&object),
+    })
+}
+
+fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {
+    if kind == Kind::DAEMON_SET {
+        return Counts {
+            desired: status.at("desiredNumberScheduled").count(),
+            current: status.at("currentNumberScheduled").count(),
+            updated: status.at("updatedNumberScheduled").count(),
+            ready: status.at("numberReady").count(),
+            available: status.at("numberAvailable").count(),
+        };
+    }
+    let replicas = spec.at("replicas");
+    Counts {
+        desired: if replicas.is_some() { replicas.count() } else { 1 },
+        current: status.at("replicas").count(),
+        updated: status.at("updatedReplicas").count(),
+        ready: status.at("readyReplicas").count(),
+        available: status.at("availableReplicas").count(),
+    }
+}
+
+fn template(template: &Field<'_>, keys: &StampKeys) -> TemplateSnapshot {
+    let meta = template.at("metadata");
+    TemplateSnapshot {
+        hash: keys.hash_without_stamp(template.value()),
+        stamp: keys.read(template.value()),
+        labels: meta.at("labels").map(),
+        has_annotations: meta.at("annotations").object().is_some(),
+        service_account: pod::service_account(&template.at("spec")),
+    }
+}
+
+/// How the controller of this kind reads its strategy.
+fn strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
+    if kind == Kind::DEPLOYMENT { deployment_strategy(spec, desired) } else { set_strategy(kind, spec, desired) }
+}
+
+fn deployment_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
+    let strategy = spec.at("strategy");
+    if strategy.at("type").text() == Some("Recreate") {
+        return Strategy::Recreate;
+    }
+    let rolling = strategy.at("rollingUpdate");
+    let default = Value::from(DEPLOYMENT_DEFAULT);
+    let max_surge = scaled(&rolling.at("maxSurge"), &default, desired, Round::Up);
+    let mut max_unavailable = scaled(&rolling.at("maxUnavailable"), &default, desired, Round::Down).min(desired);
+    // Both can only be zero where a percentage was rounded; the Deployment controller then goes one by one.
+    if max_surge == 0 && max_unavailable == 0 {
+        max_unavailable = 1;
+    }
+    Strategy::RollingUpdate { max_unavailable, max_surge, partition: 0 }
+}
+
+fn set_strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
+    let strategy = spec.at("updateStrategy");
+    if strategy.at("type").text() == Some("OnDelete") {
+        return Strategy::OnDelete;
+    }
+    let rolling = strategy.at("rollingUpdate");
+    let one = Value::from(1);
+    if kind == Kind::DAEMON_SET {
+        // A DaemonSet rounds both up.
+        let max_surge = scaled(&rolling.at("maxSurge"), &Value::from(0), desired, Round::Up);
+        let unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Round::Up);
+        let max_unavailable = if max_surge == 0 { unavailable.max(1) } else { unavailable };
+        return Strategy::RollingUpdate { max_unavailable, max_surge, partition: 0 };
+    }
+    let max_unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Round::Down).max(1);
+    Strategy::RollingUpdate { max_unavailable, max_surge: 0, partition: rolling.at("partition").count() }
+}
+
+#[derive(Clone, Copy)]
+enum Round {
+    Up,
+    Down,
+}
+
+/// An `IntOrString`: a number of Pods, or a percentage of `desired`.
+fn scaled(field: &Field<'_>, default: &Value, desired: u32, round: Round) -> u32 {
+    let value = if field.is_some() { field.value() } else { default };
+    if let Some(number) = value.as_i64() {
+        return u32::try_from(number.max(0)).unwrap_or(u32::MAX);
+    }
+    let percent = value.as_str().and_then(|text| text.strip_suffix('%')).and_then(|number| number.parse::<u32>().ok());
+    let Some(percent) = percent.or_else(|| field.fault()) else { return 0 };
+    let hundredths = u64::from(percent) * u64::from(desired);
+    let pods = match round {
+        Round::Up => hundredths.div_ceil(100),
+        Round::Down => hundredths / 100,
+    };
+    u32::try_from(pods).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,21 @@
+//! The API server's side: the only place that talks to it.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`client`] | one factory for the connection: credentials, time-outs, counting; and what the server can do |
+//! | [`convert`] | API objects → the snapshots of [`core::model`](crate::core::model) |
+//! | [`watch`] | watch streams → [`Input::Watch`](crate::core::io::Input::Watch) |
+//! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
+//! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
+//! | [`state`] | the ConfigMap that outlives the process |
+//!
+//! Nothing here decides anything about workloads, and nothing here repeats a request by itself, with two exceptions
+//! that are bounded and harmless: a watch is taken up again, and a StatefulSet's dry run asks for the next ordinal.
+
+pub mod client;
+pub mod convert;
+mod paths;
+pub mod render;
+pub mod rollout;
+pub mod state;
+pub mod watch;

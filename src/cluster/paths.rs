@@ -1,0 +1,58 @@
+//! The URLs of single requests, in one place, so that it can be seen (and is tested) what they can be.
+
+use std::fmt::Display;
+
+use kube::{api::ListParams, core::Request};
+
+use super::client::{FIELD_MANAGER, Lost};
+use crate::core::{
+    model::WorkloadKey,
+    owner::{Kind, RevisionKind},
+};
+
+/// Where Pods are created: **always as a dry run**. There is no other function that makes a URL to create Pods.
+pub(super) fn create_pod(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager={FIELD_MANAGER}")
+}
+
+/// A workload.
+pub(super) fn workload(key: &WorkloadKey) -> String {
+    let row = key.kind.row();
+    named(row.group, row.version, &key.namespace, row.plural, &key.name)
+}
+
+/// A patch of a workload.
+pub(super) fn patch_workload(key: &WorkloadKey, dry_run: bool) -> String {
+    let dry_run = if dry_run { "dryRun=All&" } else { "" };
+    format!("{}?{dry_run}fieldManager={FIELD_MANAGER}", workload(key))
+}
+
+/// The object that holds one revision of a workload's template.
+pub(super) fn revision(kind: Kind, namespace: &str, name: &str) -> String {
+    named("apps", "v1", namespace, revisions_of(kind), name)
+}
+
+/// All revisions that a label selector selects.
+pub(super) fn revisions(kind: Kind, namespace: &str, selector: &str) -> Result<String, Lost> {
+    let request = Request::new(format!("/apis/apps/v1/namespaces/{namespace}/{}", revisions_of(kind)))
+        .list(&ListParams::default().labels(selector))
+        .map_err(|error| Lost::Failed(Box::new(error)))?;
+    Ok(request.uri().to_string())
+}
+
+/// All ConfigMaps of a namespace.
+pub(super) fn config_maps(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+fn revisions_of(kind: Kind) -> &'static str {
+    match kind.row().revisions {
+        RevisionKind::ReplicaSet => "replicasets",
+        RevisionKind::ControllerRevision => "controllerrevisions",
+    }
+}
+
+fn named(group: &str, version: &str, namespace: impl Display, plural: &str, name: impl Display) -> String {
+    let root = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+    format!("/{root}/namespaces/{namespace}/{plural}/{name}")
+}

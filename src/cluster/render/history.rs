@@ -1,0 +1,68 @@
+//! What is read beside the rendering right before a rollout: the workload, and what was tried on it before.
+
+use serde_json::Value;
+
+use super::{Renderer, is_controlled_by, lost, undetermined};
+use crate::{
+    cluster::{convert, paths},
+    core::{
+        io::{Confirmation, RenderOutcome, RenderRequest},
+        model::Stamp,
+        owner::RevisionKind,
+    },
+};
+
+impl Renderer {
+    /// The workload as it was read, and the stamps in all its revisions. They count, not the live annotations alone:
+    /// GitOps tools strip those.
+    pub(super) async fn confirm(
+        &self,
+        request: &RenderRequest,
+        workload: &Value,
+    ) -> Result<Confirmation, RenderOutcome> {
+        let key = &request.workload.key;
+        let snapshot = convert::workload(key.kind, workload, &self.stamp)
+            .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
+        let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
+        let revisions = self.get(&paths::revisions(key.kind, &key.namespace, &selector).map_err(lost)?).await?;
+        let template = match key.kind.row().revisions {
+            RevisionKind::ReplicaSet => "/spec/template",
+            RevisionKind::ControllerRevision => "/data/spec/template",
+        };
+        let mut history: Vec<Stamp> = revisions
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter(|revision| is_controlled_by(revision, &request.workload.uid))
+            .filter_map(|revision| self.stamp.read(revision.pointer(template)?))
+            .chain(snapshot.template.stamp.clone())
+            .collect();
+        history.sort_by(|a, b| (a.timestamp, &a.fingerprint, &a.reason).cmp(&(b.timestamp, &b.fingerprint, &b.reason)));
+        history.dedup();
+        Ok(Confirmation { workload: snapshot, history })
+    }
+}
+
+/// A `LabelSelector` in the words of a query.
+pub(super) fn selector_text(selector: &Value) -> String {
+    let mut requirements = Vec::new();
+    for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
+        requirements.push(format!("{key}={}", value.as_str().unwrap_or_default()));
+    }
+    for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+        let text = |field| expression.get(field).and_then(Value::as_str).unwrap_or_default();
+        let values = expression.get("values").and_then(Value::as_array).into_iter().flatten();
+        let values = values.filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+        let key = text("key");
+        requirements.push(match text("operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            "DoesNotExist" => format!("!{key}"),
+            // Left out, the selector selects more, and the owner's uid decides anyway.
+            _ => continue,
+        });
+    }
+    requirements.join(",")
+}

@@ -1,0 +1,190 @@
+//! Dry-run Pod creations: what would be injected now.
+
+mod history;
+mod rights;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    client::{Call, Cluster, Lost},
+    convert::StampKeys,
+    paths,
+};
+use crate::core::{
+    body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity},
+    io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
+    outcome::{self, RenderAnswer},
+    owner::{Kind, RevisionKind},
+    shape::{Name, PodShape},
+    words::UndeterminedReason,
+};
+use rights::Rights;
+
+/// Carries out [`Effect::Render`](crate::core::io::Effect::Render). One for the process; renders may run side by side.
+#[derive(Debug)]
+pub struct Renderer {
+    cluster: Cluster,
+    stamp: StampKeys,
+    rights: Rights,
+}
+
+/// What a Pod is made from, as it was read.
+struct Source {
+    /// The whole workload, for kinds whose Pods depend on it, and for a confirmation.
+    workload: Option<Value>,
+    owner: OwnerIdentity,
+    template: Value,
+}
+
+impl Renderer {
+    /// A renderer that reads stamps by these keys.
+    pub fn new(cluster: Cluster, stamp: StampKeys) -> Self {
+        Self { cluster, stamp, rights: Rights::default() }
+    }
+
+    /// Render one workload. Always answers; never takes longer than its requests' time-outs allow.
+    pub async fn render(&self, request: &RenderRequest) -> RenderReply {
+        let mut confirmation = None;
+        let outcome = self.attempt(request, &mut confirmation).await.unwrap_or_else(|outcome| outcome);
+        RenderReply { ticket: request.ticket, outcome, confirmation }
+    }
+
+    /// The workload is read before it is rendered: whatever changes it afterwards makes the patch fail that pins the
+    /// version which was read here.
+    async fn attempt(
+        &self,
+        request: &RenderRequest,
+        confirmation: &mut Option<Box<Confirmation>>,
+    ) -> Result<RenderOutcome, RenderOutcome> {
+        let source = self.read(request).await?;
+        if request.confirm {
+            let workload = source.workload.as_ref().unwrap_or(&Value::Null);
+            *confirmation = Some(Box::new(self.confirm(request, workload).await?));
+        }
+        self.ask(request, &source).await
+    }
+
+    async fn read(&self, request: &RenderRequest) -> Result<Source, RenderOutcome> {
+        let key = &request.workload.key;
+        let in_replica_sets = key.kind.row().revisions == RevisionKind::ReplicaSet;
+        let mut workload = None;
+        if request.confirm || !in_replica_sets {
+            let object = self.get(&paths::workload(key)).await?;
+            if text(&object, "/metadata/uid") != &*request.workload.uid {
+                return Err(RenderOutcome::Gone);
+            }
+            workload = Some(object);
+        }
+        let name = revision_name(request).ok_or(RenderOutcome::Gone)?;
+        let revision = self.get(&paths::revision(key.kind, &key.namespace, &name)).await?;
+        if !is_controlled_by(&revision, &request.workload.uid) {
+            return Err(RenderOutcome::Gone);
+        }
+        let (owner, template) = if in_replica_sets {
+            let uid = text(&revision, "/metadata/uid").to_owned();
+            let owner = OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid };
+            (owner, revision.pointer("/spec/template"))
+        } else {
+            let owner = OwnerIdentity {
+                api_version: key.kind.api_version(),
+                kind: key.kind.as_str().to_owned(),
+                name: key.name.to_string(),
+                uid: request.workload.uid.to_string(),
+            };
+            (owner, revision.pointer("/data/spec/template"))
+        };
+        let template = template.cloned().unwrap_or_default();
+        Ok(Source { workload, owner, template })
+    }
+
+    /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
+    async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
+        let namespace = &request.workload.key.namespace;
+        let template = Arc::new(PodShape::from_template(&source.template));
+        let plural = owner_plural(request.workload.key.kind);
+        let mut block_owner_deletion = self.rights.may_block_deletion(&self.cluster, plural).await;
+        let mut attempt = 0;
+        loop {
+            let body = body::pod_body(&BodyRequest {
+                kind: request.workload.key.kind,
+                owner: &source.owner,
+                workload: source.workload.as_ref(),
+                template: &source.template,
+                revision: &request.revision,
+                ordinals: request.ordinals,
+                attempt,
+                block_owner_deletion,
+            })
+            .map_err(|error| undetermined(error.to_string()))?;
+            let answer = self.cluster.call(Call::post(paths::create_pod(namespace), body.json)).await.map_err(lost)?;
+            let json = answer.json();
+            if block_owner_deletion && rights::is_about_blocking(&answer) {
+                // The right was taken back since we asked for it.
+                self.rights.forget(plural).await;
+                block_owner_deletion = false;
+                continue;
+            }
+            match outcome::classify_render(&answer.as_core(&json), &template, body.pod_name.as_deref()) {
+                RenderAnswer::Outcome(outcome) => return Ok(outcome),
+                RenderAnswer::NameTaken { .. } if body.pod_name.is_some() && attempt + 1 < NAME_ATTEMPTS => {
+                    attempt += 1;
+                }
+                RenderAnswer::NameTaken { message } => return Ok(undetermined(message)),
+            }
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, RenderOutcome> {
+        let answer = self.cluster.call(Call::get(path)).await.map_err(lost)?;
+        let reason = match answer.status.as_u16() {
+            200 => return Ok(answer.json()),
+            404 => return Err(RenderOutcome::Gone),
+            401 | 403 => UndeterminedReason::Forbidden,
+            429 => UndeterminedReason::Throttled,
+            _ => UndeterminedReason::ApiError,
+        };
+        Err(RenderOutcome::Undetermined { reason, message: answer.message(), retry_after: answer.retry_after })
+    }
+}
+
+/// The revision object's name. A DaemonSet's Pods carry only the hash that its name ends with.
+fn revision_name(request: &RenderRequest) -> Option<String> {
+    let (key, revision) = (&request.workload.key, &request.revision);
+    if revision.is_empty() {
+        return None;
+    }
+    let prefix = format!("{}-", key.name);
+    if key.kind == Kind::DAEMON_SET && !revision.starts_with(&prefix) {
+        return Some(prefix + revision);
+    }
+    Some(revision.to_string())
+}
+
+/// The kind that a Pod's ownerReference names, as the API's paths spell it.
+fn owner_plural(kind: Kind) -> &'static str {
+    let row = kind.row();
+    if row.revisions == RevisionKind::ReplicaSet { "replicasets" } else { row.plural }
+}
+
+fn is_controlled_by(object: &Value, uid: &Name) -> bool {
+    let references = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    references.into_iter().flatten().any(|reference| {
+        reference.get("controller").and_then(Value::as_bool) == Some(true)
+            && reference.get("uid").and_then(Value::as_str) == Some(&**uid)
+    })
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn undetermined(message: String) -> RenderOutcome {
+    RenderOutcome::Undetermined { reason: UndeterminedReason::ApiError, message, retry_after: None }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+fn lost(lost: Lost) -> RenderOutcome {
+    undetermined(lost.sentence())
+}

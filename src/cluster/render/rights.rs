@@ -1,0 +1,52 @@
+//! Whether we may say `blockOwnerDeletion`, as controllers do (rule R2).
+//!
+//! With the admission plugin `OwnerReferencesPermissionEnforcement` it takes the right to update the owner's finalizers.
+//! Controllers have it; we hardly ever do, and then leave the field out.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::cluster::client::{Answer, Call, Cluster};
+
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
+/// What the API server said of our rights, by the owner's resource. Asked once; a right that is taken back shows in a
+/// refusal and is then forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Rights(Mutex<BTreeMap<&'static str, bool>>);
+
+impl Rights {
+    /// Whether we may update the finalizers of these owners in all namespaces. No answer means no, for now.
+    pub(super) async fn may_block_deletion(&self, cluster: &Cluster, plural: &'static str) -> bool {
+        let mut known = self.0.lock().await;
+        if let Some(&allowed) = known.get(plural) {
+            return allowed;
+        }
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "group": "apps", "resource": plural, "subresource": "finalizers", "verb": "update",
+            } },
+        });
+        let Ok(answer) = cluster.call(Call::post(REVIEWS, review)).await else { return false };
+        if !answer.status.is_success() {
+            return false;
+        }
+        let allowed = answer.json().pointer("/status/allowed").and_then(Value::as_bool).unwrap_or_default();
+        known.insert(plural, allowed);
+        allowed
+    }
+
+    /// From now on: no.
+    pub(super) async fn forget(&self, plural: &'static str) {
+        self.0.lock().await.insert(plural, false);
+    }
+}
+
+/// Whether an answer is the refusal of that admission plugin.
+pub(super) fn is_about_blocking(answer: &Answer) -> bool {
+    answer.status.as_u16() == 403 && answer.message().contains("cannot set blockOwnerDeletion")
+}

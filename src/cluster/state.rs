@@ -1,0 +1,163 @@
+//! The ConfigMap that outlives the process: pause, breaker, canaries.
+//!
+//! It is written under an optimistic lock only. Whoever loses gets what the winner wrote.
+
+use std::{future::Future, sync::Arc};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, Lost},
+    paths,
+    watch::{self, News, Target, Whole},
+};
+use crate::core::{
+    io::{Input, WatchKind},
+    shape::Name,
+    state::StateRecord,
+};
+
+/// The ConfigMap's name.
+pub const CONFIG_MAP: &str = "sidecar-drift-state";
+
+/// The key in the ConfigMap's data.
+const KEY: &str = "state.json";
+
+/// The state ConfigMap of one namespace. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StateStore {
+    cluster: Cluster,
+    namespace: Arc<str>,
+}
+
+impl StateStore {
+    /// The one in this namespace.
+    pub fn new(cluster: Cluster, namespace: &str) -> Self {
+        Self { cluster, namespace: Arc::from(namespace) }
+    }
+
+    /// Send [`Input::State`] now and whenever the ConfigMap changes, until nobody listens any more.
+    ///
+    /// `streaming`: [`Server::streaming_lists`](super::client::Server::streaming_lists).
+    pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
+        let cluster = self.cluster.clone();
+        let target = Target {
+            row: watch::row(WatchKind::ConfigMaps, ""),
+            namespace: Some(self.namespace.to_string()),
+            name: Some(CONFIG_MAP),
+            streaming,
+        };
+        async move {
+            let mut found = false;
+            watch::follow::<Whole, _>(&cluster, target, |news| {
+                let state = match news {
+                    News::ResetStarted => {
+                        found = false;
+                        None
+                    }
+                    News::Apply(Some((_, Whole(object)))) => {
+                        found = true;
+                        Some(record(&object))
+                    }
+                    News::ResetDone if found => None,
+                    News::Apply(None) => None,
+                    News::ResetDone | News::Delete(_) => Some(None),
+                    News::Unavailable { message, .. } => {
+                        tracing::warn!(message, "cannot watch the state ConfigMap; all rollouts are paused");
+                        Some(None)
+                    }
+                };
+                let inputs = inputs.clone();
+                async move {
+                    match state {
+                        Some(state) => inputs.send(Input::State(state)).await.is_ok(),
+                        None => !inputs.is_closed(),
+                    }
+                }
+            })
+            .await;
+        }
+    }
+
+    /// Read it. `None`: there is none, or what it holds makes no sense.
+    pub async fn read(&self) -> Result<Option<StateRecord>, Error> {
+        let answer = self.cluster.call(Call::get(self.path())).await.map_err(|lost| self.lost(lost))?;
+        match answer.status.as_u16() {
+            200 => Ok(record(&answer.json())),
+            404 => Ok(None),
+            _ => Err(self.refused("read the ConfigMap sidecar-drift-state", &answer)),
+        }
+    }
+
+    /// Carry out [`Effect::WriteState`](crate::core::io::Effect::WriteState). The answer is what the ConfigMap holds
+    /// afterwards, for [`Input::State`]: the record itself, or what somebody else wrote meanwhile; `None` if that cannot
+    /// be found out.
+    pub async fn write(&self, state: &StateRecord) -> Option<StateRecord> {
+        // A record without a version was not read from the ConfigMap, so it must not replace what is there.
+        let Some(version) = &state.resource_version else { return self.read_or_none().await };
+        match self.try_write(state, version).await {
+            Ok(answer) if answer.status.is_success() => return record(&answer.json()),
+            Ok(answer) => tracing::warn!(status = %answer.status, message = answer.message(), "state not written"),
+            Err(lost) => tracing::warn!(error = lost.sentence(), "state may not have been written"),
+        }
+        self.read_or_none().await
+    }
+
+    /// Create the ConfigMap; for `sidecar-drift resume` where no chart did.
+    pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
+            "data": { KEY: text(state) },
+        });
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(&self.namespace));
+        let answer = self.cluster.call(Call::post(path, body)).await.map_err(|lost| self.lost(lost))?;
+        if answer.status.is_success() {
+            return Ok(record(&answer.json()));
+        }
+        Err(self.refused("create the ConfigMap sidecar-drift-state", &answer))
+    }
+
+    async fn read_or_none(&self) -> Option<StateRecord> {
+        self.read().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "state cannot be read; all rollouts are paused");
+            None
+        })
+    }
+
+    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, Lost> {
+        let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
+        self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), fields)).await
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{CONFIG_MAP}", paths::config_maps(&self.namespace))
+    }
+
+    fn lost(&self, lost: Lost) -> Error {
+        Error::of_lost(self.cluster.url(), lost)
+    }
+
+    fn refused(&self, what: &'static str, answer: &Answer) -> Error {
+        Error::of_answer(self.cluster.url(), what, answer)
+    }
+}
+
+/// What a ConfigMap says. One that holds nothing yet (the chart's) says that nothing is stopped.
+fn record(config_map: &Value) -> Option<StateRecord> {
+    let version = config_map.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(Name::from);
+    let text = config_map.get("data").and_then(|data| data.get(KEY)).and_then(Value::as_str).unwrap_or("{}");
+    match serde_json::from_str(text) {
+        Ok(record) => Some(StateRecord { resource_version: version, ..record }),
+        Err(error) => {
+            tracing::warn!(%error, "the ConfigMap {CONFIG_MAP} makes no sense; all rollouts are paused");
+            None
+        }
+    }
+}
+
+fn text(state: &StateRecord) -> String {
+    serde_json::to_string(state).unwrap_or_default()
+}

@@ -1,0 +1,165 @@
+//! One watch, for as long as its task lives: kube's watcher, and what it leaves to its caller.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::{
+    Api,
+    core::Status,
+    runtime::{
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event},
+    },
+};
+
+use super::object::{Content, Row, Watched};
+use crate::{cluster::client::Cluster, core::model::ObjectKey};
+
+/// How many objects are fetched at once where the server has no streaming lists: what client-go does, too.
+const PAGE_SIZE: u32 = 500;
+
+/// The server ends a watch after this; kube's watcher takes a connection that is silent for 5 s more as dead.
+const WATCH_SECONDS: u32 = 290;
+
+/// A right that is missing, or a kind that is not served, seldom changes; asking again each minute is enough.
+const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
+
+/// What to watch.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Target {
+    pub(in crate::cluster) row: Row,
+    pub(in crate::cluster) namespace: Option<String>,
+    /// Only the object of this name.
+    pub(in crate::cluster) name: Option<&'static str>,
+    /// The server sends the list within the watch.
+    pub(in crate::cluster) streaming: bool,
+}
+
+/// What a watch says, kind by kind the same.
+#[derive(Debug)]
+pub(in crate::cluster) enum News<C> {
+    ResetStarted,
+    /// An object is there. `None`: it has no name.
+    Apply(Option<(ObjectKey, C)>),
+    Delete(ObjectKey),
+    ResetDone,
+    Unavailable {
+        forbidden: bool,
+        message: String,
+    },
+}
+
+/// Follow a watch until `tell` returns false (nobody listens any more).
+///
+/// `tell` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
+pub(in crate::cluster) async fn follow<C, F>(cluster: &Cluster, mut target: Target, mut tell: impl FnMut(News<C>) -> F)
+where
+    C: Content,
+    F: Future<Output = bool>,
+{
+    let mut backoff = DefaultBackoff::default();
+    // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
+    let mut failures = 0_u32;
+    'restart: loop {
+        let mut events = std::pin::pin!(watcher::watcher(api::<C>(cluster, &target), config(&target)));
+        // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
+        // failing server does not look like an empty one that is being listed.
+        let mut announced = false;
+        while let Some(event) = events.next().await {
+            let error = match event {
+                Ok(Event::Init) => {
+                    announced = true;
+                    continue;
+                }
+                Ok(event) => {
+                    failures = 0;
+                    backoff.reset();
+                    if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
+                        return;
+                    }
+                    if !tell(news(event)).await {
+                        return;
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let status = status(&error);
+            if let Some(unavailable) = status.and_then(|status| unavailable(&target, status)) {
+                if !tell(unavailable).await {
+                    return;
+                }
+                tokio::time::sleep(UNAVAILABLE_RETRY).await;
+                // The reader takes nothing for known any more, so begin with a list.
+                continue 'restart;
+            }
+            let code = status.map_or(0, |status| status.code);
+            tracing::warn!(
+                kind = target.row.kind, namespace = target.namespace, error = %error, "watch interrupted, taking it up again"
+            );
+            let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
+            failures += 1;
+            tokio::time::sleep(delay).await;
+            match (code, &error) {
+                // One of several API servers is older than the one that was asked at the start.
+                (400 | 422, _) if target.streaming => {
+                    target.streaming = false;
+                    continue 'restart;
+                }
+                // kube's watcher would ask for the same version for ever.
+                (410, watcher::Error::WatchStartFailed(_)) => continue 'restart,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
+    match &target.namespace {
+        Some(namespace) => Api::namespaced_with(cluster.kube(), namespace, &target.row),
+        None => Api::all_with(cluster.kube(), &target.row),
+    }
+}
+
+fn config(target: &Target) -> watcher::Config {
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
+    if let Some(name) = target.name {
+        config = config.fields(&format!("metadata.name={name}"));
+    }
+    if target.streaming { config.streaming_lists() } else { config }
+}
+
+fn news<C: Content>(event: Event<Watched<C>>) -> News<C> {
+    match event {
+        Event::Init => News::ResetStarted,
+        Event::InitApply(object) | Event::Apply(object) => News::Apply(object.key().map(|key| (key, object.content))),
+        Event::Delete(object) => object.key().map_or(News::Apply(None), News::Delete),
+        Event::InitDone => News::ResetDone,
+    }
+}
+
+fn status(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
+    }
+}
+
+/// The news of a refusal that only a person can lift.
+fn unavailable<C>(target: &Target, status: &Status) -> Option<News<C>> {
+    let Row { plural, .. } = target.row;
+    let place = target.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
+    match status.code {
+        403 => Some(News::Unavailable {
+            forbidden: true,
+            message: format!("may not watch {plural}{place}: grant list and watch on {plural} ({})", status.message),
+        }),
+        404 => {
+            Some(News::Unavailable { forbidden: false, message: format!("the cluster does not serve {plural}{place}") })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,211 @@
+//! Watch streams: everything that the core hears about the cluster.
+//!
+//! One task for each [`WatchSource`]. A stream that breaks is taken up again where it ended; if that is no longer
+//! possible it begins anew with a list, which the core sees as one reset.
+
+mod follow;
+mod object;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    sync::Arc,
+};
+
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinError, JoinSet},
+};
+
+use super::{
+    client::{Cluster, Server},
+    convert::StampKeys,
+};
+use crate::core::{
+    io::{Input, WatchEvent, WatchKind, WatchSource},
+    model::InjectorKind,
+    owner::Kind,
+    shape::Name,
+};
+pub(super) use follow::{News, Target, follow};
+use object::{Content, Metadata, Pod};
+pub(super) use object::{Whole, row};
+
+/// Objects that could not be decoded whole, by `kind`: they have no name, or fields of a wrong type.
+pub const OBJECTS_SKIPPED_TOTAL: &str = "sidecar_drift_objects_skipped_total";
+
+/// What is watched.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// These namespaces; `None`: the whole cluster.
+    pub namespaces: Option<BTreeSet<Name>>,
+    /// These kinds of workloads.
+    pub kinds: BTreeSet<Kind>,
+    /// Which annotations of a Pod template are our stamp.
+    pub stamp: StampKeys,
+}
+
+/// All watches. Dropping it ends them.
+#[derive(Debug)]
+pub struct Watches {
+    cluster: Cluster,
+    server: Server,
+    scope: Arc<Scope>,
+    inputs: mpsc::Sender<Input>,
+    tasks: JoinSet<()>,
+    backends: BTreeMap<Name, Vec<AbortHandle>>,
+}
+
+impl Watches {
+    /// Start watching. Everything that is seen is sent to `inputs`, in order for each source.
+    ///
+    /// Must be called inside a tokio runtime.
+    pub fn start(cluster: Cluster, server: Server, scope: Scope, inputs: mpsc::Sender<Input>) -> Self {
+        let mut watches =
+            Self { cluster, server, scope: Arc::new(scope), inputs, tasks: JoinSet::new(), backends: BTreeMap::new() };
+        for source in watches.sources() {
+            watches.spawn(source);
+        }
+        watches
+    }
+
+    /// The sources that are watched from the start; the core knows by them when everything is synced.
+    pub fn sources(&self) -> Vec<WatchSource> {
+        let mut everywhere =
+            vec![WatchKind::Namespaces, WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration)];
+        if self.server.policies.is_some() {
+            everywhere.push(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy));
+            everywhere.push(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding));
+        }
+        let mut scoped = vec![WatchKind::Pods];
+        scoped.extend(self.scope.kinds.iter().map(|&kind| WatchKind::Workloads(kind)));
+        if self.scope.kinds.contains(&Kind::DEPLOYMENT) {
+            scoped.push(WatchKind::ReplicaSets);
+        }
+        let namespaces: Vec<Option<Name>> = match &self.scope.namespaces {
+            Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
+            None => vec![None],
+        };
+        let everywhere = everywhere.into_iter().map(|kind| WatchSource { kind, namespace: None });
+        let scoped = scoped.into_iter().flat_map(|kind| {
+            namespaces.iter().map(move |namespace| WatchSource { kind, namespace: namespace.clone() })
+        });
+        everywhere.chain(scoped).collect()
+    }
+
+    /// Watch what backs the injectors in exactly these namespaces: their ConfigMaps and Services, and their Deployments
+    /// where those are not watched already.
+    pub fn set_backends(&mut self, namespaces: &BTreeSet<Name>) {
+        self.backends.retain(|namespace, tasks| {
+            let keep = namespaces.contains(namespace);
+            if !keep {
+                tasks.iter().for_each(AbortHandle::abort);
+            }
+            keep
+        });
+        for namespace in namespaces {
+            if self.backends.contains_key(namespace) {
+                continue;
+            }
+            let mut kinds = vec![WatchKind::ConfigMaps, WatchKind::Services];
+            if !self.has_deployments_of(namespace) {
+                kinds.push(WatchKind::Workloads(Kind::DEPLOYMENT));
+            }
+            let sources = kinds.into_iter().map(|kind| WatchSource { kind, namespace: Some(namespace.clone()) });
+            let tasks = sources.map(|source| self.spawn(source)).collect();
+            self.backends.insert(namespace.clone(), tasks);
+        }
+    }
+
+    /// Wait until a watch ends in a way it must not: by a panic. Never returns otherwise.
+    pub async fn failed(&mut self) -> JoinError {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) if error.is_panic() => return error,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn has_deployments_of(&self, namespace: &Name) -> bool {
+        self.scope.kinds.contains(&Kind::DEPLOYMENT)
+            && self.scope.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(namespace))
+    }
+
+    fn spawn(&mut self, source: WatchSource) -> AbortHandle {
+        let watch = Watch {
+            cluster: self.cluster.clone(),
+            target: Target {
+                row: row(source.kind, self.server.policies.unwrap_or("v1")),
+                namespace: source.namespace.as_deref().map(str::to_owned),
+                name: None,
+                streaming: self.server.streaming_lists,
+            },
+            source,
+            scope: self.scope.clone(),
+            inputs: self.inputs.clone(),
+        };
+        match watch.source.kind {
+            WatchKind::Pods => self.tasks.spawn(watch.run::<Pod>()),
+            WatchKind::ReplicaSets => self.tasks.spawn(watch.run::<Metadata>()),
+            _ => self.tasks.spawn(watch.run::<Whole>()),
+        }
+    }
+}
+
+/// One stream on its way to the core.
+struct Watch {
+    cluster: Cluster,
+    target: Target,
+    source: WatchSource,
+    scope: Arc<Scope>,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Watch {
+    async fn run<C: Content>(self) {
+        let Self { cluster, target, source, scope, inputs } = self;
+        let kind = target.row.kind;
+        let following = follow::<C, _>(&cluster, target, |news| {
+            let event = event(kind, source.kind, news, &scope.stamp);
+            let (inputs, source) = (&inputs, &source);
+            async move {
+                let Some(event) = event else { return true };
+                inputs.send(Input::Watch { source: source.clone(), event }).await.is_ok()
+            }
+        });
+        pin!(following).await;
+    }
+}
+
+/// What the core hears of a piece of news; nothing, if the object has no name.
+fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
+    match news {
+        News::ResetStarted => Some(WatchEvent::ResetStarted),
+        News::ResetDone => Some(WatchEvent::ResetDone),
+        News::Delete(key) => Some(WatchEvent::Delete(key)),
+        News::Unavailable { forbidden, message } => {
+            tracing::warn!(kind = name, forbidden, message, "cannot watch");
+            Some(WatchEvent::Unavailable { forbidden, message })
+        }
+        News::Apply(None) => {
+            skipped(name, "", "it has no name");
+            None
+        }
+        News::Apply(Some((key, content))) => {
+            let converted = content.convert(kind, stamp);
+            if !converted.faults.is_empty() {
+                skipped(name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
+            }
+            converted.object.map(WatchEvent::Apply)
+        }
+    }
+}
+
+fn skipped(kind: &'static str, object: &str, faults: &str) {
+    metrics::counter!(OBJECTS_SKIPPED_TOTAL, "kind" => kind).increment(1);
+    tracing::warn!(kind, object, faults, "object with fields that make no sense; they are left out");
+}

@@ -1,0 +1,181 @@
+//! What travels through kube's watcher: an object of any kind, decoded without a chance to fail.
+
+use std::{borrow::Cow, fmt::Debug};
+
+use kube::{Resource, api::ObjectMeta, core::DynamicResourceScope};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::{
+    cluster::convert::{self, Converted, StampKeys},
+    core::{
+        io::WatchKind,
+        model::{InjectorKind, ObjectKey},
+        shape::Name,
+    },
+};
+
+/// A kind's place in the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Row {
+    pub(in crate::cluster) group: &'static str,
+    pub(in crate::cluster) version: &'static str,
+    pub(in crate::cluster) kind: &'static str,
+    pub(in crate::cluster) plural: &'static str,
+    pub(in crate::cluster) namespaced: bool,
+}
+
+const CORE: Row = Row { group: "", version: "v1", kind: "", plural: "", namespaced: true };
+const ADMISSION: Row = Row { group: "admissionregistration.k8s.io", namespaced: false, ..CORE };
+
+/// The row of a watched kind. `policies` is the version in which admission policies are served.
+pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
+    match kind {
+        WatchKind::Pods => Row { kind: "Pod", plural: "pods", ..CORE },
+        WatchKind::Workloads(kind) => {
+            let owner = kind.row();
+            Row { group: owner.group, version: owner.version, kind: owner.kind, plural: owner.plural, namespaced: true }
+        }
+        WatchKind::ReplicaSets => Row { group: "apps", kind: "ReplicaSet", plural: "replicasets", ..CORE },
+        WatchKind::Namespaces => Row { kind: "Namespace", plural: "namespaces", namespaced: false, ..CORE },
+        WatchKind::Injectors(kind) => match kind {
+            InjectorKind::MutatingWebhookConfiguration => {
+                Row { kind: kind.as_str(), plural: "mutatingwebhookconfigurations", ..ADMISSION }
+            }
+            InjectorKind::MutatingAdmissionPolicy => {
+                Row { kind: kind.as_str(), plural: "mutatingadmissionpolicies", version: policies, ..ADMISSION }
+            }
+            InjectorKind::MutatingAdmissionPolicyBinding => {
+                Row { kind: kind.as_str(), plural: "mutatingadmissionpolicybindings", version: policies, ..ADMISSION }
+            }
+        },
+        WatchKind::ConfigMaps => Row { kind: "ConfigMap", plural: "configmaps", ..CORE },
+        WatchKind::Services => Row { kind: "Service", plural: "services", ..CORE },
+    }
+}
+
+/// What is kept of an object while it waits in a page of a list.
+pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
+    /// The API server is asked for the metadata only.
+    const METADATA_ONLY: bool;
+
+    /// Called once for each object, while the page is being decoded.
+    fn keep(object: Value) -> Self;
+
+    /// The snapshot.
+    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted;
+}
+
+/// The whole object: kinds of which there are few.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Whole(pub(in crate::cluster) Value);
+
+/// The metadata that the API server sends when it is asked for no more.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Metadata(Value);
+
+/// A Pod is reduced at once: five hundred whole ones would fill more memory than the rest of the process.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Pod(Converted);
+
+impl Content for Whole {
+    const METADATA_ONLY: bool = false;
+
+    fn keep(object: Value) -> Self {
+        Self(object)
+    }
+
+    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+        convert::convert(kind, &self.0, keys)
+    }
+}
+
+impl Content for Metadata {
+    const METADATA_ONLY: bool = true;
+
+    fn keep(object: Value) -> Self {
+        Self(object)
+    }
+
+    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+        convert::convert(kind, &self.0, keys)
+    }
+}
+
+impl Content for Pod {
+    const METADATA_ONLY: bool = false;
+
+    fn keep(object: Value) -> Self {
+        Self(convert::pod(&object))
+    }
+
+    fn convert(self, _: WatchKind, _: &StampKeys) -> Converted {
+        self.0
+    }
+}
+
+/// An object on its way from kube's watcher.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Watched<C> {
+    /// Name, namespace and resourceVersion only.
+    meta: ObjectMeta,
+    pub(in crate::cluster) content: C,
+}
+
+impl<C> Watched<C> {
+    /// Namespace and name; `None` without a name.
+    pub(in crate::cluster) fn key(&self) -> Option<ObjectKey> {
+        let name = self.meta.name.as_deref().filter(|name| !name.is_empty())?;
+        Some(ObjectKey {
+            namespace: Name::from(self.meta.namespace.as_deref().unwrap_or_default()),
+            name: Name::from(name),
+        })
+    }
+}
+
+impl<'de, C: Content> Deserialize<'de> for Watched<C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let text = |field: &str| object.pointer(field).and_then(Value::as_str).map(str::to_owned);
+        let meta = ObjectMeta {
+            name: text("/metadata/name"),
+            namespace: text("/metadata/namespace"),
+            resource_version: text("/metadata/resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { meta, content: C::keep(object) })
+    }
+}
+
+impl<C: Content> Resource for Watched<C> {
+    type DynamicType = Row;
+    type Scope = DynamicResourceScope;
+
+    fn kind(row: &Row) -> Cow<'_, str> {
+        row.kind.into()
+    }
+
+    fn group(row: &Row) -> Cow<'_, str> {
+        row.group.into()
+    }
+
+    fn version(row: &Row) -> Cow<'_, str> {
+        row.version.into()
+    }
+
+    fn plural(row: &Row) -> Cow<'_, str> {
+        row.plural.into()
+    }
+
+    fn metadata_api() -> bool {
+        C::METADATA_ONLY
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
