@@ -1,3 +1,34 @@
-//! sidecar-drift.
+//! sidecar-drift finds running Pods whose sidecar is no longer the one that the cluster would inject today, proves it
+//! field by field, and, if it is let, rolls out only those workloads, slowly and safely.
+//!
+//! It re-implements no injector. It asks the API server: the Pod that the controller would create now is submitted as a
+//! server-side dry run through the real admission chain, and what comes back is compared with what runs.
+//!
+//! ```text
+//!  watch ──▶ index ──▶ queue ──▶ render ──▶ compare ──▶ classify ──▶ plan ──▶ roll out ──▶ verify
+//!  (IO)      (pure)    (pure)    (IO,        (pure)      (pure)      (pure)    (IO)         (pure)
+//!                                dry run)                               └──▶ report
+//! ```
+//!
+//! One task owns all state. It calls one pure function, [`core::step::Core::step`], with each input and the time, and
+//! carries out the effects that come back.
+//!
+//! # Where to find what
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`core`] | everything that decides; no clock, no client, no async |
+//! | [`cluster`] | everything that talks to the API server |
+//! | [`daemon`] | the loop between the two |
+//! | [`cli`] | the commands and their output |
+//! | [`http`] | health, readiness, metrics |
+//! | [`metrics`] | the table of every metric |
+//! | [`config`] | flags over environment over file, validated once |
+
+pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod core;
+pub mod daemon;
+pub mod http;
+pub mod metrics;

@@ -1,2 +1,9 @@
-//! sidecar-drift.
-fn main() {}
+//! `sidecar-drift`: see the library's documentation.
+
+use std::process::ExitCode;
+
+use sidecar_drift::cli::{self, Console, Daemon};
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os(), &mut Console::standard(), &Daemon).into()
+}

@@ -168,4 +168,24 @@ impl Core {
             self.note(|record| record.canaries = canaries);
         }
     }
+
+    /// Rollouts are under way.
+    pub fn rolling(&self) -> bool {
+        !self.rollouts.is_empty()
+    }
+
+    /// No rollout is under way, and waiting alone would start none.
+    pub fn exhausted(&self, now: Now) -> bool {
+        let soaking = |key: &WorkloadKey| {
+            let change = self.work.get(key).map(|w| &w.judged.change);
+            let canary = self.record.as_ref().zip(change).and_then(|(r, change)| r.canaries.get(change));
+            canary.is_some_and(|c| c.converged.is_some())
+        };
+        let waits = |key: &&WorkloadKey| match self.work.get(*key).and_then(|w| w.gate) {
+            None | Some((Gate::RateLimit, _)) => true,
+            Some((Gate::Canary, _)) => soaking(key),
+            Some(_) => self.work.get(*key).is_some_and(|w| w.quiet_until > now.elapsed),
+        };
+        self.rollouts.is_empty() && !self.replan && !self.candidates.iter().any(|key| waits(&key))
+    }
 }

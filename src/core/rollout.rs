@@ -141,7 +141,7 @@ impl Core {
         if rollout.stamp.is_some() && rollout.stamp == live {
             // The answer to our patch was lost, but the patch was not.
             let generation = self.index.workload(key).map_or(0, |w| w.generation);
-            self.rolling(key, generation, now);
+            self.begin_rolling(key, generation, now);
             return;
         }
         if !holds {
@@ -220,7 +220,7 @@ impl Core {
         let Some(key) = self.tickets.remove(&reply.ticket) else { return };
         let Some(rollout) = self.rollouts.get_mut(&key).filter(|r| r.phase == Phase::Patching) else { return };
         match reply.outcome {
-            PatchOutcome::Patched { generation } => self.rolling(&key, generation, now),
+            PatchOutcome::Patched { generation } => self.begin_rolling(&key, generation, now),
             PatchOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, now),
             PatchOutcome::Gone => self.end(&key, Outcome::Superseded, "the workload is gone".to_owned(), now),
             PatchOutcome::NotLeader => self.abandon(&key, Some(Gate::NotLeader), now),
@@ -262,7 +262,7 @@ impl Core {
         self.queue.schedule(key, at, Priority::Confirm, now.elapsed);
     }
 
-    fn rolling(&mut self, key: &WorkloadKey, generation: i64, now: Now) {
+    fn begin_rolling(&mut self, key: &WorkloadKey, generation: i64, now: Now) {
         if let Some(rollout) = self.rollouts.get_mut(key) {
             rollout.phase = Phase::Rolling;
             rollout.generation = generation;

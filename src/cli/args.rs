@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use super::{diff, pause, resume, rollout, run, scan, version};
+use crate::{
+    config::{Client, Voice, with_environment},
+    core::{owner::Kind, shape::Name},
+};
+
+/// Finds running Pods whose sidecar is no longer the one the cluster would inject today, and rolls out only those, safely.
+#[derive(Debug, Parser)]
+#[command(name = "sidecar-drift", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Every setting may also stand in the environment (SIDECAR_DRIFT_TIMEOUT=5m for --timeout) \
+                        or in the file of --config (timeout: 5m).\nFlags beat the environment, the environment beats the file.")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Reads settings from this YAML file; its keys are the long names of the flags.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How the API server is reached.
+    #[command(flatten)]
+    pub client: Client,
+    /// How we speak to people.
+    #[command(flatten)]
+    pub voice: Voice,
+}
+
+/// One for each file of this folder that is a command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watches the cluster for good: reports, serves metrics and, with `--mode enforce`, rolls out.
+    Run(Box<run::Run>),
+    /// Looks once and lists every workload that differs, by change.
+    Scan(Box<scan::Scan>),
+    /// Looks once and shows every difference, field by field.
+    Diff(Box<diff::Diff>),
+    /// Shows which workloads would be rolled out, and with `--confirm` rolls them out.
+    Rollout(Box<rollout::Rollout>),
+    /// Stops the daemon from starting rollouts, until `resume`.
+    Pause(pause::Pause),
+    /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
+    Resume(resume::Resume),
+    /// Prints the version.
+    Version(version::Version),
+}
+
+/// The command line's definition, complete with environment variables.
+pub fn definition() -> clap::Command {
+    with_environment(Args::command())
+}
+
+/// A workload as people name it: `deployment/cart`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadName {
+    /// The kind.
+    pub kind: Kind,
+    /// The name.
+    pub name: Name,
+}
+
+impl FromStr for WorkloadName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, name) = text
+            .split_once('/')
+            .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
+            .ok_or("a workload is named KIND/NAME, such as `deployment/cart`")?;
+        let kind = Kind::from_name(kind).ok_or_else(|| {
+            let known: Vec<_> = Kind::all().map(|kind| format!("`{}`", kind.as_str().to_ascii_lowercase())).collect();
+            format!("the kinds are {}", known.join(", "))
+        })?;
+        Ok(Self { kind, name: name.into() })
+    }
+}

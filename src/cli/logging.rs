@@ -1,0 +1,34 @@
+//! Log lines on stderr, for people or for machines.
+
+use tracing_subscriber::{
+    Layer, filter::LevelFilter, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Starts logging, once for the process; in tests, where several commands run in one process, the first one decides.
+///
+/// The level holds for this program. Libraries keep to warnings, unless everything is asked for: at `debug` they drown
+/// what we say.
+pub(super) fn start(log: Log, colour: bool) {
+    let ours = level(log.level);
+    let theirs = if log.level == LogLevel::Trace { LevelFilter::DEBUG } else { ours.min(LevelFilter::WARN) };
+    let filter = Targets::new().with_default(theirs).with_target("sidecar_drift", ours);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let layer = match log.format {
+        LogFormat::Text => lines.with_ansi(colour).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    _ = tracing_subscriber::registry().with(layer).try_init();
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}

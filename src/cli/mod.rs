@@ -1,0 +1,131 @@
+//! The commands: one file each, over [`Engine`], which does the work, and [`output`], which writes the result.
+
+mod args;
+mod diff;
+mod engine;
+mod logging;
+mod notices;
+pub mod output;
+mod pause;
+mod progress;
+mod resume;
+mod rollout;
+mod run;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod version;
+
+use std::{ffi::OsString, io, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::FromArgMatches;
+
+use self::{args::Command, output::mask::Mask};
+pub use self::{
+    args::{Args, definition},
+    engine::{Daemon, Engine, Progress},
+    output::Console,
+};
+use crate::config::{Client, Config, ConfigError, File, Purpose, Settings, Voice};
+
+/// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Not done, or not all.
+    Error = 1,
+    /// Wrong flag, value, file.
+    Usage = 2,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What was asked cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// Runs the command that `args` names (the program's own name first).
+pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, engine: &dyn Engine) -> Exit {
+    let args: Vec<_> = args.into_iter().collect();
+    let result = match parse(&args, console) {
+        Ok(parsed) => execute(parsed, console, engine),
+        Err(error) => return usage::explain(&error, &args, console),
+    };
+    match result {
+        Ok(exit) => exit,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => Exit::Ok,
+        Err(error) => {
+            console.complain(&format!("error: {}", output::text::one_line(&format!("{error:#}"))));
+            let usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<UsageError>());
+            if usage { Exit::Usage } else { Exit::Error }
+        }
+    }
+}
+
+fn parse(args: &[OsString], console: &Console) -> Result<Args, clap::Error> {
+    let mut definition = definition().term_width(console.width().map_or(100, usize::from).min(100));
+    let matches = definition.try_get_matches_from_mut(args)?;
+    Args::from_arg_matches(&matches)
+}
+
+fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Result<Exit> {
+    let Args { command, config, client, voice } = args;
+    let file = config.map_or_else(|| Ok(File::default()), |path| File::read(&path))?;
+    let mut context = Context { console, engine, file, client, voice };
+    match command {
+        Command::Run(command) => command.execute(&mut context),
+        Command::Scan(command) => command.execute(&mut context),
+        Command::Diff(command) => command.execute(&mut context),
+        Command::Rollout(command) => command.execute(&mut context),
+        Command::Pause(command) => command.execute(&mut context),
+        Command::Resume(command) => command.execute(&mut context),
+        Command::Version(command) => command.execute(&mut context),
+    }
+}
+
+/// What every command works with.
+struct Context<'a> {
+    console: &'a mut Console,
+    engine: &'a dyn Engine,
+    file: File,
+    client: Client,
+    voice: Voice,
+}
+
+impl Context<'_> {
+    /// The configuration out of the command's own settings, those that all commands have, and the file. From here on
+    /// logging and console obey it.
+    fn configure(&mut self, given: Settings, purpose: Purpose) -> anyhow::Result<Config> {
+        let given = Settings { client: self.client.clone(), voice: self.voice.clone(), ..given };
+        let config = Config::new(given, self.file.clone(), purpose)?;
+        if config.display.values && !self.console.is_terminal() {
+            let why = "`--show-values` works on a terminal only, because the values may be secrets; leave it out here";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        self.console.obey(config.display);
+        logging::start(config.log, self.console.has_colour());
+        Ok(config)
+    }
+
+    /// Hides values, unless they are asked for.
+    fn mask(config: &Config) -> anyhow::Result<Mask> {
+        if config.display.values {
+            return Ok(Mask::none());
+        }
+        Mask::random().context("the system gives no random numbers, without which values cannot be hidden")
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,69 @@
+//! What the core tells people, as log lines and as lines of progress.
+
+use tracing::{debug, error, info, warn};
+
+use super::output::text::one_line;
+use crate::core::{
+    io::Notice,
+    words::{Outcome, Word},
+};
+
+/// One structured log line.
+pub(super) fn log(notice: &Notice) {
+    match notice {
+        Notice::GenerationMoved { scope, cause, workloads } => {
+            info!(scope, cause, workloads, "something that injection depends on moved");
+        }
+        Notice::VerdictChanged { workload, from, to, reason, change } => {
+            let reason = reason.map(Word::as_str);
+            info!(%workload, %from, %to, reason, change, "verdict changed");
+        }
+        Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
+        Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
+        Notice::RolloutEnded { workload, outcome, message, seconds } => match outcome {
+            Outcome::Converged | Outcome::Superseded => {
+                info!(%workload, %outcome, seconds, status = message, "rollout ended");
+            }
+            Outcome::TimedOut => {
+                warn!(%workload, %outcome, seconds, status = message, "rollout is late and may still succeed");
+            }
+            Outcome::Failed | Outcome::NonConvergent | Outcome::Reverted | Outcome::Conflict | Outcome::Denied => {
+                error!(%workload, %outcome, seconds, status = message, "rollout went wrong");
+            }
+        },
+        Notice::RolloutHeld { workload, gate } => info!(%workload, %gate, "rollout held at the last moment"),
+        Notice::BreakerOpened { reason, at } => {
+            error!(reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
+        }
+        Notice::WatchUnavailable { source, message } => {
+            let namespace = source.namespace.as_deref();
+            warn!(kind = ?source.kind, namespace, reason = message, "cannot be watched");
+        }
+        Notice::BadAnnotation { workload, message } => {
+            warn!(%workload, reason = message, "an annotation means nothing; the workload is only reported");
+        }
+    }
+}
+
+/// One line for a person who watches a rollout; `None`: not worth one.
+pub(super) fn line(notice: &Notice) -> Option<String> {
+    let line = match notice {
+        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } => return None,
+        Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
+        Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
+            format!("{workload}: {message}")
+        }
+        Notice::RolloutEnded { workload, outcome, message, seconds } if message.is_empty() => {
+            format!("{workload}: {outcome} after {seconds}s")
+        }
+        Notice::RolloutEnded { workload, outcome, message, seconds } => {
+            format!("{workload}: {outcome} after {seconds}s, {message}")
+        }
+        Notice::RolloutHeld { workload, gate } => format!("{workload}: held, {}", gate.meaning()),
+        Notice::BreakerOpened { reason, .. } => {
+            format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
+        }
+        Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
+    };
+    Some(one_line(&line))
+}

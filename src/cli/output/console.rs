@@ -1,0 +1,83 @@
+//! The one place that prints: results to stdout, everything else to stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+/// Where we speak to, and what it can show.
+pub struct Console {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    /// The width of the terminal that results go to; `None`: a file or a pipe, where lines are as long as they need be.
+    width: Option<u16>,
+    /// Messages go to a terminal.
+    live: bool,
+    colour: bool,
+    quiet: bool,
+}
+
+impl Console {
+    /// The process's own stdout and stderr.
+    pub fn standard() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let width = terminal.then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0));
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            width,
+            live: io::stderr().is_terminal(),
+            colour: terminal,
+            quiet: false,
+        }
+    }
+
+    /// Any two writers, without colours. `width`: what a terminal of that width would show.
+    pub fn new(out: impl Write + Send + 'static, err: impl Write + Send + 'static, width: Option<u16>) -> Self {
+        Self { out: Box::new(out), err: Box::new(err), width, live: false, colour: false, quiet: false }
+    }
+
+    /// What the configuration says about it.
+    pub fn obey(&mut self, show: crate::config::Show) {
+        self.colour &= show.colour;
+        self.quiet = show.quiet;
+    }
+
+    /// The width that results must fit.
+    pub fn width(&self) -> Option<u16> {
+        self.width
+    }
+
+    /// Results go to a person's eyes and not into a file.
+    pub fn is_terminal(&self) -> bool {
+        self.width.is_some()
+    }
+
+    /// Messages may be redrawn.
+    pub fn is_live(&self) -> bool {
+        self.live && !self.quiet
+    }
+
+    /// Results may have colours.
+    pub fn has_colour(&self) -> bool {
+        self.colour
+    }
+
+    /// Writes a result. A final line break is added where there is none.
+    pub fn print(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            self.out.write_all(b"\n")?;
+        }
+        self.out.flush()
+    }
+
+    /// Writes a message of progress, or a hint; nothing when quiet.
+    pub fn note(&mut self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Writes a message that is said even when quiet. When stderr cannot be written to, there is nobody left to tell.
+    pub fn complain(&mut self, text: &str) {
+        _ = writeln!(self.err, "{text}");
+    }
+}

@@ -1,0 +1,108 @@
+//! The differences of workloads, field by field.
+
+use std::fmt::Write;
+
+use super::{
+    mask::Mask,
+    scan::{differs, remarks},
+    summary::{Summary, differing, many},
+    text::{one_line, printable, wrap},
+};
+use crate::core::{
+    compare::FieldChange,
+    report::{PodGroup, Report, WorkloadReport},
+    words::{Gate, Verdict, Word},
+};
+
+/// Of a group of Pods that differ alike, so many are named; `--output json` names all.
+const NAMED_PODS: usize = 5;
+
+/// All workloads of the report that differ; of a single one also why it does not.
+pub fn text(report: &Report, mask: &Mask, width: Option<u16>) -> String {
+    let mut text = String::new();
+    let single = report.workloads.len() == 1;
+    for workload in report.workloads.iter().filter(|w| single || differs(w)) {
+        describe(&mut text, workload, mask, width);
+        text.push('\n');
+    }
+    for remark in remarks(report) {
+        line(&mut text, 0, &remark, width);
+    }
+    if !single {
+        line(&mut text, 0, &(Summary::of(report).line() + "."), width);
+    }
+    text
+}
+
+fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u16>) {
+    let mut headline = format!("{}/{} in {}: {}", w.kind, w.name, w.namespace, w.verdict);
+    if let Some(reason) = w.reason {
+        _ = write!(headline, " ({reason})");
+    }
+    if !w.differing.is_empty() {
+        _ = write!(headline, ", {} of {}", differing(w), many(w.pods, "Pod"));
+    }
+    if let Some(gate) = w.gate {
+        _ = write!(headline, ", held by {gate}");
+    }
+    line(text, 0, &headline, width);
+    if matches!(w.verdict, Verdict::Undetermined | Verdict::Rejected | Verdict::NoPods) {
+        line(text, 2, w.reason.map_or(w.verdict.meaning(), Word::meaning), width);
+    }
+    if let Some(message) = &w.message {
+        line(text, 2, &one_line(message), width);
+    }
+    if let Some(cause) = &w.cause {
+        line(text, 2, &format!("since {} moved", one_line(cause)), width);
+    }
+    if let Some(gate) = w.gate.filter(|gate| *gate != Gate::ReportOnly) {
+        line(text, 2, &format!("{gate}: {}", gate.meaning()), width);
+    }
+    for group in &w.differing {
+        pods(text, group, mask, width);
+    }
+    if !w.masked.is_empty() {
+        let fields = w.masked.join(", ");
+        line(text, 2, &format!("left out, because they differ between two renderings: {fields}"), width);
+    }
+}
+
+fn pods(text: &mut String, group: &PodGroup, mask: &Mask, width: Option<u16>) {
+    let mut named: Vec<_> = group.pods.iter().take(NAMED_PODS).map(ToString::to_string).collect();
+    if let Some(more) = group.pods.len().checked_sub(NAMED_PODS).filter(|more| *more > 0) {
+        named.push(format!("and {more} more"));
+    }
+    line(text, 2, &format!("{}: {}", many(group.pods.len(), "Pod"), named.join(", ")), width);
+    for sidecar in &group.differences {
+        line(text, 4, &format!("{}: {}", sidecar.sidecar, sidecar.difference), width);
+        if sidecar.fields.is_empty() {
+            line(text, 6, sidecar.difference.meaning(), width);
+        }
+        for change in &sidecar.fields {
+            field(text, change, mask.change(change));
+        }
+    }
+    if !group.collateral.is_empty() {
+        line(text, 4, "a rollout would also change", width);
+        for change in &group.collateral {
+            field(text, change, mask.collateral(change));
+        }
+    }
+}
+
+/// One field; values are never wrapped, so that they can be copied.
+fn field(text: &mut String, change: &FieldChange, (running, rendered): (Option<String>, Option<String>)) {
+    _ = writeln!(text, "      {}", printable(change.pointer.trim_start_matches('/')));
+    for (sign, value) in [('-', running), ('+', rendered)] {
+        for part in value.iter().flat_map(|value| value.split('\n')) {
+            _ = writeln!(text, "        {sign} {}", printable(part));
+        }
+    }
+}
+
+fn line(text: &mut String, indent: usize, content: &str, width: Option<u16>) {
+    let margin = " ".repeat(indent);
+    let rest = width.map(|width| width.saturating_sub(u16::try_from(indent).unwrap_or(0)));
+    let wrapped = wrap(&printable(content), rest, "  ").replace('\n', &format!("\n{margin}"));
+    _ = writeln!(text, "{margin}{wrapped}");
+}

@@ -1,0 +1,13 @@
+//! From a report to what people and programs read. Pure, but for [`Console`], which prints.
+
+mod console;
+pub mod diff;
+pub mod document;
+pub mod mask;
+pub mod rollout;
+pub mod scan;
+pub mod summary;
+pub mod table;
+pub mod text;
+
+pub use self::console::Console;

@@ -1,0 +1,41 @@
+//! Text for people: safe to print, and no wider than their terminal.
+
+/// The text with everything that a terminal would obey made visible. Names, values and messages come from the cluster,
+/// and whoever wrote them there may want to move our reader's cursor.
+pub fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let mut safe = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() && c != '\n' { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe
+}
+
+/// The text on one line.
+pub fn one_line(text: &str) -> String {
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Breaks `text` between words so that no line is longer than `width`, if it can be; further lines begin with `indent`.
+/// A word that is longer than a line is left whole: it can then be copied.
+pub fn wrap(text: &str, width: Option<u16>, indent: &str) -> String {
+    let Some(width) = width.map(usize::from) else { return text.to_owned() };
+    let mut wrapped = String::new();
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            wrapped.push('\n');
+            wrapped.push_str(indent);
+            used = indent.chars().count();
+        } else if used > 0 {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += length;
+    }
+    wrapped
+}

@@ -1,0 +1,48 @@
+//! `sidecar-drift scan`
+
+use clap::Args;
+
+use super::{
+    Context, Exit,
+    output::{
+        document::{self, Document},
+        scan,
+        table::Page,
+    },
+    progress::Bar,
+};
+use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+
+/// Looks once.
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// Lists workloads that are as they should be, too, which are only counted otherwise; JSON and YAML always hold them [default: false].
+    #[arg(long)]
+    all: Option<bool>,
+    #[command(flatten)]
+    display: Display,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    kinds: Kinds,
+    #[command(flatten)]
+    rendering: Rendering,
+}
+
+impl Scan {
+    pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
+        let Self { all, display, selection, kinds, rendering } = self;
+        let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
+        let config = context.configure(given, Purpose::Look(None))?;
+        let (format, mask) = (config.display.format, Context::mask(&config)?);
+        let mut bar = Bar::new(context.console);
+        let report = context.engine.run(config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        drop(bar);
+        let text = match format {
+            OutputFormat::Table => scan::text(&report, all.unwrap_or(false), Page::of(context.console)),
+            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
+        };
+        context.console.print(&text)?;
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,247 @@
+//! From [`Settings`] to [`Config`]: defaults, and the rules that no single setting can check.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use super::{
+    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
+    Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, set},
+};
+use crate::core::{
+    owner::Kind,
+    policy::{Mode, Policy},
+    shape::Name,
+};
+
+/// Requests to the API server that take longer are given up.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Loopback: opening the port to others is a decision.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// What the configuration is for. The daemon obeys all settings; a one-shot command is a person's, who watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The daemon.
+    Run,
+    /// Look once, at one workload if one is named; never roll, whatever the file says.
+    Look(Option<(Kind, Name)>),
+    /// Roll out once.
+    Rollout {
+        /// A person said so; else it is only shown.
+        confirmed: bool,
+        /// The kinds to roll.
+        kinds: BTreeSet<Kind>,
+    },
+}
+
+impl Config {
+    /// Merges what was given over the file and validates the result.
+    pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
+        yield_to_opposites(&given.selection, &mut file);
+        let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, display } =
+            given.over(&file);
+        let daemon_runs = purpose == Purpose::Run;
+        let watch = watch_set(&selection)?;
+        let listen = listen(&daemon).filter(|_| daemon_runs);
+        let mut policy = Policy::default();
+        select(&mut policy, selection)?;
+        ask(&mut policy, &rendering)?;
+        roll(&mut policy, rollouts, daemon_runs)?;
+        run(&mut policy, &daemon)?;
+        decide(&mut policy, kinds, purpose)?;
+        let State { state_namespace } = state;
+        let Voice { log_level, log_format, no_color, quiet } = voice;
+        let Display { output, show_values } = display;
+        Ok(Self {
+            policy,
+            connection: connection(client)?,
+            watch,
+            listen,
+            state_namespace: state_namespace.map(name),
+            log: Log {
+                level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
+                format: log_format.unwrap_or(LogFormat::Text),
+            },
+            display: Show {
+                format: output.unwrap_or(OutputFormat::Table),
+                values: show_values.unwrap_or(false),
+                colour: !no_color.unwrap_or(false),
+                quiet: quiet.unwrap_or(false),
+            },
+        })
+    }
+}
+
+/// Of two settings that exclude each other, one that is given drops the other one in the file.
+fn yield_to_opposites(given: &Selection, file: &mut File) {
+    if given.namespace.is_some() {
+        file.all_namespaces = None;
+    }
+    if given.all_namespaces.is_some() {
+        file.namespace = None;
+    }
+    if given.include_namespace.is_some() {
+        file.exclude_namespace = None;
+    }
+    if given.exclude_namespace.is_some() {
+        file.include_namespace = None;
+    }
+}
+
+fn connection(client: Client) -> Result<Connection, ConfigError> {
+    let Client { kubeconfig, context, request_timeout } = client;
+    let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| some_time("request-timeout", period))?;
+    Ok(Connection { kubeconfig, context, request_timeout })
+}
+
+fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
+    match (&selection.namespace, selection.all_namespaces) {
+        (Some(_), Some(true)) => Err(senseless("namespace", "and `all-namespaces` exclude each other; leave one out")),
+        (Some(names), _) if !names.is_empty() => {
+            Ok(WatchSet::Namespaces(names.iter().map(|label| Name::from(label.0.as_str())).collect()))
+        }
+        (_, Some(false)) => Err(senseless("all-namespaces", "is false, but `namespace` names none; name at least one")),
+        _ => Ok(WatchSet::Cluster),
+    }
+}
+
+fn listen(daemon: &Daemon) -> Option<SocketAddr> {
+    daemon.listen.unwrap_or(Listen(Some(LISTEN))).0
+}
+
+fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
+    let Selection { namespace: _, all_namespaces: _, include_namespace, exclude_namespace, sidecar_container_name } =
+        selection;
+    policy.include_namespaces = set(include_namespace, name).unwrap_or_default();
+    policy.exclude_namespaces = set(exclude_namespace, name).unwrap_or_default();
+    if !policy.include_namespaces.is_empty() && !policy.exclude_namespaces.is_empty() {
+        return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
+    }
+    policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
+    Ok(())
+}
+
+fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
+    let &Rendering { max_renders_per_second, render_burst, renders_in_flight, settle, render_spacing, min_pod_age } =
+        rendering;
+    replace(&mut policy.renders_per_second, max_renders_per_second.map(|Rate(rate)| rate));
+    replace(&mut policy.render_burst, render_burst.map(|Positive(n)| n));
+    replace(&mut policy.renders_in_flight, size("renders-in-flight", renders_in_flight)?);
+    replace(&mut policy.settle, settle.map(|Period(time)| time));
+    replace(&mut policy.render_spacing, render_spacing.map(|Period(time)| time));
+    replace(&mut policy.min_pod_age, min_pod_age.map(|Period(time)| time));
+    Ok(())
+}
+
+fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<(), ConfigError> {
+    let Rollouts {
+        act_on,
+        parallel_rollouts,
+        parallel_per_namespace,
+        max_rollouts_per_hour,
+        canary,
+        soak,
+        cooldown,
+        daily_cap,
+        timeout,
+        allow_downtime,
+        allow_collateral,
+        include_system,
+        include_unhealthy,
+        annotation_prefix,
+        rollout_reason,
+    } = rollouts;
+    if !daemon_runs {
+        // A person watches: what paces a machine applies only if it is asked for.
+        policy.canary = 0;
+        policy.soak = Duration::ZERO;
+        policy.max_rollouts_per_hour = None;
+    }
+    replace(&mut policy.act_on, set(act_on, |ActOn(difference)| difference));
+    if policy.act_on.is_empty() {
+        return Err(senseless("act-on", "is empty; name at least one difference, or use the mode `report`"));
+    }
+    replace(&mut policy.parallel_rollouts, size("parallel-rollouts", parallel_rollouts)?);
+    replace(&mut policy.parallel_per_namespace, size("parallel-per-namespace", parallel_per_namespace)?);
+    replace(&mut policy.max_rollouts_per_hour, max_rollouts_per_hour.map(|HourlyLimit(limit)| limit));
+    replace(&mut policy.canary, canary.map(|n| n as usize));
+    replace(&mut policy.soak, soak.map(|Period(time)| time));
+    replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
+    replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));
+    replace(&mut policy.timeout, timeout.map(|period| some_time("timeout", period)).transpose()?);
+    replace(&mut policy.allow_downtime, allow_downtime);
+    replace(&mut policy.allow_collateral, allow_collateral);
+    replace(&mut policy.include_system, include_system);
+    replace(&mut policy.include_unhealthy, include_unhealthy);
+    replace(&mut policy.annotation_prefix, annotation_prefix.map(|prefix| prefix.0));
+    policy.rollout_reason = rollout_reason.filter(|reason| !reason.is_empty());
+    Ok(())
+}
+
+fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
+    let &Daemon { mode, resync, without_guard, listen: _ } = daemon;
+    replace(
+        &mut policy.mode,
+        mode.map(|mode| match mode {
+            Ceiling::Report => Mode::Report,
+            Ceiling::Enforce => Mode::Enforce,
+        }),
+    );
+    replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
+    replace(&mut policy.without_guard, without_guard);
+    Ok(())
+}
+
+/// What the command itself decides, whatever the settings say.
+fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), ConfigError> {
+    let Kinds { kinds } = kinds;
+    replace(&mut policy.kinds, set(kinds, |KindName(kind)| kind));
+    if policy.kinds.is_empty() {
+        return Err(senseless("kinds", "is empty; name at least one kind"));
+    }
+    policy.roll_kinds = policy.kinds.clone();
+    match purpose {
+        Purpose::Run => {}
+        Purpose::Look(only) => {
+            policy.mode = Mode::Report;
+            if let Some((kind, _)) = &only {
+                policy.kinds = BTreeSet::from([*kind]);
+            }
+            policy.only = only;
+            policy.one_shot = true;
+        }
+        Purpose::Rollout { confirmed, kinds } => {
+            policy.mode = if confirmed { Mode::Enforce } else { Mode::Report };
+            // What will not be rolled need not be asked for either.
+            policy.kinds.clone_from(&kinds);
+            policy.roll_kinds = kinds;
+            // The guard binds the daemon's ServiceAccount; this runs with a person's own credentials.
+            policy.without_guard = true;
+            policy.one_shot = true;
+        }
+    }
+    Ok(())
+}
+
+fn replace<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn size(setting: &'static str, number: Option<Positive>) -> Result<Option<usize>, ConfigError> {
+    number.map(|Positive(n)| usize::try_from(n).map_err(|_| senseless(setting, "is too large"))).transpose()
+}
+
+fn some_time(setting: &'static str, Period(time): Period) -> Result<Duration, ConfigError> {
+    if time.is_zero() { Err(senseless(setting, "cannot be zero")) } else { Ok(time) }
+}
+
+fn name(label: DnsLabel) -> Name {
+    Name::from(label.0)
+}
+
+fn senseless(setting: &'static str, message: &str) -> ConfigError {
+    ConfigError::Senseless { setting, message: message.to_owned() }
+}

@@ -1,0 +1,62 @@
+//! Reading the one YAML file.
+
+use std::path::Path;
+
+use serde_saphyr::{Error, Location};
+
+use super::{ConfigError, settings::File, values::listed};
+
+impl File {
+    /// Reads the file at `path`. An empty file holds no settings.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses `text`; errors name `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        serde_saphyr::from_str::<Option<Self>>(text).map(Option::unwrap_or_default).map_err(|error| {
+            let error = error.without_snippet();
+            ConfigError::Malformed {
+                path: path.to_owned(),
+                place: error.location().filter(|at| *at != Location::UNKNOWN).map(|at| (at.line(), at.column())),
+                message: message(error),
+            }
+        })
+    }
+}
+
+/// The parser's finding as one clause that says what would be right.
+fn message(error: &Error) -> String {
+    match error {
+        Error::SerdeUnknownField { field, expected, .. } => {
+            format!("unknown setting `{field}`{}", suggestion(field, expected))
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            format!("unknown value `{variant}`; one of {} is wanted", listed(expected))
+        }
+        Error::SerdeInvalidType { unexpected, expected, .. }
+        | Error::SerdeInvalidValue { unexpected, expected, .. } => {
+            format!("{unexpected} stands here, but {expected} is wanted")
+        }
+        Error::Message { msg, .. } => msg.clone(),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` is set twice"),
+        other => first_line(&other.render()),
+    }
+}
+
+/// The likeliest of the known names; the flags' parser measures likeness the same way.
+fn suggestion(word: &str, known: &[&'static str]) -> String {
+    let written = word.replace('_', "-").to_ascii_lowercase();
+    known
+        .iter()
+        .map(|name| (strsim::jaro(&written, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches([':', '.']).to_owned()
+}

@@ -1,0 +1,96 @@
+//! Flags over environment over one YAML file, merged and validated once into a [`Config`].
+//!
+//! Two types, one direction: [`Settings`] are what people wrote, every one optional; a [`Config`] is what the program
+//! works by, complete and sound. Nothing after it asks where a value came from or whether it makes sense.
+
+mod build;
+mod environment;
+mod error;
+mod file;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use self::{
+    build::Purpose,
+    environment::with_environment,
+    error::ConfigError,
+    settings::{Client, Daemon, Display, File, Kinds, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice},
+    values::{LogFormat, LogLevel, OutputFormat},
+};
+use crate::core::{policy::Policy, shape::Name};
+
+/// Everything that was decided before the program starts its work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What the core works by.
+    pub policy: Policy,
+    /// How the API server is reached.
+    pub connection: Connection,
+    /// What is watched.
+    pub watch: WatchSet,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
+    pub listen: Option<SocketAddr>,
+    /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
+    pub state_namespace: Option<Name>,
+    /// What is logged and how.
+    pub log: Log,
+    /// How results are written.
+    pub display: Show,
+}
+
+/// How the API server is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// `None`: `$KUBECONFIG`, then `~/.kube/config`, then the Pod's ServiceAccount.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; `None`: its current one.
+    pub context: Option<String>,
+    /// For every request but dry runs, which have their own.
+    pub request_timeout: Duration,
+}
+
+/// Which namespaces are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchSet {
+    /// All of them, by cluster-wide watches.
+    Cluster,
+    /// These, each by its own watches; at least one.
+    Namespaces(BTreeSet<Name>),
+}
+
+/// What is logged and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// From which level on.
+    pub level: LogLevel,
+    /// In which format.
+    pub format: LogFormat,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Show {
+    /// The format.
+    pub format: OutputFormat,
+    /// Values are shown as they are.
+    pub values: bool,
+    /// Colours are wanted where there is a terminal.
+    pub colour: bool,
+    /// Results and errors only.
+    pub quiet: bool,
+}
+
+/// When the engine comes back to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopWhen {
+    /// Only when the process is asked to end (`run`).
+    Never,
+    /// When every workload has its verdict (`scan`, `diff`).
+    Complete,
+    /// When nothing more can be rolled and nothing is under way (`rollout`).
+    RolledOut,
+}

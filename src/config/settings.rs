@@ -1,0 +1,239 @@
+//! Every setting, declared once: its flag, its help, its key in the file (the flag's long name) and its environment
+//! variable (`SIDECAR_DRIFT_` and the flag's name).
+//!
+//! Settings come in groups, because not every command takes all of them; the file may hold all. The macro makes of
+//! each group a `clap::Args` whose fields are all optional, of all groups together the [`File`], and the merge of the
+//! two, so that a setting that is declared is also read, merged and documented.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::values::{
+    ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
+    Period, Positive, Rate,
+};
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $group_doc:literal])+
+        $group:ident as $member:ident, $heading:literal {
+            $(
+                $(#[doc = $doc:literal])+
+                #[arg($($arg:tt)*)]
+                $field:ident: $type:ty,
+            )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $group_doc])+
+            #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+            #[command(next_help_heading = $heading)]
+            pub struct $group {
+                $( $(#[doc = $doc])+ #[arg($($arg)*)] pub $field: Option<$type>, )+
+            }
+
+            impl $group {
+                /// What is given here, else what the file says.
+                #[must_use]
+                pub fn over(self, file: &File) -> Self {
+                    Self { $( $field: self.$field.or_else(|| file.$field.clone()), )+ }
+                }
+            }
+        )+
+
+        /// The configuration file: any of the settings, under the long name of its flag.
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct File {
+            $($( $(#[doc = $doc])+ pub $field: Option<$type>, )+)+
+        }
+
+        /// All settings. A command fills the groups that it takes and leaves the others empty.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Settings {
+            $( $(#[doc = $group_doc])+ pub $member: $group, )+
+        }
+
+        impl Settings {
+            /// What is given here, else what the file says.
+            #[must_use]
+            pub fn over(self, file: &File) -> Self {
+                Self { $( $member: self.$member.over(file), )+ }
+            }
+        }
+
+        /// The identifiers of all settings: the long names of their flags with `_` for `-`.
+        pub const NAMES: &[&str] = &[$($( stringify!($field), )+)+];
+    };
+}
+
+settings! {
+    /// How the API server is reached.
+    Client as client, "Connection" {
+        /// Reads the cluster's address and credentials from this file [default: $KUBECONFIG, then ~/.kube/config, then
+        /// the Pod's ServiceAccount].
+        #[arg(long, global = true, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        /// Uses this context of the kubeconfig [default: its current context].
+        #[arg(long, global = true, value_name = "NAME")]
+        context: String,
+        /// Gives up on a request to the API server after this duration; dry runs may take 35s regardless, because the
+        /// server itself waits up to 34s for injectors [default: 10s].
+        #[arg(long, global = true, value_name = "DURATION")]
+        request_timeout: Period,
+    }
+
+    /// How we speak to people.
+    Voice as voice, "Messages" {
+        /// Writes log lines of this level and above to stderr [default: info for `run`, warn for the other commands].
+        #[arg(long, global = true, value_name = "LEVEL")]
+        log_level: LogLevel,
+        /// Writes log lines in this format [default: text].
+        #[arg(long, global = true, value_name = "FORMAT")]
+        log_format: LogFormat,
+        /// Writes no colours; `NO_COLOR` in the environment that is not empty does the same [default: colours on a
+        /// terminal].
+        #[arg(long, global = true)]
+        no_color: bool,
+        /// Writes results and errors only: no progress, no hints [default: false].
+        #[arg(long, short, global = true)]
+        quiet: bool,
+    }
+
+    /// What is looked at.
+    Selection as selection, "What is looked at" {
+        /// Looks at this namespace only, and needs rights in no other; repeatable [default: all namespaces].
+        #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+        namespace: Vec<DnsLabel>,
+        /// Looks at all namespaces, whatever the file says [default: true].
+        #[arg(long, short = 'A', conflicts_with = "namespace")]
+        all_namespaces: bool,
+        /// Judges workloads of this namespace only; repeatable, excludes --exclude-namespace [default: all].
+        #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "exclude_namespace")]
+        include_namespace: Vec<DnsLabel>,
+        /// Judges no workload of this namespace; repeatable, excludes --include-namespace [default: none].
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        exclude_namespace: Vec<DnsLabel>,
+        /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
+        #[arg(long, value_name = "NAME", value_delimiter = ',')]
+        sidecar_container_name: Vec<DnsLabel>,
+    }
+
+    /// The kinds, where a command does not choose them itself.
+    Kinds as kinds, "What is looked at" {
+        /// Looks at workloads of this kind; repeatable, or separated by commas [default:
+        /// deployments,statefulsets,daemonsets].
+        #[arg(long, value_name = "KIND", value_delimiter = ',')]
+        kinds: Vec<KindName>,
+    }
+
+    /// How the API server is asked.
+    Rendering as rendering, "How the cluster is asked" {
+        /// Sends at most this many dry runs a second [default: 10].
+        #[arg(long, value_name = "NUMBER")]
+        max_renders_per_second: Rate,
+        /// Sends at most this many dry runs at once after a pause [default: 20].
+        #[arg(long, value_name = "NUMBER")]
+        render_burst: Positive,
+        /// Keeps at most this many dry runs in flight [default: 2].
+        #[arg(long, value_name = "NUMBER")]
+        renders_in_flight: Positive,
+        /// Waits this duration after something that injection depends on moved, before asking [default: 5s].
+        #[arg(long, value_name = "DURATION")]
+        settle: Period,
+        /// Waits at least this duration between the first dry run that finds a difference and the second that confirms
+        /// it [default: 10s].
+        #[arg(long, value_name = "DURATION")]
+        render_spacing: Period,
+        /// Leaves out Pods younger than this duration [default: 5s].
+        #[arg(long, value_name = "DURATION")]
+        min_pod_age: Period,
+    }
+
+    /// What is rolled, and how carefully.
+    Rollouts as rollouts, "What is rolled out" {
+        /// Rolls for these differences; repeatable, or separated by commas: changed, missing, removed, placement
+        /// [default: changed].
+        #[arg(long, value_name = "DIFFERENCE", value_delimiter = ',')]
+        act_on: Vec<ActOn>,
+        /// Has at most this many rollouts under way [default: 1].
+        #[arg(long, value_name = "NUMBER")]
+        parallel_rollouts: Positive,
+        /// Has at most this many rollouts under way in one namespace [default: 1].
+        #[arg(long, value_name = "NUMBER")]
+        parallel_per_namespace: Positive,
+        /// Starts at most this many rollouts in any 60 minutes, or `unlimited` [default: 20; for `rollout`: unlimited].
+        #[arg(long, value_name = "NUMBER")]
+        max_rollouts_per_hour: HourlyLimit,
+        /// Lets this many rollouts prove a change before others follow, 0 for none [default: 1; for `rollout`: 0].
+        #[arg(long, value_name = "NUMBER")]
+        canary: u32,
+        /// Watches the canary for this duration after it converged [default: 10m].
+        #[arg(long, value_name = "DURATION")]
+        soak: Period,
+        /// Leaves a workload alone for this duration after a rollout of it [default: 24h].
+        #[arg(long, value_name = "DURATION")]
+        cooldown: Period,
+        /// Rolls one workload at most this many times in 24 hours, whatever for [default: 2].
+        #[arg(long, value_name = "NUMBER")]
+        daily_cap: Positive,
+        /// Calls a rollout timed out after this duration; it may still succeed [default: 300s].
+        #[arg(long, value_name = "DURATION")]
+        timeout: Period,
+        /// Rolls workloads, too, whose Pods will be missing meanwhile: strategy Recreate, one replica without surge,
+        /// all unavailable at once [default: false].
+        #[arg(long)]
+        allow_downtime: bool,
+        /// Rolls workloads, too, whose app containers the rollout would change [default: false].
+        #[arg(long)]
+        allow_collateral: bool,
+        /// Rolls system namespaces, the namespaces of injectors and our own workload, too [default: false].
+        #[arg(long)]
+        include_system: bool,
+        /// Rolls workloads, too, whose Pods were not healthy before [default: false].
+        #[arg(long)]
+        include_unhealthy: bool,
+        /// Begins the annotations of a rollout with this: `<prefix>.rollout.timestamp` [default: sidecarRollout].
+        #[arg(long, value_name = "PREFIX")]
+        annotation_prefix: AnnotationPrefix,
+        /// Writes this reason beside the timestamp [default: made from the names of the sidecars].
+        #[arg(long, value_name = "TEXT")]
+        rollout_reason: String,
+    }
+
+    /// Where pause and breaker are remembered.
+    State as state, "Daemon" {
+        /// Keeps the ConfigMap `sidecar-drift-state` in this namespace [default: the Pod's own, else that of the
+        /// kubeconfig's context].
+        #[arg(long, value_name = "NAME")]
+        state_namespace: DnsLabel,
+    }
+
+    /// What only the daemon has.
+    Daemon as daemon, "Daemon" {
+        /// Lets the daemon only tell (report), or also roll out (enforce); a ceiling that owners can lower by
+        /// annotation [default: report].
+        #[arg(long, value_name = "MODE")]
+        mode: Ceiling,
+        /// Asks again for every workload after this duration, spread by 20 % [default: 6h].
+        #[arg(long, value_name = "DURATION")]
+        resync: Period,
+        /// Rolls out although no admission policy holds our ServiceAccount to dry runs [default: false].
+        #[arg(long)]
+        without_guard: bool,
+        /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Listen,
+    }
+
+    /// How results are written.
+    Display as display, "Output" {
+        /// Writes the result as a table for people, or as one JSON or YAML document [default: table].
+        #[arg(long, short, value_name = "FORMAT")]
+        output: OutputFormat,
+        /// Shows the values of args, command and env, which may be secrets; only on a terminal [default: false].
+        #[arg(long)]
+        show_values: bool,
+    }
+}

@@ -1,0 +1,275 @@
+//! The values of settings, each parsed once from the text that a person wrote, on the command line, in the environment
+//! or in the file. Every error is one clause that says what would be right.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
+use serde::{Deserialize, Deserializer};
+
+use crate::core::{
+    owner::Kind,
+    words::{Difference, Word},
+};
+
+/// Reads a value from YAML exactly as from a flag: any scalar, as text.
+fn from_scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+macro_rules! read_as_text {
+    ($($name:ident),+) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                from_scalar(deserializer)
+            }
+        }
+    )+};
+}
+
+read_as_text!(Period, Positive, Rate, HourlyLimit, KindName, ActOn, DnsLabel, AnnotationPrefix, Listen);
+
+/// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.trim();
+        if number.parse::<f64>().is_ok() {
+            return Err(format!("a duration needs a unit, and `{number}s` means {number} seconds"));
+        }
+        let wrong = || "a duration is written like `300s`, `10m`, `1h30m` or `1d`".to_owned();
+        let span = SpanParser::new().parse_span(number).map_err(|_| wrong())?;
+        let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+        Duration::try_from(signed).map(Self).map_err(|_| "a duration cannot be negative".to_owned())
+    }
+}
+
+/// A whole number, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Positive(pub u32);
+
+impl FromStr for Positive {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) | Err(_) => Err("a whole number of at least 1 is wanted".to_owned()),
+            Ok(number) => Ok(Self(number)),
+        }
+    }
+}
+
+/// How often a second: more than 0, fractions allowed.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Rate(pub f64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(rate) if rate > 0.0 && rate <= 10_000.0 => Ok(Self(rate)),
+            _ => Err("a number above 0 and up to 10000 is wanted, such as `10` or `0.5`".to_owned()),
+        }
+    }
+}
+
+/// How many in an hour, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourlyLimit(pub Option<u32>);
+
+impl FromStr for HourlyLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "unlimited" => Ok(Self(None)),
+            _ => text.parse().map(|n| Self(Some(n))).map_err(|_| "a whole number or `unlimited` is wanted".to_owned()),
+        }
+    }
+}
+
+/// A kind of workload that can be rolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KindName(pub Kind);
+
+impl FromStr for KindName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Kind::from_name(text).map(Self).ok_or_else(|| {
+            let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
+            format!("the kinds are {}", listed(&known))
+        })
+    }
+}
+
+/// A difference that a rollout may be made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ActOn(pub Difference);
+
+impl FromStr for ActOn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Difference::ALL.iter().find(|difference| difference.as_str() == text);
+        match found {
+            Some(Difference::MutatedLive) => {
+                Err("`mutated_live` is never acted on: somebody patched that Pod on purpose".to_owned())
+            }
+            Some(&difference) => Ok(Self(difference)),
+            None => {
+                let known: Vec<_> =
+                    Difference::ALL.iter().filter(|d| **d != Difference::MutatedLive).map(|d| d.as_str()).collect();
+                Err(format!("the differences are {}", listed(&known)))
+            }
+        }
+    }
+}
+
+/// The name of a namespace or a container: an RFC 1123 label.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DnsLabel(pub String);
+
+impl FromStr for DnsLabel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty()
+            || text.len() > 63
+            || !text.chars().all(inner)
+            || text.starts_with('-')
+            || text.ends_with('-')
+        {
+            return Err("a name has at most 63 lower-case letters, digits and inner dashes".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// What the keys of our stamp begin with: `<prefix>.rollout.timestamp` must be an annotation's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnotationPrefix(pub String);
+
+impl FromStr for AnnotationPrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const LONGEST_SUFFIX: usize = ".rollout.fingerprint".len();
+        let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
+        let domain_fits = domain.is_none_or(|domain| {
+            domain.len() <= 253 && domain.split('.').all(|label| label.parse::<DnsLabel>().is_ok())
+        });
+        let name_fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.len() + LONGEST_SUFFIX <= 63
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if domain_fits && name_fits {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "the begin of an annotation's key is wanted, such as `sidecarRollout` or `example.com/sidecar`: \
+             at most {} letters, digits, `-`, `_` and `.` after an optional domain",
+            63 - LONGEST_SUFFIX
+        ))
+    }
+}
+
+/// Where to listen, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| {
+            "an IP address with a port is wanted, such as `127.0.0.1:8080` or `[::]:8080`, or `off`".to_owned()
+        })
+    }
+}
+
+macro_rules! choices {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+        #[serde(rename_all = "lowercase")]
+        #[value(rename_all = "lowercase")]
+        pub enum $name { $($(#[$variant_meta])* $variant,)+ }
+    )+};
+}
+
+choices! {
+    /// What the daemon may do.
+    Ceiling {
+        /// Look and tell.
+        Report,
+        /// Look, tell and roll.
+        Enforce,
+    }
+
+    /// From which level on log lines are written.
+    LogLevel {
+        /// None at all.
+        Off,
+        /// What needs a person.
+        Error,
+        /// What may need a person.
+        Warn,
+        /// What was done.
+        Info,
+        /// Why it was done.
+        Debug,
+        /// Everything.
+        Trace,
+    }
+
+    /// How log lines are written.
+    LogFormat {
+        /// For people.
+        Text,
+        /// One JSON object a line.
+        Json,
+    }
+
+    /// How results are written.
+    OutputFormat {
+        /// For people.
+        Table,
+        /// One JSON document.
+        Json,
+        /// One YAML document.
+        Yaml,
+    }
+}
+
+/// `a, b and c`, each in backquotes.
+pub(super) fn listed(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// The values of a list as a set of what they hold.
+pub(super) fn set<T, U: Ord>(list: Option<Vec<T>>, inner: impl Fn(T) -> U) -> Option<BTreeSet<U>> {
+    list.map(|list| list.into_iter().map(inner).collect())
+}
+
+impl fmt::Display for DnsLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,33 @@
+//! The only place that reads a clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::core::time::Now;
+
+/// Both clocks, now.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn now() -> Now {
+    Now { elapsed: elapsed(), wall: Timestamp::now() }
+}
+
+/// Time since the machine's boot, counting suspend: a lease that ran out while a laptop slept has run out.
+pub fn elapsed() -> Duration {
+    let boot = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(boot.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(boot.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_runs_forward() {
+        let first = elapsed();
+        assert!(first > Duration::ZERO && elapsed() >= first);
+    }
+}

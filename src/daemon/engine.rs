@@ -1,0 +1,219 @@
+//! The loop: input in, effects out.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{Progress, clock, connected, state_namespace, workers::Workers};
+use crate::{
+    cluster::{
+        convert::StampKeys,
+        state::StateStore,
+        watch::{Scope, Watches},
+    },
+    config::{Config, StopWhen, WatchSet},
+    core::{
+        io::{Effect, Input, Notice},
+        policy::Mode,
+        report::Report,
+        step::Core,
+        time::Now,
+    },
+    http::{self, Published},
+    metrics,
+};
+
+/// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side.
+const INPUTS: usize = 1024;
+/// The engine shows signs of life this often, whatever happens.
+const TICK: Duration = Duration::from_secs(1);
+/// Readers get a new report at most this often.
+const PUBLISH: Duration = Duration::from_millis(250);
+/// A shutdown waits this long for a patch in flight: longer than its two requests may take.
+const LAST_WORDS: Duration = Duration::from_secs(25);
+/// A one-shot command that has heard nothing new for this long shows what it has.
+const STALLED: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+    let cluster = connected(&config).await?;
+    let namespaces = match &config.watch {
+        WatchSet::Cluster => None,
+        WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
+    };
+    let somewhere = namespaces.as_ref().and_then(|n| n.first()).map(|n| &**n);
+    let server = cluster.probe(somewhere).await?;
+    tracing::info!(server = cluster.url(), version = server.version, streaming = server.streaming_lists, "connected");
+    let (sender, inputs) = mpsc::channel(INPUTS);
+    let stamp = StampKeys::new(&config.policy.annotation_prefix);
+    let store = StateStore::new(cluster.clone(), &state_namespace(&config, &cluster));
+    let mut workers = Workers::new(cluster.clone(), stamp.clone(), store.clone(), sender.clone());
+    let published = Published::new(clock::elapsed);
+    if let Some(address) = config.listen {
+        let listener = http::bind(address).await?;
+        let address = listener.local_addr().context("cannot tell the address that we listen at")?;
+        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
+        let listening = http::serve(listener, published.clone(), metrics::install()?, std::future::pending());
+        workers.also(async move {
+            if let Err(error) = listening.await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server stopped");
+            }
+        });
+    }
+    let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), stamp };
+    let streaming = server.streaming_lists;
+    let watches = Watches::start(cluster, server, scope, sender.clone());
+    let now = clock::now();
+    let seed = now.wall.as_nanosecond().unsigned_abs();
+    let seed = u64::try_from(seed % u128::from(u64::MAX)).unwrap_or_default();
+    let mut core = Core::new(config.policy.clone(), watches.sources(), seed, now);
+    let mut first = vec![Input::Leadership(true)];
+    if config.policy.mode == Mode::Enforce {
+        // A person's rollout starts at once, so what the ConfigMap says must be known before.
+        if config.policy.one_shot {
+            match store.read().await {
+                Ok(state) => first.push(Input::State(state)),
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
+            }
+        }
+        workers.also(store.watch(streaming, sender));
+    }
+    for input in first {
+        // Nothing is known yet, so these ask for nothing.
+        let effects = core.step(input, now);
+        debug_assert!(effects.iter().all(|e| matches!(e, Effect::WakeAt(_) | Effect::WriteState(_))));
+    }
+    let report = Arc::new(core.report(now));
+    let mut engine = Engine { core, watches, workers, published, stop, report, wake: None, heard: now, stopping: None };
+    engine.work(inputs, progress).await
+}
+
+struct Engine {
+    core: Core,
+    watches: Watches,
+    workers: Workers,
+    published: Published,
+    stop: StopWhen,
+    /// The newest report.
+    report: Arc<Report>,
+    /// When the core wants to be woken.
+    wake: Option<Duration>,
+    /// When something was heard last that moved the report on.
+    heard: Now,
+    /// Since when we are asked to stop.
+    stopping: Option<Duration>,
+}
+
+impl Engine {
+    async fn work(
+        &mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        progress: &mut Progress<'_>,
+    ) -> anyhow::Result<Arc<Report>> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unpublished = true;
+        let mut last = Duration::ZERO;
+        loop {
+            let until = self.until_wake(unpublished, last);
+            let input = tokio::select! {
+                biased;
+                () = asked(&mut terminate, &mut interrupt) => {
+                    if self.stopping.replace(clock::elapsed()).is_some() {
+                        anyhow::bail!("stopped at once, by the second signal");
+                    }
+                    tracing::info!("stopping: nothing new is begun");
+                    Some(Input::Shutdown)
+                }
+                error = self.watches.failed() => return Err(error).context("a watch failed"),
+                error = self.workers.failed() => return Err(error).context("a worker failed"),
+                input = inputs.recv() => input,
+                () = sleep(until) => None,
+                _ = ticks.tick() => None,
+            };
+            self.published.tick();
+            let now = clock::now();
+            let due = self.wake.is_some_and(|at| at <= now.elapsed);
+            if let Some(input) = input.or(due.then_some(Input::Timer)) {
+                if due {
+                    self.wake = None;
+                }
+                let notices = self.step(input, now);
+                unpublished = true;
+                if !notices.is_empty() {
+                    notices.iter().for_each(metrics::told);
+                    progress(&self.report, &notices);
+                }
+            }
+            if now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
+                last = now.elapsed;
+                unpublished = false;
+                self.publish(now);
+                progress(&self.report, &[]);
+                if self.done(now) {
+                    return Ok(self.report.clone());
+                }
+            }
+        }
+    }
+
+    fn until_wake(&self, unpublished: bool, last: Duration) -> Duration {
+        let now = clock::elapsed();
+        let publish = unpublished.then(|| last + PUBLISH);
+        let next = [self.wake, publish].into_iter().flatten().min();
+        next.map_or(TICK, |at| at.saturating_sub(now))
+    }
+
+    /// One step, and its effects on their way.
+    fn step(&mut self, input: Input, now: Now) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        for effect in self.core.step(input, now) {
+            match effect {
+                Effect::Render(request) => self.workers.render(request),
+                Effect::Patch(request) => self.workers.patch(request),
+                Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
+                Effect::WriteState(record) => self.workers.write_state(record),
+                Effect::Tell(notice) => notices.push(notice),
+                Effect::WakeAt(at) => self.wake = Some(at),
+            }
+        }
+        notices
+    }
+
+    fn publish(&mut self, now: Now) {
+        let report = Arc::new(self.core.report(now));
+        if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
+            self.heard = now;
+        }
+        self.published.publish(report.clone());
+        self.report = report;
+    }
+
+    fn done(&self, now: Now) -> bool {
+        if let Some(since) = self.stopping {
+            // Whoever watches a rollout wants to see it end; the daemon's next replica will.
+            let idle = self.core.idle() && (self.stop != StopWhen::RolledOut || !self.core.rolling());
+            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.stop == StopWhen::RolledOut;
+            return idle || !patience;
+        }
+        let complete = self.report.complete || now.elapsed.saturating_sub(self.heard.elapsed) >= STALLED;
+        match self.stop {
+            StopWhen::Never => false,
+            StopWhen::Complete => complete,
+            StopWhen::RolledOut => complete && self.core.exhausted(now),
+        }
+    }
+}
+
+async fn asked(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,84 @@
+//! Carries out effects. Each worker sends exactly one reply.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::clock;
+use crate::{
+    cluster::{client::Cluster, convert::StampKeys, render::Renderer, rollout, state::StateStore},
+    core::{
+        io::{Input, PatchRequest, RenderRequest},
+        state::StateRecord,
+    },
+    metrics,
+};
+
+/// Runs renderings, patches and state writes beside the engine.
+#[derive(Debug)]
+pub(super) struct Workers {
+    cluster: Cluster,
+    stamp: StampKeys,
+    renderer: Arc<Renderer>,
+    store: StateStore,
+    /// Looked at right before each write.
+    leading: Arc<AtomicBool>,
+    inputs: mpsc::Sender<Input>,
+    tasks: JoinSet<()>,
+}
+
+impl Workers {
+    pub(super) fn new(cluster: Cluster, stamp: StampKeys, store: StateStore, inputs: mpsc::Sender<Input>) -> Self {
+        let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
+        let leading = Arc::new(AtomicBool::new(true));
+        Self { cluster, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+    }
+
+    pub(super) fn render(&mut self, request: RenderRequest) {
+        let (renderer, inputs) = (self.renderer.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let began = clock::elapsed();
+            let reply = renderer.render(&request).await;
+            metrics::rendered(&reply.outcome, clock::elapsed().saturating_sub(began));
+            // Nobody listens any more only when the process ends.
+            _ = inputs.send(Input::Rendered(Box::new(reply))).await;
+        });
+    }
+
+    pub(super) fn patch(&mut self, request: PatchRequest) {
+        let (cluster, stamp) = (self.cluster.clone(), self.stamp.clone());
+        let (leading, inputs) = (self.leading.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let may_write = move || leading.load(Ordering::Acquire);
+            let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;
+            _ = inputs.send(Input::Patched(reply)).await;
+        });
+    }
+
+    pub(super) fn write_state(&mut self, record: StateRecord) {
+        let (store, inputs) = (self.store.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let written = store.write(&record).await;
+            _ = inputs.send(Input::State(written)).await;
+        });
+    }
+
+    /// Runs something else for as long as the process lives.
+    pub(super) fn also(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Waits until a worker panics; otherwise never returns.
+    pub(super) async fn failed(&mut self) -> tokio::task::JoinError {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) if error.is_panic() => return error,
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}

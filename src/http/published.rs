@@ -1,0 +1,70 @@
+//! What the engine shows to readers.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::core::report::Report;
+
+/// The handle between the engine, which writes, and every reader: the newest report, and when the engine ticked last.
+/// Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Published(Arc<Shared>);
+
+struct Shared {
+    report: watch::Sender<Option<Arc<Report>>>,
+    /// Milliseconds of `elapsed` at the engine's last tick.
+    ticked: AtomicU64,
+    elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
+}
+
+impl Published {
+    /// Nothing is published yet. `elapsed` reads a clock that is never set back; creation counts as the first tick.
+    pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let ticked = AtomicU64::new(millis(elapsed()));
+        Self(Arc::new(Shared { report: watch::Sender::new(None), ticked, elapsed: Box::new(elapsed) }))
+    }
+
+    /// The engine is alive. To be called each time round its loop.
+    pub fn tick(&self) {
+        self.0.ticked.store(millis((self.0.elapsed)()), Ordering::Relaxed);
+    }
+
+    /// Replaces what readers see.
+    pub fn publish(&self, report: Arc<Report>) {
+        self.0.report.send_replace(Some(report));
+    }
+
+    /// The newest report.
+    pub fn report(&self) -> Option<Arc<Report>> {
+        self.0.report.borrow().clone()
+    }
+
+    /// For readers that wait for the next report.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Report>>> {
+        self.0.report.subscribe()
+    }
+
+    /// How long ago the engine ticked.
+    pub fn since_tick(&self) -> Duration {
+        let ticked = Duration::from_millis(self.0.ticked.load(Ordering::Relaxed));
+        (self.0.elapsed)().saturating_sub(ticked)
+    }
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Published").field("since_tick", &self.since_tick()).finish_non_exhaustive()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

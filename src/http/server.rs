@@ -1,0 +1,105 @@
+//! The server.
+
+use std::{future::Future, io, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::oneshot, time};
+
+use super::Published;
+use crate::metrics::Metrics;
+
+/// An engine that has not ticked for this long hangs. It ticks at least every second, and no step takes a second.
+const ENGINE_HANGS: Duration = Duration::from_secs(30);
+
+/// How long requests in flight may take when we are asked to stop; none of ours takes a second.
+const LAST_REQUESTS: Duration = Duration::from_secs(3);
+
+/// How often recorded durations are moved into their buckets, whether or not anybody scrapes.
+const UPKEEP: Duration = Duration::from_secs(10);
+
+/// The address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen at {address}: choose another address with `--listen`, or `--listen off`")]
+pub struct BindError {
+    address: SocketAddr,
+    #[source]
+    source: io::Error,
+}
+
+/// Listens at `address`; port 0 takes a free one.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+}
+
+/// Serves until `stop` resolves, then lets requests in flight finish.
+pub async fn serve(
+    listener: TcpListener,
+    published: Published,
+    metrics: Metrics,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let upkeep = metrics.clone();
+    let (stopping, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router(published, metrics)).with_graceful_shutdown(async move {
+        stop.await;
+        drop(stopping);
+    });
+    tokio::select! {
+        ended = server.into_future() => ended,
+        // A client that never finishes its request cannot keep us.
+        () = async { _ = stopped.await; time::sleep(LAST_REQUESTS).await } => Ok(()),
+        () = async {
+            let mut interval = time::interval(UPKEEP);
+            loop {
+                interval.tick().await;
+                upkeep.upkeep();
+            }
+        } => Ok(()),
+    }
+}
+
+/// The routes.
+pub(super) fn router(published: Published, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .with_state((published, metrics))
+}
+
+async fn healthz(State((published, _)): State<(Published, Metrics)>) -> Response {
+    match hanging(&published) {
+        Some(trouble) => unavailable(trouble),
+        None => "ok\n".into_response(),
+    }
+}
+
+async fn readyz(State((published, _)): State<(Published, Metrics)>) -> Response {
+    if let Some(trouble) = hanging(&published) {
+        return unavailable(trouble);
+    }
+    match published.report() {
+        Some(report) if report.synced => "ok\n".into_response(),
+        _ => unavailable("the watches are not synced yet".to_owned()),
+    }
+}
+
+async fn scrape(State((published, metrics)): State<(Published, Metrics)>) -> Response {
+    let text = metrics.render(published.report().as_deref());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn hanging(published: &Published) -> Option<String> {
+    let still = published.since_tick();
+    (still > ENGINE_HANGS).then(|| format!("the engine has not ticked for {} s", still.as_secs()))
+}
+
+fn unavailable(why: String) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response()
+}

@@ -1,0 +1,161 @@
+//! Metrics: one table ([`TABLE`]), functions that count, and the text of a scrape.
+//!
+//! Counters and histograms are global and recorded where things happen. Gauges are not kept at all: each scrape computes
+//! them from the published report into a recorder of its own, so that a gauge cannot go stale and the series of a
+//! namespace that vanished are gone at the next scrape.
+
+mod gauges;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+pub use self::table::{Metric, TABLE, Type};
+use crate::core::{
+    io::{Notice, RenderOutcome, WatchKind},
+    report::Report,
+    words::Word,
+};
+
+/// The first words of a scope's name.
+const SCOPES: &[&str] = &["cluster", "injector", "namespace", "service_account", "other"];
+
+/// Seconds. A webhook on the same cluster answers within 10 ms; the server gives up on all of them after 34 s.
+const RENDER_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0];
+
+/// What is needed to answer a scrape.
+#[derive(Clone)]
+pub struct Metrics {
+    counters: PrometheusHandle,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Metrics were installed before; a process can do so once.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics are installed already")]
+pub struct AlreadyInstalled;
+
+/// Starts counting, for the whole process.
+pub fn install() -> Result<Metrics, AlreadyInstalled> {
+    let recorder = recorder();
+    let counters = recorder.handle();
+    ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyInstalled)?;
+    start_at_zero();
+    Ok(Metrics { counters })
+}
+
+impl Metrics {
+    /// The text of a scrape: what was counted so far, and the gauges of `report`.
+    #[must_use]
+    pub fn render(&self, report: Option<&Report>) -> String {
+        let mut text = self.counters.render();
+        text.push_str(&gauges::render(report));
+        text
+    }
+
+    /// Moves recorded durations into their buckets. To be called now and then: without it they are kept one by one
+    /// until the next scrape, and nobody may ever scrape.
+    pub fn upkeep(&self) {
+        self.counters.run_upkeep();
+    }
+}
+
+/// Counts a dry run.
+pub fn rendered(outcome: &RenderOutcome, took: Duration) {
+    let result = match outcome {
+        RenderOutcome::Rendered(_) => "rendered",
+        RenderOutcome::Rejected { .. } => "rejected",
+        RenderOutcome::Undetermined { reason, .. } => reason.as_str(),
+        RenderOutcome::Gone => "gone",
+    };
+    ::metrics::counter!(table::RENDERS.name, "result" => result).increment(1);
+    ::metrics::histogram!(table::RENDER_SECONDS.name).record(took.as_secs_f64());
+}
+
+/// Counts a request to the API server; `code` is `None` when no answer came.
+pub fn api_request(verb: &'static str, code: Option<u16>) {
+    let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+    ::metrics::counter!(table::API_REQUESTS.name, "verb" => verb, "code" => code).increment(1);
+}
+
+/// Counts a watched object that could not be understood.
+pub fn object_skipped(kind: WatchKind) {
+    ::metrics::counter!(table::OBJECTS_SKIPPED.name, "kind" => watched(kind)).increment(1);
+}
+
+/// Counts a watch that has to list again.
+pub fn watch_restarted(kind: WatchKind) {
+    ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => watched(kind)).increment(1);
+}
+
+/// Counts what people are told, where it is counted at all.
+pub fn told(notice: &Notice) {
+    match notice {
+        Notice::GenerationMoved { scope, .. } => {
+            let first = scope.split_whitespace().next().unwrap_or_default();
+            let scope = SCOPES.iter().find(|known| **known == first).copied().unwrap_or("other");
+            ::metrics::counter!(table::GENERATION_MOVES.name, "scope" => scope).increment(1);
+        }
+        Notice::RolloutEnded { outcome, .. } => {
+            ::metrics::counter!(table::ROLLOUTS.name, "outcome" => outcome.as_str()).increment(1);
+        }
+        Notice::VerdictChanged { .. }
+        | Notice::RolloutStarted { .. }
+        | Notice::RolloutProgress { .. }
+        | Notice::RolloutHeld { .. }
+        | Notice::BreakerOpened { .. }
+        | Notice::WatchUnavailable { .. }
+        | Notice::BadAnnotation { .. } => {}
+    }
+}
+
+/// The resource's name in the plural, as in the API server's paths.
+fn watched(kind: WatchKind) -> &'static str {
+    match kind {
+        WatchKind::Pods => "pods",
+        WatchKind::Workloads(kind) => kind.row().plural,
+        WatchKind::ReplicaSets => "replicasets",
+        WatchKind::Namespaces => "namespaces",
+        WatchKind::Injectors(kind) => kind.as_str(),
+        WatchKind::ConfigMaps => "configmaps",
+        WatchKind::Services => "services",
+    }
+}
+
+/// A recorder with our buckets that knows every metric's help.
+fn recorder() -> PrometheusRecorder {
+    let builder = PrometheusBuilder::new();
+    let matcher = Matcher::Full(table::RENDER_SECONDS.name.to_owned());
+    // Only an empty list of buckets is refused.
+    let builder = builder.set_buckets_for_metric(matcher, RENDER_BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
+    let recorder = builder.build_recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        for metric in TABLE {
+            match metric.kind {
+                Type::Counter => ::metrics::describe_counter!(metric.name, metric.help),
+                Type::Gauge => ::metrics::describe_gauge!(metric.name, metric.help),
+                Type::Histogram => ::metrics::describe_histogram!(metric.name, metric.help),
+            }
+        }
+    });
+    recorder
+}
+
+/// A counter that appears with its first increase hides that increase from `rate()`.
+fn start_at_zero() {
+    for metric in TABLE.iter().filter(|metric| metric.kind == Type::Counter) {
+        if let [label] = metric.labels {
+            for value in metric.values(label).unwrap_or_default() {
+                ::metrics::counter!(metric.name, *label => value).absolute(0);
+            }
+        }
+    }
+}
