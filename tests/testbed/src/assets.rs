@@ -205,8 +205,9 @@ impl Module {
         }
         hash.update(std::env::consts::OS);
         hash.update(std::env::consts::ARCH);
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        format!("{}-{:016x}", self.name, u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let digest = hash.finalize();
+        let digest = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        format!("{}-{digest:016x}", self.name)
     }
 }
 

@@ -71,8 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn giving_up_ends_the_wait() {
-        let failure =
-            eventually::<()>("rain", Duration::from_secs(3600), async || Err(give_up(anyhow!("desert")))).await;
+        let failure = eventually::<()>("rain", Duration::from_hours(1), async || Err(give_up(anyhow!("desert")))).await;
         assert_eq!(format!("{:#}", failure.unwrap_err()), "never: rain: desert");
     }
 }

@@ -91,5 +91,8 @@ fn tail(path: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(LINES);
-    lines.get(from..).unwrap_or_default().iter().map(|line| format!("  {line}\n")).collect()
+    let mut end = lines.get(from..).unwrap_or_default().join("\n  ");
+    end.insert_str(0, "  ");
+    end.push('\n');
+    end
 }
