@@ -159,14 +159,14 @@ fn json_patch(sidecar: &Sidecar) -> String {
                 container(sidecar, "containers")
             )
         }
-        Placement::Native => {
-            let container = container(sidecar, "initContainers");
-            format!(
-                r#"has(object.spec.initContainers)
-                  ? [JSONPatch{{op: "add", path: "/spec/initContainers/0", value: {container}}}]
-                  : [JSONPatch{{op: "add", path: "/spec/initContainers", value: [{container}]}}]"#
-            )
-        }
+        // In two steps: a list of containers as a value makes the API server (1.36.3) panic.
+        Placement::Native => format!(
+            r#"(has(object.spec.initContainers)
+                 ? []
+                 : [JSONPatch{{op: "add", path: "/spec/initContainers", value: []}}]) +
+               [JSONPatch{{op: "add", path: "/spec/initContainers/0", value: {}}}]"#,
+            container(sidecar, "initContainers")
+        ),
     }
 }
 
