@@ -1,1 +1,30 @@
-//! A real control plane on loopback, with injectors.
+//! A real Kubernetes control plane on loopback, with sidecar injectors, for tests, the demo and the benchmarks.
+//!
+//! [`Testbed::shared`] starts one per process: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok
+//! instead of kubelets. [`Testbed::with_namespace`] gives a test its own corner of it.
+
+#![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
+
+mod assets;
+mod audit;
+mod background;
+mod control_plane;
+mod egress;
+mod environment;
+mod eventually;
+pub mod injector;
+mod kubeconfig;
+mod namespace;
+mod pki;
+mod process;
+mod progress;
+mod run_directory;
+mod testbed;
+pub mod workload;
+
+pub use assets::Assets;
+pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
+pub use control_plane::Options;
+pub use eventually::{eventually, give_up};
+pub use namespace::TestNamespace;
+pub use testbed::Testbed;

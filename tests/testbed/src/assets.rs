@@ -1,0 +1,230 @@
+//! The binaries of the control plane: where they are, and how they are built.
+//!
+//! The Go modules under `tools/` pin the versions. Each is built once, into a cache outside the checkout whose folder is
+//! named after everything that decides the result, so that another branch or clone finds what is already there.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use crate::environment::Environment;
+use crate::progress;
+
+/// The version that the Kubernetes binaries carry; without it clients cannot parse what the server says it is.
+pub(crate) const KUBERNETES_VERSION: &str = "v1.36.3";
+
+/// One Go module under `tools/`.
+struct Module {
+    name: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    ldflags: &'static str,
+}
+
+/// One program of a module.
+struct Tool {
+    binary: &'static str,
+    package: &'static str,
+    module: &'static Module,
+    /// How long a person has to wait for it the first time.
+    patience: &'static str,
+}
+
+static ETCD: Module = Module {
+    name: "etcd",
+    go_mod: include_str!("../tools/etcd/go.mod"),
+    go_sum: include_str!("../tools/etcd/go.sum"),
+    ldflags: "-s -w",
+};
+
+static KUBERNETES: Module = Module {
+    name: "kubernetes",
+    go_mod: include_str!("../tools/kubernetes/go.mod"),
+    go_sum: include_str!("../tools/kubernetes/go.sum"),
+    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+              -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
+              -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
+};
+
+static KWOK: Module = Module {
+    name: "kwok",
+    go_mod: include_str!("../tools/kwok/go.mod"),
+    go_sum: include_str!("../tools/kwok/go.sum"),
+    ldflags: "-s -w",
+};
+
+static TOOLS: [Tool; 6] = [
+    Tool { binary: "etcd", package: "go.etcd.io/etcd/server/v3", module: &ETCD, patience: "a minute" },
+    Tool {
+        binary: "kube-apiserver",
+        package: "k8s.io/kubernetes/cmd/kube-apiserver",
+        module: &KUBERNETES,
+        patience: "a few minutes",
+    },
+    Tool {
+        binary: "kube-controller-manager",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+        module: &KUBERNETES,
+        patience: "a few minutes",
+    },
+    Tool {
+        binary: "kube-scheduler",
+        package: "k8s.io/kubernetes/cmd/kube-scheduler",
+        module: &KUBERNETES,
+        patience: "a minute",
+    },
+    Tool { binary: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", module: &KUBERNETES, patience: "a minute" },
+    Tool { binary: "kwok", package: "sigs.k8s.io/kwok/cmd/kwok", module: &KWOK, patience: "a minute" },
+];
+
+/// Paths of the control plane's programs.
+#[derive(Debug, Clone)]
+pub struct Assets {
+    /// `etcd`
+    pub etcd: PathBuf,
+    /// `kube-apiserver`
+    pub kube_apiserver: PathBuf,
+    /// `kube-controller-manager`
+    pub kube_controller_manager: PathBuf,
+    /// `kube-scheduler`
+    pub kube_scheduler: PathBuf,
+    /// `kubectl`, for people and the demo; the testbed itself speaks through its own client.
+    pub kubectl: PathBuf,
+    /// `kwok`
+    pub kwok: PathBuf,
+}
+
+impl Assets {
+    /// Finds every program, and builds what is missing. Blocks, for minutes the first time.
+    pub fn build() -> Result<Self> {
+        Self::locate(&Environment::read()?)
+    }
+
+    pub(crate) fn locate(environment: &Environment) -> Result<Self> {
+        let paths = TOOLS.iter().map(|tool| tool.place(environment)).collect::<Result<Vec<_>>>()?;
+        let missing: Vec<_> = TOOLS.iter().zip(&paths).filter(|(_, path)| !path.is_file()).collect();
+        for (number, (tool, path)) in missing.iter().enumerate() {
+            tool.build(path, number + 1, missing.len())?;
+        }
+        let [etcd, kube_apiserver, kube_controller_manager, kube_scheduler, kubectl, kwok] =
+            <[PathBuf; 6]>::try_from(paths).map_err(|paths| anyhow::anyhow!("{} programs, not six", paths.len()))?;
+        Ok(Self { etcd, kube_apiserver, kube_controller_manager, kube_scheduler, kubectl, kwok })
+    }
+}
+
+impl Tool {
+    /// Where the program is, or is going to be.
+    fn place(&self, environment: &Environment) -> Result<PathBuf> {
+        if let Some(assets) = &environment.assets {
+            let path = assets.join(self.binary);
+            ensure!(path.is_file(), "TESTBED_ASSETS is {}, but there is no {} in it", assets.display(), self.binary);
+            return Ok(path);
+        }
+        let ready_made = environment.kubebuilder_assets.as_ref().map(|assets| assets.join(self.binary));
+        Ok(ready_made
+            .filter(|path| path.is_file())
+            .unwrap_or_else(|| environment.cache.join(self.module.cache_folder()).join(self.binary)))
+    }
+
+    /// Builds into a temporary folder and renames, under a lock: a second process waits and then finds the result, and an
+    /// interrupted build leaves nothing that looks finished.
+    fn build(&self, target: &Path, number: usize, of: usize) -> Result<()> {
+        let folder = target.parent().context("the cache has no folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the cache {}", folder.display()))?;
+        let lock = File::create(folder.join(".lock")).context("cannot create the lock of the cache")?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                progress::say(format_args!("waiting for another process that builds into {}", folder.display()));
+                lock.lock().context("cannot lock the cache")?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the cache"),
+        }
+        if target.is_file() {
+            return Ok(());
+        }
+
+        let temporary = tempfile::Builder::new().prefix(".building-").tempdir_in(folder)?;
+        let output = temporary.path().join(self.binary);
+        progress::begin(format_args!("building {} ({number} of {of}, {} the first time)", self.binary, self.patience));
+        let start = Instant::now();
+        let result = self.go_build(&output);
+        match &result {
+            Ok(()) => progress::end(format_args!("{:.0} s", start.elapsed().as_secs_f64())),
+            Err(_) => progress::end("failed"),
+        }
+        result?;
+        fs::rename(&output, target).with_context(|| format!("cannot move the build to {}", target.display()))
+    }
+
+    fn go_build(&self, output: &Path) -> Result<()> {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.module.name);
+        let built = Command::new("go")
+            .current_dir(&sources)
+            .args(BUILD_FLAGS)
+            .args(["-ldflags", self.module.ldflags, "-o"])
+            .arg(output)
+            .arg(self.package)
+            // A person's workspace file or flags must not change what is built under this cache key.
+            .env("GOWORK", "off")
+            .env_remove("GOFLAGS")
+            .stdin(Stdio::null())
+            .output();
+        let built = match built {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+                "Go is needed once to build the test control plane and is not in PATH: install Go 1.26 or newer \
+                 (https://go.dev/dl), or point TESTBED_ASSETS to a directory with {}",
+                TOOLS.each_ref().map(|tool| tool.binary).join(", ")
+            ),
+            other => other.context("cannot run go")?,
+        };
+        ensure!(
+            built.status.success(),
+            "go build {} in {} failed:\n{}",
+            self.package,
+            sources.display(),
+            String::from_utf8_lossy(&built.stderr)
+        );
+        Ok(())
+    }
+}
+
+const BUILD_FLAGS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-mod=readonly"];
+
+impl Module {
+    /// `<module>-<hash of what decides the result>`.
+    fn cache_folder(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.go_mod, self.go_sum, self.ldflags, &BUILD_FLAGS.join(" ")] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        hash.update(std::env::consts::OS);
+        hash.update(std::env::consts::ARCH);
+        let digest = hash.finalize();
+        let digest = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
+        format!("{}-{digest:016x}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_is_built_is_the_version_that_is_stamped() {
+        assert!(KUBERNETES.go_mod.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")));
+        assert!(KUBERNETES.ldflags.contains(&format!("component-base/version.gitVersion={KUBERNETES_VERSION}")));
+    }
+
+    #[test]
+    fn every_tool_is_pinned_by_its_module() {
+        for tool in &TOOLS {
+            assert!(tool.module.go_mod.contains(tool.package), "{}", tool.package);
+        }
+    }
+}

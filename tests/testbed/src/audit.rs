@@ -1,0 +1,238 @@
+//! The API server's audit log: what was asked, and what was *not*.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::eventually::eventually;
+
+/// Between the end of a request as its client sees it and the line that says so.
+const LAG: Duration = Duration::from_secs(5);
+
+/// A reader of the audit log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    path: PathBuf,
+}
+
+/// A position in the log: requests that begin after it was taken are behind it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marker(u64);
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Who: `system:serviceaccount:ns:name`, `testbed-admin`, ...
+    pub user: String,
+    /// The client's name for itself.
+    pub user_agent: String,
+    /// `get`, `list`, `watch`, `create`, `patch`, ...
+    pub verb: String,
+    /// Empty for requests like `/readyz`.
+    pub api_group: String,
+    /// `pods`; empty for requests like `/readyz`.
+    pub resource: String,
+    /// `status`; empty for most.
+    pub subresource: String,
+    /// Empty for what is cluster-wide.
+    pub namespace: String,
+    /// Empty for lists and creations with a generated name.
+    pub name: String,
+    /// Path and query.
+    pub request_uri: String,
+    /// The status code; none as long as there is no answer.
+    pub code: Option<u16>,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a request has come. A watch that is open stays at [`Stage::ResponseStarted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[expect(missing_docs, reason = "the names are Kubernetes' own")]
+pub enum Stage {
+    RequestReceived,
+    ResponseStarted,
+    ResponseComplete,
+    Panic,
+}
+
+impl AuditEntry {
+    /// Whether it was asked with `dryRun=All`, and so changed nothing.
+    pub fn is_dry_run(&self) -> bool {
+        self.request_uri.split(['?', '&']).skip(1).any(|pair| pair == "dryRun=All")
+    }
+
+    /// Whether it could change something: not a read, and not a dry run.
+    pub fn writes(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch") && !self.is_dry_run()
+    }
+}
+
+/// Which requests are of interest; the default is all of them.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    since: Marker,
+    user: Option<String>,
+    user_agent: Option<String>,
+    namespace: Option<String>,
+}
+
+impl Filter {
+    /// Those that began after `marker`.
+    #[must_use]
+    pub fn since(mut self, marker: Marker) -> Self {
+        self.since = marker;
+        self
+    }
+
+    /// Those of this user.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Those of this ServiceAccount.
+    #[must_use]
+    pub fn service_account(self, namespace: &str, name: &str) -> Self {
+        self.user(format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
+    /// Those whose user agent begins like this.
+    #[must_use]
+    pub fn user_agent(mut self, prefix: impl Into<String>) -> Self {
+        self.user_agent = Some(prefix.into());
+        self
+    }
+
+    /// Those about this namespace.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    fn matches(&self, entry: &AuditEntry) -> bool {
+        self.user.as_ref().is_none_or(|user| entry.user == *user)
+            && self.user_agent.as_ref().is_none_or(|prefix| entry.user_agent.starts_with(prefix))
+            && self.namespace.as_ref().is_none_or(|namespace| entry.namespace == *namespace)
+    }
+}
+
+impl Audit {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The end of the log as it is now.
+    pub fn marker(&self) -> Result<Marker> {
+        Ok(Marker(self.path.metadata().context("the audit log is gone")?.len()))
+    }
+
+    /// The requests that the filter lets through, in the order in which they began.
+    ///
+    /// A request is in the log before it is carried out, so whatever has had an effect, or an answer, is here. The code
+    /// follows a moment after the answer; this waits until no request but the open watches lacks it.
+    pub async fn entries(&self, filter: &Filter) -> Result<Vec<AuditEntry>> {
+        let settled = eventually("every request in the audit log has its answer", LAG, async || {
+            let entries = self.read(filter)?;
+            Ok(entries.iter().all(|entry| entry.code.is_some()).then_some(entries))
+        });
+        // One that takes longer than that is still worth seeing.
+        settled.await.or_else(|_| self.read(filter))
+    }
+
+    fn read(&self, filter: &Filter) -> Result<Vec<AuditEntry>> {
+        let mut file = File::open(&self.path).context("the audit log is gone")?;
+        file.seek(SeekFrom::Start(filter.since.0))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(parse(&text)?.into_iter().filter(|entry| filter.matches(entry)).collect())
+    }
+}
+
+/// Merges the lines of each request. What had begun before the text is left out; so is a last line that is being written.
+fn parse(text: &str) -> Result<Vec<AuditEntry>> {
+    let mut order = Vec::new();
+    let mut entries: BTreeMap<String, AuditEntry> = BTreeMap::new();
+    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let event: Event = serde_json::from_str(line).with_context(|| format!("not an audit event: {line}"))?;
+        let id = event.audit_id.clone();
+        match entries.get_mut(&id) {
+            None if event.stage == Stage::RequestReceived => {
+                order.push(id.clone());
+                entries.insert(id, event.into());
+            }
+            None => {}
+            Some(entry) => {
+                let later = AuditEntry::from(event);
+                // The name of a created object is known only at the end.
+                entry.code = later.code.or(entry.code);
+                entry.stage = entry.stage.max(later.stage);
+                entry.name = if later.name.is_empty() { std::mem::take(&mut entry.name) } else { later.name };
+            }
+        }
+    }
+    Ok(order.iter().filter_map(|id| entries.remove(id)).collect())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    #[serde(rename = "auditID")]
+    audit_id: String,
+    stage: Stage,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    verb: String,
+    user: EventUser,
+    #[serde(default)]
+    user_agent: String,
+    #[serde(default)]
+    object_ref: ObjectRef,
+    response_status: Option<ResponseStatus>,
+}
+
+#[derive(Deserialize)]
+struct EventUser {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ObjectRef {
+    api_group: String,
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct ResponseStatus {
+    code: Option<u16>,
+}
+
+impl From<Event> for AuditEntry {
+    fn from(event: Event) -> Self {
+        Self {
+            user: event.user.username,
+            user_agent: event.user_agent,
+            verb: event.verb,
+            api_group: event.object_ref.api_group,
+            resource: event.object_ref.resource,
+            subresource: event.object_ref.subresource,
+            namespace: event.object_ref.namespace,
+            name: event.object_ref.name,
+            request_uri: event.request_uri,
+            code: event.response_status.and_then(|status| status.code),
+            stage: event.stage,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok as child processes.
+
+mod arguments;
+mod files;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use crate::assets::{Assets, KUBERNETES_VERSION};
+use crate::egress::EgressProxy;
+use crate::eventually::eventually;
+use crate::kubeconfig;
+use crate::pki::Authority;
+use crate::process::{Process, Program};
+use crate::run_directory::RunDirectory;
+
+pub(crate) use files::Files;
+
+/// Longer than any start on a busy machine; what is slower is broken.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+
+/// How often another process may have taken a port between our looking for it and our child's use of it.
+const ATTEMPTS: usize = 3;
+
+/// How a control plane is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Speak this older version, such as `1.33`; none: the version of the binaries.
+    pub emulated_version: Option<String>,
+    /// How many Nodes.
+    pub nodes: usize,
+    /// What is left of it afterwards: with `true` logs, audit log and data stay where they are.
+    pub keep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { emulated_version: None, nodes: 3, keep: false }
+    }
+}
+
+/// Loopback ports of one control plane. Only these three listen at all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    etcd_client: u16,
+    etcd_peer: u16,
+    kube_apiserver: u16,
+}
+
+impl Ports {
+    fn pick() -> Result<Self> {
+        // All are held until the last is known, or the same one could come twice.
+        let held = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+        let mut ports = [0; 3];
+        for (port, listener) in ports.iter_mut().zip(held) {
+            *port = listener.and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
+        }
+        let [etcd_client, etcd_peer, kube_apiserver] = ports;
+        Ok(Self { etcd_client, etcd_peer, kube_apiserver })
+    }
+
+    fn api_url(self) -> String {
+        format!("https://127.0.0.1:{}", self.kube_apiserver)
+    }
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub(crate) struct ControlPlane {
+    pub(crate) files: Files,
+    pub(crate) api_url: String,
+    pub(crate) authority: Authority,
+    pub(crate) egress: EgressProxy,
+    api_server: Mutex<Process>,
+    api_server_program: Program,
+    others: Vec<Process>,
+    // Last: its end is the end of all the processes.
+    pub(crate) directory: RunDirectory,
+}
+
+impl ControlPlane {
+    /// Starts it and waits until Pods can run.
+    pub(crate) async fn start(assets: &Assets, options: &Options) -> Result<Self> {
+        let mut attempt = 1;
+        loop {
+            let directory = RunDirectory::create(options.keep)?;
+            match start_in(directory, assets, options).await {
+                Ok(control_plane) => return Ok(control_plane),
+                Err(failure) if failure.lost_a_port && attempt < ATTEMPTS => attempt += 1,
+                Err(failure) => return Err(failure.error.context("the control plane does not start")),
+            }
+        }
+    }
+
+    /// Kills the API server, as a crash of its node would.
+    pub(crate) async fn kill_api_server(&self) {
+        self.api_server.lock().await.kill().await;
+    }
+
+    /// Starts the API server again, on the same address, and waits until it is ready.
+    pub(crate) async fn restart_api_server(&self) -> Result<()> {
+        let mut api_server = self.api_server.lock().await;
+        api_server.kill().await;
+        *api_server = Process::start(&self.api_server_program, &self.directory)?;
+        let client = kubeconfig::client(&self.files.admin).await?;
+        ready(&client, &api_server).await
+    }
+
+    /// The programs that have ended by themselves, with the ends of their logs.
+    pub(crate) fn check(&self) -> Result<()> {
+        if let Ok(api_server) = self.api_server.try_lock() {
+            api_server.check()?;
+        }
+        self.others.iter().try_for_each(Process::check)
+    }
+}
+
+struct StartFailure {
+    error: anyhow::Error,
+    lost_a_port: bool,
+}
+
+impl From<anyhow::Error> for StartFailure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { error, lost_a_port: false }
+    }
+}
+
+async fn start_in(
+    directory: RunDirectory,
+    assets: &Assets,
+    options: &Options,
+) -> std::result::Result<ControlPlane, StartFailure> {
+    let ports = Ports::pick()?;
+    let authority = Authority::new("sidecar-drift testbed")?;
+    let files = Files::write(&directory, &authority, ports)?;
+    // Before the API server, which connects when it first needs it, but then at once.
+    let egress = EgressProxy::start(&files.egress_socket)?;
+
+    let etcd_program = Program { name: "etcd", binary: assets.etcd.clone(), arguments: arguments::etcd(&files, ports) };
+    let api_server_program = Program {
+        name: "kube-apiserver",
+        binary: assets.kube_apiserver.clone(),
+        arguments: arguments::kube_apiserver(&files, ports, options),
+    };
+    let etcd = Process::start(&etcd_program, &directory)?;
+    let clashed =
+        |error: anyhow::Error, process: &Process| StartFailure { error, lost_a_port: process.lost_its_port() };
+    // A first connection that is refused would cost the API server a second of back-off.
+    listening(ports.etcd_client, &etcd).await.map_err(|error| clashed(error, &etcd))?;
+    let api_server = Process::start(&api_server_program, &directory)?;
+    let client = kubeconfig::client(&files.admin).await?;
+    ready(&client, &api_server).await.map_err(|error| clashed(error, &api_server))?;
+
+    let mut others = vec![etcd];
+    for program in [
+        Program {
+            name: "kube-controller-manager",
+            binary: assets.kube_controller_manager.clone(),
+            arguments: arguments::kube_controller_manager(&files, options),
+        },
+        Program {
+            name: "kube-scheduler",
+            binary: assets.kube_scheduler.clone(),
+            arguments: arguments::kube_scheduler(&files, options),
+        },
+        Program { name: "kwok", binary: assets.kwok.clone(), arguments: arguments::kwok(&files) },
+    ] {
+        others.push(Process::start(&program, &directory)?);
+    }
+
+    let control_plane = ControlPlane {
+        files,
+        api_url: ports.api_url(),
+        authority,
+        egress,
+        api_server: Mutex::new(api_server),
+        api_server_program,
+        others,
+        directory,
+    };
+    create_nodes(&client, options).await?;
+    can_run_pods(&client, &control_plane, options).await?;
+    Ok(control_plane)
+}
+
+async fn listening(port: u16, process: &Process) -> Result<()> {
+    eventually("etcd listens", START_DEADLINE, async || {
+        process.check().map_err(crate::eventually::give_up)?;
+        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok())
+    })
+    .await
+    .map(drop)
+}
+
+async fn ready(client: &Client, api_server: &Process) -> Result<()> {
+    eventually("the API server is ready", START_DEADLINE, async || {
+        api_server.check().map_err(crate::eventually::give_up)?;
+        client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
+        Ok(Some(()))
+    })
+    .await
+    .with_context(|| api_server.log_tail())
+}
+
+async fn create_nodes(client: &Client, options: &Options) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let kubelet = match &options.emulated_version {
+        Some(version) => format!("v{version}.0"),
+        None => KUBERNETES_VERSION.to_owned(),
+    };
+    for number in 1..=options.nodes {
+        let name = format!("node-{number}");
+        let node = serde_json::from_value(json!({
+            "metadata": {
+                "name": name,
+                "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"},
+                "annotations": {"testbed.sidecar-drift/kubelet-version": kubelet},
+            },
+        }))?;
+        nodes.create(&PostParams::default(), &node).await?;
+    }
+    Ok(())
+}
+
+/// All Nodes are ready (the API server and kwok do their work), and the default ServiceAccount exists (so does the
+/// controller manager).
+async fn can_run_pods(client: &Client, control_plane: &ControlPlane, options: &Options) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    eventually("Nodes are ready and Namespaces have their ServiceAccount", START_DEADLINE, async || {
+        control_plane.check().map_err(crate::eventually::give_up)?;
+        let ready = nodes.list(&ListParams::default()).await?.iter().filter(|node| is_ready(node)).count();
+        if ready < options.nodes {
+            return Err(anyhow!("{ready} of {} Nodes are ready", options.nodes));
+        }
+        accounts.get_opt("default").await.map(|found| found.map(drop)).map_err(Into::into)
+    })
+    .await
+    .with_context(|| control_plane.others.iter().map(Process::log_tail).collect::<String>())
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    // The taint of a new Node goes a moment later, and until then nothing is scheduled to it.
+    let tainted = node.spec.iter().any(|spec| spec.taints.as_ref().is_some_and(|taints| !taints.is_empty()));
+    ready && !tainted && !node.name_any().is_empty()
+}

@@ -1,0 +1,123 @@
+//! The way from the API server to webhooks behind Services.
+//!
+//! The API server resolves a webhook's Service to its cluster address and asks this proxy for a tunnel there
+//! (`CONNECT 10.96.0.17:443` over a unix socket). The proxy knows which of our servers stands for which Service.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::task::JoinSet;
+
+use crate::background::{self, Task};
+
+/// A proxy with a table of routes.
+#[derive(Debug)]
+pub(crate) struct EgressProxy {
+    routes: Routes,
+    _server: Task,
+}
+
+/// From `address:port` of a Service to one of our servers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes(Arc<Mutex<HashMap<String, SocketAddr>>>);
+
+impl Routes {
+    /// Removes the route when the guard is dropped.
+    #[must_use]
+    pub(crate) fn add(&self, service: String, server: SocketAddr) -> Route {
+        self.table().insert(service.clone(), server);
+        Route { routes: self.clone(), service }
+    }
+
+    fn find(&self, service: &str) -> Option<SocketAddr> {
+        self.table().get(service).copied()
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, SocketAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One Service's route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    routes: Routes,
+    service: String,
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.routes.table().remove(&self.service);
+    }
+}
+
+impl EgressProxy {
+    /// Listens on `socket`.
+    pub(crate) fn start(socket: &Path) -> Result<Self> {
+        let _background = background::enter()?;
+        let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+        let routes = Routes::default();
+        let server = Task::spawn(serve(listener, routes.clone()))?;
+        Ok(Self { routes, _server: server })
+    }
+
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+}
+
+async fn serve(listener: UnixListener, routes: Routes) {
+    let mut tunnels = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let routes = routes.clone();
+                tunnels.spawn(async move {
+                    // A broken tunnel is the API server's to notice and to report.
+                    let _ = tunnel(stream, &routes).await;
+                });
+            }
+            Some(_) = tunnels.join_next() => {}
+        }
+    }
+}
+
+async fn tunnel(stream: UnixStream, routes: &Routes) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    let Some(target) = read_connect(&mut stream).await? else {
+        stream.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n").await?;
+        return Ok(());
+    };
+    let server = match routes.find(&target) {
+        Some(address) => TcpStream::connect(address).await.ok(),
+        None => None,
+    };
+    let Some(mut server) = server else {
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await?;
+        return Ok(());
+    };
+    stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    copy_bidirectional(&mut stream, &mut server).await?;
+    Ok(())
+}
+
+/// Reads the request's head; the target if it is a CONNECT.
+async fn read_connect(stream: &mut BufReader<UnixStream>) -> Result<Option<String>> {
+    let mut request = String::new();
+    stream.read_line(&mut request).await?;
+    let mut header = String::new();
+    loop {
+        header.clear();
+        if stream.read_line(&mut header).await? == 0 || header.trim_end().is_empty() {
+            break;
+        }
+    }
+    let mut words = request.split_ascii_whitespace();
+    Ok(words.next().filter(|method| *method == "CONNECT").and_then(|_| words.next()).map(ToOwned::to_owned))
+}

@@ -1,0 +1,4 @@
+//! The testbed tested: on the control plane that it starts.
+
+mod control_plane;
+mod policy_injector;
