@@ -1,1 +1,4 @@
 //! No cluster.
+
+#[cfg(test)]
+mod cli;

@@ -15,7 +15,7 @@ use crate::core::{
 /// Columns of workloads that differ.
 pub const DIFFERING: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "DIFFERENCE", "PODS", "HELD BY"];
 /// Columns of workloads of which something is to be said.
-const SAID: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "MESSAGE"];
+const SAID: &[&str] = &["NAMESPACE", "WORKLOAD", "MESSAGE"];
 /// Columns of workloads that are only listed.
 const LISTED: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS"];
 
@@ -24,7 +24,7 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
     let mut parts = changes(report);
     parts.extend(troubles(report));
     if all {
-        parts.push(section_of(report, "Nothing to do", LISTED, |w| {
+        parts.push(section_of(report, "with nothing to do", LISTED, |w| {
             matches!(w.verdict, Verdict::InSync | Verdict::NotInjected | Verdict::NoPods)
         }));
     }
@@ -59,7 +59,7 @@ fn troubles(report: &Report) -> Vec<Section> {
     let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
     let mut parts = vec![section_of(report, &rejected, SAID, |w| w.verdict == Verdict::Rejected)];
     for reason in UndeterminedReason::ALL {
-        let heading = format!("{} because of {reason}: {}", Verdict::Undetermined, reason.meaning());
+        let heading = format!("{}, {reason}: {}", Verdict::Undetermined, reason.meaning());
         let chosen = |w: &WorkloadReport| w.verdict == Verdict::Undetermined && w.reason == Some(*reason);
         parts.push(section_of(report, &heading, SAID, chosen));
     }
@@ -76,7 +76,7 @@ fn section_of(
     chosen: impl Fn(&WorkloadReport) -> bool,
 ) -> Section {
     let rows: Vec<_> = report.workloads.iter().filter(|w| chosen(w)).map(|w| row(w, columns)).collect();
-    Section { heading: format!("{}: {what}", many(rows.len(), "workload")), columns, rows }
+    Section { heading: format!("{} {what}", many(rows.len(), "workload")), columns, rows }
 }
 
 /// A workload's cells under these columns.
