@@ -12,6 +12,7 @@ mod control_plane;
 mod egress;
 mod environment;
 mod eventually;
+mod http_server;
 pub mod injector;
 mod kubeconfig;
 mod namespace;

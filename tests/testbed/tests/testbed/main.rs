@@ -2,3 +2,4 @@
 
 mod control_plane;
 mod policy_injector;
+mod webhook_injector;
