@@ -5,6 +5,7 @@
 
 #![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
 
+mod api_proxy;
 mod assets;
 mod audit;
 mod background;
@@ -23,6 +24,7 @@ mod run_directory;
 mod testbed;
 pub mod workload;
 
+pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
 pub use assets::Assets;
 pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;

@@ -1,4 +1,4 @@
-//! The injector that is a MutatingAdmissionPolicy.
+//! The injector that is a `MutatingAdmissionPolicy`.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;

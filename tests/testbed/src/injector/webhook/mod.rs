@@ -3,6 +3,7 @@
 mod review;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -13,11 +14,13 @@ use hyper::body::Incoming;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::egress::Route;
+use crate::eventually::eventually;
 use crate::http_server::{Body, HttpServer, answer};
 use crate::injector::{Selection, Sidecar, until_a_pod};
 use crate::namespace::TestNamespace;
@@ -26,6 +29,9 @@ pub use review::{Knobs, Review};
 
 /// The name of the injector's Service, Deployment, ConfigMap, and its label.
 const INJECTOR: &str = "injector";
+
+/// The controller takes about a second, longer on a busy machine.
+const ENDPOINT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A MutatingWebhookConfiguration and the server that it calls. The configuration goes when the namespace goes that it was
 /// installed from; the server goes when this is dropped.
@@ -239,6 +245,12 @@ impl<'t> WebhookInjector<'t> {
                 },
             },
         }))
+        .await?;
+        let slices: Api<EndpointSlice> = home.api();
+        eventually("the injector's Service has an endpoint", ENDPOINT_DEADLINE, async || {
+            let slices = slices.list(&ListParams::default()).await?;
+            Ok(slices.iter().flat_map(|slice| slice.endpoints.iter().flatten()).next().map(drop))
+        })
         .await?;
         let address = service["spec"]["clusterIP"].as_str().context("a Service without an address")?;
         let route = control_plane.egress.routes().add(format!("{address}:443"), self.server.address());
