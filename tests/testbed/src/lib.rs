@@ -30,4 +30,5 @@ pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;
 pub use eventually::{eventually, give_up};
 pub use namespace::TestNamespace;
+pub use progress::skip;
 pub use testbed::Testbed;

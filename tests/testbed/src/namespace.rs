@@ -59,6 +59,9 @@ impl Testbed {
         let outcome = AssertUnwindSafe(test(namespace.clone())).catch_unwind().await;
         if !matches!(outcome, Ok(Ok(_))) {
             print(&namespace.dump().await);
+            if let Err(broken) = self.check() {
+                print(&format!("{broken:#}"));
+            }
         }
         if self.keeps() {
             progress::say(format_args!("the namespace {} stays", namespace.name()));

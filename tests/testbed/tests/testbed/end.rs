@@ -5,11 +5,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Options, Testbed, eventually};
+use testbed::{Options, Testbed, eventually, skip};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The process ids of a control plane's programs.
 fn pids(directory: &Path) -> Result<Vec<String>> {
@@ -63,7 +63,7 @@ async fn everything_dies_with_a_parent_that_is_killed() -> Result<()> {
 #[tokio::test]
 async fn an_api_server_comes_back_with_what_it_had() -> Result<()> {
     if Testbed::shared().await?.audit().is_none() {
-        return Ok(());
+        return skip("no control plane of our own");
     }
     let testbed = Testbed::start(Options { nodes: 1, ..Options::default() }).await?;
     let directory = testbed.directory().to_owned();
