@@ -83,9 +83,7 @@ pub fn compare(
     let mut differences = Vec::new();
     for sidecar in &sidecars {
         let one = |difference, fields| SidecarDifference { sidecar: sidecar.clone(), difference, fields };
-        let (template, rendered) = (&rendering.template, &rendering.rendered);
-        let filled = |pod, other| sidecar::filled(template, pod, other, sidecar);
-        match (filled(running, rendered), filled(rendered, running)) {
+        match sidecar::pair(rendering, running, sidecar) {
             (None, None) => {}
             (None, Some(_)) => differences.push(one(Difference::Missing, Vec::new())),
             (Some(_), None) => differences.push(one(Difference::Removed, Vec::new())),

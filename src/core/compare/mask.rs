@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::field::{PLACEMENT, SECURITY_CONTEXT, below};
+use super::field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, with_names};
 use crate::core::{
     io::Rendering,
     shape::{ContainerShape, Name},
@@ -91,6 +91,11 @@ impl ContainerMask<'_> {
 /// - Another image, or a container that only one of them has, is no volatile field but another answer: [`Unstable`].
 pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable> {
     let mut mask = Mask::default();
+    // A name that was taken meanwhile gives the second rendering another one (rule R3): that is not volatile.
+    let names = match (&first.pod_name, &second.pod_name) {
+        (Some(first), Some(second)) if first != second => Some(NameMap { rendered: second, running: first }),
+        _ => None,
+    };
     let (first, second) = (&first.rendered, &second.rendered);
     for a in &first.containers {
         let b = second.container(&a.name);
@@ -98,7 +103,7 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
             let images = (Some(a.image.clone()), b.map(|b| b.image.clone()));
             return Err(Unstable { container: a.name.clone(), images });
         };
-        let (pointers, unordered) = differing(a, b);
+        let (pointers, unordered) = differing(a, b, names.as_ref());
         if !pointers.is_empty() {
             mask.pointers.insert(a.name.clone(), pointers);
         }
@@ -112,9 +117,14 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
     }
 }
 
-fn differing(a: &ContainerShape, b: &ContainerShape) -> (BTreeSet<String>, BTreeSet<String>) {
+fn differing(
+    a: &ContainerShape,
+    b: &ContainerShape,
+    names: Option<&NameMap<'_>>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
-    walk.compare(&a.projection, &b.projection, &mut String::new());
+    let renamed = names.map(|names| with_names(&b.projection, names));
+    walk.compare(&a.projection, renamed.as_ref().unwrap_or(&b.projection), &mut String::new());
     walk.compare(&a.collateral, &b.collateral, &mut SECURITY_CONTEXT.to_owned());
     if a.placement != b.placement {
         walk.masked.insert(PLACEMENT.to_owned());
