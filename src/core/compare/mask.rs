@@ -181,3 +181,7 @@ fn sorted(elements: &[Value]) -> Vec<String> {
     texts.sort_unstable();
     texts
 }
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod tests;
