@@ -66,6 +66,28 @@ pub struct Comparison {
     pub collateral: Vec<FieldChange>,
 }
 
+impl Comparison {
+    /// Whether everything that differs is the same text in another order: arguments or elements that changed places.
+    ///
+    /// An injector that walks over a map gives its values in another order each time, and with few of them two
+    /// renderings often agree by chance (with two elements every second time). So this is no proof of the opposite, but
+    /// a reason to ask more than twice before the difference is believed.
+    pub fn looks_reordered(&self) -> bool {
+        let sorted = |side: fn(&FieldChange) -> Option<&Text>| {
+            let fields = self.differences.iter().flat_map(|d| &d.fields);
+            let mut bytes: Vec<u8> = fields.filter_map(side).flat_map(|text| text.bytes()).collect();
+            bytes.sort_unstable();
+            bytes
+        };
+        let only_values = |d: &SidecarDifference| {
+            d.difference == Difference::Changed && d.fields.iter().all(|f| f.pointer != field::IMAGE)
+        };
+        !self.differences.is_empty()
+            && self.differences.iter().all(only_values)
+            && sorted(|f| f.running.as_ref()) == sorted(|f| f.rendered.as_ref())
+    }
+}
+
 /// What a running Pod's sidecars and app containers are against one rendering.
 ///
 /// `patched_images` names the containers of the running Pod whose image belongs to another field manager than the Pod's

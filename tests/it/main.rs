@@ -1,1 +1,3 @@
 //! No cluster.
+
+mod fidelity;

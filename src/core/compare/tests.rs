@@ -205,6 +205,20 @@ fn r3_a_field_that_only_follows_the_pods_name_is_equal() {
 }
 
 #[test]
+fn r8_a_mere_change_of_order_is_recognised_as_such() {
+    let args = |args: &[&str]| pod(Some(proxy("proxy:1", args)));
+    let reordered = |a: &[&str], b: &[&str]| against(&args(a), &args(b)).looks_reordered();
+    assert!(reordered(&["--a=1", "--b=2"], &["--b=2", "--a=1"]));
+    assert!(reordered(&["--hosts=a,b"], &["--hosts=b,a"]));
+    assert!(!reordered(&["--a=1", "--b=2"], &["--b=2", "--a=3"]));
+    assert!(!reordered(&["--a=1"], &["--a=1", "--b=2"]));
+    assert!(!reordered(&["--a=1"], &["--a=1"]), "no difference at all");
+    let other_image = against(&pod(Some(proxy("proxy:12", &[]))), &pod(Some(proxy("proxy:21", &[]))));
+    assert!(!other_image.looks_reordered());
+    assert!(!against(&pod(None), &args(&[])).looks_reordered(), "a missing sidecar");
+}
+
+#[test]
 fn r3_an_image_does_not_follow_the_pods_name() {
     let names = NameMap { rendered: "db-6", running: "db-1" };
     let of = |tag: &str| pod(Some(proxy(&format!("proxy:{tag}"), &[])));
