@@ -1,12 +1,13 @@
 //! Comparing a running Pod with a rendering.
 //!
-//! Which containers are compared: [`sidecars`] (rules C1, C2). What of them: their projections, leaf by leaf
+//! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf by leaf
 //! ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
 //! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).
 
 mod field;
 mod image;
 mod mask;
+mod shown;
 mod sidecar;
 mod title;
 
@@ -31,7 +32,9 @@ use super::{
 };
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
-/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`.
+/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on:
+/// `/env/PROXY_CONFIG/value/concurrency`; a list whose elements are told apart by a member of theirs has
+/// `[destination 2]` in the place of an index. No value is ever part of a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Where.

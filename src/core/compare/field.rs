@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::{FieldChange, Text, mask::ContainerMask};
+use super::{FieldChange, Text, mask::ContainerMask, shown::Shown};
 use crate::core::{canonical::token, shape::ContainerShape};
 
 pub(super) const IMAGE: &str = "/image";
@@ -102,9 +102,11 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
         }
         out
     };
-    let mut runs = all(running);
+    let (before, after) = (all(running), all(rendered));
+    let shown = Shown::of(before.keys().chain(after.keys()).map(String::as_str));
+    let mut runs = before.clone();
     let mut changes = Vec::new();
-    for (pointer, text) in all(rendered) {
+    for (pointer, text) in after.clone() {
         // A name can also be part of a key: `[name=db-6]`.
         let renamed = |names: &NameMap<'_>| Some(names.apply(&pointer).into_owned()).filter(|p| runs.contains_key(p));
         let pointer = match view.names {
@@ -116,11 +118,11 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
             *before == text || view.names.is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
         });
         if !same {
-            changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
+            changes.push(FieldChange { pointer: shown.pointer(&pointer), running: before, rendered: Some(text) });
         }
     }
     changes.extend(runs.into_iter().map(|(pointer, before)| FieldChange {
-        pointer,
+        pointer: shown.pointer(&pointer),
         running: Some(before),
         rendered: None,
     }));

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, with_names};
+use super::{
+    field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, with_names},
+    shown::Shown,
+};
 use crate::core::{
     io::Rendering,
     shape::{ContainerShape, Name},
@@ -14,7 +17,8 @@ use crate::core::{
 /// Fields that differ between two renderings of the same template: they never make drift (rule R8).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
-    /// Container name → pointers. A pointer hides all that is below it, too.
+    /// Container name → pointers. A pointer hides all that is below it, too. They can hold values: show
+    /// [`Mask::shown`] instead.
     pub pointers: BTreeMap<Name, BTreeSet<String>>,
     /// Container name → pointers of lists whose elements are the same in both renderings, in another order (rule C5):
     /// they are compared as sets.
@@ -45,6 +49,16 @@ impl Mask {
     /// Whether nothing is masked.
     pub fn is_empty(&self) -> bool {
         self.pointers.is_empty() && self.unordered.is_empty()
+    }
+
+    /// What is masked, or compared without its order, as `container/pointer`, for people: no value is in it.
+    pub fn shown(&self) -> Vec<String> {
+        let all = self.pointers.iter().chain(&self.unordered);
+        let all = all.flat_map(|(container, pointers)| {
+            let shown = Shown::of(pointers.iter().map(String::as_str));
+            pointers.iter().map(move |pointer| format!("{container}{}", shown.pointer(pointer))).collect::<Vec<_>>()
+        });
+        all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes in what another pair of renderings showed.

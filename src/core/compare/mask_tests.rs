@@ -170,6 +170,18 @@ fn r8_the_nearest_rendering_is_told() {
 }
 
 #[test]
+fn what_is_shown_of_a_mask_holds_no_value() {
+    let of =
+        |secret: &str| env(&format!(r#"[{{"key":"{secret}","at":"2026-01-01"}},{{"key":"b","at":"2026-01-02"}}]"#));
+    let moved = env(r#"[{"key":"s3cret","at":"2026-01-03"},{"key":"b","at":"2026-01-02"}]"#);
+    let mask = volatile(&of("s3cret"), &moved).unwrap();
+    assert_eq!(masked(&mask), ["/env/X/value/[key=s3cret]/at"]);
+    assert_eq!(mask.shown(), ["proxy/env/X/value/[key 0]/at"]);
+    let found = verdict(&of("s3cret"), &moved, &moved);
+    assert_eq!(found.differences[0].fields[0].pointer, "/env/X/value/[key 1]/at");
+}
+
+#[test]
 fn masks_add_up_and_survive_a_recording() {
     let mut mask = volatile(&env("1"), &env("2")).unwrap();
     mask.merge(volatile(&args(&["a", "b"]), &args(&["b", "a"])).unwrap());

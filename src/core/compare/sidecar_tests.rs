@@ -1,5 +1,7 @@
 //! Rule C1: what is a sidecar, and what only looks like one.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

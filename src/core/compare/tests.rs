@@ -1,5 +1,7 @@
 //! Rules C2, C9, C13, C14, R3 and R8, and the words that a difference gets.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,5 +1,7 @@
 //! Rules C2-C6: what of a Pod is kept, and in which form.
 
+#![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -248,6 +250,9 @@ fn the_projection_looks_like_this() {
         ("/image", "proxy:1"),
     ];
     assert_eq!(leaves, expected.map(|(p, t)| (p.to_owned(), t.to_owned())));
+    // Another fingerprint of the same Pod means another canonical form, and that means another `fingerprint::VERSION`:
+    // without it an upgrade would call every running sidecar drifted whose stamp was written before.
+    assert_eq!(fingerprint(&shape).to_string(), "v1:a41a4451a5b3b3433805e1664892b69aff3e98b30f700902829bfca9118a07a7");
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::{
 
 use serde_json::Value;
 use sidecar_drift::core::{
+    body::{BodyRequest, OwnerIdentity, pod_body},
     compare::{Comparison, Mask, SidecarSelection, compare_all, target_fingerprint, title, volatile},
     io::Rendering,
+    owner::Kind,
     shape::PodShape,
     words::Difference,
 };
@@ -101,6 +103,41 @@ pub(super) fn nothing_drifts(folder: &Folder, sidecars: &[&str]) {
     assert_eq!(shapes.len(), 1, "ten thousand replicas of one template hold one projection");
 }
 
+/// What we would send for the template is what the controller sent for the running Pods, as far as it is to be seen
+/// after admission (rules R1, R2).
+pub(super) fn the_body_is_the_controllers(folder: &Folder) {
+    let replica_set = read(&folder.path.join("replicaset.json"));
+    let text = |pointer: &str| replica_set.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let owner = OwnerIdentity {
+        api_version: text("/apiVersion"),
+        kind: text("/kind"),
+        name: text("/metadata/name"),
+        uid: text("/metadata/uid"),
+    };
+    let body = pod_body(&BodyRequest {
+        kind: Kind::DEPLOYMENT,
+        owner: &owner,
+        workload: None,
+        template: &replica_set["spec"]["template"],
+        revision: "",
+        ordinals: None,
+        attempt: 0,
+        block_owner_deletion: true,
+    });
+    let body = body.expect("a template").json;
+    for number in folder.numbered("running") {
+        let running = read(&folder.path.join(format!("running-{number}.json")));
+        for field in ["generateName", "ownerReferences"] {
+            assert_eq!(body["metadata"][field], running["metadata"][field], "{field}");
+        }
+        for (label, value) in body["metadata"]["labels"].as_object().expect("labels") {
+            assert_eq!(running["metadata"]["labels"].get(label), Some(value), "{label}");
+        }
+        assert_eq!(body.pointer("/spec/nodeName"), None);
+        assert_eq!(body.get("status"), None);
+    }
+}
+
 /// The injector was down and failed open: every sidecar is `removed`, which is believed only after more renderings.
 pub(super) fn everything_is_removed(folder: &Folder, rendering: &Rendering) {
     let comparison = folder.comparison(rendering);
@@ -111,6 +148,12 @@ pub(super) fn everything_is_removed(folder: &Folder, rendering: &Rendering) {
 #[test]
 fn c3_c4_a_native_sidecar_that_copies_the_token_volumes_name_is_in_sync() {
     nothing_drifts(&Folder::ours("mesh"), &["mesh-init", "mesh-proxy"]);
+}
+
+#[test]
+fn r2_the_body_is_the_one_that_the_controller_sends() {
+    the_body_is_the_controllers(&Folder::ours("mesh"));
+    the_body_is_the_controllers(&Folder::ours("agent"));
 }
 
 #[test]
@@ -143,7 +186,7 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
 fn c5_one_changed_template_among_reordered_ones_is_drift() {
     let agent = Folder::ours("agent");
     let (_, fields) = agent.differences(&agent.rendering("new-template"));
-    let changed = "env/AGENT_CONFIG/value/template/[destination=~1secrets~1db]/contents";
+    let changed = "env/AGENT_CONFIG/value/template/[destination 2]/contents";
     assert_eq!(fields, [format!("agent-init/{changed}"), format!("agent/{changed}")]);
 }
 

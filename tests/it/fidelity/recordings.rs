@@ -2,9 +2,11 @@
 //!
 //! Where they are not there, these tests say so and pass; the same rules are tested on our own fixtures in any case.
 
+#![expect(clippy::print_stdout, reason = "what is skipped is said")]
+
 use std::path::Path;
 
-use super::fixtures::{Folder, everything_is_removed, nothing_drifts};
+use super::fixtures::{Folder, everything_is_removed, nothing_drifts, the_body_is_the_controllers};
 
 fn recording(name: &str) -> Option<Folder> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -21,6 +23,13 @@ fn recording(name: &str) -> Option<Folder> {
 fn linkerd_is_in_sync_while_nothing_changes() {
     let Some(linkerd) = recording("linkerd") else { return };
     nothing_drifts(&linkerd, &["linkerd-init", "linkerd-proxy"]);
+}
+
+#[test]
+fn r2_the_body_is_the_one_that_the_controller_sent() {
+    for folder in ["linkerd", "vault"].into_iter().filter_map(recording) {
+        the_body_is_the_controllers(&folder);
+    }
 }
 
 #[test]
