@@ -1,7 +1,7 @@
 //! Comparing a running Pod with a rendering.
 //!
-//! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf by leaf
-//! ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
+//! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf
+//! by leaf ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
 //! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).
 
 mod field;

@@ -28,11 +28,9 @@ impl<'p> Shown<'p> {
         let mut out = String::with_capacity(pointer.len());
         for (parent, segment) in steps(pointer) {
             let place = || self.elements.get(parent)?.iter().position(|s| *s == segment);
+            let shown = member(segment).map(|member| format!("[{member} {}]", place().unwrap_or_default()));
             out.push('/');
-            match member(segment) {
-                Some(member) => out.push_str(&format!("[{member} {}]", place().unwrap_or_default())),
-                None => out.push_str(segment),
-            }
+            out.push_str(shown.as_deref().unwrap_or(segment));
         }
         out
     }
