@@ -4,3 +4,5 @@
 mod architecture;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod fidelity;
