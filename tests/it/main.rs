@@ -1,1 +1,3 @@
 //! No cluster.
+
+mod mock_api;
