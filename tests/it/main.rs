@@ -6,3 +6,5 @@ mod architecture;
 mod cli;
 #[cfg(test)]
 mod fidelity;
+#[cfg(test)]
+mod mock_api;
