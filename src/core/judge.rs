@@ -144,12 +144,16 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
 /// No rendering holds: when to ask for one.
 fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
     let Evidence { workload: w, index, policy, now, .. } = e;
-    // Rule R9: a half-upgraded injector answers either way; agreement of renderings would prove nothing.
-    let rolling = scope::injectors_of(w, index)
-        .flat_map(|i| scope::backends_of(i, index))
-        .find(|backend| backend.key != w.key && status::exchanging(backend));
-    if let Some(backend) = rolling {
-        let why = format!("{} is rolling out", backend.key);
+    // Rule R5: such a webhook makes the API server refuse every dry run, or, worse, leaves the Pod silently alone.
+    let refusing = scope::injectors_of(w, index).find(|i| i.entries.iter().any(|entry| entry.refuses_dry_run));
+    if let Some(injector) = refusing {
+        let why =
+            format!("{} {} does not say that dry runs have no side effects", injector.kind.as_str(), injector.name);
+        let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
+        return Assessment { judged, want: Want::Nothing };
+    }
+    // Rule R9: a half-upgraded injector answers either way.
+    if let Some(why) = scope::injectors_of(w, index).find_map(|i| scope::exchanging(i, index)) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some(why));
         return Assessment { judged, want: Want::Nothing };
     }
