@@ -1,3 +1,4 @@
 //! No cluster.
 
+mod fidelity;
 mod mock_api;
