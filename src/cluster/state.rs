@@ -64,7 +64,7 @@ impl StateStore {
                     News::Apply(None) => None,
                     News::ResetDone | News::Delete(_) => Some(None),
                     News::Unavailable { message, .. } => {
-                        tracing::warn!(message, "cannot watch the state ConfigMap; all rollouts are paused");
+                        tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
                         Some(None)
                     }
                 };
@@ -98,7 +98,7 @@ impl StateStore {
         let Some(version) = &state.resource_version else { return self.read_or_none().await };
         match self.try_write(state, version).await {
             Ok(answer) if answer.status.is_success() => return record(&answer.json()),
-            Ok(answer) => tracing::warn!(status = %answer.status, message = answer.message(), "state not written"),
+            Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
             Err(lost) => tracing::warn!(error = lost.sentence(), "state may not have been written"),
         }
         self.read_or_none().await

@@ -122,6 +122,14 @@ async fn a_watch_that_ends_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_no_event_is_a_new_reset() {
+    let (mut session, events) = listed().await;
+    events.send_text("{\"type\":\"ADDED\" garbage}\n");
+    let exchange = session.api.next().await;
+    assert!(exchange.line.contains("sendInitialEvents=true"), "{}", exchange.line);
+}
+
+#[tokio::test]
 async fn a_version_that_is_too_old_is_a_new_reset() {
     let (mut session, events) = listed().await;
     events.send("ERROR", &super::api::failure(410, "Expired", "too old resource version"));
