@@ -14,6 +14,7 @@ use super::{
 };
 use crate::core::{
     io::{Input, WatchKind},
+    model::ConfigKind,
     shape::Name,
     state::StateRecord,
 };
@@ -43,7 +44,7 @@ impl StateStore {
     pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
         let cluster = self.cluster.clone();
         let target = Target {
-            row: watch::row(WatchKind::ConfigMaps, ""),
+            row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
             name: Some(CONFIG_MAP),
             streaming,

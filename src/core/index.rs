@@ -15,7 +15,6 @@ use super::{
         ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot,
         Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
     },
-    owner::Kind,
     shape::{Name, PodShape},
 };
 
