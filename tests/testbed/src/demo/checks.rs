@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::demo::enforce::Rollout;
@@ -150,8 +151,8 @@ pub(super) fn untouched(before: &Snapshot, after: &Snapshot, fate: Fate) -> (usi
 }
 
 /// The order and number of rollouts: each workload once, one canary for a change and then a pause, no more at once than
-/// allowed.
-pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: jiff::SignedDuration) -> Wrong {
+/// allowed. Says what was measured, too.
+pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: SignedDuration) -> (String, Wrong) {
     let mut wrong = Wrong::new();
     let expected: BTreeSet<_> = with(|fate| fate == Fate::Rolled).map(Member::to_string).collect();
     let mut names: Vec<_> = rollouts.iter().map(|rollout| rollout.workload.clone()).collect();
@@ -159,22 +160,24 @@ pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: jiff::SignedDur
     if !names.iter().eq(&expected) {
         wrong.push(format!("the log tells of rollouts of {}", names.join(", ")));
     }
+    let mut most = 0;
     for (number, rollout) in rollouts.iter().enumerate() {
-        let earlier = rollouts.iter().take(number).filter(|other| other.ended > rollout.started);
-        let at_once: Vec<_> = earlier.collect();
-        if at_once.len() >= parallel {
-            wrong.push(format!("{} began while {} others were under way", rollout.workload, at_once.len()));
-        }
+        let under_way: Vec<_> = rollouts.iter().take(number).filter(|other| other.ended > rollout.started).collect();
+        most = most.max(under_way.len() + 1);
         let namespace = |rollout: &Rollout| rollout.workload.split('/').nth(1).map(str::to_owned);
-        if at_once.iter().any(|other| namespace(other) == namespace(rollout)) {
+        if under_way.iter().any(|other| namespace(other) == namespace(rollout)) {
             wrong.push(format!("{} began while another of its namespace was under way", rollout.workload));
         }
     }
-    if let [canary, next, ..] = rollouts {
-        let pause = next.started.duration_since(canary.ended);
-        if pause < soak {
-            wrong.push(format!("{} began {:.1} s after the canary had ended", next.workload, pause.as_secs_f64()));
-        }
+    if most > parallel {
+        wrong.push(format!("{most} were under way at once, although {parallel} are allowed"));
     }
-    wrong
+    let pause = match rollouts {
+        [canary, next, ..] => next.started.duration_since(canary.ended),
+        _ => SignedDuration::ZERO,
+    };
+    if pause < soak {
+        wrong.push(format!("the second began before the first had been watched for {} s", soak.as_secs()));
+    }
+    (format!("the second {:.1} s after the end of the first, at most {most} at once", pause.as_secs_f64()), wrong)
 }

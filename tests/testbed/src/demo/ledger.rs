@@ -59,18 +59,19 @@ impl Ledger {
         }
     }
 
-    /// Rows for a person: how many requests of which kind.
-    pub(super) fn rows(&self) -> Vec<[String; 2]> {
-        let row = |count: usize, what: &str| [format!("{count:5}"), what.to_owned()];
-        vec![
-            row(self.reads, "reads: get, list, watch"),
-            row(self.dry_creations, "creations of Pods, every one a dry run (dryRun=All)"),
-            row(self.reviews, "questions about its own rights"),
-            row(self.dry_patches, "dry-run patches of workloads"),
-            row(self.patches.values().sum(), "real patches of workloads"),
-            row(self.state, &format!("writes of its ConfigMap {STATE}")),
-            row(self.others.len(), "others"),
-        ]
+    /// How many requests there were, by kind.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let state = format!("writes of its ConfigMap {STATE}");
+        let counts = [
+            (self.reads, "get, list and watch"),
+            (self.reviews, "questions what it may do (access reviews)"),
+            (self.dry_creations, "creations of Pods as dry runs (dryRun=All)"),
+            (self.dry_patches, "patches of workloads as dry runs"),
+            (self.patches.values().sum(), "patches of workloads in earnest"),
+            (self.state, &state),
+            (self.others.len(), "anything else"),
+        ];
+        counts.map(|(count, what)| format!("{count:5}  {what}")).to_vec()
     }
 
     /// One real patch for each drifted workload and nothing else that changes anything.

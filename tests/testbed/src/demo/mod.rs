@@ -145,26 +145,28 @@ async fn proof(
     let (pods, wrong) = checks::up_to_date(fleet, before, &after);
     checks.check(screen, &format!("their {pods} Pods are new and run the new sidecar"), wrong);
     for (fate, whose) in [
-        (Fate::InSync, "of workloads that were in sync"),
-        (Fate::OptedOut, "of the workload that opted out"),
-        (Fate::Unsupported, "of the bare Pod and the Job"),
+        (Fate::InSync, "Pods of workloads that were in sync"),
+        (Fate::OptedOut, "Pods of the workload that opted out"),
+        (Fate::Unsupported, "Pods that nothing can roll (the bare one and the Job's)"),
     ] {
         let (pods, wrong) = checks::untouched(before, &after, fate);
-        let are = if pods == 1 { "Pod is the same one" } else { "Pods are the same ones" };
-        checks.check(screen, &format!("{pods} {are} as before (uids): {whose}"), wrong);
+        checks.check(screen, &format!("{pods} {whose}: the same as before, by their uids"), wrong);
     }
     Ok(())
 }
 
 /// What the API server has recorded.
 async fn account(screen: &Screen, checks: &mut Checks, audit: &Audit, since: Marker) -> Result<()> {
-    screen.say("");
-    screen.say(format_args!("All that sidecar-drift asked of the API server, from its audit log:"));
+    screen.gap();
+    screen.say("All that sidecar-drift asked of the API server, in steps 4 to 7, from its audit log:");
     let ledger = Ledger::read(audit, since).await?;
-    screen.table(["", ""], &ledger.rows());
-    let holds = format!("it wrote {} patches, one for each drifted workload, and its ConfigMap", checks::to_roll());
+    for line in ledger.lines() {
+        screen.say(line);
+    }
+    screen.gap();
+    let holds = format!("it changed nothing but {} Pod templates, each once, and its own ConfigMap", checks::to_roll());
     checks.check(screen, &holds, ledger.wrong());
-    checks.check(screen, "it was refused nothing: its few rights are enough", ledger.refusals());
+    checks.check(screen, "nothing was refused: these few rights are enough", ledger.refusals());
     Ok(())
 }
 
@@ -173,7 +175,7 @@ async fn keep(screen: &mut Screen, testbed: &Testbed, shown: &Result<Shown<'_>>,
     screen.step("Play on; Ctrl-C ends everything");
     screen.say(format_args!("API server  {}", testbed.api_url()));
     screen.say(format_args!("files       {}", testbed.directory().display()));
-    screen.say("");
+    screen.gap();
     screen.say(format_args!("export KUBECONFIG={}", testbed.kubeconfig().display()));
     if let Some(assets) = testbed.assets() {
         screen.say(format_args!("alias kubectl={}", assets.kubectl.display()));
@@ -184,7 +186,7 @@ async fn keep(screen: &mut Screen, testbed: &Testbed, shown: &Result<Shown<'_>>,
     };
     screen
         .say(format_args!("kubectl edit mutatingadmissionpolicy {}   # another change of the injector", shown.policy));
-    screen.say("");
+    screen.gap();
     let mut daemon = enforce::start(&shown.program)?;
     screen.say("The daemon runs again (it holds for a day what it has just rolled: gate `cooldown`). What it does:");
     tokio::select! {

@@ -58,6 +58,11 @@ impl Screen {
         }
     }
 
+    /// An empty line.
+    pub(super) fn gap(&self) {
+        print(format_args!("\n"));
+    }
+
     /// Something that matters less.
     pub(super) fn aside(&self, text: impl Display) {
         print(format_args!("{INDENT}{}\n", self.paint(Style::Aside, text)));
@@ -70,9 +75,9 @@ impl Screen {
 
     /// What a program has printed.
     pub(super) fn output(&self, text: &str) {
-        print(format_args!("\n"));
+        self.gap();
         self.say(text.trim_end());
-        print(format_args!("\n"));
+        self.gap();
     }
 
     /// Something that went well, or did not.
@@ -91,12 +96,11 @@ impl Screen {
             let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
             cells.collect::<Vec<_>>().join("  ")
         };
-        print(format_args!("\n"));
+        self.gap();
         self.say(line(heads));
         for row in rows {
             self.say(line(row.each_ref().map(String::as_str)));
         }
-        print(format_args!("\n"));
     }
 
     fn paint(&self, style: Style, text: impl Display) -> String {
