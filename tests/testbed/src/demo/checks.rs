@@ -26,10 +26,10 @@ pub(super) type Wrong = Vec<String>;
 
 impl Checks {
     /// Says that something holds, or everything that is wrong with it.
-    pub(super) fn check(&mut self, screen: &Screen, holds: &str, wrong: Wrong) {
+    pub(super) fn check(&mut self, screen: &Screen, holds: &str, wrong: &[String]) {
         self.made += 1;
         screen.result(wrong.is_empty(), holds);
-        for what in &wrong {
+        for what in wrong {
             screen.say(format_args!("    {what}"));
         }
         self.failed += usize::from(!wrong.is_empty());

@@ -142,9 +142,9 @@ pub(super) async fn enforce(screen: &Screen, checks: &mut Checks, program: &Prog
     let stopping = daemon.stop().await?;
     screen.gap();
     let ended = format!("it ended {:.1} s after SIGTERM, exit code 0", stopping.as_secs_f64());
-    checks.check(screen, &ended, Vec::new());
+    checks.check(screen, &ended, &[]);
     let (pace, wrong) = checks::paced(&story.rollouts, PARALLEL, SOAK);
-    checks.check(screen, &format!("{rolled} rollouts, one for each drifted workload: {pace}"), wrong);
+    checks.check(screen, &format!("{rolled} rollouts, one for each drifted workload: {pace}"), &wrong);
     Ok(story)
 }
 

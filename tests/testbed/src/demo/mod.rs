@@ -45,7 +45,7 @@ impl Demo {
         screen
             .say("etcd, kube-apiserver, kube-controller-manager, kube-scheduler; kwok plays the kubelets of 3 Nodes.");
         let testbed = signals.unless_asked(Testbed::start(Options::default())).await?;
-        let shown = signals.unless_asked(show(&mut screen, &testbed)).await;
+        let shown = signals.unless_asked(Box::pin(show(&mut screen, &testbed))).await;
         if self.keep && !signals.asked() {
             keep(&mut screen, &testbed, &shown, &mut signals).await?;
         }
@@ -91,7 +91,7 @@ async fn show<'t>(screen: &mut Screen, testbed: &'t Testbed) -> Result<Shown<'t>
     checks.check(
         screen,
         &format!("each of the {} workloads has the verdict that it should have", fleet::MEMBERS.len()),
-        checks::verdicts(&scan, false)?,
+        &checks::verdicts(&scan, false)?,
     );
 
     screen.step("What exactly differs?");
@@ -102,7 +102,7 @@ async fn show<'t>(screen: &mut Screen, testbed: &'t Testbed) -> Result<Shown<'t>
 
     screen.step("Who is out of date now?");
     let scan = self::scan(screen, &program).await?;
-    checks.check(screen, "nothing differs but what is opted out or cannot be rolled", checks::verdicts(&scan, true)?);
+    checks.check(screen, "nothing differs but what is opted out or cannot be rolled", &checks::verdicts(&scan, true)?);
     let gates: Vec<_> = story.held.iter().map(|(gate, count)| format!("{count} {gate}")).collect();
     screen.say(format_args!("    (held, in the daemon's own words: {})", gates.join(", ")));
 
@@ -141,16 +141,16 @@ async fn proof(
     let after = fleet.snapshot().await?;
     let rolled = checks::rolled_once(fleet, revisions).await?;
     let holds = format!("{} drifted workloads: one new revision each, with the stamp that says why", checks::to_roll());
-    checks.check(screen, &holds, rolled);
+    checks.check(screen, &holds, &rolled);
     let (pods, wrong) = checks::up_to_date(fleet, before, &after);
-    checks.check(screen, &format!("their {pods} Pods are new and run the new sidecar"), wrong);
+    checks.check(screen, &format!("their {pods} Pods are new and run the new sidecar"), &wrong);
     for (fate, whose) in [
         (Fate::InSync, "Pods of workloads that were in sync"),
         (Fate::OptedOut, "Pods of the workload that opted out"),
         (Fate::Unsupported, "Pods that nothing can roll (the bare one and the Job's)"),
     ] {
         let (pods, wrong) = checks::untouched(before, &after, fate);
-        checks.check(screen, &format!("{pods} {whose}: the same as before, by their uids"), wrong);
+        checks.check(screen, &format!("{pods} {whose}: the same as before, by their uids"), &wrong);
     }
     Ok(())
 }
@@ -165,8 +165,8 @@ async fn account(screen: &Screen, checks: &mut Checks, audit: &Audit, since: Mar
     }
     screen.gap();
     let holds = format!("it changed nothing but {} Pod templates, each once, and its own ConfigMap", checks::to_roll());
-    checks.check(screen, &holds, ledger.wrong());
-    checks.check(screen, "nothing was refused: these few rights are enough", ledger.refusals());
+    checks.check(screen, &holds, &ledger.wrong());
+    checks.check(screen, "nothing was refused: these few rights are enough", &ledger.refusals());
     Ok(())
 }
 

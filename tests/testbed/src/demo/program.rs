@@ -23,7 +23,7 @@ pub(super) const STATE: &str = "sidecar-drift-state";
 /// All that it may do in the cluster: verbs, API group, resources.
 const RIGHTS: [(&[&str], &str, &[&str]); 5] = [
     (&["list", "watch", "create"], "", &["pods"]),
-    (&["list", "watch"], "", &["namespaces"]),
+    (&["list", "watch"], "", &["namespaces", "nodes", "serviceaccounts", "limitranges"]),
     (&["get", "list", "watch", "patch"], "apps", &["deployments", "statefulsets", "daemonsets"]),
     (&["get", "list", "watch"], "apps", &["replicasets", "controllerrevisions"]),
     (

@@ -1,6 +1,6 @@
 //! What the person before the screen sees.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal as _, Write as _};
 
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ const INDENT: &str = "   ";
 /// Standard output, as numbered steps.
 #[derive(Debug)]
 pub(super) struct Screen {
+    out: io::Stdout,
     colour: bool,
     started: Instant,
     steps: usize,
@@ -29,8 +30,9 @@ enum Style {
 impl Screen {
     /// In colour on a terminal, unless `NO_COLOR` is set.
     pub(super) fn new() -> Self {
-        let colour = io::stdout().is_terminal() && !testbed::no_color();
-        Self { colour, started: Instant::now(), steps: 0 }
+        let out = io::stdout();
+        let colour = out.is_terminal() && !testbed::no_color();
+        Self { out, colour, started: Instant::now(), steps: 0 }
     }
 
     /// Seconds since the beginning.
@@ -43,34 +45,34 @@ impl Screen {
         self.steps += 1;
         let title = self.paint(Style::Title, format_args!("{}. {title}", self.steps));
         let time = self.paint(Style::Aside, format_args!("[{:.0} s]", self.seconds()));
-        print(format_args!("\n{title}  {time}\n"));
+        self.print(format_args!("\n{title}  {time}\n"));
     }
 
     /// A title without a number.
     pub(super) fn title(&self, title: impl Display) {
-        print(format_args!("{}\n", self.paint(Style::Title, title)));
+        self.print(format_args!("{}\n", self.paint(Style::Title, title)));
     }
 
     /// One or more lines.
     pub(super) fn say(&self, text: impl Display) {
         for line in text.to_string().lines() {
-            print(format_args!("{}\n", format!("{INDENT}{line}").trim_end()));
+            self.print(format_args!("{}\n", format!("{INDENT}{line}").trim_end()));
         }
     }
 
     /// An empty line.
     pub(super) fn gap(&self) {
-        print(format_args!("\n"));
+        self.print(format_args!("\n"));
     }
 
     /// Something that matters less.
     pub(super) fn aside(&self, text: impl Display) {
-        print(format_args!("{INDENT}{}\n", self.paint(Style::Aside, text)));
+        self.print(format_args!("{INDENT}{}\n", self.paint(Style::Aside, text)));
     }
 
     /// A command line as a person would type it.
     pub(super) fn command(&self, command: impl Display) {
-        print(format_args!("{INDENT}{}\n", self.paint(Style::Command, format_args!("$ {command}"))));
+        self.print(format_args!("{INDENT}{}\n", self.paint(Style::Command, format_args!("$ {command}"))));
     }
 
     /// What a program has printed.
@@ -83,7 +85,7 @@ impl Screen {
     /// Something that went well, or did not.
     pub(super) fn result(&self, good: bool, text: impl Display) {
         let mark = if good { self.paint(Style::Good, "ok") } else { self.paint(Style::Bad, "FAILED") };
-        print(format_args!("{INDENT}{mark}  {text}\n"));
+        self.print(format_args!("{INDENT}{mark}  {text}\n"));
     }
 
     /// Rows under their heads, in columns.
@@ -116,10 +118,10 @@ impl Screen {
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
-}
 
-/// Whoever closed the pipe has seen enough; the checks go on, because the exit code counts.
-fn print(text: std::fmt::Arguments<'_>) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    /// Whoever closed the pipe has seen enough; the checks go on, because the exit code counts.
+    fn print(&self, text: fmt::Arguments<'_>) {
+        let mut out = self.out.lock();
+        let _ = out.write_fmt(text).and_then(|()| out.flush());
+    }
 }
