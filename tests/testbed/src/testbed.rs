@@ -1,6 +1,7 @@
 //! [`Testbed`]: a control plane as tests, the demo and the benchmarks see it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -142,6 +143,17 @@ impl Testbed {
     /// A directory that is removed when the process has ended, however it ends: for logs, kubeconfigs and recordings.
     pub fn directory(&self) -> &Path {
         self.run_directory().path()
+    }
+
+    /// A command whose process dies with this one, however this one ends, and that Ctrl-C does not reach. Once it has
+    /// been waited for, [`reaped`](Self::reaped) has to know.
+    pub fn command(&self, program: &Path) -> Command {
+        self.run_directory().command(program)
+    }
+
+    /// Says that a process of [`command`](Self::command) is gone: its process id may soon be another's.
+    pub fn reaped(&self, pid: u32) {
+        RunDirectory::forget(self.directory(), pid);
     }
 
     pub(crate) fn run_directory(&self) -> &RunDirectory {
