@@ -5,6 +5,7 @@
 
 #![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
 
+mod api_proxy;
 mod assets;
 mod audit;
 mod background;
@@ -12,6 +13,7 @@ mod control_plane;
 mod egress;
 mod environment;
 mod eventually;
+mod http_server;
 pub mod injector;
 mod kubeconfig;
 mod namespace;
@@ -22,9 +24,11 @@ mod run_directory;
 mod testbed;
 pub mod workload;
 
+pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
 pub use assets::Assets;
 pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;
 pub use eventually::{eventually, give_up};
 pub use namespace::TestNamespace;
+pub use progress::skip;
 pub use testbed::Testbed;

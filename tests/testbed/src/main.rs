@@ -3,6 +3,7 @@
 mod demo;
 
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -38,8 +39,19 @@ struct Up {
     keep: bool,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence for a person; a backtrace would bury it.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Build => build(),
         Command::Up(options) => tokio::runtime::Runtime::new()?.block_on(up(options)),
     }

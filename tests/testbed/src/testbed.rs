@@ -151,6 +151,14 @@ impl Testbed {
         }
     }
 
+    /// An error if a program of our own control plane has ended by itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Own { control_plane, .. } => control_plane.check(),
+            Backend::Existing { .. } => Ok(()),
+        }
+    }
+
     pub(crate) fn keeps(&self) -> bool {
         self.keep
     }
