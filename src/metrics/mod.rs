@@ -53,6 +53,12 @@ pub fn install() -> Result<Metrics, AlreadyInstalled> {
 }
 
 impl Metrics {
+    /// Counts nothing; for servers in tests.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        Self { counters: recorder().handle() }
+    }
+
     /// The text of a scrape: what was counted so far, and the gauges of `report`.
     #[must_use]
     pub fn render(&self, report: Option<&Report>) -> String {

@@ -1,3 +1,6 @@
-//! No cluster.
+//! Everything that needs no cluster.
 
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod cli;
