@@ -112,8 +112,8 @@ impl StateStore {
             "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
             "data": { KEY: text(state) },
         });
-        let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(&self.namespace));
-        let answer = self.cluster.call(Call::post(path, body)).await.map_err(|lost| self.lost(lost))?;
+        let call = Call::create_config_map(&self.namespace, body);
+        let answer = self.cluster.call(call).await.map_err(|lost| self.lost(lost))?;
         if answer.status.is_success() {
             return Ok(record(&answer.json()));
         }

@@ -169,8 +169,20 @@ pub fn scope_of(injector: &InjectorSnapshot) -> Scope {
     }
 }
 
-/// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes.
+/// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes. A policy does only where one
+/// of its bindings does, too; a binding by itself does nothing.
 fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
+    match injector.kind {
+        InjectorKind::MutatingWebhookConfiguration => matches(injector, workload, index),
+        InjectorKind::MutatingAdmissionPolicyBinding => false,
+        InjectorKind::MutatingAdmissionPolicy => {
+            let mut bindings = index.injectors().filter(|b| b.policy == injector.name);
+            matches(injector, workload, index) && bindings.any(|binding| matches(binding, workload, index))
+        }
+    }
+}
+
+fn matches(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
     let namespace = index.namespace(&workload.key.namespace);
     injector.entries.iter().any(|entry| {
         namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels))

@@ -4,3 +4,7 @@
 mod architecture;
 #[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod fidelity;
+#[cfg(test)]
+mod mock_api;

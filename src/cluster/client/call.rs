@@ -7,8 +7,8 @@ use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
 use serde_json::Value;
 
-use super::{Cluster, layer::TimedOut};
-use crate::core::outcome;
+use super::{Cluster, FIELD_MANAGER, layer::TimedOut};
+use crate::{cluster::paths, core::outcome};
 
 /// A request that is about to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +24,24 @@ impl Call {
         Self { method: Method::GET, path: path.into(), body: None }
     }
 
-    /// Create a JSON object at this path (and query).
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
-        Self { method: Method::POST, path: path.into(), body: Some(("application/json", body)) }
+    /// Create a Pod as a dry run: admission answers, nothing is stored.
+    pub fn dry_run_pod(namespace: &str, pod: Value) -> Self {
+        Self::post(paths::create_pod(namespace), pod)
+    }
+
+    /// Ask what we may do.
+    pub fn access_review(review: Value) -> Self {
+        Self::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), review)
+    }
+
+    /// Create a ConfigMap.
+    pub fn create_config_map(namespace: &str, config_map: Value) -> Self {
+        Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(namespace)), config_map)
+    }
+
+    /// Not public: what we can create is what has a function above.
+    fn post(path: String, body: Value) -> Self {
+        Self { method: Method::POST, path, body: Some(("application/json", body)) }
     }
 
     /// A JSON Patch (RFC 6902).

@@ -109,7 +109,7 @@ pub enum Error {
 
 fn choose(known: &[String]) -> String {
     if known.is_empty() {
-        "it has none at all, name another kubeconfig with --kubeconfig".to_owned()
+        "there are no contexts in it, name another kubeconfig with --kubeconfig".to_owned()
     } else {
         format!("choose one of {} with --context", known.join(", "))
     }

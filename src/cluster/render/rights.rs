@@ -10,8 +10,6 @@ use tokio::sync::Mutex;
 
 use crate::cluster::client::{Answer, Call, Cluster};
 
-const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-
 /// What the API server said of our rights, by the owner's resource. Asked once; a right that is taken back shows in a
 /// refusal and is then forgotten.
 #[derive(Debug, Default)]
@@ -31,7 +29,7 @@ impl Rights {
                 "group": "apps", "resource": plural, "subresource": "finalizers", "verb": "update",
             } },
         });
-        let Ok(answer) = cluster.call(Call::post(REVIEWS, review)).await else { return false };
+        let Ok(answer) = cluster.call(Call::access_review(review)).await else { return false };
         if !answer.status.is_success() {
             return false;
         }

@@ -5,8 +5,6 @@
 
 mod follow;
 mod object;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
