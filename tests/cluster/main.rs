@@ -5,8 +5,10 @@
 
 #![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
 
+mod crash;
 mod detection;
 mod enforce;
+mod errors;
 mod many_replicas;
 mod noticing;
 mod report_mode;
