@@ -18,6 +18,9 @@ pub(super) fn log(notice: &Notice) {
             let reason = reason.map(Word::as_str);
             info!(%workload, %from, %to, reason, change, "verdict changed");
         }
+        Notice::InjectorSlow { scope, seconds } => {
+            warn!(scope, seconds, "answers slowly; it is not asked for a while, because real Pods come first");
+        }
         Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
         Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => match outcome {
@@ -49,6 +52,7 @@ pub(super) fn log(notice: &Notice) {
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
         Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } => return None,
+        Notice::InjectorSlow { scope, seconds } => format!("{scope} answers slowly: it is not asked for {seconds}s"),
         Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
         Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
             format!("{workload}: {message}")

@@ -15,6 +15,7 @@ pub mod judge;
 pub mod model;
 pub mod outcome;
 pub mod owner;
+pub mod pace;
 pub mod plan;
 mod planning;
 pub mod policy;

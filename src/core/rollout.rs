@@ -168,7 +168,7 @@ impl Core {
         }
     }
 
-    fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
+    pub(super) fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
         self.rollouts.remove(key);
         self.replan = true;
         self.dirty.insert(key.clone());

@@ -10,11 +10,12 @@ use super::{
     index::{BACKING_KINDS, Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::WorkloadKey,
+    pace::Pace,
     policy::{Mode, Policy},
     queue::RenderQueue,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope},
+    scope::{self, Generations, Scope, Vector},
     shape::Name,
     state::StateRecord,
     status,
@@ -46,8 +47,12 @@ pub struct Core {
     /// Whom a ticket was given to.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
-    /// Renderings under way.
-    pub(super) in_flight: usize,
+    /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
+    pub(super) asked: HashMap<u64, (Vector, Duration)>,
+    /// How fast each injector may be asked.
+    pub(super) pace: Pace,
+    /// Renderings wait for others to come back.
+    pub(super) crowded: bool,
     /// Renderings asked for since the start.
     pub(super) rendered: u64,
     /// The state ConfigMap as we want it; `None`: missing or unreadable.
@@ -101,7 +106,9 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
-            in_flight: 0,
+            asked: HashMap::new(),
+            pace: Pace::default(),
+            crowded: false,
             rendered: 0,
             record: None,
             written: None,
@@ -360,7 +367,7 @@ impl Core {
     // Time -----------------------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.leader && self.started && self.in_flight < self.policy.renders_in_flight {
+        let render = if self.leader && self.started && !self.crowded && !self.stopping {
             self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
                 Ok(()) => due,
                 Err(token) => due.max(token),
