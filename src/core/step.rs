@@ -19,6 +19,7 @@ use super::{
     state::StateRecord,
     status,
     time::Now,
+    truth::Truth,
     work::Work,
 };
 
@@ -75,6 +76,8 @@ pub struct Core {
     pub(super) backends: BTreeSet<Name>,
     /// Names of containers that admission was seen to inject.
     pub(super) injected: BTreeSet<Name>,
+    /// What reality said about renderings.
+    pub(super) truth: Truth,
     pub(super) moves: VecDeque<GenerationReport>,
     wake: Option<Duration>,
     pub(super) effects: Vec<Effect>,
@@ -114,6 +117,7 @@ impl Core {
             looks: BTreeSet::new(),
             backends: BTreeSet::new(),
             injected: BTreeSet::new(),
+            truth: Truth::default(),
             moves: VecDeque::new(),
             wake: None,
             effects: Vec::new(),

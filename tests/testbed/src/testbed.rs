@@ -146,13 +146,13 @@ impl Testbed {
     }
 
     /// A command whose process dies with this one, however this one ends, and that Ctrl-C does not reach. Once it has
-    /// been waited for, [`reaped`](Self::reaped) has to know.
+    /// been waited for, [`forget`](Self::forget) has to know.
     pub fn command(&self, program: &Path) -> Command {
         self.run_directory().command(program)
     }
 
     /// Says that a process of [`command`](Self::command) is gone: its process id may soon be another's.
-    pub fn reaped(&self, pid: u32) {
+    pub fn forget(&self, pid: u32) {
         RunDirectory::forget(self.directory(), pid);
     }
 

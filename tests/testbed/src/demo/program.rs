@@ -61,7 +61,7 @@ impl<'t> Program<'t> {
         let output = timeout(COMMAND_DEADLINE, child.wait_with_output()).await.with_context(|| {
             format!("`sidecar-drift {arguments}` has not ended within {} s", COMMAND_DEADLINE.as_secs())
         })??;
-        pid.inspect(|pid| self.testbed.reaped(*pid));
+        pid.inspect(|pid| self.testbed.forget(*pid));
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`sidecar-drift {arguments}` failed: {}", complaint.trim());
         Ok(String::from_utf8(output.stdout)?)
@@ -139,7 +139,7 @@ impl Daemon<'_> {
         let status = timeout(STOP_DEADLINE, end)
             .await
             .with_context(|| format!("the daemon has not ended within {} s of SIGTERM", STOP_DEADLINE.as_secs()))??;
-        self.testbed.reaped(pid);
+        self.testbed.forget(pid);
         ensure!(status.success(), "the daemon ended with {status} after SIGTERM instead of 0");
         Ok(asked.elapsed())
     }
