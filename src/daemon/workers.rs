@@ -62,8 +62,7 @@ impl Workers {
     pub(super) fn write_state(&mut self, record: StateRecord) {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
-            let written = store.write(&record).await;
-            _ = inputs.send(Input::State(written)).await;
+            store.write_and_tell(&record, &inputs).await;
         });
     }
 
