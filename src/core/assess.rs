@@ -30,9 +30,10 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 const PASSED: usize = 64;
 
 impl Core {
-    /// Whether this workload is looked at at all.
+    /// Whether this workload is looked at at all. What backs an injector is watched wherever it is, but not its Pods.
     pub(super) fn covered(&self, key: &WorkloadKey) -> bool {
-        self.policy.kinds.contains(&key.kind)
+        self.index.watches_pods_of(&key.namespace)
+            && self.policy.kinds.contains(&key.kind)
             && self.policy.covers_namespace(&key.namespace)
             && self.policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
     }
