@@ -1,3 +1,4 @@
 //! No cluster.
 
 mod architecture;
+mod scripts;
