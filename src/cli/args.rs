@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{diff, pause, resume, rollout, run, scan, version};
 use crate::{
-    config::{Client, Voice, with_environment},
+    config::{Client, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
 };
 
@@ -56,7 +56,7 @@ pub fn definition() -> clap::Command {
 
 /// A workload as people name it: `deployment/cart`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkloadName {
+pub(super) struct WorkloadName {
     /// The kind.
     pub kind: Kind,
     /// The name.
@@ -72,8 +72,8 @@ impl FromStr for WorkloadName {
             .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
             .ok_or("a workload is named KIND/NAME, such as `deployment/cart`")?;
         let kind = Kind::from_name(kind).ok_or_else(|| {
-            let known: Vec<_> = Kind::all().map(|kind| format!("`{}`", kind.as_str().to_ascii_lowercase())).collect();
-            format!("the kinds are {}", known.join(", "))
+            let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
+            format!("the kinds are {}", listed(&known, "and"))
         })?;
         Ok(Self { kind, name: name.into() })
     }

@@ -77,12 +77,12 @@ impl Rollout {
 }
 
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (format, mask, policy) = (config.display.format, Context::mask(&config)?, config.policy.clone());
+    let (format, mask) = (config.display.format, Context::mask(&config)?);
     let mut bar = Bar::new(context.console);
     let report = context.engine.run(config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
     drop(bar);
     let text = match format {
-        OutputFormat::Table => rollout::plan(&report, &policy, Page::of(context.console)),
+        OutputFormat::Table => rollout::plan(&report, Page::of(context.console)),
         OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
     };
     context.console.print(&text)?;

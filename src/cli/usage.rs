@@ -5,6 +5,7 @@ use std::{error::Error as _, ffi::OsString};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{Console, Exit};
+use crate::config::values::listed;
 
 /// Prints the help that was asked for, or what is wrong.
 pub(super) fn explain(error: &clap::Error, args: &[OsString], console: &mut Console) -> Exit {
@@ -33,6 +34,9 @@ fn sentence(error: &clap::Error, args: &[OsString]) -> String {
     let place = place(&arg, args);
     let value = said(ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
+        ErrorKind::UnknownArgument if arg.starts_with('-') && arg.contains(|c: char| c.is_ascii_digit()) => {
+            format!("`{arg}` is no flag, and numbers and durations cannot be negative")
+        }
         ErrorKind::UnknownArgument => {
             let better = said(ContextKind::SuggestedArg).map_or_else(
                 || "; `--help` lists those that it takes".to_owned(),
@@ -51,7 +55,7 @@ fn sentence(error: &clap::Error, args: &[OsString]) -> String {
         ErrorKind::InvalidValue => format!("`{place}` cannot be `{value}`{}", choice(error)),
         ErrorKind::ValueValidation => {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
-            format!("`{place}` cannot be `{value}`: {}", simple(&why))
+            format!("`{place}` cannot be `{value}`: {why}")
         }
         ErrorKind::ArgumentConflict => {
             let prior = said(ContextKind::PriorArg).unwrap_or_default();
@@ -70,23 +74,15 @@ fn sentence(error: &clap::Error, args: &[OsString]) -> String {
     }
 }
 
-/// `; one of ... is wanted`, with the likeliest first.
+/// `; ... is wanted`
 fn choice(error: &clap::Error) -> String {
-    if let Some(better) = error.get(ContextKind::SuggestedValue).and_then(text) {
-        return format!("; did you mean `{better}`?");
-    }
     match error.get(ContextKind::ValidValue) {
         Some(ContextValue::Strings(values)) if !values.is_empty() => {
-            let quoted: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
-            format!("; one of {} is wanted", quoted.join(", "))
+            let values: Vec<_> = values.iter().map(String::as_str).collect();
+            format!("; {} is wanted", listed(&values, "or"))
         }
         _ => String::new(),
     }
-}
-
-/// The standard library says of a number only that it is none.
-fn simple(why: &str) -> &str {
-    if why.contains("invalid digit found in string") { "a whole number is wanted" } else { why }
 }
 
 /// Where a value stands: the flag, or the environment variable if the flag was not given.

@@ -4,9 +4,6 @@
 //! the version that the decision was made on, so that of two writers one fails, and a workload that was changed
 //! meanwhile is looked at again.
 
-#[cfg(test)]
-mod tests;
-
 use json_patch::{AddOperation, Patch, PatchOperation, ReplaceOperation, TestOperation, jsonptr::PointerBuf};
 use serde_json::{Value, json};
 

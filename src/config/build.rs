@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
     Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
-    values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, set},
+    values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
 };
 use crate::core::{
     owner::Kind,
@@ -165,7 +165,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.parallel_rollouts, size("parallel-rollouts", parallel_rollouts)?);
     replace(&mut policy.parallel_per_namespace, size("parallel-per-namespace", parallel_per_namespace)?);
     replace(&mut policy.max_rollouts_per_hour, max_rollouts_per_hour.map(|HourlyLimit(limit)| limit));
-    replace(&mut policy.canary, canary.map(|n| n as usize));
+    replace(&mut policy.canary, canary.map(|Whole(n)| n as usize));
     replace(&mut policy.soak, soak.map(|Period(time)| time));
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));

@@ -34,15 +34,22 @@ fn message(error: &Error) -> String {
             format!("unknown setting `{field}`{}", suggestion(field, expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("unknown value `{variant}`; one of {} is wanted", listed(expected))
+            format!("unknown value `{variant}`; {} is wanted", listed(expected, "or"))
         }
         Error::SerdeInvalidType { unexpected, expected, .. }
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             format!("{unexpected} stands here, but {expected} is wanted")
         }
         Error::Message { msg, .. } => msg.clone(),
+        Error::InvalidScalar { ty: "boolean", .. } => "`true` or `false` is wanted".to_owned(),
+        Error::Unexpected { expected: "string scalar", .. }
+        | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
+            "one value is wanted here, not a list or a mapping".to_owned()
+        }
+        Error::Unexpected { expected: "sequence start", .. } => "a list is wanted here, such as `[a, b]`".to_owned(),
+        Error::Unexpected { expected: "mapping start", .. } => "settings are wanted, each as `name: value`".to_owned(),
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{key}` is set twice"),
-        other => first_line(&other.render()),
+        other => without_place(&other.render()),
     }
 }
 
@@ -57,6 +64,8 @@ fn suggestion(word: &str, known: &[&'static str]) -> String {
         .map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches([':', '.']).to_owned()
+/// The parser's own words without the place, which is said before them.
+fn without_place(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" at line ").next().unwrap_or(line).trim_end_matches([':', '.']).to_owned()
 }

@@ -10,7 +10,7 @@ mod file;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(crate) mod values;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::values::{
     ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    Period, Positive, Rate,
+    Period, Positive, Rate, Whole,
 };
 
 macro_rules! settings {
@@ -168,7 +168,7 @@ settings! {
         max_rollouts_per_hour: HourlyLimit,
         /// Lets this many rollouts prove a change before others follow, 0 for none [default: 1; for `rollout`: 0].
         #[arg(long, value_name = "NUMBER")]
-        canary: u32,
+        canary: Whole,
         /// Watches the canary for this duration after it converged [default: 10m].
         #[arg(long, value_name = "DURATION")]
         soak: Period,

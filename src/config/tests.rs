@@ -1,1 +1,82 @@
+//! Values, defaults and the file.
 
+use std::{path::Path, time::Duration};
+
+use super::{
+    Config, File, Log, LogFormat, LogLevel, Purpose, Settings, WatchSet,
+    values::{AnnotationPrefix, DnsLabel, Period, listed},
+};
+use crate::core::policy::{Mode, Policy};
+
+fn daemon(yaml: &str) -> Config {
+    let file = File::parse(yaml, Path::new("test.yaml")).unwrap();
+    Config::new(Settings::default(), file, Purpose::Run).unwrap()
+}
+
+#[test]
+fn without_any_setting_the_policy_is_the_default_one() {
+    let config = daemon("");
+    assert_eq!(config.policy, Policy::default());
+    assert_eq!(config.watch, WatchSet::Cluster);
+    assert_eq!(config.log, Log { level: LogLevel::Info, format: LogFormat::Text });
+    assert_eq!(config.listen, Some("127.0.0.1:8080".parse().unwrap()));
+}
+
+#[test]
+fn a_file_may_hold_every_setting() {
+    let yaml = "
+        mode: enforce
+        sidecar-container-name: [istio-proxy]
+        max-renders-per-second: 0.5
+        max-rollouts-per-hour: unlimited
+        soak: 10s
+        without-guard: true
+        rollout-reason: Upgrade
+        listen: off
+        request-timeout: 1m
+        state-namespace: tools
+        show-values: false
+        output: yaml
+    ";
+    let config = daemon(yaml);
+    assert_eq!(config.policy.mode, Mode::Enforce);
+    assert_eq!(config.policy.max_rollouts_per_hour, None);
+    assert!((config.policy.renders_per_second - 0.5).abs() < f64::EPSILON);
+    assert_eq!(config.listen, None);
+    assert_eq!(config.connection.request_timeout, Duration::from_mins(1));
+    assert_eq!(config.state_namespace.as_deref(), Some("tools"));
+}
+
+#[test]
+fn durations_are_read_as_people_write_them() {
+    for (text, seconds) in
+        [("300s", 300), ("10m", 600), ("6h", 21_600), ("1h30m", 5_400), ("1d", 86_400), ("2 minutes", 120)]
+    {
+        assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
+    }
+    assert_eq!("250ms".parse(), Ok(Period(Duration::from_millis(250))));
+    for text in ["300", "", "m", "1 month", "-5s", "5s ago", "1h30", "99999999999999h"] {
+        assert!(text.parse::<Period>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn names_are_those_that_kubernetes_takes() {
+    assert!("a-1".parse::<DnsLabel>().is_ok());
+    for text in ["", "A", "a_b", "-a", "a-", &"a".repeat(64)] {
+        assert!(text.parse::<DnsLabel>().is_err(), "{text}");
+    }
+    for text in ["sidecarRollout", "example.com/side-car", "a"] {
+        assert!(text.parse::<AnnotationPrefix>().is_ok(), "{text}");
+    }
+    for text in ["", "/", "a/", "/a", "-a", "a b", "Example.com/a", "a/b/c"] {
+        assert!(text.parse::<AnnotationPrefix>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn lists_are_written_out() {
+    assert_eq!(listed(&[], "or"), "");
+    assert_eq!(listed(&["a"], "or"), "`a`");
+    assert_eq!(listed(&["a", "b", "c"], "or"), "`a`, `b` or `c`");
+}

@@ -30,7 +30,7 @@ macro_rules! read_as_text {
     )+};
 }
 
-read_as_text!(Period, Positive, Rate, HourlyLimit, KindName, ActOn, DnsLabel, AnnotationPrefix, Listen);
+read_as_text!(Period, Positive, Whole, Rate, HourlyLimit, KindName, ActOn, DnsLabel, AnnotationPrefix, Listen);
 
 /// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,18 @@ impl FromStr for Positive {
             Ok(0) | Err(_) => Err("a whole number of at least 1 is wanted".to_owned()),
             Ok(number) => Ok(Self(number)),
         }
+    }
+}
+
+/// A whole number, 0 included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Whole(pub u32);
+
+impl FromStr for Whole {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "a whole number is wanted".to_owned())
     }
 }
 
@@ -106,7 +118,7 @@ impl FromStr for KindName {
     fn from_str(text: &str) -> Result<Self, String> {
         Kind::from_name(text).map(Self).ok_or_else(|| {
             let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
-            format!("the kinds are {}", listed(&known))
+            format!("the kinds are {}", listed(&known, "and"))
         })
     }
 }
@@ -128,7 +140,7 @@ impl FromStr for ActOn {
             None => {
                 let known: Vec<_> =
                     Difference::ALL.iter().filter(|d| **d != Difference::MutatedLive).map(|d| d.as_str()).collect();
-                Err(format!("the differences are {}", listed(&known)))
+                Err(format!("the differences are {}", listed(&known, "and")))
             }
         }
     }
@@ -253,12 +265,12 @@ choices! {
     }
 }
 
-/// `a, b and c`, each in backquotes.
-pub(super) fn listed(words: &[&str]) -> String {
+/// `a`, `b` and `c`, in backquotes, with that word before the last one.
+pub(crate) fn listed(words: &[&str], before_last: &str) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {before_last} {last}", rest.join(", ")),
         None => String::new(),
     }
 }

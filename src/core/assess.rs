@@ -8,7 +8,7 @@ use std::{
 use super::{
     compare::{self, Mask, SidecarSelection},
     io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
-    judge::{self, Evidence, Want},
+    judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
     owner::Kind,
     queue::Priority,
@@ -59,19 +59,46 @@ impl Core {
     fn assess(&mut self, key: &WorkloadKey, now: Now) {
         let Some(workload) = self.index.workload(key) else { return };
         let work = self.work.entry(key.clone()).or_default();
-        let evidence =
-            Evidence { workload, index: &self.index, generations: &self.generations, work, policy: &self.policy, now };
-        let assessment = judge::judge(evidence);
+        let evidence = Evidence {
+            workload,
+            index: &self.index,
+            generations: &self.generations,
+            work,
+            policy: &self.policy,
+            truth: &self.truth,
+            now,
+        };
+        let mut assessment = judge::judge(evidence);
+        if let Some(birth) = assessment.birth.take()
+            && let Some(set) = &work.set
+        {
+            let vector = set.vector.clone();
+            match birth {
+                Birth::Agrees(sidecars) => self.truth.agree(&vector, &sidecars),
+                Birth::Contradicts(pod, sidecars) => {
+                    self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace));
+                    // Everything in these scopes is seen in another light now, this workload first.
+                    let touched =
+                        |w: &&Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
+                    let others = self.work.iter().filter(|(_, w)| touched(w)).map(|(key, _)| key.clone());
+                    self.looks.extend(others.map(|key| (now.elapsed, key)));
+                }
+            }
+        }
+        let Some(work) = self.work.get_mut(key) else { return };
         let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
         let asking = work.request.is_some();
+        work.adding = matches!(assessment.want, Want::Another(_));
         let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
         self.judged(key, assessment.judged, now);
         match assessment.want {
-            Want::Render(due) if !asking => self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed),
+            Want::Render(due) | Want::Another(due) if !asking => {
+                self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
+            }
             Want::Look(at) => {
                 self.looks.insert((at, key.clone()));
             }
-            Want::Render(_) | Want::Nothing => {}
+            Want::Render(_) | Want::Another(_) | Want::Nothing => {}
         }
         if assessment.want == Want::Nothing
             && !asking
@@ -216,6 +243,8 @@ impl Core {
                 work.failures = 0;
                 let selection = SidecarSelection { named: self.policy.sidecars.clone() };
                 self.injected.extend(selection.sidecars(&rendering, None));
+                let injected = compare::injected(&rendering.template, &rendering.rendered);
+                self.truth.saw(&request.vector, &injected, now.elapsed);
                 let old = work.set.as_ref().map(|set| set.vector.clone());
                 if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
                     work.cause = Some(cause.cause.clone());
@@ -235,7 +264,6 @@ impl Core {
 
 /// Adds a rendering to a workload's set, or begins a new set with it.
 fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) {
-    let judged_pending = work.judged.passing();
     let set = work.set.take().filter(|set| set.revision == *revision && set.vector == *vector);
     let fresh = |rendering| RenderSet {
         revision: revision.clone(),
@@ -250,19 +278,24 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
         work.set = Some(fresh(rendering));
         return;
     };
-    let Some(last) = set.renderings.last() else {
-        work.set = Some(fresh(rendering));
-        return;
-    };
-    let between = compare::volatile(last, &rendering);
-    // The second look at what differs (rule R8), or one more at what would not settle.
-    let paired = (set.renderings.len() == 1 && judged_pending) || set.unstable.is_some();
-    let pair = || vec![last.clone(), rendering.clone()];
+    // One more look at what differs (rule R8), or at what would not settle.
+    let more = work.adding;
+    let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
     match between {
-        Ok(mask) if paired => set = RenderSet { renderings: pair(), mask, unstable: None, ..set },
-        Err(unstable) if paired => set = RenderSet { renderings: pair(), unstable: Some(unstable.to_string()), ..set },
+        Ok(masks) if more => {
+            for mask in masks {
+                set.mask.merge(mask);
+            }
+            set.renderings.push(rendering);
+            set.unstable = None;
+        }
+        Err(unstable) if more => {
+            let last = set.renderings.pop();
+            set.renderings = last.into_iter().chain([rendering]).collect();
+            set.unstable = Some(unstable.to_string());
+        }
         // Nothing new.
-        Ok(ref mask) if within(mask.clone(), &set.mask) => {}
+        Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
             work.set = Some(fresh(rendering));
@@ -274,9 +307,9 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
 }
 
 /// Whether `mask` hides nothing that `known` does not.
-fn within(mask: Mask, known: &Mask) -> bool {
+fn within(mask: &Mask, known: &Mask) -> bool {
     let mut both = known.clone();
-    both.merge(mask);
+    both.merge(mask.clone());
     both == *known
 }
 

@@ -1,12 +1,13 @@
 //! Comparing a running Pod with a rendering.
 //!
-//! Which containers are compared: [`sidecars`] (rules C1, C2). What of them: their projections, leaf by leaf
-//! ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
+//! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf
+//! by leaf ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
 //! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).
 
 mod field;
 mod image;
 mod mask;
+mod shown;
 mod sidecar;
 mod title;
 
@@ -31,7 +32,9 @@ use super::{
 };
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
-/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`.
+/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on:
+/// `/env/PROXY_CONFIG/value/concurrency`; a list whose elements are told apart by a member of theirs has
+/// `[destination 2]` in the place of an index. No value is ever part of a pointer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Where.
@@ -66,6 +69,28 @@ pub struct Comparison {
     pub collateral: Vec<FieldChange>,
 }
 
+impl Comparison {
+    /// Whether everything that differs is the same text in another order: arguments or elements that changed places.
+    ///
+    /// An injector that walks over a map gives its values in another order each time, and with few of them two
+    /// renderings often agree by chance (with two elements every second time). So this is no proof of the opposite, but
+    /// a reason to ask more than twice before the difference is believed.
+    pub fn looks_reordered(&self) -> bool {
+        let sorted = |side: fn(&FieldChange) -> Option<&Text>| {
+            let fields = self.differences.iter().flat_map(|d| &d.fields);
+            let mut bytes: Vec<u8> = fields.filter_map(side).flat_map(|text| text.bytes()).collect();
+            bytes.sort_unstable();
+            bytes
+        };
+        let only_values = |d: &SidecarDifference| {
+            d.difference == Difference::Changed && d.fields.iter().all(|f| f.pointer != field::IMAGE)
+        };
+        !self.differences.is_empty()
+            && self.differences.iter().all(only_values)
+            && sorted(|f| f.running.as_ref()) == sorted(|f| f.rendered.as_ref())
+    }
+}
+
 /// What a running Pod's sidecars and app containers are against one rendering.
 ///
 /// `patched_images` names the containers of the running Pod whose image belongs to another field manager than the Pod's
@@ -83,9 +108,7 @@ pub fn compare(
     let mut differences = Vec::new();
     for sidecar in &sidecars {
         let one = |difference, fields| SidecarDifference { sidecar: sidecar.clone(), difference, fields };
-        let (template, rendered) = (&rendering.template, &rendering.rendered);
-        let filled = |pod, other| sidecar::filled(template, pod, other, sidecar);
-        match (filled(running, rendered), filled(rendered, running)) {
+        match sidecar::pair(rendering, running, sidecar) {
             (None, None) => {}
             (None, Some(_)) => differences.push(one(Difference::Missing, Vec::new())),
             (Some(_), None) => differences.push(one(Difference::Removed, Vec::new())),

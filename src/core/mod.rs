@@ -29,5 +29,6 @@ pub mod state;
 pub mod status;
 pub mod step;
 pub mod time;
+pub mod truth;
 pub mod words;
 pub mod work;

@@ -383,6 +383,8 @@ impl Core {
                     self.end(key, Outcome::Superseded, "the injector moved meanwhile".to_owned(), now);
                     return true;
                 }
+                let sidecars = judged.groups.iter().flat_map(|g| &g.differences).map(|d| d.sidecar.clone()).collect();
+                self.truth.contradict(&vector, &sidecars, &format!("{key}, after our rollout"));
                 let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
                 let message = format!("the new Pods still differ: {}", judged.change);
                 if let Some(work) = self.work.get_mut(key) {

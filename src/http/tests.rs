@@ -1,1 +1,105 @@
+//! The server's answers.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{body::Body, http::Request};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+use super::{Published, bind, serve, server::router};
+use crate::{
+    core::{policy::Mode, report::Report},
+    metrics,
+};
+
+/// A handle whose clock stands still until it is moved.
+fn published() -> (Published, Arc<AtomicU64>) {
+    let seconds = Arc::new(AtomicU64::new(100));
+    let clock = seconds.clone();
+    (Published::new(move || Duration::from_secs(clock.load(Ordering::Relaxed))), seconds)
+}
+
+fn report(synced: bool) -> Arc<Report> {
+    Arc::new(Report {
+        taken: "2026-03-01T12:00:00Z".parse().unwrap(),
+        complete: synced,
+        synced,
+        progress: (0, 0),
+        mode: Mode::Report,
+        leader: true,
+        paused: None,
+        breaker: None,
+        workloads: vec![],
+        generations: vec![],
+        rollouts: vec![],
+        rollouts_left: None,
+        unavailable: vec![],
+        renders: 0,
+        queued: 0,
+    })
+}
+
+async fn get(published: &Published, path: &str) -> (u16, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router(published.clone(), metrics::Metrics::detached()).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn health_fails_when_the_engine_hangs() {
+    let (published, seconds) = published();
+    assert_eq!(get(&published, "/healthz").await, (200, "ok\n".to_owned()));
+    seconds.store(130, Ordering::Relaxed);
+    assert_eq!(get(&published, "/healthz").await.0, 200);
+    seconds.store(131, Ordering::Relaxed);
+    assert_eq!(get(&published, "/healthz").await, (503, "the engine has not ticked for 31 s\n".to_owned()));
+    published.tick();
+    assert_eq!(get(&published, "/healthz").await.0, 200);
+}
+
+#[tokio::test]
+async fn ready_means_synced_and_ticking() {
+    let (published, seconds) = published();
+    assert_eq!(get(&published, "/readyz").await, (503, "the watches are not synced yet\n".to_owned()));
+    published.publish(report(false));
+    assert_eq!(get(&published, "/readyz").await.0, 503);
+    published.publish(report(true));
+    assert_eq!(get(&published, "/readyz").await.0, 200);
+    seconds.store(200, Ordering::Relaxed);
+    assert_eq!(get(&published, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_scrape_holds_the_gauges_of_the_published_report() {
+    let (published, _) = published();
+    assert!(!get(&published, "/metrics").await.1.contains("sidecar_drift_leader"));
+    published.publish(report(true));
+    let (status, text) = get(&published, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("sidecar_drift_leader 1\n"), "{text}");
+}
+
+#[tokio::test]
+async fn it_listens_and_stops_when_asked() {
+    let (published, _) = published();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let taken = listener.local_addr().unwrap();
+    let refused = bind(taken).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!("cannot listen at {taken}: choose another address with `--listen`, or `--listen off`")
+    );
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = serve(listener, published, metrics::Metrics::detached(), async { _ = stopped.await });
+    stop.send(()).unwrap();
+    server.await.unwrap();
+}

@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
+    model::ConfigKind,
     report::Report,
     words::Word,
 };
@@ -53,6 +54,12 @@ pub fn install() -> Result<Metrics, AlreadyInstalled> {
 }
 
 impl Metrics {
+    /// Counts nothing; for servers in tests.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        Self { counters: recorder().handle() }
+    }
+
     /// The text of a scrape: what was counted so far, and the gauges of `report`.
     #[must_use]
     pub fn render(&self, report: Option<&Report>) -> String {
@@ -125,8 +132,12 @@ fn watched(kind: WatchKind) -> &'static str {
         WatchKind::ReplicaSets => "replicasets",
         WatchKind::Namespaces => "namespaces",
         WatchKind::Injectors(kind) => kind.as_str(),
-        WatchKind::ConfigMaps => "configmaps",
+        WatchKind::Configs(ConfigKind::ConfigMap) => "configmaps",
+        WatchKind::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
+        WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
         WatchKind::Services => "services",
+        WatchKind::EndpointSlices => "endpointslices",
+        WatchKind::Nodes => "nodes",
     }
 }
 

@@ -1,1 +1,201 @@
+//! The table and what is emitted agree.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{AlreadyInstalled, Metrics, TABLE, Type};
+use crate::core::{
+    compare::SidecarDifference,
+    io::{Notice, RenderOutcome, WatchKind},
+    model::{InjectorKind, WorkloadKey},
+    owner::Kind,
+    policy::Mode,
+    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+};
+
+/// A family of a scrape: its type, its help, and the sets of labels that its series have.
+#[derive(Debug, Default)]
+struct Family {
+    kind: String,
+    help: String,
+    labels: BTreeSet<Vec<String>>,
+}
+
+/// Reads the text of a scrape.
+fn families(text: &str) -> BTreeMap<String, Family> {
+    let mut families = BTreeMap::<String, Family>::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            families.entry(name.to_owned()).or_default().help = help.to_owned();
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            families.entry(name.to_owned()).or_default().kind = kind.to_owned();
+        } else {
+            let (series, _) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let labels = labels.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+            let labels: Vec<_> = labels.map(|(label, _)| label.to_owned()).filter(|label| label != "le").collect();
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
+            families.entry(family.to_owned()).or_default().labels.insert(labels);
+        }
+    }
+    families
+}
+
+fn report() -> Report {
+    let taken = "2026-03-01T12:00:00Z".parse().unwrap();
+    let workload = WorkloadReport {
+        kind: "Deployment".into(),
+        namespace: "shop".into(),
+        name: "cart".into(),
+        verdict: Verdict::Drifted,
+        reason: Some(UndeterminedReason::Pending),
+        message: None,
+        gate: Some(Gate::ReportOnly),
+        gate_in_enforce: None,
+        gate_since: None,
+        change: None,
+        cause: None,
+        first_seen: Some("2026-03-01T11:59:00Z".parse().unwrap()),
+        last_confirmed: None,
+        sidecars: vec![],
+        pods: 2,
+        differing: vec![PodGroup {
+            pods: vec!["cart-1".into(), "cart-2".into()],
+            differences: vec![SidecarDifference {
+                sidecar: "proxy".into(),
+                difference: Difference::Changed,
+                fields: vec![],
+            }],
+            collateral: vec![],
+        }],
+        masked: vec![],
+        renders: 1,
+    };
+    Report {
+        taken,
+        complete: true,
+        synced: true,
+        progress: (1, 1),
+        mode: Mode::Report,
+        leader: true,
+        paused: None,
+        breaker: None,
+        workloads: vec![Arc::new(workload)],
+        generations: vec![],
+        rollouts: vec![RolloutReport {
+            kind: "Deployment".into(),
+            namespace: "shop".into(),
+            name: "cart".into(),
+            change: String::new(),
+            started: taken,
+            outcome: None,
+            message: String::new(),
+            seconds: 0,
+        }],
+        rollouts_left: None,
+        unavailable: vec![],
+        renders: 1,
+        queued: 3,
+    }
+}
+
+/// A recorder for one test; the global one belongs to the process.
+fn local(record: impl FnOnce()) -> Metrics {
+    let recorder = super::recorder();
+    ::metrics::with_local_recorder(&recorder, || {
+        super::start_at_zero();
+        record();
+    });
+    Metrics { counters: recorder.handle() }
+}
+
+fn record_everything() {
+    super::rendered(&RenderOutcome::Gone, Duration::from_millis(3));
+    super::api_request("list", Some(200));
+    super::api_request("create", None);
+    super::object_skipped(WatchKind::Pods);
+    super::watch_restarted(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy));
+    super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
+    super::told(&Notice::RolloutEnded {
+        workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },
+        outcome: Outcome::Converged,
+        message: String::new(),
+        seconds: 1,
+    });
+}
+
+#[test]
+fn the_table_and_a_scrape_agree() {
+    let emitted = families(&local(record_everything).render(Some(&report())));
+    let names: BTreeSet<_> = emitted.keys().map(String::as_str).collect();
+    assert_eq!(names, TABLE.iter().map(|metric| metric.name).collect());
+    for metric in TABLE {
+        let family = &emitted[metric.name];
+        let kind = match metric.kind {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+            Type::Histogram => "histogram",
+        };
+        assert_eq!(family.kind, kind, "{}", metric.name);
+        assert_eq!(family.help, metric.help, "{}", metric.name);
+        let labels = BTreeSet::from([metric.labels.iter().map(|&label| label.to_owned()).collect()]);
+        assert_eq!(family.labels, labels, "{}", metric.name);
+    }
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    for metric in TABLE {
+        assert!(metric.name.starts_with("sidecar_drift_"), "{}", metric.name);
+        assert_eq!(metric.kind == Type::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+        assert!(metric.help.ends_with('.'), "{}", metric.name);
+    }
+}
+
+#[test]
+fn counters_start_at_zero() {
+    let text = local(|| ()).render(None);
+    assert!(text.contains("sidecar_drift_rollouts_total{outcome=\"failed\"} 0\n"), "{text}");
+    assert!(text.contains("sidecar_drift_renders_total{result=\"injector_unavailable\"} 0\n"), "{text}");
+    assert!(text.contains("sidecar_drift_generation_moves_total{scope=\"namespace\"} 0\n"), "{text}");
+}
+
+#[test]
+fn gauges_say_what_the_report_says() {
+    let text = local(|| ()).render(Some(&report()));
+    for line in [
+        "sidecar_drift_workloads{namespace=\"shop\",kind=\"Deployment\",verdict=\"drifted\"} 1",
+        "sidecar_drift_held_workloads{gate=\"report_only\"} 1",
+        "sidecar_drift_differing_pods{namespace=\"shop\"} 2",
+        "sidecar_drift_oldest_drift_seconds 60",
+        "sidecar_drift_queued_renders 3",
+        "sidecar_drift_rollouts_in_flight 1",
+        "sidecar_drift_stopped{by=\"breaker\"} 0",
+        "sidecar_drift_leader 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_vanished_namespace_is_gone_at_the_next_scrape() {
+    let metrics = local(|| ());
+    let mut report = report();
+    assert!(metrics.render(Some(&report)).contains("namespace=\"shop\""));
+    report.workloads.clear();
+    assert!(!metrics.render(Some(&report)).contains("namespace=\"shop\""));
+}
+
+#[test]
+fn metrics_are_installed_once() {
+    let first = super::install();
+    let second = super::install();
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(AlreadyInstalled)));
+}

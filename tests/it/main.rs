@@ -1,4 +1,12 @@
-//! No cluster.
+//! Everything that needs no cluster.
 
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod fidelity;
+#[cfg(test)]
+mod mock_api;
+#[cfg(test)]
 mod scripts;

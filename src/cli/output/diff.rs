@@ -53,7 +53,7 @@ fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u1
         line(text, 2, &one_line(message), width);
     }
     if let Some(cause) = &w.cause {
-        line(text, 2, &format!("since {} moved", one_line(cause)), width);
+        line(text, 2, &format!("what moved: {}", one_line(cause)), width);
     }
     if let Some(gate) = w.gate.filter(|gate| *gate != Gate::ReportOnly) {
         line(text, 2, &format!("{gate}: {}", gate.meaning()), width);

@@ -102,6 +102,8 @@ struct Workload {
     /// What holds its rollout.
     gate: Option<Gate>,
     gate_since: Option<String>,
+    /// What would hold it in enforce mode; the same as `gate` unless that is `report_only`.
+    gate_in_enforce: Option<Gate>,
     /// What a rollout would change, in short.
     change: Option<String>,
     /// What moved, by whom, when.
@@ -232,6 +234,7 @@ fn workload(w: &WorkloadReport, mask: &Mask) -> Workload {
         message: w.message.clone(),
         gate: w.gate,
         gate_since: w.gate_since.map(|t| t.to_string()),
+        gate_in_enforce: w.gate_in_enforce,
         change: w.change.clone(),
         cause: w.cause.clone(),
         first_seen: w.first_seen.map(|t| t.to_string()),

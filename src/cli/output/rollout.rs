@@ -4,12 +4,11 @@ use std::fmt::Write;
 
 use super::{
     scan::{DIFFERING, differs, remarks, row},
-    summary::{differences, many},
+    summary::many,
     table::{Page, Section, sections},
     text::{printable, wrap},
 };
 use crate::core::{
-    policy::Policy,
     report::{Report, RolloutReport, WorkloadReport},
     words::{Gate, Outcome},
 };
@@ -44,10 +43,13 @@ impl Tally {
 }
 
 /// Whether nothing but the missing `--confirm` holds it.
-fn ready(w: &WorkloadReport, policy: &Policy) -> bool {
-    differs(w)
-        && matches!(w.gate, None | Some(Gate::ReportOnly))
-        && differences(w).iter().any(|difference| policy.act_on.contains(difference))
+fn ready(w: &WorkloadReport) -> bool {
+    differs(w) && gate_in_enforce(w).is_none()
+}
+
+/// The gate that would hold it with `--confirm`.
+fn gate_in_enforce(w: &WorkloadReport) -> Option<Gate> {
+    if w.gate == Some(Gate::ReportOnly) { w.gate_in_enforce } else { w.gate }
 }
 
 /// The workloads of a report that differ and were not rolled.
@@ -56,8 +58,8 @@ pub fn held(report: &Report) -> Vec<&WorkloadReport> {
 }
 
 /// What would be rolled, and what would not and why.
-pub fn plan(report: &Report, policy: &Policy, page: Page) -> String {
-    let (go, stay): (Vec<_>, Vec<_>) = report.workloads.iter().filter(|w| differs(w)).partition(|w| ready(w, policy));
+pub fn plan(report: &Report, page: Page) -> String {
+    let (go, stay): (Vec<_>, Vec<_>) = report.workloads.iter().filter(|w| differs(w)).partition(|w| ready(w));
     let columns: &[&str] = &["NAMESPACE", "WORKLOAD", "CHANGE", "PODS"];
     let to_roll = Section {
         heading: format!("{} to roll out", many(go.len(), "workload")),
@@ -89,11 +91,11 @@ fn with_change(w: &WorkloadReport, columns: &[&str]) -> Vec<String> {
     cells
 }
 
-/// Where `report_only` hides the next gate, it is named here: what `--act-on` leaves out stays held with `--confirm`, too.
+/// The missing `--confirm` is known; what else holds it is not.
 fn with_gate(w: &WorkloadReport) -> Vec<String> {
     let mut cells = row(w, DIFFERING);
-    if let (Some(Gate::ReportOnly), Some(cell)) = (w.gate, cells.last_mut()) {
-        *cell = Gate::DifferenceNotEnabled.to_string();
+    if let (Some(gate), Some(cell)) = (gate_in_enforce(w), cells.last_mut()) {
+        *cell = gate.to_string();
     }
     cells
 }

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::core::{
     report::{Report, WorkloadReport},
-    words::{UndeterminedReason, Verdict, Word},
+    words::{Gate, UndeterminedReason, Verdict, Word},
 };
 
 /// Columns of workloads that differ.
 pub const DIFFERING: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "DIFFERENCE", "PODS", "HELD BY"];
 /// Columns of workloads of which something is to be said.
-const SAID: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "MESSAGE"];
+const SAID: &[&str] = &["NAMESPACE", "WORKLOAD", "MESSAGE"];
 /// Columns of workloads that are only listed.
 const LISTED: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS"];
 
@@ -24,7 +24,7 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
     let mut parts = changes(report);
     parts.extend(troubles(report));
     if all {
-        parts.push(section_of(report, "Nothing to do", LISTED, |w| {
+        parts.push(section_of(report, "with nothing to do", LISTED, |w| {
             matches!(w.verdict, Verdict::InSync | Verdict::NotInjected | Verdict::NoPods)
         }));
     }
@@ -59,7 +59,7 @@ fn troubles(report: &Report) -> Vec<Section> {
     let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
     let mut parts = vec![section_of(report, &rejected, SAID, |w| w.verdict == Verdict::Rejected)];
     for reason in UndeterminedReason::ALL {
-        let heading = format!("{} because of {reason}: {}", Verdict::Undetermined, reason.meaning());
+        let heading = format!("{}, {reason}: {}", Verdict::Undetermined, reason.meaning());
         let chosen = |w: &WorkloadReport| w.verdict == Verdict::Undetermined && w.reason == Some(*reason);
         parts.push(section_of(report, &heading, SAID, chosen));
     }
@@ -76,7 +76,7 @@ fn section_of(
     chosen: impl Fn(&WorkloadReport) -> bool,
 ) -> Section {
     let rows: Vec<_> = report.workloads.iter().filter(|w| chosen(w)).map(|w| row(w, columns)).collect();
-    Section { heading: format!("{}: {what}", many(rows.len(), "workload")), columns, rows }
+    Section { heading: format!("{} {what}", many(rows.len(), "workload")), columns, rows }
 }
 
 /// A workload's cells under these columns.
@@ -88,11 +88,21 @@ pub fn row(w: &WorkloadReport, columns: &[&str]) -> Vec<String> {
         "DIFFERENCE" => differences(w).iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", "),
         "PODS" if w.differing.is_empty() => w.pods.to_string(),
         "PODS" => format!("{} of {}", differing(w), w.pods),
-        "HELD BY" => w.gate.map_or_else(String::new, |gate| gate.to_string()),
+        "HELD BY" => held_by(w),
         "MESSAGE" => w.message.clone().unwrap_or_default(),
         _ => String::new(),
     };
     columns.iter().map(cell).collect()
+}
+
+/// The gate, and where that is only the mode, the one behind it: `report_only, then cooldown`.
+fn held_by(w: &WorkloadReport) -> String {
+    let then = w.gate_in_enforce.filter(|_| w.gate == Some(Gate::ReportOnly));
+    match (w.gate, then) {
+        (None, _) => String::new(),
+        (Some(gate), None) => gate.to_string(),
+        (Some(gate), Some(then)) => format!("{gate}, then {then}"),
+    }
 }
 
 /// Whether a rollout might be made for it.

@@ -7,8 +7,8 @@ use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
 use serde_json::Value;
 
-use super::{Cluster, layer::TimedOut};
-use crate::core::outcome;
+use super::{Cluster, FIELD_MANAGER, layer::TimedOut};
+use crate::{cluster::paths, core::outcome};
 
 /// A request that is about to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +24,24 @@ impl Call {
         Self { method: Method::GET, path: path.into(), body: None }
     }
 
-    /// Create a JSON object at this path (and query).
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
-        Self { method: Method::POST, path: path.into(), body: Some(("application/json", body)) }
+    /// Create a Pod as a dry run: admission answers, nothing is stored.
+    pub fn dry_run_pod(namespace: &str, pod: Value) -> Self {
+        Self::post(paths::create_pod(namespace), pod)
+    }
+
+    /// Ask what we may do.
+    pub fn access_review(review: Value) -> Self {
+        Self::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), review)
+    }
+
+    /// Create a ConfigMap.
+    pub fn create_config_map(namespace: &str, config_map: Value) -> Self {
+        Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(namespace)), config_map)
+    }
+
+    /// Not public: what we can create is what has a function above.
+    fn post(path: String, body: Value) -> Self {
+        Self { method: Method::POST, path, body: Some(("application/json", body)) }
     }
 
     /// A JSON Patch (RFC 6902).
@@ -62,9 +77,15 @@ impl Answer {
         outcome::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
     }
 
-    /// In the server's words, what is wrong: the `message` of a Status, else the HTTP status.
+    /// In the server's words, what is wrong: the `message` of a Status, or the first line of a text, else the HTTP status.
     pub fn message(&self) -> String {
-        self.json().pointer("/message").and_then(Value::as_str).map_or_else(|| self.status.to_string(), str::to_owned)
+        let json = self.json();
+        let text = json.as_str().or_else(|| json.get("message")?.as_str()).unwrap_or_default();
+        match text.trim().lines().next() {
+            Some(line) if json.is_string() => line.to_owned(),
+            Some(_) => text.to_owned(),
+            None => self.status.to_string(),
+        }
     }
 }
 

@@ -42,6 +42,23 @@ impl fmt::Display for TimedOut {
 
 impl StdError for TimedOut {}
 
+/// The last line of defence of the promise that we create no Pod: such a request is not sent, whoever built it.
+#[derive(Debug)]
+pub(super) struct NotADryRun;
+
+impl fmt::Display for NotADryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("refused to create a Pod for real: this is a bug, please report it")
+    }
+}
+
+impl StdError for NotADryRun {}
+
+/// Whether a request would create a Pod for real.
+pub(super) fn creates_pod(method: &Method, uri: &Uri) -> bool {
+    *method == Method::POST && uri.path().ends_with("/pods") && !has_parameter(uri, &["dryRun=All"])
+}
+
 /// The API's verb of a request, as RBAC and the audit log spell it.
 pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     match *method {
@@ -49,14 +66,14 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
-        _ if is_watch(uri) => "watch",
+        _ if has_parameter(uri, &["watch=true", "watch=1"]) => "watch",
         _ if is_collection(uri.path()) => "list",
         _ => "get",
     }
 }
 
-fn is_watch(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1")))
+fn has_parameter(uri: &Uri, one_of: &[&str]) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| one_of.contains(&pair)))
 }
 
 /// Whether a path names all objects of a kind: `/api/v1/pods`, `/apis/apps/v1/namespaces/shop/deployments`.
@@ -104,6 +121,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if creates_pod(request.method(), request.uri()) {
+            return Box::pin(std::future::ready(Err(NotADryRun.into())));
+        }
         let verb = verb(request.method(), request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
         let response = self.inner.call(request);

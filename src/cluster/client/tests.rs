@@ -1,1 +1,179 @@
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
+use http::{Method, Uri};
+use kube::client::Body;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
+use serde_json::json;
+
+use super::{
+    Call, Connection, Error, Lost, connect,
+    layer::{creates_pod, verb},
+};
+
+fn verb_of(method: &Method, uri: &str) -> &'static str {
+    verb(method, &uri.parse::<Uri>().expect("a URI"))
+}
+
+#[test]
+fn requests_are_counted_by_the_verbs_of_rbac() {
+    assert_eq!(verb_of(&Method::GET, "/version"), "get");
+    assert_eq!(verb_of(&Method::GET, "/api/v1"), "get");
+    assert_eq!(verb_of(&Method::GET, "/apis/admissionregistration.k8s.io/v1"), "get");
+    assert_eq!(verb_of(&Method::GET, "/api/v1/namespaces"), "list");
+    assert_eq!(verb_of(&Method::GET, "/api/v1/namespaces/shop"), "get");
+    assert_eq!(verb_of(&Method::GET, "/api/v1/namespaces/shop/pods"), "list");
+    assert_eq!(verb_of(&Method::GET, "/apis/apps/v1/replicasets?limit=500"), "list");
+    assert_eq!(verb_of(&Method::GET, "/apis/apps/v1/namespaces/shop/replicasets/web"), "get");
+    assert_eq!(verb_of(&Method::GET, "/api/v1/pods?&watch=true&timeoutSeconds=290"), "watch");
+    assert_eq!(verb_of(&Method::POST, "/api/v1/namespaces/shop/pods?dryRun=All"), "create");
+    assert_eq!(verb_of(&Method::PATCH, "/apis/apps/v1/namespaces/shop/deployments/web"), "patch");
+    assert_eq!(verb_of(&Method::PUT, "/x"), "update");
+    assert_eq!(verb_of(&Method::DELETE, "/x"), "delete");
+}
+
+#[test]
+fn every_pod_that_can_be_created_is_a_dry_run() {
+    let call = Call::dry_run_pod("shop", json!({}));
+    assert!(format!("{call:?}").contains("/api/v1/namespaces/shop/pods?dryRun=All&"), "{call:?}");
+}
+
+#[tokio::test]
+async fn a_pod_that_would_be_created_for_real_is_not_even_sent() {
+    for uri in ["/api/v1/namespaces/shop/pods", "/api/v1/namespaces/shop/pods?dryRun=None&x=dryRun=All"] {
+        assert!(creates_pod(&Method::POST, &uri.parse().expect("a URI")));
+        let (service, mut handle) = tower_test::mock::pair::<_, http::Response<Body>>();
+        let cluster = super::Cluster::from_service(service, "https://x", "ops");
+        let request = http::Request::post(uri).body(Body::empty()).expect("a request");
+        let error = cluster.kube().send(request).await.expect_err("refused");
+        assert!(error.to_string().contains("refused to create a Pod for real"), "{error}");
+        assert!(futures::poll!(std::pin::pin!(handle.next_request())).is_pending());
+    }
+}
+
+/// Keeps what is counted as `verb code`.
+#[derive(Default)]
+struct Counted(Arc<Mutex<Vec<String>>>);
+
+impl metrics::Recorder for Counted {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        assert_eq!(key.name(), super::REQUESTS_TOTAL);
+        let labels: Vec<&str> = key.labels().map(metrics::Label::value).collect();
+        self.0.lock().expect("not poisoned").push(labels.join(" "));
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_counted_by_verb_and_code() {
+    let counted = Counted::default();
+    let _recording = metrics::set_default_local_recorder(&counted);
+    let (service, handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+    let cluster = super::Cluster::from_service(service, "https://x", "ops");
+    let mut handle = std::pin::pin!(handle);
+    let answer = |code: u16| http::Response::builder().status(code).body(Body::empty()).expect("a response");
+
+    let server = async {
+        let (_, reply) = handle.next_request().await.expect("a request");
+        reply.send_response(answer(201));
+        let (_, reply) = handle.next_request().await.expect("a request");
+        reply.send_error("broken");
+        // Held back for longer than the client waits.
+        handle.next_request().await.expect("a request")
+    };
+    let client = async {
+        let created = cluster.call(Call::dry_run_pod("shop", json!({}))).await.expect("an answer");
+        assert_eq!(created.message(), "201 Created");
+        cluster.call(Call::get("/version")).await.expect_err("broken");
+        let lost = cluster.call(Call::get("/api/v1/namespaces")).await.expect_err("no answer");
+        assert_eq!(lost.sentence(), "the API server did not answer within 10 s");
+    };
+    let ((), _held_back) = tokio::join!(client, server);
+    assert_eq!(*counted.0.lock().expect("not poisoned"), ["create 201", "get error", "list timeout"]);
+}
+
+const KUBECONFIG: &str = r"
+apiVersion: v1
+kind: Config
+clusters: [{ name: c, cluster: { server: 'http://127.0.0.1:1', certificate-authority: /nowhere/ca.crt } }]
+contexts: [{ name: blue, context: { cluster: c, user: u } }, { name: green, context: { cluster: c, user: u } }]
+users: [{ name: u, user: {} }]
+";
+
+async fn failure(kubeconfig: &str, context: Option<&str>) -> Error {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), kubeconfig).expect("written");
+    let options = Connection {
+        kubeconfig: Some(file.path().to_owned()),
+        context: context.map(str::to_owned),
+        ..Connection::default()
+    };
+    match connect(&options).await {
+        Ok(cluster) => cluster.probe(None).await.expect_err("a failure"),
+        Err(error) => error,
+    }
+}
+
+#[tokio::test]
+async fn each_failure_says_what_is_wrong_and_what_to_do() {
+    let missing = Connection { kubeconfig: Some(PathBuf::from("/nowhere/config")), ..Connection::default() };
+    let reachable = KUBECONFIG.replace(", certificate-authority: /nowhere/ca.crt", "");
+    let errors = [
+        connect(&missing).await.expect_err("a failure"),
+        failure("{ not: [ yaml", None).await,
+        failure("", None).await,
+        failure(KUBECONFIG, None).await,
+        failure(KUBECONFIG, Some("red")).await,
+        failure(KUBECONFIG, Some("blue")).await,
+        failure(&reachable, Some("blue")).await,
+        Error::NoKubeconfig,
+        Error::Tls {
+            url: "https://127.0.0.1:6443".to_owned(),
+            source: Lost::TimedOut(std::time::Duration::from_secs(10)),
+        },
+    ];
+    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r#"
+    the kubeconfig /nowhere/config cannot be read: name a readable file with --kubeconfig or the variable KUBECONFIG
+    the kubeconfig makes no sense: correct it, or name another one with --kubeconfig
+    the kubeconfig names no current context: there are no contexts in it, name another kubeconfig with --kubeconfig
+    the kubeconfig names no current context: choose one of blue, green with --context
+    the kubeconfig has no context "red": choose one of blue, green with --context
+    the credentials of the kubeconfig cannot be used: log in again, or correct its certificates, keys and plugins
+    the API server at http://127.0.0.1:1 does not answer: check the address, the network, and that the server is up
+    there is no kubeconfig, and this is not a Pod of a cluster: name a kubeconfig with --kubeconfig or the variable KUBECONFIG
+    the certificate of the API server at https://127.0.0.1:6443 is not trusted: check the certificate-authority and the address in the kubeconfig
+    "#);
+}
+
+#[tokio::test]
+async fn a_broken_kubeconfig_is_not_quoted() {
+    let error = failure("users:\n- name: u\n  user: { token: hunter2\n- name: v\n", None).await;
+    let Error::KubeconfigInvalid(source) = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("line "), "{source}");
+    assert!(!format!("{error:?} {source}").contains("hunter2"), "{error:?}");
+}
+
+#[test]
+fn an_untrusted_certificate_is_told_from_a_server_that_is_down() {
+    let down = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let lost = Lost::Failed(Box::new(down));
+    assert!(matches!(Error::of_lost("https://x", lost), Error::Unreachable { .. }));
+    let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let lost = Lost::Failed(Box::new(std::io::Error::other(untrusted)));
+    assert!(matches!(Error::of_lost("https://x", lost), Error::Tls { .. }));
+}

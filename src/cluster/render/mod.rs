@@ -118,7 +118,7 @@ impl Renderer {
                 block_owner_deletion,
             })
             .map_err(|error| undetermined(error.to_string()))?;
-            let answer = self.cluster.call(Call::post(paths::create_pod(namespace), body.json)).await.map_err(lost)?;
+            let answer = self.cluster.call(Call::dry_run_pod(namespace, body.json)).await.map_err(lost)?;
             let json = answer.json();
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.

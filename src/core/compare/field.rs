@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::{FieldChange, Text, mask::ContainerMask};
+use super::{FieldChange, Text, mask::ContainerMask, shown::Shown};
 use crate::core::{canonical::token, shape::ContainerShape};
 
 pub(super) const IMAGE: &str = "/image";
@@ -61,12 +61,32 @@ pub(super) fn collateral_changes(
 
 /// A rendering's fields with the running Pod's name in place of its own.
 pub(super) fn renamed(rendered: &ContainerShape, view: &View<'_>) -> BTreeMap<String, Text> {
+    let projection = match view.names {
+        Some(names) => Cow::Owned(with_names(&rendered.projection, names)),
+        None => Cow::Borrowed(&*rendered.projection),
+    };
     let mut out = BTreeMap::new();
-    collect(&rendered.projection, &mut String::new(), view.mask, &mut out);
-    let Some(names) = view.names else { return out };
-    out.into_iter()
-        .map(|(pointer, text)| (names.apply(&pointer).into_owned(), with_name(&pointer, text, names)))
-        .collect()
+    collect(&projection, &mut String::new(), view.mask, &mut out);
+    out
+}
+
+/// A projection with the running Pod's name in place of the rendered one, in keys, too; but not in the image.
+pub(super) fn with_names(projection: &Value, names: &NameMap<'_>) -> Value {
+    fn all(value: &Value, names: &NameMap<'_>) -> Value {
+        match value {
+            Value::String(text) => names.apply(text).into(),
+            Value::Array(elements) => elements.iter().map(|e| all(e, names)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(k, v)| (names.apply(k).into_owned(), all(v, names))).collect()
+            }
+            scalar => scalar.clone(),
+        }
+    }
+    let mut out = all(projection, names);
+    if let (Some(renamed), Some(image)) = (out.get_mut("image"), projection.get("image")) {
+        *renamed = image.clone();
+    }
+    out
 }
 
 /// A segment of a pointer (RFC 6901).
@@ -82,9 +102,11 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
         }
         out
     };
-    let mut runs = all(running);
+    let (before, after) = (all(running), all(rendered));
+    let shown = Shown::of(before.keys().chain(after.keys()).map(String::as_str));
+    let mut runs = before.clone();
     let mut changes = Vec::new();
-    for (pointer, text) in all(rendered) {
+    for (pointer, text) in after.clone() {
         // A name can also be part of a key: `[name=db-6]`.
         let renamed = |names: &NameMap<'_>| Some(names.apply(&pointer).into_owned()).filter(|p| runs.contains_key(p));
         let pointer = match view.names {
@@ -96,11 +118,11 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
             *before == text || view.names.is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
         });
         if !same {
-            changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
+            changes.push(FieldChange { pointer: shown.pointer(&pointer), running: before, rendered: Some(text) });
         }
     }
     changes.extend(runs.into_iter().map(|(pointer, before)| FieldChange {
-        pointer,
+        pointer: shown.pointer(&pointer),
         running: Some(before),
         rendered: None,
     }));

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::field::{PLACEMENT, SECURITY_CONTEXT, below};
+use super::{
+    field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, with_names},
+    shown::Shown,
+};
 use crate::core::{
     io::Rendering,
     shape::{ContainerShape, Name},
@@ -14,7 +17,8 @@ use crate::core::{
 /// Fields that differ between two renderings of the same template: they never make drift (rule R8).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mask {
-    /// Container name → pointers. A pointer hides all that is below it, too.
+    /// Container name → pointers. A pointer hides all that is below it, too. They can hold values: show
+    /// [`Mask::shown`] instead.
     pub pointers: BTreeMap<Name, BTreeSet<String>>,
     /// Container name → pointers of lists whose elements are the same in both renderings, in another order (rule C5):
     /// they are compared as sets.
@@ -45,6 +49,16 @@ impl Mask {
     /// Whether nothing is masked.
     pub fn is_empty(&self) -> bool {
         self.pointers.is_empty() && self.unordered.is_empty()
+    }
+
+    /// What is masked, or compared without its order, as `container/pointer`, for people: no value is in it.
+    pub fn shown(&self) -> Vec<String> {
+        let all = self.pointers.iter().chain(&self.unordered);
+        let all = all.flat_map(|(container, pointers)| {
+            let shown = Shown::of(pointers.iter().map(String::as_str));
+            pointers.iter().map(move |pointer| format!("{container}{}", shown.pointer(pointer))).collect::<Vec<_>>()
+        });
+        all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes in what another pair of renderings showed.
@@ -91,6 +105,11 @@ impl ContainerMask<'_> {
 /// - Another image, or a container that only one of them has, is no volatile field but another answer: [`Unstable`].
 pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable> {
     let mut mask = Mask::default();
+    // A name that was taken meanwhile gives the second rendering another one (rule R3): that is not volatile.
+    let names = match (&first.pod_name, &second.pod_name) {
+        (Some(first), Some(second)) if first != second => Some(NameMap { rendered: second, running: first }),
+        _ => None,
+    };
     let (first, second) = (&first.rendered, &second.rendered);
     for a in &first.containers {
         let b = second.container(&a.name);
@@ -98,7 +117,7 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
             let images = (Some(a.image.clone()), b.map(|b| b.image.clone()));
             return Err(Unstable { container: a.name.clone(), images });
         };
-        let (pointers, unordered) = differing(a, b);
+        let (pointers, unordered) = differing(a, b, names.as_ref());
         if !pointers.is_empty() {
             mask.pointers.insert(a.name.clone(), pointers);
         }
@@ -112,9 +131,14 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
     }
 }
 
-fn differing(a: &ContainerShape, b: &ContainerShape) -> (BTreeSet<String>, BTreeSet<String>) {
+fn differing(
+    a: &ContainerShape,
+    b: &ContainerShape,
+    names: Option<&NameMap<'_>>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
-    walk.compare(&a.projection, &b.projection, &mut String::new());
+    let renamed = names.map(|names| with_names(&b.projection, names));
+    walk.compare(&a.projection, renamed.as_ref().unwrap_or(&b.projection), &mut String::new());
     walk.compare(&a.collateral, &b.collateral, &mut SECURITY_CONTEXT.to_owned());
     if a.placement != b.placement {
         walk.masked.insert(PLACEMENT.to_owned());
@@ -171,3 +195,7 @@ fn sorted(elements: &[Value]) -> Vec<String> {
     texts.sort_unstable();
     texts
 }
+
+#[cfg(test)]
+#[path = "mask_tests.rs"]
+mod tests;

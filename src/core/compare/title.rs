@@ -64,10 +64,7 @@ fn below<'p>(pointer: &'p str, field: &str) -> Option<&'p str> {
 }
 
 fn image(change: &FieldChange) -> String {
-    let (Some(from), Some(to)) = (&change.running, &change.rendered) else {
-        let side = |image: &Option<_>| image.as_deref().unwrap_or("none").to_owned();
-        return format!("image {} → {}", side(&change.running), side(&change.rendered));
-    };
+    let (from, to) = (change.running.as_deref().unwrap_or("none"), change.rendered.as_deref().unwrap_or("none"));
     let (a, b) = (Image::parse(from), Image::parse(to));
     let same_repository = (a.registry, a.path) == (b.registry, b.path);
     match ((a.tag, b.tag), (a.digest, b.digest)) {
@@ -84,3 +81,7 @@ fn short(digest: &str) -> &str {
     let hex = digest.find(':').map_or(0, |colon| colon + 1);
     digest.get(..hex + 12).unwrap_or(digest)
 }
+
+#[cfg(test)]
+#[path = "title_tests.rs"]
+mod tests;

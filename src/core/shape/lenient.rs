@@ -16,8 +16,7 @@ pub(super) fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Without members that are null, and without members that are left empty by that, all the way down: the API server
-/// writes neither.
+/// Without members that are null, all the way down: the API server does not write them.
 pub(super) fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

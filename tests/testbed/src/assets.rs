@@ -148,7 +148,13 @@ impl Tool {
             return Ok(());
         }
 
-        let temporary = tempfile::Builder::new().prefix(".building-").tempdir_in(folder)?;
+        // Under the lock, whatever an interrupted build has left is nobody's.
+        for entry in fs::read_dir(folder)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BUILDING) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let temporary = tempfile::Builder::new().prefix(BUILDING).tempdir_in(folder)?;
         let output = temporary.path().join(self.binary);
         progress::begin(format_args!("building {} ({number} of {of}, {} the first time)", self.binary, self.patience));
         let start = Instant::now();
@@ -192,6 +198,9 @@ impl Tool {
         Ok(())
     }
 }
+
+/// What the name of a folder begins with in which a build is under way.
+const BUILDING: &str = ".building-";
 
 const BUILD_FLAGS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-mod=readonly"];
 

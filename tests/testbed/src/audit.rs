@@ -236,3 +236,43 @@ impl From<Event> for AuditEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(id: &str, stage: &str, more: &str) -> String {
+        format!(
+            r#"{{"auditID":"{id}","stage":"{stage}","requestURI":"/api/v1/namespaces/here/pods?dryRun=All","verb":"create","user":{{"username":"me"}}{more}}}"#
+        ) + "\n"
+    }
+
+    #[test]
+    fn the_lines_of_a_request_are_one_entry() -> Result<()> {
+        let text = line("1", "RequestReceived", r#","objectRef":{"resource":"pods","namespace":"here"}"#)
+            + &line("2", "RequestReceived", "")
+            + &line("1", "ResponseComplete", r#","objectRef":{"name":"web-1"},"responseStatus":{"code":201}"#);
+        let entries = parse(&text)?;
+        assert_eq!(entries.len(), 2);
+        assert_eq!((entries[0].name.as_str(), entries[0].resource.as_str()), ("web-1", "pods"));
+        assert_eq!((entries[0].code, entries[0].stage), (Some(201), Stage::ResponseComplete));
+        assert_eq!((entries[1].code, entries[1].stage), (None, Stage::RequestReceived));
+        Ok(())
+    }
+
+    #[test]
+    fn what_had_begun_before_the_marker_and_what_is_being_written_is_left_out() -> Result<()> {
+        let text = line("1", "ResponseComplete", "") + &line("2", "RequestReceived", "") + r#"{"auditID":"3","#;
+        assert_eq!(parse(&text)?.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_dry_run_does_not_write() -> Result<()> {
+        let entry = parse(&line("1", "RequestReceived", ""))?.remove(0);
+        assert!(entry.is_dry_run() && !entry.writes());
+        let real = AuditEntry { request_uri: "/api/v1/namespaces/here/pods".to_owned(), ..entry };
+        assert!(real.writes());
+        Ok(())
+    }
+}

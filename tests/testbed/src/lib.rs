@@ -3,8 +3,7 @@
 //! [`Testbed::shared`] starts one per process: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok
 //! instead of kubelets. [`Testbed::with_namespace`] gives a test its own corner of it.
 
-#![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
-
+mod api_proxy;
 mod assets;
 mod audit;
 mod background;
@@ -12,6 +11,7 @@ mod control_plane;
 mod egress;
 mod environment;
 mod eventually;
+mod http_server;
 pub mod injector;
 mod kubeconfig;
 mod namespace;
@@ -22,9 +22,12 @@ mod run_directory;
 mod testbed;
 pub mod workload;
 
+pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
 pub use assets::Assets;
 pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;
+pub use environment::no_color;
 pub use eventually::{eventually, give_up};
 pub use namespace::TestNamespace;
+pub use progress::skip;
 pub use testbed::Testbed;

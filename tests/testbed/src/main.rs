@@ -3,6 +3,7 @@
 mod demo;
 
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -23,6 +24,8 @@ enum Command {
     Build,
     /// Start a control plane, and keep it until Ctrl-C.
     Up(Up),
+    /// Show what sidecar-drift does, on a control plane of its own, and check all of it.
+    Demo(demo::Demo),
 }
 
 #[derive(Debug, Args)]
@@ -38,10 +41,22 @@ struct Up {
     keep: bool,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence for a person; a backtrace would bury it.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Build => build(),
         Command::Up(options) => tokio::runtime::Runtime::new()?.block_on(up(options)),
+        Command::Demo(demo) => tokio::runtime::Runtime::new()?.block_on(demo.play()),
     }
 }
 

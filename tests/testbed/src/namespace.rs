@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -57,6 +59,9 @@ impl Testbed {
         let outcome = AssertUnwindSafe(test(namespace.clone())).catch_unwind().await;
         if !matches!(outcome, Ok(Ok(_))) {
             print(&namespace.dump().await);
+            if let Err(broken) = self.check() {
+                print(&format!("{broken:#}"));
+            }
         }
         if self.keeps() {
             progress::say(format_args!("the namespace {} stays", namespace.name()));
@@ -151,8 +156,23 @@ impl<'t> TestNamespace<'t> {
         self.testbed.service_account_kubeconfig(self.name(), name).await
     }
 
+    /// Sets a label of the namespace itself.
+    pub async fn set_label(&self, (key, value): (&str, impl Into<String>)) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {key: value.into()}}}));
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.patch(self.name(), &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Another namespace, which goes when this one goes.
+    pub async fn create_companion(&self, suffix: &str) -> Result<TestNamespace<'t>> {
+        let name = format!("{}-{suffix}", self.name());
+        let namespace = json!({"metadata": {"name": name, "ownerReferences": [self.as_owner()]}});
+        self.testbed.adopt(serde_json::from_value(namespace)?).await
+    }
+
     /// A reference that makes this namespace the owner of something cluster-wide, which then goes when it goes.
-    pub(crate) fn as_owner(&self) -> Value {
+    pub fn as_owner(&self) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -237,11 +257,11 @@ fn images(containers: &Value) -> String {
     format!("[{}]", images.collect::<Vec<_>>().join(" "))
 }
 
-/// What is left of a test's name in the name of a namespace: 40 characters, so that suffixes still fit.
+/// What is left of a test's name in the name of a namespace: 30 characters, so that suffixes still fit.
 fn label(name: &str) -> String {
     let clean: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    clean.chars().take(40).collect::<String>().trim_matches('-').to_owned()
+    clean.chars().take(30).collect::<String>().trim_matches('-').to_owned()
 }
 
 /// Five letters and digits, like those of `generateName`.

@@ -62,7 +62,7 @@ impl Process {
     /// An error if the process has ended by itself.
     pub(crate) fn check(&self) -> Result<()> {
         match *self.exited.borrow() {
-            Some(status) => bail!("{} ended with {status}", self.name),
+            Some(status) => bail!("{} ended by itself ({status})", self.name),
             None => Ok(()),
         }
     }

@@ -11,6 +11,14 @@ pub(crate) fn say(line: impl Display) {
     write(format_args!("testbed: {line}\n"));
 }
 
+/// Says that a test did not test anything, and why; what it returns is what the test returns. To be seen even though the
+/// test passes.
+pub fn skip(why: impl Display) -> anyhow::Result<()> {
+    let thread = std::thread::current();
+    say(format_args!("skipped: {}: {why}", thread.name().unwrap_or("a test")));
+    Ok(())
+}
+
 /// Begins a line that [`end`] finishes.
 pub(crate) fn begin(line: impl Display) {
     write(format_args!("testbed: {line} ... "));

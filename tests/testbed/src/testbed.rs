@@ -1,6 +1,7 @@
 //! [`Testbed`]: a control plane as tests, the demo and the benchmarks see it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -144,10 +145,29 @@ impl Testbed {
         self.run_directory().path()
     }
 
+    /// A command whose process dies with this one, however this one ends, and that Ctrl-C does not reach. Once it has
+    /// been waited for, [`forget`](Self::forget) has to know.
+    pub fn command(&self, program: &Path) -> Command {
+        self.run_directory().command(program)
+    }
+
+    /// Says that a process of [`command`](Self::command) is gone: its process id may soon be another's.
+    pub fn forget(&self, pid: u32) {
+        RunDirectory::forget(self.directory(), pid);
+    }
+
     pub(crate) fn run_directory(&self) -> &RunDirectory {
         match &self.backend {
             Backend::Own { control_plane, .. } => &control_plane.directory,
             Backend::Existing { directory } => directory,
+        }
+    }
+
+    /// An error if a program of our own control plane has ended by itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Own { control_plane, .. } => control_plane.check(),
+            Backend::Existing { .. } => Ok(()),
         }
     }
 

@@ -137,7 +137,7 @@ pub struct Revision {
 
 impl TestNamespace<'_> {
     /// Creates a workload and waits until its Pods are ready.
-    pub async fn deploy(&self, workload: Workload) -> Result<()> {
+    pub async fn deploy(&self, workload: impl Into<Value>) -> Result<()> {
         let created = self.create(workload).await?;
         let kind = created["kind"].as_str().context("an object without a kind")?;
         let name = created["metadata"]["name"].as_str().context("an object without a name")?;

@@ -117,9 +117,9 @@ impl ControlPlane {
     /// The programs that have ended by themselves, with the ends of their logs.
     pub(crate) fn check(&self) -> Result<()> {
         if let Ok(api_server) = self.api_server.try_lock() {
-            api_server.check()?;
+            api_server.check().with_context(|| api_server.log_tail())?;
         }
-        self.others.iter().try_for_each(Process::check)
+        self.others.iter().try_for_each(|process| process.check().with_context(|| process.log_tail()))
     }
 }
 

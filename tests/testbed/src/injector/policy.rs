@@ -1,20 +1,13 @@
 //! An injector without a server: a MutatingAdmissionPolicy with its binding.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::eventually::eventually;
-use crate::injector::{Placement, Selection, Sidecar};
+use crate::injector::{Placement, Selection, Sidecar, until_a_pod};
 use crate::namespace::TestNamespace;
-use crate::workload::bare_pod;
-
-/// A changed policy takes up to 0.8 s to be in force, more on a busy machine.
-const IN_FORCE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A MutatingAdmissionPolicy that adds a sidecar. It goes when the namespace goes that it was installed from.
 #[derive(Debug)]
@@ -87,26 +80,14 @@ impl<'t> PolicyInjector<'t> {
 
     /// Waits until a Pod that is created now gets the sidecar as it is.
     pub async fn wait_until_in_force(&self) -> Result<()> {
-        eventually(format_args!("the policy {} is in force", self.name), IN_FORCE_DEADLINE, async || {
-            Ok(self.sidecar.is_in(&self.probe().await?).then_some(()))
-        })
-        .await
+        until_a_pod("is in force", &self.namespace, &self.name, |pod| self.sidecar.is_in(pod)).await
     }
 
     /// Removes policy and binding, and waits until no Pod gets the sidecar any more.
     pub async fn uninstall(self) -> Result<()> {
         self.bindings().delete(&self.name, &DeleteParams::default()).await?;
         self.policies().delete(&self.name, &DeleteParams::default()).await?;
-        eventually(format_args!("the policy {} is no longer in force", self.name), IN_FORCE_DEADLINE, async || {
-            Ok((!self.sidecar.is_named_in(&self.probe().await?)).then_some(()))
-        })
-        .await
-    }
-
-    /// A Pod that asks for the sidecar, as the API server would create it now.
-    async fn probe(&self) -> Result<Value> {
-        let pod = bare_pod("testbed-probe").pod_label(self.label());
-        self.namespace.dry_run(pod).await.context("the API server refuses the probe")
+        until_a_pod("is no longer in force", &self.namespace, &self.name, |pod| !self.sidecar.is_named_in(pod)).await
     }
 
     fn policies(&self) -> Api<MutatingAdmissionPolicy> {

@@ -1,10 +1,10 @@
-//! The injector that is a MutatingAdmissionPolicy.
+//! The injector that is a `MutatingAdmissionPolicy`.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
 use testbed::injector::{PolicyInjector, Sidecar};
 use testbed::workload::{bare_pod, deployment};
-use testbed::{TestNamespace, Testbed};
+use testbed::{TestNamespace, Testbed, skip};
 
 /// The image of the container `proxy`, in whichever list it is.
 fn proxy(pod: &Pod) -> Option<String> {
@@ -43,7 +43,7 @@ async fn injects(ns: TestNamespace<'_>, sidecar: Sidecar) -> Result<()> {
 async fn a_policy_injects_an_ordinary_sidecar() -> Result<()> {
     let testbed = Testbed::shared().await?;
     if !testbed.supports_mutating_admission_policy() {
-        return Ok(());
+        return skip("no MutatingAdmissionPolicy here");
     }
     testbed.with_namespace("policy-ordinary", async |ns| injects(ns, Sidecar::new("proxy")).await).await
 }
@@ -52,7 +52,7 @@ async fn a_policy_injects_an_ordinary_sidecar() -> Result<()> {
 async fn a_policy_injects_a_native_sidecar() -> Result<()> {
     let testbed = Testbed::shared().await?;
     if !testbed.supports_mutating_admission_policy() {
-        return Ok(());
+        return skip("no MutatingAdmissionPolicy here");
     }
     testbed.with_namespace("policy-native", async |ns| injects(ns, Sidecar::native("proxy")).await).await
 }

@@ -1,0 +1,57 @@
+//! The short texts.
+
+use super::*;
+use crate::core::shape::Name;
+
+fn image(from: &str, to: &str) -> String {
+    title(&[changed("proxy", &[("/image", from, to)])])
+}
+
+fn changed(sidecar: &str, fields: &[(&str, &str, &str)]) -> SidecarDifference {
+    let fields = fields.iter().map(|(pointer, running, rendered)| FieldChange {
+        pointer: (*pointer).to_owned(),
+        running: Some((*running).into()),
+        rendered: Some((*rendered).into()),
+    });
+    SidecarDifference { sidecar: Name::from(sidecar), difference: Difference::Changed, fields: fields.collect() }
+}
+
+#[test]
+fn images_are_as_short_as_they_can_be_without_lying() {
+    assert_eq!(image("x/proxy:1.27.0", "x/proxy:1.27.1"), "proxy image 1.27.0 → 1.27.1");
+    assert_eq!(image("x:5000/p:1@sha256:aa", "x:5000/p:2@sha256:bb"), "proxy image 1 → 2");
+    assert_eq!(image("x/p:1", "y/p:1"), "proxy image x/p:1 → y/p:1");
+    assert_eq!(image("x/p:1", "y/p:2"), "proxy image x/p:1 → y/p:2");
+    assert_eq!(image("x:5000/p", "x:5000/p:2"), "proxy image x:5000/p → x:5000/p:2");
+    assert_eq!(
+        image("p:1@sha256:0123456789abcdef", "p:1@sha256:fedcba9876543210"),
+        "proxy image sha256:0123456789ab → sha256:fedcba987654"
+    );
+    assert_eq!(image("p:1", "p:1@sha256:aa"), "proxy image p:1 → p:1@sha256:aa");
+    let mut added = changed("proxy", &[("/image", "", "p:1")]);
+    added.fields[0].running = None;
+    assert_eq!(title(&[added]), "proxy image none → p:1");
+}
+
+#[test]
+fn other_fields_are_named_without_their_values() {
+    let of = |fields: &[(&str, &str, &str)]| title(&[changed("proxy", fields)]);
+    assert_eq!(of(&[("/args/0", "secret", "other"), ("/args/1", "a", "b")]), "proxy args");
+    assert_eq!(of(&[("/command/0", "a", "b"), ("/envFrom/0/configMapRef/name", "a", "b")]), "proxy command, envFrom");
+    assert_eq!(of(&[("/env/PROXY_CONFIG/value/port", "1", "2")]), "proxy env PROXY_CONFIG");
+    assert_eq!(of(&[("/env/A/value", "1", "2"), ("/env/A/encoding", "1", "2")]), "proxy env A");
+    assert_eq!(of(&[("/env/A/value", "1", "2"), ("/env/B/value", "1", "2")]), "proxy env (2)");
+    assert_eq!(
+        of(&[("/args", "1", "2"), ("/image", "p:1", "p:2"), ("/env/A/value", "1", "2")]),
+        "proxy image 1 → 2, args, env A"
+    );
+}
+
+#[test]
+fn sidecars_are_joined() {
+    let a = changed("a", &[("/image", "p:1", "p:2")]);
+    let b = changed("b", &[("/image", "p:1", "p:2")]);
+    let c = changed("c", &[("/args/0", "1", "2")]);
+    assert_eq!(title(&[a.clone(), b, c.clone()]), "a + b image 1 → 2 + c args");
+    assert_eq!(title(&[c, a.clone(), a]), "a image 1 → 2 + c args", "of several Pods, in any order");
+}

@@ -1,0 +1,145 @@
+//! The command line, from the arguments to what is written, with an engine that answers from a report made by hand.
+
+mod binary;
+mod diff;
+mod file;
+mod help;
+mod reports;
+mod rollout;
+mod scan;
+mod settings;
+mod usage;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sidecar_drift::{
+    cli::{Console, Engine, Exit, Progress},
+    config::{Config, StopWhen},
+    core::{io::Notice, report::Report},
+};
+
+/// What a command wrote and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    /// What the engine was asked for.
+    pub(crate) asked: Vec<Asked>,
+}
+
+/// A call of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Asked {
+    Run(Box<Config>, StopWhen),
+    Pause(String),
+    Resume,
+}
+
+impl Ran {
+    /// Everything, as one golden text.
+    pub(crate) fn golden(&self) -> String {
+        let Self { exit, out, err, asked: _ } = self;
+        let masked = "<masked ........>";
+        let mut text = String::new();
+        for line in format!("{out}--- stderr\n{err}--- exit {}\n", *exit as u8).lines() {
+            let mut rest = line;
+            while let Some((before, after)) = rest.split_once("<masked ") {
+                text.push_str(before);
+                text.push_str(masked);
+                rest = &after[9..];
+            }
+            text.push_str(rest);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The configuration that the engine was given.
+    pub(crate) fn config(&self) -> &Config {
+        match self.asked.as_slice() {
+            [Asked::Run(config, _)] => config,
+            other => panic!("the engine was asked {other:?}; stderr: {}", self.err),
+        }
+    }
+}
+
+/// An engine that tells these notices and returns this report.
+pub(crate) struct Fake {
+    report: Arc<Report>,
+    notices: Vec<Notice>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+impl Fake {
+    pub(crate) fn new(report: Report) -> Self {
+        Self { report: Arc::new(report), notices: Vec::new(), asked: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn telling(mut self, notices: Vec<Notice>) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// Runs `sidecar-drift` with these arguments, separated by spaces, on a terminal of this width.
+    pub(crate) fn command(&self, line: &str, width: Option<u16>) -> Ran {
+        let (out, err) = (Shared::default(), Shared::default());
+        let mut console = Console::new(out.clone(), err.clone(), width);
+        let args = std::iter::once("sidecar-drift").chain(line.split_whitespace()).map(OsString::from);
+        let exit = sidecar_drift::cli::main(args, &mut console, self);
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        Ran { exit, out: out.text(), err: err.text(), asked }
+    }
+}
+
+impl Engine for Fake {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Run(Box::new(config), stop));
+        progress(&self.report, &self.notices);
+        Ok(self.report.clone())
+    }
+
+    fn pause(&self, _config: &Config, reason: &str) -> anyhow::Result<()> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Pause(reason.to_owned()));
+        Ok(())
+    }
+
+    fn resume(&self, _config: &Config) -> anyhow::Result<()> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Resume);
+        Ok(())
+    }
+}
+
+/// A writer whose content can be read afterwards.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn pause_and_resume_reach_the_engine() {
+    let fake = Fake::new(reports::fleet());
+    let paused = fake.command("pause --reason upgrading", None);
+    assert_eq!((paused.exit, paused.asked), (Exit::Ok, vec![Asked::Pause("upgrading".to_owned())]));
+    let resumed = fake.command("resume --quiet", None);
+    assert_eq!((resumed.exit, resumed.asked), (Exit::Ok, vec![Asked::Resume]));
+    assert_eq!(resumed.err, "");
+}

@@ -1,0 +1,168 @@
+//! Reports made by hand.
+
+use std::sync::Arc;
+
+use sidecar_drift::core::{
+    compare::{FieldChange, SidecarDifference},
+    policy::Mode,
+    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+};
+
+const UPGRADE: &str = "istio-proxy image 1.27.0 → 1.27.1";
+
+/// A small fleet with one workload of nearly every verdict.
+pub(crate) fn fleet() -> Report {
+    let workloads = vec![
+        WorkloadReport {
+            message: Some("admission webhook \"policy.example.com\" denied the request:\n\u{1b}[31mno privileged containers".to_owned()),
+            ..workload("Deployment", "legacy", "importer", Verdict::Rejected)
+        },
+        drifted("Deployment", "payments", "ledger", Gate::ReportOnly, vec![upgraded(&["ledger-7c9f-abcde", "ledger-7c9f-fghij"])]),
+        drifted("StatefulSet", "payments", "settlement-reconciliation-worker", Gate::OptedOut, vec![upgraded(&["settlement-reconciliation-worker-0"])]),
+        WorkloadReport {
+            reason: Some(UndeterminedReason::InjectorUnavailable),
+            message: Some("the sidecar istio-proxy runs, but was not rendered; MutatingWebhookConfiguration/istio-sidecar-injector ignores failures".to_owned()),
+            ..workload("Deployment", "shop", "basket", Verdict::Undetermined)
+        },
+        drifted("Deployment", "shop", "cart", Gate::ReportOnly, vec![hot_patched(), upgraded(&["cart-5d8f-aaaaa", "cart-5d8f-bbbbb", "cart-5d8f-ccccc", "cart-5d8f-ddddd", "cart-5d8f-eeeee", "cart-5d8f-fffff"])]),
+        workload("Deployment", "shop", "frontend", Verdict::InSync),
+        WorkloadReport {
+            change: Some("vault-agent missing".to_owned()),
+            gate: Some(Gate::ReportOnly),
+            gate_in_enforce: Some(Gate::DifferenceNotEnabled),
+            differing: vec![PodGroup {
+                pods: vec!["mailer-0".into()],
+                differences: vec![SidecarDifference { sidecar: "vault-agent".into(), difference: Difference::Missing, fields: vec![] }],
+                collateral: vec![],
+            }],
+            ..workload("StatefulSet", "shop", "mailer", Verdict::Missing)
+        },
+        WorkloadReport {
+            reason: Some(UndeterminedReason::UnsupportedOwner),
+            message: None,
+            ..workload("Job", "shop", "nightly-28731", Verdict::Undetermined)
+        },
+        workload("DaemonSet", "tools", "node-agent", Verdict::NotInjected),
+    ];
+    Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (9, 9), ..empty() }
+}
+
+/// The fleet after a rollout.
+pub(crate) fn rolled() -> Report {
+    let mut report = fleet();
+    let rollout = |namespace: &str, name: &str, outcome, message: &str, seconds| RolloutReport {
+        kind: "Deployment".into(),
+        namespace: namespace.into(),
+        name: name.into(),
+        change: UPGRADE.to_owned(),
+        started: "2026-03-01T11:58:00Z".parse().unwrap(),
+        outcome,
+        message: message.to_owned(),
+        seconds,
+    };
+    report.mode = Mode::Enforce;
+    report.workloads.retain(|w| &*w.name == "settlement-reconciliation-worker" || &*w.name == "frontend");
+    report.rollouts = vec![
+        rollout("shop", "cart", Some(Outcome::Failed), "2 of 3 updated; the new Pods crash", 61),
+        rollout("payments", "ledger", Some(Outcome::Converged), "", 24),
+    ];
+    report
+}
+
+/// No workloads.
+pub(crate) fn empty() -> Report {
+    Report {
+        taken: "2026-03-01T12:00:00Z".parse().unwrap(),
+        complete: true,
+        synced: true,
+        progress: (0, 0),
+        mode: Mode::Report,
+        leader: true,
+        paused: None,
+        breaker: None,
+        workloads: vec![],
+        generations: vec![],
+        rollouts: vec![],
+        rollouts_left: None,
+        unavailable: vec![],
+        renders: 12,
+        queued: 0,
+    }
+}
+
+fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> WorkloadReport {
+    WorkloadReport {
+        kind: kind.into(),
+        namespace: namespace.into(),
+        name: name.into(),
+        verdict,
+        reason: None,
+        message: None,
+        gate: None,
+        gate_since: None,
+        gate_in_enforce: None,
+        change: None,
+        cause: None,
+        first_seen: None,
+        last_confirmed: Some("2026-03-01T11:59:30Z".parse().unwrap()),
+        sidecars: vec!["istio-proxy".into()],
+        pods: 1,
+        differing: vec![],
+        masked: vec![],
+        renders: 2,
+    }
+}
+
+fn drifted(kind: &str, namespace: &str, name: &str, gate: Gate, differing: Vec<PodGroup>) -> WorkloadReport {
+    WorkloadReport {
+        gate: Some(gate),
+        gate_since: Some("2026-03-01T11:59:30Z".parse().unwrap()),
+        change: Some(UPGRADE.to_owned()),
+        cause: Some("ConfigMap istio-system/istio-sidecar-injector, manager helm, 11:42".to_owned()),
+        first_seen: Some("2026-03-01T11:42:05Z".parse().unwrap()),
+        pods: differing.iter().map(|group| group.pods.len()).sum(),
+        differing,
+        ..workload(kind, namespace, name, Verdict::Drifted)
+    }
+}
+
+fn upgraded(pods: &[&str]) -> PodGroup {
+    let change = |pointer: &str, running: Option<&str>, rendered: Option<&str>| FieldChange {
+        pointer: pointer.to_owned(),
+        running: running.map(Into::into),
+        rendered: rendered.map(Into::into),
+    };
+    PodGroup {
+        pods: pods.iter().map(|pod| (*pod).into()).collect(),
+        differences: vec![SidecarDifference {
+            sidecar: "istio-proxy".into(),
+            difference: Difference::Changed,
+            fields: vec![
+                change("/args/3", Some("--log_output_level=default:info"), Some("--log_output_level=default:warn")),
+                change("/env/SECRET_TOKEN/value", None, Some("hunter2\nsecond line")),
+                change("/image", Some("istio/proxyv2:1.27.0"), Some("istio/proxyv2:1.27.1")),
+            ],
+        }],
+        collateral: vec![
+            change("/app/env/BUILD/value", Some("41"), Some("42")),
+            change("/app/image", Some("shop:1"), Some("shop@sha256:0")),
+        ],
+    }
+}
+
+fn hot_patched() -> PodGroup {
+    PodGroup {
+        pods: vec!["cart-5d8f-zzzzz".into()],
+        differences: vec![SidecarDifference {
+            sidecar: "istio-proxy".into(),
+            difference: Difference::MutatedLive,
+            fields: vec![FieldChange {
+                pointer: "/image".to_owned(),
+                running: Some("istio/proxyv2:debug".into()),
+                rendered: Some("istio/proxyv2:1.27.1".into()),
+            }],
+        }],
+        collateral: vec![],
+    }
+}

@@ -1,0 +1,8 @@
+//! `cluster` against an API server that a test plays, request by request.
+
+mod api;
+mod probe;
+mod render;
+mod rollout;
+mod state;
+mod watch;

@@ -1,0 +1,133 @@
+//! The ConfigMap that outlives the process.
+
+use serde_json::{Value, json};
+use sidecar_drift::{
+    cluster::state::StateStore,
+    core::{
+        io::Input,
+        state::{StateRecord, Stop},
+    },
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::api::{Api, pair};
+
+const CONFIG_MAP: &str = "/api/v1/namespaces/ops/configmaps/sidecar-drift-state";
+
+fn store() -> (StateStore, Api) {
+    let (cluster, api) = pair();
+    (StateStore::new(cluster, "ops"), api)
+}
+
+fn paused(version: &str) -> StateRecord {
+    StateRecord {
+        resource_version: Some(version.into()),
+        paused: Some(Stop { reason: "maintenance".to_owned(), at: "2026-05-01T10:00:00Z".parse().expect("a time") }),
+        ..StateRecord::default()
+    }
+}
+
+fn config_map(version: &str, state: Option<&str>) -> Value {
+    let mut object = json!({
+        "kind": "ConfigMap", "apiVersion": "v1",
+        "metadata": { "name": "sidecar-drift-state", "namespace": "ops", "resourceVersion": version },
+    });
+    if let Some(state) = state {
+        object["data"] = json!({ "state.json": state });
+    }
+    object
+}
+
+fn stored(state: &StateRecord) -> String {
+    serde_json::to_string(state).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_write_holds_only_for_the_version_that_was_read() {
+    let (store, mut api) = store();
+    let state = paused("7");
+    let server = async {
+        let exchange = api.expect(&format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift")).await;
+        assert_eq!(exchange.headers["content-type"], "application/merge-patch+json");
+        assert_eq!(exchange.body["metadata"]["resourceVersion"], "7");
+        let written = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
+        exchange.reply(200, &config_map("8", Some(&written)));
+    };
+    assert_eq!(tokio::join!(store.write(&state), server).0, Some(paused("8")));
+}
+
+#[tokio::test]
+async fn who_loses_gets_what_the_winner_wrote() {
+    let (store, mut api) = store();
+    let server = async {
+        api.next().await.fail(409, "Conflict", "the object has been modified");
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("9", Some(&stored(&paused("")))));
+    };
+    let loser = StateRecord { resource_version: Some("7".into()), ..StateRecord::default() };
+    assert_eq!(tokio::join!(store.write(&loser), server).0, Some(paused("9")));
+}
+
+#[tokio::test]
+async fn a_record_that_was_never_read_replaces_nothing() {
+    let (store, mut api) = store();
+    let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.fail(404, "NotFound", "not found");
+        api.expect_silence().await;
+    };
+    let unread = StateRecord::default();
+    assert_eq!(tokio::join!(store.write(&unread), server).0, None);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_read_again() {
+    let (store, mut api) = store();
+    let server = async {
+        api.next().await.break_off();
+        api.expect(&format!("GET {CONFIG_MAP}")).await.break_off();
+    };
+    let state = paused("7");
+    assert_eq!(tokio::join!(store.write(&state), server).0, None);
+}
+
+#[tokio::test]
+async fn resume_creates_the_config_map() {
+    let (store, mut api) = store();
+    let server = async {
+        let path = "POST /api/v1/namespaces/ops/configmaps?fieldManager=sidecar-drift";
+        let exchange = api.expect(path).await;
+        assert_eq!(exchange.body["metadata"]["name"], "sidecar-drift-state");
+        let body = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
+        exchange.reply(201, &config_map("1", Some(&body)));
+    };
+    let fresh = StateRecord::default();
+    let (created, ()) = tokio::join!(store.create(&fresh), server);
+    let expected = StateRecord { resource_version: Some("1".into()), ..StateRecord::default() };
+    assert_eq!(created.expect("created"), Some(expected));
+}
+
+#[tokio::test]
+async fn the_watch_tells_presence_absence_and_nonsense() {
+    let (store, mut api) = store();
+    let (sender, mut inputs) = mpsc::channel(8);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(store.watch(true, sender));
+    let mut next = async || match inputs.recv().await {
+        Some(Input::State(state)) => state,
+        other => panic!("{other:?}"),
+    };
+
+    let exchange = api.next().await;
+    assert!(exchange.line.contains("fieldSelector=metadata.name%3Dsidecar-drift-state"), "{}", exchange.line);
+    let events = exchange.stream();
+    events.list_ends("3");
+    assert_eq!(next().await, None, "no ConfigMap");
+    events.send("ADDED", &config_map("4", None));
+    let empty = StateRecord { resource_version: Some("4".into()), ..StateRecord::default() };
+    assert_eq!(next().await, Some(empty), "a ConfigMap that holds nothing stops nothing");
+    events.send("MODIFIED", &config_map("5", Some(&stored(&paused("")))));
+    assert_eq!(next().await, Some(paused("5")));
+    events.send("MODIFIED", &config_map("6", Some("not JSON")));
+    assert_eq!(next().await, None, "unreadable");
+    events.send("DELETED", &config_map("7", None));
+    assert_eq!(next().await, None, "deleted");
+}
