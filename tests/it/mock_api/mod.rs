@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, and so do its helpers")]
 
 mod api;
+mod guard;
 mod probe;
 mod render;
 mod rollout;
