@@ -8,11 +8,15 @@ use crate::config::{Log, LogFormat, LogLevel};
 
 /// Starts logging, once for the process; in tests, where several commands run in one process, the first one decides.
 ///
-/// The level holds for this program. Libraries keep to warnings, unless everything is asked for: at `debug` they drown
-/// what we say.
+/// The level holds for this program. What goes wrong in a library reaches us as an error, and we say it in one sentence;
+/// its own lines are shown only to those who look for the cause.
 pub(super) fn start(log: Log, colour: bool) {
     let ours = level(log.level);
-    let theirs = if log.level == LogLevel::Trace { LevelFilter::DEBUG } else { ours.min(LevelFilter::WARN) };
+    let theirs = match log.level {
+        LogLevel::Trace => LevelFilter::DEBUG,
+        LogLevel::Debug => LevelFilter::WARN,
+        _ => LevelFilter::OFF,
+    };
     let filter = Targets::new().with_default(theirs).with_target("sidecar_drift", ours);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let layer = match log.format {

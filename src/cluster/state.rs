@@ -14,6 +14,7 @@ use super::{
 };
 use crate::core::{
     io::{Input, WatchKind},
+    model::ConfigKind,
     shape::Name,
     state::StateRecord,
 };
@@ -43,7 +44,7 @@ impl StateStore {
     pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
         let cluster = self.cluster.clone();
         let target = Target {
-            row: watch::row(WatchKind::ConfigMaps, ""),
+            row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
             name: Some(CONFIG_MAP),
             streaming,
@@ -64,7 +65,7 @@ impl StateStore {
                     News::Apply(None) => None,
                     News::ResetDone | News::Delete(_) => Some(None),
                     News::Unavailable { message, .. } => {
-                        tracing::warn!(message, "cannot watch the state ConfigMap; all rollouts are paused");
+                        tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
                         Some(None)
                     }
                 };
@@ -98,7 +99,7 @@ impl StateStore {
         let Some(version) = &state.resource_version else { return self.read_or_none().await };
         match self.try_write(state, version).await {
             Ok(answer) if answer.status.is_success() => return record(&answer.json()),
-            Ok(answer) => tracing::warn!(status = %answer.status, message = answer.message(), "state not written"),
+            Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
             Err(lost) => tracing::warn!(error = lost.sentence(), "state may not have been written"),
         }
         self.read_or_none().await

@@ -250,19 +250,24 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
         work.set = Some(fresh(rendering));
         return;
     };
-    let Some(last) = set.renderings.last() else {
-        work.set = Some(fresh(rendering));
-        return;
-    };
-    let between = compare::volatile(last, &rendering);
-    // The second look at what differs (rule R8), or one more at what would not settle.
-    let paired = (set.renderings.len() == 1 && judged_pending) || set.unstable.is_some();
-    let pair = || vec![last.clone(), rendering.clone()];
+    // One more look at what differs (rule R8), or at what would not settle.
+    let more = (judged_pending && set.renderings.len() < judge::RENDERINGS_IF_REORDERED) || set.unstable.is_some();
+    let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
     match between {
-        Ok(mask) if paired => set = RenderSet { renderings: pair(), mask, unstable: None, ..set },
-        Err(unstable) if paired => set = RenderSet { renderings: pair(), unstable: Some(unstable.to_string()), ..set },
+        Ok(masks) if more => {
+            for mask in masks {
+                set.mask.merge(mask);
+            }
+            set.renderings.push(rendering);
+            set.unstable = None;
+        }
+        Err(unstable) if more => {
+            let last = set.renderings.pop();
+            set.renderings = last.into_iter().chain([rendering]).collect();
+            set.unstable = Some(unstable.to_string());
+        }
         // Nothing new.
-        Ok(ref mask) if within(mask.clone(), &set.mask) => {}
+        Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
             work.set = Some(fresh(rendering));
@@ -274,9 +279,9 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
 }
 
 /// Whether `mask` hides nothing that `known` does not.
-fn within(mask: Mask, known: &Mask) -> bool {
+fn within(mask: &Mask, known: &Mask) -> bool {
     let mut both = known.clone();
-    both.merge(mask);
+    both.merge(mask.clone());
     both == *known
 }
 

@@ -63,6 +63,8 @@ pub struct Situation<'a> {
     pub running: usize,
     /// Rollouts under way, by namespace.
     pub running_in: BTreeMap<Name, usize>,
+    /// Nodes that are not ready, of how many.
+    pub unready_nodes: (usize, usize),
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
     pub tokens: Option<u32>,
 }
@@ -83,6 +85,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::WorkloadPaused, |c, _| c.workload.paused),
     (Gate::Rolling, |c, _| c.in_rollout || status::exchanging(c.workload)),
     (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && !status::healthy(c.workload)),
+    (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
     (Gate::Cooldown, |c, s| c.history.iter().any(|stamp| s.now.since(stamp.timestamp) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, Duration::from_hours(24)) >= s.policy.daily_cap as usize),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
@@ -140,6 +143,11 @@ fn paused(_: &Candidate<'_>, s: &Situation<'_>) -> bool {
         Some(record) => record.paused.is_some(),
         None => !s.policy.one_shot,
     }
+}
+
+/// More than 5 % of the Nodes, and at least two, are not ready: whatever is going on, restarts would not help.
+fn cluster_busy((unready, all): (usize, usize)) -> bool {
+    unready >= 2 && unready * 20 > all
 }
 
 fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> usize {

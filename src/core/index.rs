@@ -2,6 +2,8 @@
 //!
 //! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
 
+mod query;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -10,12 +12,15 @@ use std::{
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigMapSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
-        ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot,
+        Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
     },
-    owner::Kind,
     shape::{Name, PodShape},
 };
+
+/// What is watched in the namespaces that back injectors.
+pub const BACKING_KINDS: [WatchKind; 3] =
+    [WatchKind::Configs(ConfigKind::ConfigMap), WatchKind::Services, WatchKind::EndpointSlices];
 
 /// A change of one object, as the index saw it. Unchanged objects (a relist repeats them) make none.
 #[derive(Debug)]
@@ -53,17 +58,24 @@ pub enum Change {
         /// After.
         new: Option<InjectorSnapshot>,
     },
-    /// A ConfigMap behind an injector came, changed or went.
-    ConfigMap {
+    /// An object of which only a hash is kept came, changed or went.
+    Config {
         /// Before.
-        old: Option<ConfigMapSnapshot>,
+        old: Option<ConfigSnapshot>,
         /// After.
-        new: Option<ConfigMapSnapshot>,
+        new: Option<ConfigSnapshot>,
     },
-    /// A Service behind an injector came, changed or went.
-    Service {
+    /// A Service behind an injector, or its endpoints, came, changed or went.
+    Backing {
         /// Its namespace.
         namespace: Name,
+    },
+    /// A Node came, changed or went.
+    Node {
+        /// The lowest kubelet version in the cluster before.
+        old_floor: Option<(u32, u32)>,
+        /// And after.
+        new_floor: Option<(u32, u32)>,
     },
 }
 
@@ -81,8 +93,10 @@ pub struct Index {
     replica_set_by_uid: HashMap<Name, ObjectKey>,
     namespaces: BTreeMap<Name, NamespaceSnapshot>,
     injectors: BTreeMap<(InjectorKind, Name), InjectorSnapshot>,
-    config_maps: BTreeMap<ObjectKey, ConfigMapSnapshot>,
+    configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
     services: BTreeMap<ObjectKey, ServiceSnapshot>,
+    endpoints: BTreeMap<ObjectKey, EndpointsSnapshot>,
+    nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
     shapes: HashSet<Arc<PodShape>>,
     names: HashSet<Name>,
@@ -116,14 +130,13 @@ impl Index {
         }
     }
 
-    /// Wait no longer for ConfigMaps and Services of namespaces that are not among these, and forget them.
+    /// Wait no longer for what backs injectors in namespaces that are not among these, and forget it.
     pub fn retain_backends(&mut self, namespaces: &BTreeSet<Name>) {
         let kept = |ns: &Name| namespaces.contains(ns);
-        self.sources.retain(|s, _| {
-            !matches!(s.kind, WatchKind::ConfigMaps | WatchKind::Services) || s.namespace.as_ref().is_none_or(kept)
-        });
-        self.config_maps.retain(|k, _| kept(&k.namespace));
+        self.sources.retain(|s, _| !BACKING_KINDS.contains(&s.kind) || s.namespace.as_ref().is_none_or(kept));
+        self.configs.retain(|(kind, k), _| *kind != ConfigKind::ConfigMap || kept(&k.namespace));
         self.services.retain(|k, _| kept(&k.namespace));
+        self.endpoints.retain(|k, _| kept(&k.namespace));
     }
 
     /// Every watch has brought its list, or cannot be had.
@@ -178,8 +191,12 @@ impl Index {
         match source.kind {
             WatchKind::Pods => self.pods.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::ReplicaSets => self.replica_sets.keys().filter(|k| here(k)).cloned().collect(),
-            WatchKind::ConfigMaps => self.config_maps.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::Configs(kind) => {
+                self.configs.keys().filter(|(k, key)| *k == kind && here(key)).map(|(_, key)| key.clone()).collect()
+            }
             WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::EndpointSlices => self.endpoints.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::Nodes => self.nodes.keys().map(cluster).collect(),
             WatchKind::Namespaces => self.namespaces.keys().map(cluster).collect(),
             WatchKind::Injectors(kind) => {
                 self.injectors.keys().filter(|(k, _)| *k == kind).map(|(_, name)| cluster(name)).collect()
@@ -224,14 +241,25 @@ impl Index {
                 let old = self.injectors.insert((new.kind, new.name.clone()), new.clone());
                 (old.as_ref() != Some(&new)).then_some(Change::Injector { old, new: Some(new) })
             }
-            Object::ConfigMap(new) => {
-                let old = self.config_maps.insert(new.key.clone(), new.clone());
-                (old.as_ref() != Some(&new)).then_some(Change::ConfigMap { old, new: Some(new) })
+            Object::Config(new) => {
+                let old = self.configs.insert((new.kind, new.key.clone()), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::Config { old, new: Some(new) })
             }
             Object::Service(new) => {
                 let namespace = new.key.namespace.clone();
                 let old = self.services.insert(new.key.clone(), new.clone());
-                (old.as_ref() != Some(&new)).then_some(Change::Service { namespace })
+                (old.as_ref() != Some(&new)).then_some(Change::Backing { namespace })
+            }
+            Object::Endpoints(new) => {
+                let namespace = new.key.namespace.clone();
+                let old = self.endpoints.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::Backing { namespace })
+            }
+            Object::Node(new) => {
+                let old_floor = self.kubelet_floor();
+                let old = self.nodes.insert(new.name.clone(), new.clone());
+                let new_floor = self.kubelet_floor();
+                (old.as_ref() != Some(&new)).then_some(Change::Node { old_floor, new_floor })
             }
         }
     }
@@ -315,13 +343,22 @@ impl Index {
                 let old = self.injectors.remove(&(kind, key.name.clone()))?;
                 Some(Change::Injector { old: Some(old), new: None })
             }
-            WatchKind::ConfigMaps => {
-                let old = self.config_maps.remove(key)?;
-                Some(Change::ConfigMap { old: Some(old), new: None })
+            WatchKind::Configs(kind) => {
+                let old = self.configs.remove(&(kind, key.clone()))?;
+                Some(Change::Config { old: Some(old), new: None })
             }
             WatchKind::Services => {
                 self.services.remove(key)?;
-                Some(Change::Service { namespace: key.namespace.clone() })
+                Some(Change::Backing { namespace: key.namespace.clone() })
+            }
+            WatchKind::EndpointSlices => {
+                self.endpoints.remove(key)?;
+                Some(Change::Backing { namespace: key.namespace.clone() })
+            }
+            WatchKind::Nodes => {
+                let old_floor = self.kubelet_floor();
+                self.nodes.remove(&key.name)?;
+                Some(Change::Node { old_floor, new_floor: self.kubelet_floor() })
             }
         }
     }
@@ -356,123 +393,6 @@ impl Index {
         self.departed = 0;
         self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
-    }
-
-    /// The workloads, sorted.
-    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
-        self.workloads.iter()
-    }
-
-    /// The workloads of one namespace.
-    pub fn workloads_in<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a WorkloadSnapshot> {
-        let first = WorkloadKey { namespace: namespace.clone(), kind: Kind::DEPLOYMENT, name: Name::from("") };
-        self.workloads.range(first..).map(|(_, w)| w).take_while(move |w| w.key.namespace == *namespace)
-    }
-
-    /// How many workloads there are.
-    pub fn workload_count(&self) -> usize {
-        self.workloads.len()
-    }
-
-    /// One workload.
-    pub fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
-        self.workloads.get(key)
-    }
-
-    /// One Namespace.
-    pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
-        self.namespaces.get(name)
-    }
-
-    /// All injector objects.
-    pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
-        self.injectors.values()
-    }
-
-    /// One Service behind an injector.
-    pub fn service(&self, key: &ObjectKey) -> Option<&ServiceSnapshot> {
-        self.services.get(key)
-    }
-
-    /// The Services of a namespace that backs an injector.
-    pub fn services_in(&self, namespace: &str) -> impl Iterator<Item = &ServiceSnapshot> {
-        self.services.values().filter(move |s| *s.key.namespace == *namespace)
-    }
-
-    /// The workload whose Pod this is: directly, or through its ReplicaSet.
-    pub fn workload_of(&self, pod: &PodSnapshot) -> Option<&WorkloadKey> {
-        let owner = pod.owner.as_ref()?;
-        if let Some(key) = self.workload_by_uid.get(&owner.uid) {
-            return Some(key);
-        }
-        let replica_set = self.replica_sets.get(self.replica_set_by_uid.get(&owner.uid)?)?;
-        self.workload_by_uid.get(&replica_set.owner.as_ref()?.uid)
-    }
-
-    /// The workload with this uid.
-    pub fn workload_with_uid(&self, uid: &str) -> Option<&WorkloadKey> {
-        self.workload_by_uid.get(uid)
-    }
-
-    /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
-    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSetSnapshot> {
-        let keys = self.replica_sets_by_owner.get(&deployment.uid)?;
-        keys.iter()
-            .filter_map(|key| self.replica_sets.get(key))
-            .find(|rs| rs.revision == deployment.revision && rs.revision > 0)
-    }
-
-    /// All Pods that belong to a workload, of any revision, sorted by name.
-    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
-        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten();
-        let mut pods: Vec<_> = if workload.key.kind == Kind::DEPLOYMENT {
-            self.replica_sets_by_owner
-                .get(&workload.uid)
-                .into_iter()
-                .flatten()
-                .filter_map(|key| self.replica_sets.get(key))
-                .flat_map(|rs| owned(&rs.uid))
-                .filter_map(|key| self.pods.get(key))
-                .collect()
-        } else {
-            owned(&workload.uid).filter_map(|key| self.pods.get(key)).collect()
-        };
-        pods.sort_by(|a, b| a.key.cmp(&b.key));
-        pods
-    }
-
-    /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
-    /// that stand alone. With each, the kind and name to report it under.
-    pub fn strays(&self) -> impl Iterator<Item = (&PodSnapshot, Name, Name)> {
-        self.pods.values().filter_map(|pod| {
-            let Some(owner) = &pod.owner else { return Some((pod, Name::from("Pod"), pod.key.name.clone())) };
-            if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
-                return None;
-            }
-            if &*owner.kind == "ReplicaSet" {
-                let known = self.replica_set_by_uid.get(&owner.uid).and_then(|key| self.replica_sets.get(key));
-                match known {
-                    // Its ReplicaSet is not listed yet, or it belongs to a kind that is known.
-                    None => return None,
-                    Some(rs) => match &rs.owner {
-                        Some(top) if Kind::from_owner(&top.api_version, &top.kind).is_some() => return None,
-                        Some(top) => return Some((pod, top.kind.clone(), top.name.clone())),
-                        None => {}
-                    },
-                }
-            }
-            Some((pod, owner.kind.clone(), owner.name.clone()))
-        })
-    }
-
-    /// How many Pods are kept.
-    pub fn pod_count(&self) -> usize {
-        self.pods.len()
-    }
-
-    /// How many different shapes they have.
-    pub fn shape_count(&self) -> usize {
-        self.shapes.len()
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    model::{InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
     shape::{Name, PodShape},
     state::StateRecord,
@@ -27,10 +27,14 @@ pub enum WatchKind {
     Namespaces,
     /// Webhook configurations, policies or bindings.
     Injectors(InjectorKind),
-    /// ConfigMaps of one backing namespace.
-    ConfigMaps,
+    /// Objects of which only a hash is kept. ConfigMaps only of one backing namespace.
+    Configs(ConfigKind),
     /// Services of one backing namespace.
     Services,
+    /// EndpointSlices of one backing namespace.
+    EndpointSlices,
+    /// Nodes.
+    Nodes,
 }
 
 /// One watch stream: a kind, in one namespace or (`None`) the whole cluster.

@@ -144,12 +144,16 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
 /// No rendering holds: when to ask for one.
 fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
     let Evidence { workload: w, index, policy, now, .. } = e;
-    // Rule R9: a half-upgraded injector answers either way; agreement of renderings would prove nothing.
-    let rolling = scope::injectors_of(w, index)
-        .flat_map(|i| scope::backends_of(i, index))
-        .find(|backend| backend.key != w.key && status::exchanging(backend));
-    if let Some(backend) = rolling {
-        let why = format!("{} is rolling out", backend.key);
+    // Rule R5: such a webhook makes the API server refuse every dry run, or, worse, leaves the Pod silently alone.
+    let refusing = scope::injectors_of(w, index).find(|i| i.entries.iter().any(|entry| entry.refuses_dry_run));
+    if let Some(injector) = refusing {
+        let why =
+            format!("{} {} does not say that dry runs have no side effects", injector.kind.as_str(), injector.name);
+        let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
+        return Assessment { judged, want: Want::Nothing };
+    }
+    // Rule R9: a half-upgraded injector answers either way.
+    if let Some(why) = scope::injectors_of(w, index).find_map(|i| scope::exchanging(i, index)) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some(why));
         return Assessment { judged, want: Want::Nothing };
     }
@@ -175,7 +179,7 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
 fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
-    let groups = differing(set, pods, &selection);
+    let (groups, reordered) = differing(set, pods, &selection);
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
@@ -189,10 +193,10 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         }
         return Assessment { judged, want: Want::Nothing };
     }
-    if set.renderings.len() < 2 {
-        // Rule R8: what differs is asked for twice before anything is said.
-        let second = Want::Render(set.first.elapsed + policy.render_spacing);
-        return Assessment { judged: Judged { pods: pods.len(), ..Judged::default() }, want: second };
+    let wanted = if reordered { RENDERINGS_IF_REORDERED } else { RENDERINGS };
+    if set.renderings.len() < wanted {
+        let another = Want::Render(set.confirmed.elapsed + policy.render_spacing);
+        return Assessment { judged: Judged { pods: pods.len(), ..Judged::default() }, want: another };
     }
     if let Some(what) = &set.unstable {
         let unstable = Judged::undetermined(UndeterminedReason::UnstableRendering, Some(what.clone()));
@@ -215,6 +219,12 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     Assessment { judged, want: Want::Nothing }
 }
 
+/// What differs is asked for twice before anything is said (rule R8) ...
+const RENDERINGS: usize = 2;
+/// ... and where it is only the order that differs, more often: an injector that walks over a map gives two values in the
+/// same order twice in a row every second time.
+pub(super) const RENDERINGS_IF_REORDERED: usize = 5;
+
 /// After a rendering that leaves things open, ask again after this long: soon enough to notice that an injector is
 /// back, seldom enough not to hammer one that is not.
 pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
@@ -235,9 +245,9 @@ fn verdict(w: &WorkloadSnapshot, work: &Work, judged: &Judged) -> Verdict {
     }
 }
 
-/// The Pods that match no rendering of the set, grouped by how they differ. Pods that share a shape are compared once,
-/// unless their names play a part.
-fn differing(set: &RenderSet, pods: &[&PodSnapshot], selection: &SidecarSelection) -> Vec<PodGroup> {
+/// The Pods that match no rendering of the set, grouped by how they differ; and whether for some of them it is only the
+/// order. Pods that share a shape are compared once, unless their names play a part.
+fn differing(set: &RenderSet, pods: &[&PodSnapshot], selection: &SidecarSelection) -> (Vec<PodGroup>, bool) {
     let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
     let mut groups: BTreeMap<Comparison, Vec<Name>> = BTreeMap::new();
     let compare = |pod: &PodSnapshot| {
@@ -256,12 +266,13 @@ fn differing(set: &RenderSet, pods: &[&PodSnapshot], selection: &SidecarSelectio
             groups.entry(comparison).or_default().push(pod.key.name.clone());
         }
     }
+    let reordered = groups.keys().any(Comparison::looks_reordered);
     let mut groups: Vec<_> = groups
         .into_iter()
         .map(|(c, pods)| PodGroup { pods, differences: c.differences, collateral: c.collateral })
         .collect();
     groups.sort_by_key(|g| std::cmp::Reverse(g.pods.len()));
-    groups
+    (groups, reordered)
 }
 
 /// The change in short: that of the largest group that a rollout would be for.

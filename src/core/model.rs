@@ -338,17 +338,67 @@ impl Selector {
     }
 }
 
-/// A ConfigMap of a namespace that backs an injector. Its content is hashed and dropped.
+/// Kinds of which only a hash of the content is kept: that it moved is all that matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConfigKind {
+    /// ConfigMaps of a namespace that backs an injector; their `data` and `binaryData`.
+    ConfigMap,
+    /// ServiceAccounts; their labels and annotations.
+    ServiceAccount,
+    /// LimitRanges; their spec.
+    LimitRange,
+}
+
+impl ConfigKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::ConfigMap, Self::ServiceAccount, Self::LimitRange];
+
+    /// The object kind's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::LimitRange => "LimitRange",
+        }
+    }
+}
+
+/// An object whose content is hashed and dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigMapSnapshot {
+pub struct ConfigSnapshot {
+    /// The object's kind.
+    pub kind: ConfigKind,
     /// Namespace and name.
     pub key: ObjectKey,
-    /// sha-256 (hex) of `data` and `binaryData`.
+    /// sha-256 (hex) of the content. The same for all leader-election records (annotation
+    /// `control-plane.alpha.kubernetes.io/leader`): their moves mean nothing.
     pub hash: Name,
-    /// It is a leader-election record (annotation `control-plane.alpha.kubernetes.io/leader`): moves mean nothing.
-    pub election: bool,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
+}
+
+/// Which Pods behind a Service are ready: one EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointsSnapshot {
+    /// Namespace and name of the slice.
+    pub key: ObjectKey,
+    /// The Service (label `kubernetes.io/service-name`).
+    pub service: Name,
+    /// The Pods of its ready endpoints; an endpoint without a Pod is counted in `others`.
+    pub ready: Vec<Name>,
+    /// Ready endpoints that are no Pods.
+    pub others: usize,
+}
+
+/// A Node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSnapshot {
+    /// Its name.
+    pub name: Name,
+    /// Condition Ready is True.
+    pub ready: bool,
+    /// Major and minor version of its kubelet; `None` if it cannot be read.
+    pub kubelet: Option<(u32, u32)>,
 }
 
 /// A Service of a namespace that backs an injector.
@@ -374,10 +424,14 @@ pub enum Object {
     Namespace(NamespaceSnapshot),
     /// A webhook configuration, policy or binding.
     Injector(InjectorSnapshot),
-    /// A ConfigMap behind an injector.
-    ConfigMap(ConfigMapSnapshot),
+    /// An object of which only a hash is kept.
+    Config(ConfigSnapshot),
     /// A Service behind an injector.
     Service(ServiceSnapshot),
+    /// An EndpointSlice of such a Service.
+    Endpoints(EndpointsSnapshot),
+    /// A Node.
+    Node(NodeSnapshot),
 }
 
 impl Object {
@@ -390,8 +444,10 @@ impl Object {
             Self::ReplicaSet(o) => o.key.clone(),
             Self::Namespace(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
             Self::Injector(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
-            Self::ConfigMap(o) => o.key.clone(),
+            Self::Config(o) => o.key.clone(),
             Self::Service(o) => o.key.clone(),
+            Self::Endpoints(o) => o.key.clone(),
+            Self::Node(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     plan::{self, Plan},
     policy::Mode,
     says::{self, Says},
-    scope, status,
+    scope,
     step::Core,
     time::Now,
     words::{Gate, Verdict},
@@ -33,8 +33,7 @@ impl Core {
         let workload = self.index.workload(key)?;
         let judged = &self.work.get(key)?.judged;
         let unhealthy = scope::injectors_of(workload, &self.index)
-            .flat_map(|i| scope::backends_of(i, &self.index))
-            .any(|backend| status::exchanging(backend) || !status::healthy(backend));
+            .any(|i| scope::exchanging(i, &self.index).is_some() || scope::healthy(i, &self.index) == Some(false));
         Some(Candidate {
             workload,
             verdict: judged.verdict,
@@ -72,6 +71,7 @@ impl Core {
             record: self.record.as_ref(),
             running: running().count(),
             running_in,
+            unready_nodes: self.index.unready_nodes(),
             tokens: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
         }
     }

@@ -53,7 +53,6 @@ impl Core {
         let judged = &work.judged;
         let gate = work.gate.filter(|_| !self.rollouts.contains_key(key));
         let set = work.set.as_ref();
-        let mask = set.into_iter().flat_map(|s| &s.mask.pointers);
         WorkloadReport {
             kind: key.kind.as_str().into(),
             namespace: key.namespace.clone(),
@@ -71,7 +70,7 @@ impl Core {
             sidecars: judged.sidecars.clone(),
             pods: judged.pods,
             differing: judged.groups.clone(),
-            masked: mask.flat_map(|(name, pointers)| pointers.iter().map(move |p| format!("{name}{p}"))).collect(),
+            masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
             renders: work.renders,
         }
     }

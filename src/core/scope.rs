@@ -1,13 +1,17 @@
 //! Generations: scoped versions of what injection depends on, each move with its cause.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     index::{Change, Index},
-    model::{ChangedBy, InjectorKind, InjectorSnapshot, ObjectKey, WorkloadSnapshot},
+    model::{ChangedBy, ConfigKind, InjectorKind, InjectorSnapshot, ObjectKey, WorkloadSnapshot},
     shape::Name,
+    status,
     time::Now,
 };
 
@@ -15,17 +19,23 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
+    /// What every rendering depends on: the lowest kubelet version.
+    Cluster,
     /// One webhook configuration or policy (with its bindings, and with what backs it).
     Injector(InjectorKind, Name),
-    /// One Namespace's labels and annotations.
+    /// One Namespace's labels and annotations, and its LimitRanges.
     Namespace(Name),
+    /// One ServiceAccount's labels and annotations: its namespace and name.
+    ServiceAccount(Name, Name),
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Injector(kind, name) => write!(f, "injector {}/{name}", kind.as_str()),
+            Self::Cluster => f.write_str("cluster"),
             Self::Namespace(name) => write!(f, "namespace {name}"),
+            Self::ServiceAccount(namespace, name) => write!(f, "service_account {namespace}/{name}"),
         }
     }
 }
@@ -76,9 +86,11 @@ impl Generations {
 
     /// What a rendering of this workload depends on now: its Namespace and every injector that may match its Pods.
     pub fn vector(&self, workload: &WorkloadSnapshot, index: &Index) -> Vector {
-        let namespace = Scope::Namespace(workload.key.namespace.clone());
+        let namespace = workload.key.namespace.clone();
+        let account = Scope::ServiceAccount(namespace.clone(), workload.template.service_account.clone());
+        let general = [Scope::Cluster, Scope::Namespace(namespace), account];
         let injectors = index.injectors().filter(|i| concerns(i, workload, index)).map(scope_of);
-        std::iter::once(namespace).chain(injectors).map(|scope| (scope.clone(), self.version(&scope))).collect()
+        general.into_iter().chain(injectors).map(|scope| (scope.clone(), self.version(&scope))).collect()
     }
 
     /// What moves by this change, and why. Nothing, if nothing that can change a rendering did.
@@ -107,16 +119,27 @@ impl Generations {
                 let what = format!("Namespace {name}");
                 vec![(Scope::Namespace(name.clone()), cause(&what, "", new.changed_by.as_ref()))]
             }
-            Change::ConfigMap { old, new } => {
+            Change::Config { old, new } => {
                 let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
-                let Some(any) = new.as_ref().or(old.as_ref()) else { return Vec::new() };
-                if same || any.election {
-                    return Vec::new();
-                }
-                let what = format!("ConfigMap {}/{}", any.key.namespace, any.key.name);
+                let Some(any) = new.as_ref().or(old.as_ref()).filter(|_| !same) else { return Vec::new() };
+                let what = format!("{} {}/{}", any.kind.as_str(), any.key.namespace, any.key.name);
                 let why = cause(&what, how(old.as_ref(), new.as_ref()), any.changed_by.as_ref());
-                backed_from(&any.key.namespace, index).map(|i| (scope_of(i), why.clone())).collect()
+                let ObjectKey { namespace, name } = any.key.clone();
+                match any.kind {
+                    ConfigKind::ConfigMap => {
+                        backed_from(&namespace, index).map(|i| (scope_of(i), why.clone())).collect()
+                    }
+                    ConfigKind::ServiceAccount => vec![(Scope::ServiceAccount(namespace, name), why)],
+                    ConfigKind::LimitRange => vec![(Scope::Namespace(namespace), why)],
+                }
             }
+            Change::Node { old_floor, new_floor } => match (old_floor, new_floor) {
+                (Some(old), Some(new)) if old != new => {
+                    let why = format!("lowest kubelet version {}.{} → {}.{}", old.0, old.1, new.0, new.1);
+                    vec![(Scope::Cluster, why)]
+                }
+                _ => Vec::new(),
+            },
             Change::Workload { old: Some(old), key } => {
                 let Some(new) = index.workload(key).filter(|new| new.template.hash != old.template.hash) else {
                     return Vec::new();
@@ -169,8 +192,20 @@ pub fn scope_of(injector: &InjectorSnapshot) -> Scope {
     }
 }
 
-/// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes.
+/// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes. A policy does only where one
+/// of its bindings does, too; a binding by itself does nothing.
 fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
+    match injector.kind {
+        InjectorKind::MutatingWebhookConfiguration => matches(injector, workload, index),
+        InjectorKind::MutatingAdmissionPolicyBinding => false,
+        InjectorKind::MutatingAdmissionPolicy => {
+            let mut bindings = index.injectors().filter(|b| b.policy == injector.name);
+            matches(injector, workload, index) && bindings.any(|binding| matches(binding, workload, index))
+        }
+    }
+}
+
+fn matches(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
     let namespace = index.namespace(&workload.key.namespace);
     injector.entries.iter().any(|entry| {
         namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels))
@@ -192,7 +227,7 @@ pub fn services_of(injector: &InjectorSnapshot) -> impl Iterator<Item = &ObjectK
 }
 
 /// The injectors with a Service in this namespace.
-fn backed_from<'a>(namespace: &'a Name, index: &'a Index) -> impl Iterator<Item = &'a InjectorSnapshot> {
+pub fn backed_from<'a>(namespace: &'a Name, index: &'a Index) -> impl Iterator<Item = &'a InjectorSnapshot> {
     index.injectors().filter(move |i| services_of(i).any(|s| s.namespace == *namespace))
 }
 
@@ -208,4 +243,38 @@ pub fn backs(workload: &WorkloadSnapshot, service: &ObjectKey, index: &Index) ->
 pub fn backends_of<'a>(injector: &'a InjectorSnapshot, index: &'a Index) -> impl Iterator<Item = &'a WorkloadSnapshot> {
     services_of(injector)
         .flat_map(move |service| index.workloads_in(&service.namespace).filter(move |w| backs(w, service, index)))
+}
+
+/// Why the answers of an injector cannot be relied upon now (rule R9): what backs it is being exchanged. Two renderings
+/// that agree would prove nothing, because the API server keeps one connection and asks the same backend again.
+pub fn exchanging(injector: &InjectorSnapshot, index: &Index) -> Option<String> {
+    if let Some(backend) = backends_of(injector, index).find(|backend| status::exchanging(backend)) {
+        return Some(format!("{} is rolling out", backend.key));
+    }
+    let service = services_of(injector).find(|service| {
+        let ready = index.endpoints_of(service).flat_map(|slice| slice.ready.iter());
+        let key = |name: &Name| ObjectKey { namespace: service.namespace.clone(), name: name.clone() };
+        let revisions: BTreeSet<&Name> = ready
+            .filter_map(|name| index.pod(&key(name)))
+            .filter(|pod| !pod.state.terminating)
+            .map(|pod| &pod.revision)
+            .collect();
+        revisions.len() > 1
+    })?;
+    Some(format!("Service {}/{} has Pods of more than one revision", service.namespace, service.name))
+}
+
+/// Whether what backs an injector is whole: each Service has a ready endpoint, each workload behind it all its Pods.
+/// A policy has nothing that could fail; of a `url` nothing can be said (`None`).
+pub fn healthy(injector: &InjectorSnapshot, index: &Index) -> Option<bool> {
+    if injector.kind != InjectorKind::MutatingWebhookConfiguration {
+        return Some(true);
+    }
+    if injector.entries.iter().any(|entry| entry.service.is_none()) {
+        return None;
+    }
+    let answers =
+        |service: &ObjectKey| index.endpoints_of(service).any(|slice| !slice.ready.is_empty() || slice.others > 0);
+    let whole = backends_of(injector, index).all(|b| !status::exchanging(b) && status::healthy(b));
+    Some(whole && services_of(injector).all(answers))
 }

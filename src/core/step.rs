@@ -8,8 +8,8 @@ use std::{
 use super::{
     budget::TokenBucket,
     guard::Guard,
-    index::{Change, Index},
-    io::{Effect, Input, Notice, WatchEvent, WatchKind, WatchSource},
+    index::{BACKING_KINDS, Change, Index},
+    io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::WorkloadKey,
     policy::{Mode, Policy},
     queue::RenderQueue,
@@ -236,7 +236,7 @@ impl Core {
                 let new = self.index.workload(key);
                 let was = old.as_deref().map(status::exchanging);
                 if self.backends.contains(&key.namespace) && was != new.map(status::exchanging) {
-                    self.mark_backed(key);
+                    self.mark_backed_from(&key.namespace);
                 }
             }
             Change::ReplicaSet { owner } => {
@@ -250,19 +250,17 @@ impl Core {
                 self.update_backends();
                 self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
             }
-            Change::ConfigMap { .. } | Change::Service { .. } => {}
+            // The plan looks at Nodes; that is all that the others do beside moving scopes.
+            Change::Node { .. } => self.replan = true,
+            Change::Backing { namespace } => self.mark_backed_from(namespace),
+            Change::Config { .. } => {}
         }
     }
 
-    /// The Deployment behind an injector began or ended its rollout: those who wait for it look again.
-    fn mark_backed(&mut self, backend: &WorkloadKey) {
-        let Some(backend) = self.index.workload(backend) else { return };
-        let scopes: BTreeSet<Scope> = self
-            .index
-            .injectors()
-            .filter(|i| scope::services_of(i).any(|service| scope::backs(backend, service, &self.index)))
-            .map(scope::scope_of)
-            .collect();
+    /// What backs an injector from this namespace began or ended a rollout, or changed its endpoints: those who wait for
+    /// it look again.
+    fn mark_backed_from(&mut self, namespace: &Name) {
+        let scopes: BTreeSet<Scope> = scope::backed_from(namespace, &self.index).map(scope::scope_of).collect();
         if scopes.is_empty() {
             return;
         }
@@ -281,10 +279,11 @@ impl Core {
             return;
         }
         self.index.retain_backends(&namespaces);
-        self.index.expect(namespaces.iter().flat_map(|namespace| {
-            [WatchKind::ConfigMaps, WatchKind::Services]
-                .map(|kind| WatchSource { kind, namespace: Some(namespace.clone()) })
-        }));
+        self.index.expect(
+            namespaces.iter().flat_map(|namespace| {
+                BACKING_KINDS.map(|kind| WatchSource { kind, namespace: Some(namespace.clone()) })
+            }),
+        );
         self.backends = namespaces;
         self.effects.push(Effect::WatchBackends(self.backends.clone()));
     }

@@ -114,7 +114,7 @@ vocabulary! {
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";
         Unhealthy = "unhealthy", "its Pods were not healthy before we came";
-        ClusterBusy = "cluster_busy", "too many Nodes are not ready", later "safety: preflight";
+        ClusterBusy = "cluster_busy", "too many Nodes are not ready";
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
         OutsideWindow = "outside_window", "no maintenance window is open for it", later "safety: windows";

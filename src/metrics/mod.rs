@@ -16,6 +16,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
+    model::ConfigKind,
     report::Report,
     words::Word,
 };
@@ -132,8 +133,12 @@ fn watched(kind: WatchKind) -> &'static str {
         WatchKind::ReplicaSets => "replicasets",
         WatchKind::Namespaces => "namespaces",
         WatchKind::Injectors(kind) => kind.as_str(),
-        WatchKind::ConfigMaps => "configmaps",
+        WatchKind::Configs(ConfigKind::ConfigMap) => "configmaps",
+        WatchKind::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
+        WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
         WatchKind::Services => "services",
+        WatchKind::EndpointSlices => "endpointslices",
+        WatchKind::Nodes => "nodes",
     }
 }
 

@@ -77,9 +77,15 @@ impl Answer {
         outcome::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
     }
 
-    /// In the server's words, what is wrong: the `message` of a Status, else the HTTP status.
+    /// In the server's words, what is wrong: the `message` of a Status, or the first line of a text, else the HTTP status.
     pub fn message(&self) -> String {
-        self.json().pointer("/message").and_then(Value::as_str).map_or_else(|| self.status.to_string(), str::to_owned)
+        let json = self.json();
+        let text = json.as_str().or_else(|| json.get("message")?.as_str()).unwrap_or_default();
+        match text.trim().lines().next() {
+            Some(line) if json.is_string() => line.to_owned(),
+            Some(_) => text.to_owned(),
+            None => self.status.to_string(),
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl Error {
             | KubeconfigError::LoadClientCertificate(_)
             | KubeconfigError::LoadClientKey(_)
             | KubeconfigError::ParseCertificates(_)) => Self::Credentials(error.into()),
+            KubeconfigError::Parse(error) => Self::KubeconfigInvalid(without_excerpt(&error.to_string()).into()),
             error => Self::KubeconfigInvalid(error.into()),
         }
     }
@@ -149,6 +150,12 @@ impl Error {
             status => Self::Refused { url, what, status, message: answer.message() },
         }
     }
+}
+
+/// The first line of a YAML error, which says what and where. Below it follows an excerpt of the file, and that may hold
+/// a token or a key.
+fn without_excerpt(error: &str) -> String {
+    error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 /// Whether an error of this type is among the causes. An `io::Error` hides the error that it was made from, so that one

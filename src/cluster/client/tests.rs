@@ -1,7 +1,11 @@
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use http::{Method, Uri};
 use kube::client::Body;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use serde_json::json;
 
 use super::{
@@ -47,6 +51,59 @@ async fn a_pod_that_would_be_created_for_real_is_not_even_sent() {
         assert!(error.to_string().contains("refused to create a Pod for real"), "{error}");
         assert!(futures::poll!(std::pin::pin!(handle.next_request())).is_pending());
     }
+}
+
+/// Keeps what is counted as `verb code`.
+#[derive(Default)]
+struct Counted(Arc<Mutex<Vec<String>>>);
+
+impl metrics::Recorder for Counted {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        assert_eq!(key.name(), super::REQUESTS_TOTAL);
+        let labels: Vec<&str> = key.labels().map(metrics::Label::value).collect();
+        self.0.lock().expect("not poisoned").push(labels.join(" "));
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_counted_by_verb_and_code() {
+    let counted = Counted::default();
+    let _recording = metrics::set_default_local_recorder(&counted);
+    let (service, handle) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
+    let cluster = super::Cluster::from_service(service, "https://x", "ops");
+    let mut handle = std::pin::pin!(handle);
+    let answer = |code: u16| http::Response::builder().status(code).body(Body::empty()).expect("a response");
+
+    let server = async {
+        let (_, reply) = handle.next_request().await.expect("a request");
+        reply.send_response(answer(201));
+        let (_, reply) = handle.next_request().await.expect("a request");
+        reply.send_error("broken");
+        // Held back for longer than the client waits.
+        handle.next_request().await.expect("a request")
+    };
+    let client = async {
+        let created = cluster.call(Call::dry_run_pod("shop", json!({}))).await.expect("an answer");
+        assert_eq!(created.message(), "201 Created");
+        cluster.call(Call::get("/version")).await.expect_err("broken");
+        let lost = cluster.call(Call::get("/api/v1/namespaces")).await.expect_err("no answer");
+        assert_eq!(lost.sentence(), "the API server did not answer within 10 s");
+    };
+    let ((), _held_back) = tokio::join!(client, server);
+    assert_eq!(*counted.0.lock().expect("not poisoned"), ["create 201", "get error", "list timeout"]);
 }
 
 const KUBECONFIG: &str = r"
@@ -101,6 +158,14 @@ async fn each_failure_says_what_is_wrong_and_what_to_do() {
     there is no kubeconfig, and this is not a Pod of a cluster: name a kubeconfig with --kubeconfig or the variable KUBECONFIG
     the certificate of the API server at https://127.0.0.1:6443 is not trusted: check the certificate-authority and the address in the kubeconfig
     "#);
+}
+
+#[tokio::test]
+async fn a_broken_kubeconfig_is_not_quoted() {
+    let error = failure("users:\n- name: u\n  user: { token: hunter2\n- name: v\n", None).await;
+    let Error::KubeconfigInvalid(source) = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("line "), "{source}");
+    assert!(!format!("{error:?} {source}").contains("hunter2"), "{error:?}");
 }
 
 #[test]

@@ -16,13 +16,19 @@ use serde_json::{Value, json};
 
 use crate::core::{
     io::WatchKind,
-    model::{ConfigMapSnapshot, NamespaceSnapshot, Object, ReplicaSetSnapshot, ServiceSnapshot, WorkloadSnapshot},
+    model::{
+        ConfigKind, ConfigSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ReplicaSetSnapshot,
+        ServiceSnapshot, WorkloadSnapshot,
+    },
     owner::Kind,
 };
 use fields::{Faults, Field};
 
 pub use stamp::StampKeys;
 pub(super) use workload::TEMPLATE_GENERATION;
+
+/// On the ConfigMaps that old leader elections use.
+const ELECTION_RECORD: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// What became of one API object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,8 +50,10 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
         WatchKind::ReplicaSets => replica_set(value, &faults).map(Object::ReplicaSet),
         WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),
         WatchKind::Injectors(kind) => injector::injector(kind, value, &faults).map(Object::Injector),
-        WatchKind::ConfigMaps => config_map(value, &faults).map(Object::ConfigMap),
+        WatchKind::Configs(kind) => config(kind, value, &faults).map(Object::Config),
         WatchKind::Services => service(value, &faults).map(Object::Service),
+        WatchKind::EndpointSlices => endpoints(value, &faults).map(Object::Endpoints),
+        WatchKind::Nodes => node(value, &faults).map(Object::Node),
     };
     Converted { object, faults: faults.into_vec() }
 }
@@ -91,14 +99,58 @@ fn namespace(value: &Value, faults: &Faults) -> Option<NamespaceSnapshot> {
     })
 }
 
-fn config_map(value: &Value, faults: &Faults) -> Option<ConfigMapSnapshot> {
+fn config(kind: ConfigKind, value: &Value, faults: &Faults) -> Option<ConfigSnapshot> {
     let object = Field::root(value, faults);
-    Some(ConfigMapSnapshot {
+    let meta = object.at("metadata");
+    let content = match kind {
+        // A leader writes its record every few seconds.
+        ConfigKind::ConfigMap if metadata::annotation(&object, ELECTION_RECORD).is_some() => Value::Null,
+        ConfigKind::ConfigMap => json!([object.at("data").value(), object.at("binaryData").value()]),
+        ConfigKind::ServiceAccount => json!([meta.at("labels").value(), meta.at("annotations").value()]),
+        ConfigKind::LimitRange => object.at("spec").value().clone(),
+    };
+    let key = metadata::key(&object)?;
+    Some(ConfigSnapshot { kind, key, hash: metadata::hash(&content), changed_by: metadata::changed_by(&object) })
+}
+
+fn endpoints(value: &Value, faults: &Faults) -> Option<EndpointsSnapshot> {
+    let object = Field::root(value, faults);
+    let mut snapshot = EndpointsSnapshot {
         key: metadata::key(&object)?,
-        hash: metadata::hash(&json!([object.at("data").value(), object.at("binaryData").value()])),
-        election: metadata::annotation(&object, "control-plane.alpha.kubernetes.io/leader").is_some(),
-        changed_by: metadata::changed_by(&object),
+        service: object.at("metadata").at("labels").at("kubernetes.io/service-name").name(),
+        ready: Vec::new(),
+        others: 0,
+    };
+    let endpoints = object.at("endpoints");
+    // An endpoint that does not say is to be taken for ready.
+    for endpoint in endpoints.items().filter(|e| e.at("conditions").at("ready").value() != &Value::Bool(false)) {
+        let target = endpoint.at("targetRef");
+        if target.at("kind").text() == Some("Pod") {
+            snapshot.ready.push(target.at("name").name());
+        } else {
+            snapshot.others += 1;
+        }
+    }
+    snapshot.ready.sort();
+    Some(snapshot)
+}
+
+fn node(value: &Value, faults: &Faults) -> Option<NodeSnapshot> {
+    let object = Field::root(value, faults);
+    let status = object.at("status");
+    let conditions = status.at("conditions");
+    let is_ready = |c: Field<'_>| c.at("type").text() == Some("Ready") && c.at("status").text() == Some("True");
+    Some(NodeSnapshot {
+        name: metadata::key(&object)?.name,
+        ready: conditions.items().any(is_ready),
+        kubelet: status.at("nodeInfo").at("kubeletVersion").text().and_then(major_minor),
     })
+}
+
+/// `v1.36.3-gke.100` → `(1, 36)`
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.strip_prefix('v').unwrap_or(version).split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 fn service(value: &Value, faults: &Faults) -> Option<ServiceSnapshot> {

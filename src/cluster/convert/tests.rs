@@ -8,7 +8,7 @@ use super::{StampKeys, convert};
 use crate::core::{
     io::WatchKind,
     model::{
-        ConfigMapSnapshot, Counts, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
+        ConfigKind, Counts, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
         Strategy, WorkloadSnapshot,
     },
     owner::Kind,
@@ -320,20 +320,71 @@ fn a_namespace_moves_with_its_labels_and_annotations_but_not_with_what_it_says_t
     assert_ne!(namespace(json!({ "mesh": "off" }), json!({ "mesh/rev": "1" })).hash, before.hash);
 }
 
+fn config(kind: ConfigKind, value: &Value) -> Name {
+    let Object::Config(config) = object(WatchKind::Configs(kind), &with(value)) else { panic!("no {}", kind.as_str()) };
+    config.hash
+}
+
 #[test]
-fn a_config_map_is_its_hash() {
-    let config_map = |value: &Value| -> ConfigMapSnapshot {
-        let Object::ConfigMap(config_map) = object(WatchKind::ConfigMaps, value) else { panic!("no ConfigMap") };
-        config_map
+fn a_config_map_is_its_hash_and_a_leaders_record_never_moves() {
+    let config_map = |value| config(ConfigKind::ConfigMap, &value);
+    let before = config_map(json!({ "data": { "values": "a" } }));
+    assert_ne!(config_map(json!({ "data": { "values": "b" } })), before);
+    assert_ne!(config_map(json!({ "binaryData": { "values": "a" } })), before);
+    assert_eq!(config_map(json!({ "metadata": { "resourceVersion": "9" }, "data": { "values": "a" } })), before);
+    let record = |at: &str| {
+        let leader = json!({ "control-plane.alpha.kubernetes.io/leader": at });
+        config_map(json!({ "metadata": { "annotations": leader }, "data": { "at": at } }))
     };
-    let before = config_map(&with(&json!({ "data": { "values": "a" } })));
-    assert_ne!(config_map(&with(&json!({ "data": { "values": "b" } }))).hash, before.hash);
-    assert_ne!(config_map(&with(&json!({ "binaryData": { "values": "a" } }))).hash, before.hash);
-    let touched = with(&json!({ "metadata": { "resourceVersion": "9" }, "data": { "values": "a" } }));
-    assert_eq!(config_map(&touched).hash, before.hash);
-    assert!(!before.election);
-    let leader = json!({ "metadata": { "annotations": { "control-plane.alpha.kubernetes.io/leader": "{}" } } });
-    assert!(config_map(&with(&leader)).election);
+    assert_eq!(record("14:01"), record("14:02"));
+}
+
+#[test]
+fn a_service_account_moves_with_its_annotations_and_a_limit_range_with_its_spec() {
+    let account = |role: &str| {
+        config(
+            ConfigKind::ServiceAccount,
+            &json!({ "metadata": { "annotations": { "role": role } }, "secrets": [role] }),
+        )
+    };
+    assert_ne!(account("a"), account("b"));
+    let secrets = |name: &str| config(ConfigKind::ServiceAccount, &json!({ "secrets": [{ "name": name }] }));
+    assert_eq!(secrets("token-a"), secrets("token-b"));
+    let limits =
+        |cpu: &str| config(ConfigKind::LimitRange, &json!({ "spec": { "limits": [{ "default": { "cpu": cpu } }] } }));
+    assert_ne!(limits("1"), limits("2"));
+}
+
+#[test]
+fn ready_endpoints_are_read_with_their_pods() {
+    let pod = |name: &str| json!({ "kind": "Pod", "name": name });
+    let slice = with(&json!({
+        "metadata": { "labels": { "kubernetes.io/service-name": "injector" } },
+        "endpoints": [
+            { "conditions": { "ready": true }, "targetRef": pod("b") },
+            { "conditions": { "ready": false }, "targetRef": pod("c") },
+            { "targetRef": pod("a") },
+            { "addresses": ["10.0.0.1"] },
+        ],
+    }));
+    let Object::Endpoints(read) = object(WatchKind::EndpointSlices, &slice) else { panic!("no EndpointSlice") };
+    let names: Vec<_> = read.ready.iter().map(|name| &**name).collect();
+    assert_eq!((&*read.service, names, read.others), ("injector", vec!["a", "b"], 1));
+}
+
+#[test]
+fn a_node_is_its_readiness_and_the_version_of_its_kubelet() {
+    let node = |ready: &str, version: &str| {
+        let conditions = json!([{ "type": "MemoryPressure", "status": "True" }, { "type": "Ready", "status": ready }]);
+        let status = json!({ "conditions": conditions, "nodeInfo": { "kubeletVersion": version } });
+        let Object::Node(node) = object(WatchKind::Nodes, &with(&json!({ "status": status }))) else {
+            panic!("no Node")
+        };
+        (node.ready, node.kubelet)
+    };
+    assert_eq!(node("True", "v1.36.3"), (true, Some((1, 36))));
+    assert_eq!(node("Unknown", "v1.33.0-gke.100"), (false, Some((1, 33))));
+    assert_eq!(node("False", "one"), (false, None));
 }
 
 #[test]
@@ -363,8 +414,12 @@ fn nothing_that_an_object_holds_can_fail_it() {
         WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
         WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
         WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
-        WatchKind::ConfigMaps,
+        WatchKind::Configs(ConfigKind::ConfigMap),
+        WatchKind::Configs(ConfigKind::ServiceAccount),
+        WatchKind::Configs(ConfigKind::LimitRange),
         WatchKind::Services,
+        WatchKind::EndpointSlices,
+        WatchKind::Nodes,
     ];
     let wrong = [json!(7), json!("x"), json!(true), json!([[]]), json!([1]), json!({ "x": { "x": 1 } })];
     for kind in kinds {

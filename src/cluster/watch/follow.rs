@@ -100,17 +100,26 @@ where
             let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
             failures += 1;
             tokio::time::sleep(delay).await;
-            match (code, &error) {
-                // One of several API servers is older than the one that was asked at the start.
-                (400 | 422, _) if target.streaming => {
-                    target.streaming = false;
-                    continue 'restart;
-                }
-                // kube's watcher would ask for the same version for ever.
-                (410, watcher::Error::WatchStartFailed(_)) => continue 'restart,
-                _ => {}
+            // One of several API servers is older than the one that was asked at the start.
+            let too_old = target.streaming && matches!(code, 400 | 422);
+            if too_old {
+                target.streaming = false;
+            }
+            if too_old || is_lost(&error) {
+                continue 'restart;
             }
         }
+    }
+}
+
+/// Whether the watch cannot be taken up where it ended, although kube's watcher would try.
+fn is_lost(error: &watcher::Error) -> bool {
+    match error {
+        // A line that was no event: what it said is lost, so only a list tells what is.
+        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
+        // The version that we know is too old. It would be asked for again for ever.
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        _ => false,
     }
 }
 

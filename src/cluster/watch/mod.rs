@@ -22,8 +22,9 @@ use super::{
     convert::StampKeys,
 };
 use crate::core::{
+    index::BACKING_KINDS,
     io::{Input, WatchEvent, WatchKind, WatchSource},
-    model::InjectorKind,
+    model::{ConfigKind, InjectorKind},
     owner::Kind,
     shape::Name,
 };
@@ -71,13 +72,17 @@ impl Watches {
 
     /// The sources that are watched from the start; the core knows by them when everything is synced.
     pub fn sources(&self) -> Vec<WatchSource> {
-        let mut everywhere =
-            vec![WatchKind::Namespaces, WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration)];
+        let mut everywhere = vec![
+            WatchKind::Namespaces,
+            WatchKind::Nodes,
+            WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
+        ];
         if self.server.policies.is_some() {
             everywhere.push(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy));
             everywhere.push(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding));
         }
-        let mut scoped = vec![WatchKind::Pods];
+        let accounts = WatchKind::Configs(ConfigKind::ServiceAccount);
+        let mut scoped = vec![WatchKind::Pods, accounts, WatchKind::Configs(ConfigKind::LimitRange)];
         scoped.extend(self.scope.kinds.iter().map(|&kind| WatchKind::Workloads(kind)));
         if self.scope.kinds.contains(&Kind::DEPLOYMENT) {
             scoped.push(WatchKind::ReplicaSets);
@@ -93,7 +98,7 @@ impl Watches {
         everywhere.chain(scoped).collect()
     }
 
-    /// Watch what backs the injectors in exactly these namespaces: their ConfigMaps and Services, and their Deployments
+    /// Watch what backs the injectors in exactly these namespaces: [`BACKING_KINDS`], and their Deployments
     /// where those are not watched already.
     pub fn set_backends(&mut self, namespaces: &BTreeSet<Name>) {
         self.backends.retain(|namespace, tasks| {
@@ -107,7 +112,7 @@ impl Watches {
             if self.backends.contains_key(namespace) {
                 continue;
             }
-            let mut kinds = vec![WatchKind::ConfigMaps, WatchKind::Services];
+            let mut kinds = BACKING_KINDS.to_vec();
             if !self.has_deployments_of(namespace) {
                 kinds.push(WatchKind::Workloads(Kind::DEPLOYMENT));
             }
@@ -186,7 +191,7 @@ fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: 
         News::ResetDone => Some(WatchEvent::ResetDone),
         News::Delete(key) => Some(WatchEvent::Delete(key)),
         News::Unavailable { forbidden, message } => {
-            tracing::warn!(kind = name, forbidden, message, "cannot watch");
+            tracing::warn!(kind = name, forbidden, reason = message, "cannot watch");
             Some(WatchEvent::Unavailable { forbidden, message })
         }
         News::Apply(None) => {

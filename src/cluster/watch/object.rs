@@ -10,7 +10,7 @@ use crate::{
     cluster::convert::{self, Converted, StampKeys},
     core::{
         io::WatchKind,
-        model::{InjectorKind, ObjectKey},
+        model::{ConfigKind, InjectorKind, ObjectKey},
         shape::Name,
     },
 };
@@ -49,8 +49,19 @@ pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
                 Row { kind: kind.as_str(), plural: "mutatingadmissionpolicybindings", version: policies, ..ADMISSION }
             }
         },
-        WatchKind::ConfigMaps => Row { kind: "ConfigMap", plural: "configmaps", ..CORE },
+        WatchKind::Configs(kind) => {
+            let plural = match kind {
+                ConfigKind::ConfigMap => "configmaps",
+                ConfigKind::ServiceAccount => "serviceaccounts",
+                ConfigKind::LimitRange => "limitranges",
+            };
+            Row { kind: kind.as_str(), plural, ..CORE }
+        }
         WatchKind::Services => Row { kind: "Service", plural: "services", ..CORE },
+        WatchKind::EndpointSlices => {
+            Row { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
+        }
+        WatchKind::Nodes => Row { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Where they are not there, these tests say so and pass; the same rules are tested on our own fixtures in any case.
 
-#![expect(clippy::print_stdout, reason = "what is skipped is said")]
-
 use std::path::Path;
 
 use super::fixtures::{Folder, everything_is_removed, nothing_drifts, the_body_is_the_controllers};

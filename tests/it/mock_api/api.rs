@@ -128,8 +128,12 @@ pub(crate) struct Events(mpsc::UnboundedSender<Bytes>);
 impl Events {
     /// `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK`, `ERROR`
     pub(crate) fn send(&self, of_type: &str, object: &Value) {
-        let line = format!("{}\n", json!({ "type": of_type, "object": object }));
-        self.0.send(line.into()).expect("the watch is open");
+        self.send_text(&format!("{}\n", json!({ "type": of_type, "object": object })));
+    }
+
+    /// Anything at all.
+    pub(crate) fn send_text(&self, text: &str) {
+        self.0.send(text.to_owned().into()).expect("the watch is open");
     }
 
     /// The mark at the end of a list that was sent within the watch.

@@ -122,6 +122,14 @@ async fn a_watch_that_ends_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_no_event_is_a_new_reset() {
+    let (mut session, events) = listed().await;
+    events.send_text("{\"type\":\"ADDED\" garbage}\n");
+    let exchange = session.api.next().await;
+    assert!(exchange.line.contains("sendInitialEvents=true"), "{}", exchange.line);
+}
+
+#[tokio::test]
 async fn a_version_that_is_too_old_is_a_new_reset() {
     let (mut session, events) = listed().await;
     events.send("ERROR", &super::api::failure(410, "Expired", "too old resource version"));
@@ -259,8 +267,13 @@ async fn the_watch_set_is_what_was_asked_for() {
     }
     let expected = [
         "/api/v1/namespaces",
+        "/api/v1/namespaces/pay/limitranges",
         "/api/v1/namespaces/pay/pods",
+        "/api/v1/namespaces/pay/serviceaccounts",
+        "/api/v1/namespaces/shop/limitranges",
         "/api/v1/namespaces/shop/pods",
+        "/api/v1/namespaces/shop/serviceaccounts",
+        "/api/v1/nodes",
         "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
         "/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicies",
         "/apis/admissionregistration.k8s.io/v1beta1/mutatingadmissionpolicybindings",
@@ -278,7 +291,7 @@ async fn the_watch_set_is_what_was_asked_for() {
     let backends = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
     session.watches.set_backends(&backends(&["shop", "mesh"]));
     let mut paths = BTreeSet::new();
-    for _ in 0..5 {
+    for _ in 0..7 {
         let exchange = session.api.next().await;
         paths.insert(path(&exchange).to_owned());
         std::mem::forget(exchange.stream());
@@ -289,6 +302,8 @@ async fn the_watch_set_is_what_was_asked_for() {
         "/api/v1/namespaces/shop/configmaps",
         "/api/v1/namespaces/shop/services",
         "/apis/apps/v1/namespaces/mesh/deployments",
+        "/apis/discovery.k8s.io/v1/namespaces/mesh/endpointslices",
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
     ];
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), expected);
 
@@ -298,9 +313,13 @@ async fn the_watch_set_is_what_was_asked_for() {
     session.watches.set_backends(&backends(&["mesh"]));
     session.watches.set_backends(&backends(&["mesh", "shop"]));
     let mut paths = BTreeSet::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         paths.insert(path(&session.api.next().await).to_owned());
     }
-    let expected = ["/api/v1/namespaces/shop/configmaps", "/api/v1/namespaces/shop/services"];
+    let expected = [
+        "/api/v1/namespaces/shop/configmaps",
+        "/api/v1/namespaces/shop/services",
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
+    ];
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), expected);
 }

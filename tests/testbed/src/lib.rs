@@ -3,8 +3,6 @@
 //! [`Testbed::shared`] starts one per process: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok
 //! instead of kubelets. [`Testbed::with_namespace`] gives a test its own corner of it.
 
-#![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
-
 mod api_proxy;
 mod assets;
 mod audit;

@@ -1,0 +1,150 @@
+//! What the index is asked.
+
+use super::Index;
+use crate::core::{
+    model::{
+        EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey, PodSnapshot, ReplicaSetSnapshot,
+        ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+    },
+    owner::Kind,
+    shape::Name,
+};
+
+impl Index {
+    /// The workloads, sorted.
+    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
+        self.workloads.iter()
+    }
+
+    /// The workloads of one namespace.
+    pub fn workloads_in<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a WorkloadSnapshot> {
+        let first = WorkloadKey { namespace: namespace.clone(), kind: Kind::DEPLOYMENT, name: Name::from("") };
+        self.workloads.range(first..).map(|(_, w)| w).take_while(move |w| w.key.namespace == *namespace)
+    }
+
+    /// How many workloads there are.
+    pub fn workload_count(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// One workload.
+    pub fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
+        self.workloads.get(key)
+    }
+
+    /// One Namespace.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
+        self.namespaces.get(name)
+    }
+
+    /// All injector objects.
+    pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
+        self.injectors.values()
+    }
+
+    /// One Service behind an injector.
+    pub fn service(&self, key: &ObjectKey) -> Option<&ServiceSnapshot> {
+        self.services.get(key)
+    }
+
+    /// The Services of a namespace that backs an injector.
+    pub fn services_in(&self, namespace: &str) -> impl Iterator<Item = &ServiceSnapshot> {
+        self.services.values().filter(move |s| *s.key.namespace == *namespace)
+    }
+
+    /// The slices of a Service.
+    pub fn endpoints_of<'a>(&'a self, service: &'a ObjectKey) -> impl Iterator<Item = &'a EndpointsSnapshot> {
+        self.endpoints.values().filter(move |e| e.key.namespace == service.namespace && e.service == service.name)
+    }
+
+    /// One Pod.
+    pub fn pod(&self, key: &ObjectKey) -> Option<&PodSnapshot> {
+        self.pods.get(key)
+    }
+
+    /// The lowest kubelet version in the cluster: some injectors decide by it (native sidecars).
+    pub fn kubelet_floor(&self) -> Option<(u32, u32)> {
+        self.nodes.values().filter_map(|node| node.kubelet).min()
+    }
+
+    /// Nodes that are not ready, of how many.
+    pub fn unready_nodes(&self) -> (usize, usize) {
+        (self.nodes.values().filter(|node| !node.ready).count(), self.nodes.len())
+    }
+
+    /// The workload whose Pod this is: directly, or through its ReplicaSet.
+    pub fn workload_of(&self, pod: &PodSnapshot) -> Option<&WorkloadKey> {
+        let owner = pod.owner.as_ref()?;
+        if let Some(key) = self.workload_by_uid.get(&owner.uid) {
+            return Some(key);
+        }
+        let replica_set = self.replica_sets.get(self.replica_set_by_uid.get(&owner.uid)?)?;
+        self.workload_by_uid.get(&replica_set.owner.as_ref()?.uid)
+    }
+
+    /// The workload with this uid.
+    pub fn workload_with_uid(&self, uid: &str) -> Option<&WorkloadKey> {
+        self.workload_by_uid.get(uid)
+    }
+
+    /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
+    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSetSnapshot> {
+        let keys = self.replica_sets_by_owner.get(&deployment.uid)?;
+        keys.iter()
+            .filter_map(|key| self.replica_sets.get(key))
+            .find(|rs| rs.revision == deployment.revision && rs.revision > 0)
+    }
+
+    /// All Pods that belong to a workload, of any revision, sorted by name.
+    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
+        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten();
+        let mut pods: Vec<_> = if workload.key.kind == Kind::DEPLOYMENT {
+            self.replica_sets_by_owner
+                .get(&workload.uid)
+                .into_iter()
+                .flatten()
+                .filter_map(|key| self.replica_sets.get(key))
+                .flat_map(|rs| owned(&rs.uid))
+                .filter_map(|key| self.pods.get(key))
+                .collect()
+        } else {
+            owned(&workload.uid).filter_map(|key| self.pods.get(key)).collect()
+        };
+        pods.sort_by(|a, b| a.key.cmp(&b.key));
+        pods
+    }
+
+    /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
+    /// that stand alone. With each, the kind and name to report it under.
+    pub fn strays(&self) -> impl Iterator<Item = (&PodSnapshot, Name, Name)> {
+        self.pods.values().filter_map(|pod| {
+            let Some(owner) = &pod.owner else { return Some((pod, Name::from("Pod"), pod.key.name.clone())) };
+            if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
+                return None;
+            }
+            if &*owner.kind == "ReplicaSet" {
+                let known = self.replica_set_by_uid.get(&owner.uid).and_then(|key| self.replica_sets.get(key));
+                match known {
+                    // Its ReplicaSet is not listed yet, or it belongs to a kind that is known.
+                    None => return None,
+                    Some(rs) => match &rs.owner {
+                        Some(top) if Kind::from_owner(&top.api_version, &top.kind).is_some() => return None,
+                        Some(top) => return Some((pod, top.kind.clone(), top.name.clone())),
+                        None => {}
+                    },
+                }
+            }
+            Some((pod, owner.kind.clone(), owner.name.clone()))
+        })
+    }
+
+    /// How many Pods are kept.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// How many different shapes they have.
+    pub fn shape_count(&self) -> usize {
+        self.shapes.len()
+    }
+}
