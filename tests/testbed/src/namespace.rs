@@ -172,7 +172,7 @@ impl<'t> TestNamespace<'t> {
     }
 
     /// A reference that makes this namespace the owner of something cluster-wide, which then goes when it goes.
-    pub(crate) fn as_owner(&self) -> Value {
+    pub fn as_owner(&self) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "Namespace",

@@ -1,6 +1,7 @@
 //! [`Testbed`]: a control plane as tests, the demo and the benchmarks see it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -142,6 +143,17 @@ impl Testbed {
     /// A directory that is removed when the process has ended, however it ends: for logs, kubeconfigs and recordings.
     pub fn directory(&self) -> &Path {
         self.run_directory().path()
+    }
+
+    /// A command that dies with this process, however that ends: for a program under test. Whoever has waited for its end
+    /// says so by [`forget`](Self::forget).
+    pub fn command(&self, program: &Path) -> Command {
+        self.run_directory().command(program)
+    }
+
+    /// A process started by [`command`](Self::command) has ended: its id may soon be another's.
+    pub fn forget(&self, pid: u32) {
+        RunDirectory::forget(self.directory(), pid);
     }
 
     pub(crate) fn run_directory(&self) -> &RunDirectory {

@@ -1,0 +1,83 @@
+//! What can go wrong between a person and the API server: one sentence each, which says what to do.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::support::{Finished, Rights, Story, story};
+
+/// Writes a kubeconfig that is like the story's, but for one thing.
+fn kubeconfig(story: &Story<'_>, name: &str, change: impl FnOnce(&mut Value)) -> Result<PathBuf> {
+    let mut kubeconfig: Value = serde_json::from_slice(&fs::read(story.kubeconfig())?)?;
+    change(&mut kubeconfig);
+    let path = story.testbed().directory().join(format!("{}.{name}", story.ns.name()));
+    fs::write(&path, kubeconfig.to_string())?;
+    Ok(path)
+}
+
+/// The outcome of a command, without what is different in each run.
+fn golden(story: &Story<'_>, title: &str, ran: &Finished) -> Result<String> {
+    let directory = story.testbed().directory().to_str().context("not text")?;
+    let mut text = format!("# {title}\n");
+    write!(text, "{}{}", ran.out, ran.err)?;
+    writeln!(text, "exit code {}\n", ran.status.code().context("killed")?)?;
+    let url = story.testbed().api_url().trim_end_matches('/');
+    Ok(text.replace(directory, "DIRECTORY").replace(url, "SERVER").replace(story.ns.name(), "NAMESPACE"))
+}
+
+#[tokio::test]
+async fn no_way_to_the_api_server_is_one_sentence_that_says_what_to_do() -> Result<()> {
+    story("errors", Rights::None, async |story| {
+        let directory = story.testbed().directory();
+        let nonsense = directory.join(format!("{}.nonsense", story.ns.name()));
+        fs::write(&nonsense, "clusters: {")?;
+        let empty = directory.join(format!("{}.empty", story.ns.name()));
+        fs::write(&empty, "{}")?;
+        let unreachable = kubeconfig(story, "unreachable", |config| {
+            config["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:1");
+        })?;
+        let untrusted = kubeconfig(story, "untrusted", |config| {
+            config["clusters"][0]["cluster"]["certificate-authority-data"] = Value::Null;
+        })?;
+        let stranger =
+            kubeconfig(story, "stranger", |config| config["users"][0]["user"] = json!({"token": "not.a.token"}))?;
+
+        let mut text = String::new();
+        for (title, kubeconfig, arguments) in [
+            ("a file that does not exist", directory.join("does-not-exist").as_path(), &["scan"][..]),
+            ("a file that is no kubeconfig", &nonsense, &["scan"]),
+            ("a kubeconfig without contexts", &empty, &["scan"]),
+            ("a context that does not exist", story.kubeconfig(), &["scan", "--context", "production"]),
+            ("a server that does not answer", &unreachable, &["scan"]),
+            ("a server that is not trusted", &untrusted, &["scan"]),
+            ("a token that is not known", &stranger, &["scan"]),
+        ] {
+            let ran = story.run_as(Path::new(kubeconfig), arguments).await?;
+            assert_eq!((ran.status.code(), ran.err.lines().count(), ran.out.as_str()), (Some(1), 1, ""), "{ran:?}");
+            text.push_str(&golden(story, title, &ran)?);
+        }
+        assert_snapshot!(text);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named() -> Result<()> {
+    story("forbidden", Rights::None, async |story| {
+        let ns = &story.ns;
+        ns.deploy(testbed::workload::deployment("web", 1)).await?;
+        let mut text = String::new();
+        let ran = story.run(&["scan"]).await?;
+        text.push_str(&golden(story, "no rights at all", &ran)?);
+        assert_snapshot!(text);
+        Ok(())
+    })
+    .await
+}

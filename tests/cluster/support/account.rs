@@ -1,0 +1,122 @@
+//! The ServiceAccount of a daemon that watches one namespace, with the least that it needs.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use k8s_openapi::api::{
+    authorization::v1::SubjectAccessReview,
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+use testbed::{TestNamespace, eventually};
+
+use super::DEADLINE;
+
+/// What a ServiceAccount may do in the namespace of its test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// Look, and create Pods; RBAC cannot say "as a dry run only".
+    Report,
+    /// And put stamps on workloads, and keep the state ConfigMap.
+    Enforce,
+    /// Nothing.
+    None,
+}
+
+const WORKLOADS: [&str; 3] = ["deployments", "statefulsets", "daemonsets"];
+
+/// Creates the ServiceAccount, grants it its rights, waits until they hold, and returns a kubeconfig.
+pub(crate) async fn create(ns: &TestNamespace<'_>, name: &str, rights: Rights) -> Result<PathBuf> {
+    let kubeconfig = ns.service_account(name).await?;
+    if rights == Rights::None {
+        return Ok(kubeconfig);
+    }
+    let subjects = json!([{"kind": "ServiceAccount", "name": name, "namespace": ns.name()}]);
+    let group = "rbac.authorization.k8s.io";
+
+    // What injection depends on is not in the namespace.
+    let cluster_wide = format!("{}-{name}", ns.name());
+    let owner = json!([ns.as_owner()]);
+    let params = PostParams::default();
+    let role: ClusterRole = serde_json::from_value(json!({
+        "metadata": {"name": cluster_wide, "ownerReferences": owner},
+        "rules": cluster_rules(),
+    }))?;
+    Api::all(ns.client().clone()).create(&params, &role).await?;
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": cluster_wide, "ownerReferences": owner},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": cluster_wide},
+        "subjects": subjects,
+    }))?;
+    Api::all(ns.client().clone()).create(&params, &binding).await?;
+
+    let api_version = "rbac.authorization.k8s.io/v1";
+    ns.create(json!({
+        "apiVersion": api_version,
+        "kind": "Role",
+        "metadata": {"name": name},
+        "rules": namespace_rules(rights),
+    }))
+    .await?;
+    ns.create(json!({
+        "apiVersion": api_version,
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+        "subjects": subjects,
+    }))
+    .await?;
+
+    let user = format!("system:serviceaccount:{}:{name}", ns.name());
+    until_it_may(ns, &user, json!({"verb": "watch", "resource": "namespaces"})).await?;
+    until_it_may(ns, &user, json!({"verb": "create", "resource": "pods", "namespace": ns.name()})).await?;
+    Ok(kubeconfig)
+}
+
+fn cluster_rules() -> Value {
+    let look = ["list", "watch"];
+    json!([
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": look},
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources":
+                ["mutatingwebhookconfigurations", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"],
+            "verbs": look,
+        },
+        // What backs an injector, wherever that is.
+        {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": look},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": look},
+    ])
+}
+
+fn namespace_rules(rights: Rights) -> Value {
+    let read = ["get", "list", "watch"];
+    let mut rules = vec![
+        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "create"]}),
+        json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": read}),
+        json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
+    ];
+    if rights == Rights::Enforce {
+        rules.push(json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": ["patch"]}));
+        rules.push(json!({
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["sidecar-drift-state"],
+            "verbs": ["get", "list", "watch", "patch"],
+        }));
+    }
+    Value::Array(rules)
+}
+
+/// The API server learns of new rights by a watch of its own, a moment later.
+async fn until_it_may(ns: &TestNamespace<'_>, user: &str, what: Value) -> Result<()> {
+    let review: SubjectAccessReview =
+        serde_json::from_value(json!({"spec": {"user": user, "resourceAttributes": what}}))?;
+    let reviews: Api<SubjectAccessReview> = Api::all(ns.client().clone());
+    eventually(format_args!("{user} may do this: {what}"), DEADLINE, async || {
+        let answer = reviews.create(&PostParams::default(), &review).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed).then_some(()))
+    })
+    .await
+}
