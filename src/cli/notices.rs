@@ -38,6 +38,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::BreakerOpened { reason, at } => {
             error!(reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
         }
+        Notice::Guard { in_force: true } => info!("the guard is in force: the API server holds us to dry runs"),
+        Notice::Guard { in_force: false } => {
+            error!("the guard is missing: nothing is rolled out until the API server holds us to dry runs again");
+        }
         Notice::WatchUnavailable { source, message } => {
             let namespace = source.namespace.as_deref();
             warn!(kind = ?source.kind, namespace, reason = message, "cannot be watched");
@@ -67,6 +71,8 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         Notice::BreakerOpened { reason, .. } => {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }
+        Notice::Guard { in_force: true } => return None,
+        Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
     };
     Some(one_line(&line))

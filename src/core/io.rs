@@ -87,6 +87,8 @@ pub enum Input {
     Leadership(bool),
     /// The state ConfigMap as it is now; `None`: missing or unreadable, which means paused.
     State(Option<StateRecord>),
+    /// A probe of the guard was answered: the guard refused it, as it must, or it did not.
+    Guard(bool),
     /// The time that [`Effect::WakeAt`] asked for has come.
     Timer,
     /// Stop taking on work.
@@ -105,6 +107,8 @@ pub enum Effect {
     WatchBackends(BTreeSet<Name>),
     /// Write the state ConfigMap. Answered by [`Input::State`].
     WriteState(StateRecord),
+    /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.
+    ProbeGuard,
     /// Say something to people: log, Event, progress line.
     Tell(Notice),
     /// Send [`Input::Timer`] when `Now::elapsed` reaches this. Replaces the one asked for before.
@@ -321,6 +325,11 @@ pub enum Notice {
         reason: String,
         /// When.
         at: Timestamp,
+    },
+    /// Whether the API server holds us to dry runs, found out for the first time or changed.
+    Guard {
+        /// It does.
+        in_force: bool,
     },
     /// A watch could not be started.
     WatchUnavailable {

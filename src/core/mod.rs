@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod compare;
 pub mod fingerprint;
 pub mod gate;
+mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;

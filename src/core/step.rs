@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     budget::TokenBucket,
+    guard::Guard,
     index::{BACKING_KINDS, Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::WorkloadKey,
@@ -63,8 +64,8 @@ pub struct Core {
     pub(super) writing: bool,
     pub(super) leader: bool,
     pub(super) stopping: bool,
-    /// The API server holds us to dry runs.
-    pub(super) guarded: bool,
+    /// Whether the API server holds us to dry runs.
+    pub(super) guard: Guard,
     /// Every watch was synced once: from here on verdicts are made.
     pub(super) started: bool,
     /// Workloads to look at in this step.
@@ -115,7 +116,7 @@ impl Core {
             writing: false,
             leader: false,
             stopping: false,
-            guarded: false,
+            guard: Guard::default(),
             started: false,
             dirty: BTreeSet::new(),
             candidates: BTreeSet::new(),
@@ -144,6 +145,7 @@ impl Core {
                 self.adopt(now);
             }
             Input::State(record) => self.state_read(record),
+            Input::Guard(refused) => self.guard_answered(refused, now),
             Input::Timer => {}
             Input::Shutdown => {
                 self.stopping = true;
@@ -157,6 +159,7 @@ impl Core {
         // A rollout that ended may have changed what is known of its workload.
         self.assess_dirty(now);
         self.plan(now);
+        self.probe_guard(now);
         self.dispatch(now);
         self.write_state();
         self.set_alarm(now);
@@ -376,7 +379,7 @@ impl Core {
             None
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let next = [render, self.looks.first().map(|(at, _)| *at), self.next_plan];
+        let next = [render, self.looks.first().map(|(at, _)| *at), self.next_plan, self.next_probe()];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake

@@ -120,6 +120,7 @@ pub fn told(notice: &Notice) {
         | Notice::RolloutProgress { .. }
         | Notice::RolloutHeld { .. }
         | Notice::BreakerOpened { .. }
+        | Notice::Guard { .. }
         | Notice::WatchUnavailable { .. }
         | Notice::BadAnnotation { .. } => {}
     }
