@@ -34,6 +34,8 @@ struct Scene<'s, 't> {
     story: &'s Story<'t>,
     proxy: ApiProxy<'t>,
     kubeconfig: PathBuf,
+    /// Some injectors live as long as this.
+    _injector: Injector<'t>,
 }
 
 impl<'s, 't> Scene<'s, 't> {
@@ -53,7 +55,7 @@ impl<'s, 't> Scene<'s, 't> {
         story.create_state().await?;
         let proxy = story.testbed().api_proxy().await?;
         let kubeconfig = proxy.service_account_kubeconfig(ns.name(), ACCOUNT).await?;
-        Ok(Self { story, proxy, kubeconfig })
+        Ok(Self { story, proxy, kubeconfig, _injector: injector })
     }
 
     /// A daemon that will be killed.
@@ -103,7 +105,6 @@ async fn each_is_rolled_exactly_once(name: &str, crash: impl AsyncFnOnce(&Scene<
         let scene = Scene::set(story).await?;
         let beginning = story.marker()?;
         crash(&scene).await?;
-        drop(scene);
 
         // The second life finishes the work, a third one finds nothing to do.
         for _ in 0..2 {

@@ -77,7 +77,7 @@ pub(crate) async fn create(ns: &TestNamespace<'_>, name: &str, rights: Rights) -
 fn cluster_rules() -> Value {
     let look = ["list", "watch"];
     json!([
-        {"apiGroups": [""], "resources": ["namespaces"], "verbs": look},
+        {"apiGroups": [""], "resources": ["namespaces", "nodes"], "verbs": look},
         {
             "apiGroups": ["admissionregistration.k8s.io"],
             "resources":
@@ -86,6 +86,7 @@ fn cluster_rules() -> Value {
         },
         // What backs an injector, wherever that is.
         {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": look},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": look},
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": look},
     ])
 }
@@ -94,6 +95,7 @@ fn namespace_rules(rights: Rights) -> Value {
     let read = ["get", "list", "watch"];
     let mut rules = vec![
         json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "create"]}),
+        json!({"apiGroups": [""], "resources": ["serviceaccounts", "limitranges"], "verbs": ["list", "watch"]}),
         json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": read}),
         json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
     ];
