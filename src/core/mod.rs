@@ -32,5 +32,6 @@ pub mod status;
 pub mod step;
 pub mod time;
 pub mod truth;
+mod unseen;
 pub mod words;
 pub mod work;

@@ -125,10 +125,10 @@ impl Core {
         for (key, gate) in made.held {
             self.hold(&key, gate, now);
         }
-        for key in made.start {
-            if self.stopping {
-                break;
-            }
+        // The first to be judged would go first, instead of the one with the least risk.
+        let may_begin = !self.stopping && self.swept(now);
+        let waits = waits || (!may_begin && !made.start.is_empty());
+        for key in made.start.into_iter().filter(|_| may_begin) {
             self.begin(&key, now);
         }
         // Windows, soaks and cool-downs end without an event.
@@ -136,6 +136,18 @@ impl Core {
         if waits || quiet {
             self.next_plan = Some(now.elapsed + Duration::from_secs(1));
         }
+    }
+
+    /// Whether every workload has had its first verdict, or has had time enough.
+    fn swept(&mut self, now: Now) -> bool {
+        let Some(patience) = self.first_sweep else { return true };
+        let judged = |(key, _): (&WorkloadKey, _)| {
+            !self.covered(key) || self.work.get(key).is_some_and(|work| !work.judged.passing())
+        };
+        if now.elapsed >= patience || self.index.workloads().all(judged) {
+            self.first_sweep = None;
+        }
+        self.first_sweep.is_none()
     }
 
     pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, now: Now) {
