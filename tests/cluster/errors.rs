@@ -9,8 +9,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use testbed::{Testbed, injector::Sidecar, skip, workload::deployment};
 
-use crate::support::{Finished, Rights, Story, story};
+use crate::support::{Finished, Injector, Rights, Story, story};
 
 /// Writes a kubeconfig that is like the story's, but for one thing.
 fn kubeconfig(story: &Story<'_>, name: &str, change: impl FnOnce(&mut Value)) -> Result<PathBuf> {
@@ -70,12 +71,34 @@ async fn no_way_to_the_api_server_is_one_sentence_that_says_what_to_do() -> Resu
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_named() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
     story("forbidden", Rights::None, async |story| {
         let ns = &story.ns;
-        ns.deploy(testbed::workload::deployment("web", 1)).await?;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(deployment("web", 1).pod_label(injector.label())).await?;
+        injector.set_version("v2").await?;
+        let nobody = story.kubeconfig();
+        let may_look = story.account("may-look", Rights::Look).await?;
+        let may_report = story.account("may-report", Rights::Report).await?;
+
         let mut text = String::new();
-        let ran = story.run(&["scan"]).await?;
-        text.push_str(&golden(story, "no rights at all", &ran)?);
+        for (title, kubeconfig, arguments, exit_code) in [
+            ("nothing may be seen", nobody, &["scan"][..], 1),
+            ("nothing may be seen, of one workload", nobody, &["diff", "deployment/web"], 1),
+            ("no Pod may be created", &may_look, &["scan"], 0),
+            ("no workload may be patched", &may_report, &["rollout", "--confirm"], 1),
+        ] {
+            let ran = story.run_as(kubeconfig, arguments).await?;
+            assert_eq!(ran.status.code(), Some(exit_code), "{title}: {ran:?}");
+            text.push_str(&golden(story, title, &ran)?);
+        }
+        for command in [&["pause", "--reason", "upgrade"][..], &["resume"]] {
+            let ran = story.run_anywhere(nobody, &[command, &["--state-namespace", ns.name()]].concat()).await?;
+            assert_eq!((ran.status.code(), ran.err.lines().count()), (Some(1), 1), "{ran:?}");
+            text.push_str(&golden(story, &format!("no right to {}", command[0]), &ran)?);
+        }
         assert_snapshot!(text);
         Ok(())
     })
