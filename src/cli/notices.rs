@@ -18,6 +18,9 @@ pub(super) fn log(notice: &Notice) {
             let reason = reason.map(Word::as_str);
             info!(%workload, %from, %to, reason, change, "verdict changed");
         }
+        Notice::InjectorSlow { scope, seconds } => {
+            warn!(scope, seconds, "answers slowly; it is not asked for a while, because real Pods come first");
+        }
         Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
         Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => match outcome {
@@ -35,6 +38,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::BreakerOpened { reason, at } => {
             error!(reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
         }
+        Notice::Guard { in_force: true } => info!("the guard is in force: the API server holds us to dry runs"),
+        Notice::Guard { in_force: false } => {
+            error!("the guard is missing: nothing is rolled out until the API server holds us to dry runs again");
+        }
         Notice::WatchUnavailable { source, message } => {
             let namespace = source.namespace.as_deref();
             warn!(kind = ?source.kind, namespace, reason = message, "cannot be watched");
@@ -49,6 +56,7 @@ pub(super) fn log(notice: &Notice) {
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
         Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } => return None,
+        Notice::InjectorSlow { scope, seconds } => format!("{scope} answers slowly: it is not asked for {seconds}s"),
         Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
         Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
             format!("{workload}: {message}")
@@ -63,6 +71,8 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         Notice::BreakerOpened { reason, .. } => {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }
+        Notice::Guard { in_force: true } => return None,
+        Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
     };
     Some(one_line(&line))

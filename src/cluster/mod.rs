@@ -7,6 +7,7 @@
 //! | [`watch`] | watch streams → [`Input::Watch`](crate::core::io::Input::Watch) |
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
+//! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
 //! | [`state`] | the ConfigMap that outlives the process |
 //!
 //! Nothing here decides anything about workloads, and nothing here repeats a request by itself, with two exceptions
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod convert;
+pub mod guard;
 mod paths;
 pub mod render;
 pub mod rollout;

@@ -180,7 +180,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, listen: _ } = daemon;
+    let &Daemon { mode, resync, without_guard, guard_interval, listen: _ } = daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {
@@ -190,6 +190,10 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
     );
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
     replace(&mut policy.without_guard, without_guard);
+    replace(
+        &mut policy.guard_interval,
+        guard_interval.map(|period| some_time("guard-interval", period)).transpose()?,
+    );
     Ok(())
 }
 

@@ -222,6 +222,9 @@ settings! {
         /// Rolls out although no admission policy holds our ServiceAccount to dry runs [default: false].
         #[arg(long)]
         without_guard: bool,
+        /// Asks this often whether the admission policy is still in force [default: 60s].
+        #[arg(long, value_name = "DURATION")]
+        guard_interval: Period,
         /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
         #[arg(long, value_name = "ADDRESS")]
         listen: Listen,

@@ -11,8 +11,9 @@ use super::{
     judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
     owner::Kind,
+    pace::{self, Leave},
     queue::Priority,
-    scope::Vector,
+    scope::{self, Vector},
     shape::Name,
     step::Core,
     time::Now,
@@ -24,6 +25,9 @@ use super::{
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait between retries.
 const LAST_RETRY: Duration = Duration::from_mins(10);
+
+/// Workloads that one step lets others pass.
+const PASSED: usize = 64;
 
 impl Core {
     /// Whether this workload is looked at at all. What backs an injector is watched wherever it is, but not its Pods.
@@ -48,11 +52,7 @@ impl Core {
     }
 
     fn forget(&mut self, key: &WorkloadKey) {
-        if let Some(work) = self.work.remove(key)
-            && work.request.is_some()
-        {
-            self.in_flight -= 1;
-        }
+        self.work.remove(key);
         self.queue.cancel(key);
         self.replan |= self.candidates.remove(key);
     }
@@ -159,34 +159,68 @@ impl Core {
         if !self.leader || !self.started || self.stopping {
             return;
         }
-        while self.in_flight < self.policy.renders_in_flight
+        // Those whose injector is busy let others pass, but not without end: each step should be short.
+        let mut passed = Vec::new();
+        while passed.len() < PASSED
             && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
-            && self.renders.take(now.elapsed).is_ok()
+            && self.renders.ready(now.elapsed).is_ok()
         {
-            let Some((key, _)) = self.queue.pop(now.elapsed) else { return };
-            self.request(&key);
+            let Some((key, priority)) = self.queue.pop(now.elapsed) else { break };
+            let Some(workload) = self.index.workload(&key) else { continue };
+            let vector = self.generations.vector(workload, &self.index);
+            match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {
+                Leave::Go => self.request(&key, vector, now),
+                Leave::Busy => passed.push((key, now.elapsed, priority)),
+                Leave::Slow(until) => {
+                    self.throttle(&key, now);
+                    passed.push((key, until, priority));
+                }
+            }
+        }
+        self.crowded = passed.iter().any(|(_, due, _)| *due <= now.elapsed);
+        for (key, due, priority) in passed {
+            self.queue.schedule(&key, due, priority, now.elapsed);
         }
     }
 
-    fn request(&mut self, key: &WorkloadKey) {
-        let Some(workload) = self.index.workload(key) else { return };
-        let Some((revision, pods)) = judge::current(workload, &self.index) else { return };
+    /// Its injector is too slow to be asked now.
+    fn throttle(&mut self, key: &WorkloadKey, now: Now) {
+        let passing = self.work.get(key).is_some_and(|w| w.judged.passing());
+        if passing {
+            let why = "its injector answers slowly, and real Pods come first".to_owned();
+            self.judged(key, Judged::undetermined(UndeterminedReason::Throttled, Some(why)), now);
+        }
+    }
+
+    fn request(&mut self, key: &WorkloadKey, vector: Vector, now: Now) {
+        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        if self.work.get(key).is_some_and(|work| work.request.is_some()) {
+            return; // Its answer decides whether another one is wanted.
+        }
+        let current = self.index.workload(key).and_then(|workload| {
+            let (revision, pods) = judge::current(workload, &self.index)?;
+            (!pods.is_empty()).then_some((workload, revision))
+        });
+        let Some((workload, revision)) = current else {
+            if confirm {
+                self.abandon(key, None, now);
+            }
+            return;
+        };
         let ordinals = (key.kind == Kind::STATEFUL_SET)
             .then(|| ordinals(&key.name, self.index.pods_of(workload).iter().map(|p| &p.key.name)))
             .flatten();
-        let vector = self.generations.vector(workload, &self.index);
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
-        if pods.is_empty() {
-            return;
-        }
-        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
+        let timeout = timeouts.filter(|seconds| *seconds > 0).min();
+        let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
         let ticket = self.ticket(key);
+        self.pace.sent(&vector);
+        self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();
-        if work.request.is_some() {
-            return;
-        }
         work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm });
-        self.in_flight += 1;
+        // One budget for all: a confirmation is one more dry run.
+        _ = self.renders.take(now.elapsed);
         self.rendered += 1;
         self.effects.push(Effect::Render(RenderRequest {
             ticket,
@@ -199,13 +233,17 @@ impl Core {
 
     /// Takes the answer to a rendering in.
     pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
-        let Some(key) = self.tickets.remove(&reply.ticket) else { return };
+        let RenderReply { ticket, took, outcome, confirmation } = reply;
+        if let Some((vector, timeout)) = self.asked.remove(&ticket) {
+            for scope in self.pace.came_back(&vector, took, timeout, now.elapsed) {
+                self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
+            }
+        }
+        let Some(key) = self.tickets.remove(&ticket) else { return };
         let Some(work) = self.work.get_mut(&key) else { return };
-        let Some(request) = work.request.take_if(|r| r.ticket == reply.ticket) else { return };
-        self.in_flight -= 1;
+        let Some(request) = work.request.take_if(|r| r.ticket == ticket) else { return };
         work.renders += 1;
         self.dirty.insert(key.clone());
-        let RenderReply { outcome, confirmation, .. } = reply;
         if let Some(confirmation) = confirmation {
             self.confirmed_workload(&key, *confirmation);
         }
@@ -215,6 +253,9 @@ impl Core {
         }
         if request.confirm {
             self.confirmed(&key, holds, now);
+        } else if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::confirming) {
+            // The confirmation found this request under way.
+            self.queue.schedule(&key, now.elapsed, Priority::Confirm, now.elapsed);
         }
     }
 

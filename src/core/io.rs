@@ -87,6 +87,8 @@ pub enum Input {
     Leadership(bool),
     /// The state ConfigMap as it is now; `None`: missing or unreadable, which means paused.
     State(Option<StateRecord>),
+    /// A probe of the guard was answered: the guard refused it, as it must, or it did not.
+    Guard(bool),
     /// The time that [`Effect::WakeAt`] asked for has come.
     Timer,
     /// Stop taking on work.
@@ -105,6 +107,8 @@ pub enum Effect {
     WatchBackends(BTreeSet<Name>),
     /// Write the state ConfigMap. Answered by [`Input::State`].
     WriteState(StateRecord),
+    /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.
+    ProbeGuard,
     /// Say something to people: log, Event, progress line.
     Tell(Notice),
     /// Send [`Input::Timer`] when `Now::elapsed` reaches this. Replaces the one asked for before.
@@ -140,6 +144,8 @@ pub struct RenderRequest {
 pub struct RenderReply {
     /// The request's.
     pub ticket: u64,
+    /// How long the answer took, from our request for it on.
+    pub took: Duration,
     /// What came of it.
     pub outcome: RenderOutcome,
     /// With `confirm`: the workload as it is now, and its past stamps. `None` when it could not be read.
@@ -274,6 +280,13 @@ pub enum Notice {
         /// What changed, in short: `istio-proxy image 1.27.0 → 1.27.1`.
         change: String,
     },
+    /// An injector answers so slowly that it is left alone for a while.
+    InjectorSlow {
+        /// The scope.
+        scope: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// A rollout was started.
     RolloutStarted {
         /// Whose.
@@ -312,6 +325,11 @@ pub enum Notice {
         reason: String,
         /// When.
         at: Timestamp,
+    },
+    /// Whether the API server holds us to dry runs, found out for the first time or changed.
+    Guard {
+        /// It does.
+        in_force: bool,
     },
     /// A watch could not be started.
     WatchUnavailable {

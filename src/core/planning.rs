@@ -67,7 +67,7 @@ impl Core {
             policy: &self.policy,
             now,
             leader: self.leader,
-            guarded: self.guarded,
+            guarded: self.guarded(now),
             record: self.record.as_ref(),
             running: running().count(),
             running_in,

@@ -81,6 +81,8 @@ pub struct Policy {
     pub include_unhealthy: bool,
     /// Roll although the API server does not hold us to dry runs.
     pub without_guard: bool,
+    /// Whether it does is found out this often.
+    pub guard_interval: Duration,
     /// Of the stamp's keys.
     pub annotation_prefix: String,
     /// The stamp's reason; `None`: made from the sidecars' names.
@@ -126,6 +128,7 @@ impl Default for Policy {
             include_system: false,
             include_unhealthy: false,
             without_guard: false,
+            guard_interval: Duration::from_mins(1),
             annotation_prefix: "sidecarRollout".to_owned(),
             rollout_reason: None,
             own: None,

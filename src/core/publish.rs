@@ -36,6 +36,7 @@ impl Core {
             leader: self.leader,
             paused: self.record.as_ref().and_then(|r| r.paused.clone()),
             breaker: self.record.as_ref().and_then(|r| r.breaker.clone()),
+            guard: self.guard_report(now),
             workloads,
             generations: self.moves.iter().cloned().collect(),
             rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),

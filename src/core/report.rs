@@ -34,6 +34,9 @@ pub struct Report {
     pub paused: Option<Stop>,
     /// The breaker is open.
     pub breaker: Option<Stop>,
+    /// The API server holds us to dry runs; `None`: there is no need of it, because nothing is rolled out, or by a
+    /// person, or by `--without-guard`.
+    pub guard: Option<bool>,
     /// The workloads, sorted by namespace, kind and name.
     pub workloads: Vec<Arc<WorkloadReport>>,
     /// Everything that moved since the start, newest first, at most a hundred.

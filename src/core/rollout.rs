@@ -79,6 +79,11 @@ impl Rollout {
         self.phase == Phase::Confirming
     }
 
+    /// When it was planned; of use until it is patched.
+    pub(super) fn planned(&self) -> Duration {
+        self.started.elapsed
+    }
+
     /// A patch is on its way.
     pub(super) fn mid_patch(&self) -> bool {
         self.phase == Phase::Patching
@@ -122,6 +127,7 @@ impl Core {
             self.note(|record| record.enlist_canary(&change, key, wanted, now.wall));
         }
         self.rollouts.insert(key.clone(), Rollout::new(change, now));
+        self.want_probe(now);
         self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
     }
 
@@ -168,7 +174,7 @@ impl Core {
         }
     }
 
-    fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
+    pub(super) fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
         self.rollouts.remove(key);
         self.replan = true;
         self.dirty.insert(key.clone());
@@ -178,6 +184,14 @@ impl Core {
         if let Some(gate) = gate {
             self.hold(key, gate, now);
             self.tell(Notice::RolloutHeld { workload: key.clone(), gate });
+        }
+    }
+
+    /// The guard is gone: what only waits for its patch does not get it.
+    pub(super) fn hold_unguarded(&mut self, now: Now) {
+        let waiting = self.rollouts.iter().filter(|(_, r)| r.phase == Phase::Confirmed);
+        for key in waiting.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            self.abandon(&key, Some(Gate::GuardMissing), now);
         }
     }
 
@@ -304,10 +318,13 @@ impl Core {
         }
         let keys: Vec<_> = self.rollouts.keys().cloned().collect();
         for key in keys {
-            match self.rollouts.get(&key).map(|r| r.phase) {
+            let Some(rollout) = self.rollouts.get(&key) else { continue };
+            match rollout.phase {
                 // The canary is on record before it flies, so that no crash can make a second one.
-                Some(Phase::Confirmed) if !self.unwritten() && !self.writing => self.patch(&key, now),
-                Some(Phase::Rolling) => self.watch_rolling(&key, now),
+                Phase::Confirmed if !self.unwritten() && !self.writing && self.guard_lets(rollout, now) => {
+                    self.patch(&key, now);
+                }
+                Phase::Rolling => self.watch_rolling(&key, now),
                 _ => {}
             }
         }

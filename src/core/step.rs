@@ -7,14 +7,16 @@ use std::{
 
 use super::{
     budget::TokenBucket,
+    guard::Guard,
     index::{BACKING_KINDS, Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::WorkloadKey,
+    pace::Pace,
     policy::{Mode, Policy},
     queue::RenderQueue,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope},
+    scope::{self, Generations, Scope, Vector},
     shape::Name,
     state::StateRecord,
     status,
@@ -46,8 +48,12 @@ pub struct Core {
     /// Whom a ticket was given to.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
-    /// Renderings under way.
-    pub(super) in_flight: usize,
+    /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
+    pub(super) asked: HashMap<u64, (Vector, Duration)>,
+    /// How fast each injector may be asked.
+    pub(super) pace: Pace,
+    /// Renderings wait for others to come back.
+    pub(super) crowded: bool,
     /// Renderings asked for since the start.
     pub(super) rendered: u64,
     /// The state ConfigMap as we want it; `None`: missing or unreadable.
@@ -58,8 +64,8 @@ pub struct Core {
     pub(super) writing: bool,
     pub(super) leader: bool,
     pub(super) stopping: bool,
-    /// The API server holds us to dry runs.
-    pub(super) guarded: bool,
+    /// Whether the API server holds us to dry runs.
+    pub(super) guard: Guard,
     /// Every watch was synced once: from here on verdicts are made.
     pub(super) started: bool,
     /// Workloads to look at in this step.
@@ -101,14 +107,16 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
-            in_flight: 0,
+            asked: HashMap::new(),
+            pace: Pace::default(),
+            crowded: false,
             rendered: 0,
             record: None,
             written: None,
             writing: false,
             leader: false,
             stopping: false,
-            guarded: false,
+            guard: Guard::default(),
             started: false,
             dirty: BTreeSet::new(),
             candidates: BTreeSet::new(),
@@ -137,6 +145,7 @@ impl Core {
                 self.adopt(now);
             }
             Input::State(record) => self.state_read(record),
+            Input::Guard(refused) => self.guard_answered(refused, now),
             Input::Timer => {}
             Input::Shutdown => {
                 self.stopping = true;
@@ -150,6 +159,7 @@ impl Core {
         // A rollout that ended may have changed what is known of its workload.
         self.assess_dirty(now);
         self.plan(now);
+        self.probe_guard(now);
         self.dispatch(now);
         self.write_state();
         self.set_alarm(now);
@@ -360,7 +370,7 @@ impl Core {
     // Time -----------------------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.leader && self.started && self.in_flight < self.policy.renders_in_flight {
+        let render = if self.leader && self.started && !self.crowded && !self.stopping {
             self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
                 Ok(()) => due,
                 Err(token) => due.max(token),
@@ -369,7 +379,7 @@ impl Core {
             None
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let next = [render, self.looks.first().map(|(at, _)| *at), self.next_plan];
+        let next = [render, self.looks.first().map(|(at, _)| *at), self.next_plan, self.next_probe()];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake

@@ -50,8 +50,9 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     tracing::info!(server = cluster.url(), version = server.version, streaming = server.streaming_lists, "connected");
     let (sender, inputs) = mpsc::channel(INPUTS);
     let stamp = StampKeys::new(&config.policy.annotation_prefix);
-    let store = StateStore::new(cluster.clone(), &state_namespace(&config, &cluster));
-    let mut workers = Workers::new(cluster.clone(), stamp.clone(), store.clone(), sender.clone());
+    let own = state_namespace(&config, &cluster);
+    let store = StateStore::new(cluster.clone(), &own);
+    let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), sender.clone());
     let published = Published::new(clock::elapsed);
     if let Some(address) = config.listen {
         let listener = http::bind(address).await?;
@@ -70,7 +71,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let now = clock::now();
     let seed = now.wall.as_nanosecond().unsigned_abs();
     let seed = u64::try_from(seed % u128::from(u64::MAX)).unwrap_or_default();
-    let mut core = Core::new(config.policy.clone(), watches.sources(), seed, now);
+    let core = Core::new(config.policy.clone(), watches.sources(), seed, now);
     let mut first = vec![Input::Leadership(true)];
     if config.policy.mode == Mode::Enforce {
         // A person's rollout starts at once, so what the ConfigMap says must be known before.
@@ -82,13 +83,11 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         }
         workers.also(store.watch(streaming, sender));
     }
-    for input in first {
-        // Nothing is known yet, so these ask for nothing.
-        let effects = core.step(input, now);
-        debug_assert!(effects.iter().all(|e| matches!(e, Effect::WakeAt(_) | Effect::WriteState(_))));
-    }
     let report = Arc::new(core.report(now));
     let mut engine = Engine { core, watches, workers, published, stop, report, wake: None, heard: now, stopping: None };
+    for input in first {
+        engine.step(input, now);
+    }
     engine.work(inputs, progress).await
 }
 
@@ -179,6 +178,7 @@ impl Engine {
                 Effect::Patch(request) => self.workers.patch(request),
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
                 Effect::WriteState(record) => self.workers.write_state(record),
+                Effect::ProbeGuard => self.workers.probe_guard(),
                 Effect::Tell(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),
             }

@@ -9,7 +9,14 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::clock;
 use crate::{
-    cluster::{client::Cluster, convert::StampKeys, render::Renderer, rollout, state::StateStore},
+    cluster::{
+        client::Cluster,
+        convert::StampKeys,
+        guard::{self, Probe},
+        render::Renderer,
+        rollout,
+        state::StateStore,
+    },
     core::{
         io::{Input, PatchRequest, RenderRequest},
         state::StateRecord,
@@ -21,6 +28,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Workers {
     cluster: Cluster,
+    /// Our own namespace.
+    own: String,
     stamp: StampKeys,
     renderer: Arc<Renderer>,
     store: StateStore,
@@ -31,18 +40,25 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn new(cluster: Cluster, stamp: StampKeys, store: StateStore, inputs: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(
+        cluster: Cluster,
+        own: String,
+        stamp: StampKeys,
+        store: StateStore,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
         let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
         let leading = Arc::new(AtomicBool::new(true));
-        Self { cluster, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+        Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
         let (renderer, inputs) = (self.renderer.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
             let began = clock::elapsed();
-            let reply = renderer.render(&request).await;
-            metrics::rendered(&reply.outcome, clock::elapsed().saturating_sub(began));
+            let mut reply = renderer.render(&request).await;
+            reply.took = clock::elapsed().saturating_sub(began);
+            metrics::rendered(&reply.outcome, reply.took);
             // Nobody listens any more only when the process ends.
             _ = inputs.send(Input::Rendered(Box::new(reply))).await;
         });
@@ -61,8 +77,22 @@ impl Workers {
     pub(super) fn write_state(&mut self, record: StateRecord) {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
-            let written = store.write(&record).await;
-            _ = inputs.send(Input::State(written)).await;
+            store.write_and_tell(&record, &inputs).await;
+        });
+    }
+
+    pub(super) fn probe_guard(&mut self) {
+        let (cluster, own, inputs) = (self.cluster.clone(), self.own.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let refused = match guard::probe(&cluster, &own).await {
+                Probe::Refused => true,
+                Probe::LetThrough => false,
+                Probe::Unknown(reason) => {
+                    tracing::warn!(reason, "whether the guard is in force is not known");
+                    false
+                }
+            };
+            _ = inputs.send(Input::Guard(refused)).await;
         });
     }
 

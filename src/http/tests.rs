@@ -39,6 +39,7 @@ fn report(synced: bool) -> Arc<Report> {
         workloads: vec![],
         generations: vec![],
         rollouts: vec![],
+        guard: None,
         rollouts_left: None,
         unavailable: vec![],
         renders: 0,

@@ -51,6 +51,7 @@ fn write(report: &Report) {
     gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
     gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
+    gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
     gauge!(LEADER.name).set(yes(report.leader));
     gauge!(COMPLETE.name).set(yes(report.complete));
 }

@@ -69,8 +69,8 @@ metrics! {
     ROLLOUTS_IN_FLIGHT = Gauge "rollouts_in_flight" [],
         "Rollouts under way.";
     STOPPED = Gauge "stopped" ["by"],
-        "1 while something stops all rollouts: a person by `pause`, or the `breaker` because too many went wrong. \
-         Alert on the breaker: it closes only by hand.";
+        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, or the \
+         missing `guard`. Alert on breaker and guard: neither mends itself.";
     LEADER = Gauge "leader" [],
         "1 on the replica that leads. Alert when the sum over the replicas is not 1 for some minutes.";
     COMPLETE = Gauge "report_complete" [],
@@ -107,7 +107,7 @@ impl Metric {
             "result" => {
                 Some(["rendered", "rejected", "gone"].into_iter().chain(words::<UndeterminedReason>()).collect())
             }
-            "by" => Some(vec!["pause", "breaker"]),
+            "by" => Some(vec!["pause", "breaker", "guard"]),
             "scope" => Some(super::SCOPES.to_vec()),
             _ => None,
         }

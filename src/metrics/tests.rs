@@ -98,6 +98,7 @@ fn report() -> Report {
             message: String::new(),
             seconds: 0,
         }],
+        guard: None,
         rollouts_left: None,
         unavailable: vec![],
         renders: 1,

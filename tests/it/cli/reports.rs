@@ -84,6 +84,7 @@ pub(crate) fn empty() -> Report {
         workloads: vec![],
         generations: vec![],
         rollouts: vec![],
+        guard: None,
         rollouts_left: None,
         unavailable: vec![],
         renders: 12,

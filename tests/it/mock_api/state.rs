@@ -131,3 +131,30 @@ async fn the_watch_tells_presence_absence_and_nonsense() {
     events.send("DELETED", &config_map("7", None));
     assert_eq!(next().await, None, "deleted");
 }
+
+#[tokio::test]
+async fn what_the_watch_sees_late_undoes_nothing() {
+    let (store, mut api) = store();
+    let (sender, mut inputs) = mpsc::channel(8);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(store.watch(true, sender.clone()));
+    let mut next = async || match inputs.recv().await {
+        Some(Input::State(Some(state))) => state.resource_version.expect("a version").to_string(),
+        other => panic!("{other:?}"),
+    };
+    let events = api.next().await.stream();
+    events.send("ADDED", &config_map("4", None));
+    assert_eq!(next().await, "4");
+    events.list_ends("4");
+
+    let writer = store.clone();
+    tasks.spawn(async move { writer.write_and_tell(&paused("4"), &sender).await });
+    let exchange = api.next().await;
+    let written = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
+    // The stream is ahead of the answer.
+    events.send("MODIFIED", &config_map("5", Some(&written)));
+    exchange.reply(200, &config_map("5", Some(&written)));
+    events.send("MODIFIED", &config_map("6", None));
+    assert_eq!(next().await, "5");
+    assert_eq!(next().await, "6");
+}

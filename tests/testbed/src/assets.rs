@@ -57,6 +57,17 @@ static KWOK: Module = Module {
     ldflags: "-s -w",
 };
 
+static HELM_MODULE: Module = Module {
+    name: "helm",
+    go_mod: include_str!("../tools/helm/go.mod"),
+    go_sum: include_str!("../tools/helm/go.sum"),
+    ldflags: "-s -w",
+};
+
+/// No part of the control plane: only tests of the chart need it.
+static HELM: Tool =
+    Tool { binary: "helm", package: "helm.sh/helm/v4/cmd/helm", module: &HELM_MODULE, patience: "two minutes" };
+
 static TOOLS: [Tool; 6] = [
     Tool { binary: "etcd", package: "go.etcd.io/etcd/server/v3", module: &ETCD, patience: "a minute" },
     Tool {
@@ -101,7 +112,17 @@ pub struct Assets {
 impl Assets {
     /// Finds every program, and builds what is missing. Blocks, for minutes the first time.
     pub fn build() -> Result<Self> {
+        Self::helm()?;
         Self::locate(&Environment::read()?)
+    }
+
+    /// Finds Helm, and builds it if it is missing.
+    pub fn helm() -> Result<PathBuf> {
+        let path = HELM.place(&Environment::read()?)?;
+        if !path.is_file() {
+            HELM.build(&path, 1, 1)?;
+        }
+        Ok(path)
     }
 
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
@@ -232,7 +253,7 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_by_its_module() {
-        for tool in &TOOLS {
+        for tool in TOOLS.iter().chain([&HELM]) {
             assert!(tool.module.go_mod.contains(tool.package), "{}", tool.package);
         }
     }

@@ -41,7 +41,8 @@ impl Checks {
         if *failed > 0 {
             bail!("{failed} of {made} checks of the demo failed; see \"FAILED\" above");
         }
-        screen.title(format_args!("\nAll {made} checks held. The whole demo took {:.0} s.", screen.seconds()));
+        screen.gap();
+        screen.title(format_args!("All {made} checks held. The whole demo took {:.0} s.", screen.seconds()));
         Ok(())
     }
 }

@@ -104,6 +104,9 @@ async fn until_done(screen: &Screen, daemon: &mut Daemon<'_>) -> Result<Story> {
 pub(super) async fn watch_on(screen: &Screen, daemon: &mut Daemon<'_>) -> Result<()> {
     loop {
         let entry = daemon.entry().await?;
+        if let Some(address) = entry["address"].as_str() {
+            screen.say(format_args!("It serves http://{address}/metrics, /healthz and /readyz, and does:"));
+        }
         tell(screen, daemon, &entry);
     }
 }

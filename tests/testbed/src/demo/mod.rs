@@ -11,7 +11,7 @@ mod signals;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use testbed::{Audit, Marker, Options, Testbed};
@@ -46,12 +46,19 @@ impl Demo {
             .say("etcd, kube-apiserver, kube-controller-manager, kube-scheduler; kwok plays the kubelets of 3 Nodes.");
         let testbed = signals.unless_asked(Testbed::start(Options::default())).await?;
         let shown = signals.unless_asked(Box::pin(show(&mut screen, &testbed))).await;
+        let outcome = match &shown {
+            Ok(shown) => shown.checks.verdict(&screen),
+            Err(error) => Err(anyhow!("{error:#}")),
+        };
         if self.keep && !signals.asked() {
-            keep(&mut screen, &testbed, &shown, &mut signals).await?;
+            if let Err(error) = &outcome {
+                screen.say(format_args!("{error:#}"));
+            }
+            keep(&mut screen, &testbed, shown.as_ref().ok(), &mut signals).await?;
         }
-        let outcome = shown.map(|shown| shown.checks);
+        drop(shown);
         testbed.stop().await?;
-        outcome?.verdict(&screen)
+        outcome
     }
 }
 
@@ -171,7 +178,7 @@ async fn account(screen: &Screen, checks: &mut Checks, audit: &Audit, since: Mar
 }
 
 /// Leaves everything running, with a daemon at work, until somebody asks for the end.
-async fn keep(screen: &mut Screen, testbed: &Testbed, shown: &Result<Shown<'_>>, signals: &mut Signals) -> Result<()> {
+async fn keep(screen: &mut Screen, testbed: &Testbed, shown: Option<&Shown<'_>>, signals: &mut Signals) -> Result<()> {
     screen.step("Play on; Ctrl-C ends everything");
     screen.say(format_args!("API server  {}", testbed.api_url()));
     screen.say(format_args!("files       {}", testbed.directory().display()));
@@ -180,7 +187,7 @@ async fn keep(screen: &mut Screen, testbed: &Testbed, shown: &Result<Shown<'_>>,
     if let Some(assets) = testbed.assets() {
         screen.say(format_args!("alias kubectl={}", assets.kubectl.display()));
     }
-    let Ok(shown) = shown else {
+    let Some(shown) = shown else {
         signals.wait().await;
         return Ok(());
     };
@@ -188,7 +195,7 @@ async fn keep(screen: &mut Screen, testbed: &Testbed, shown: &Result<Shown<'_>>,
         .say(format_args!("kubectl edit mutatingadmissionpolicy {}   # another change of the injector", shown.policy));
     screen.gap();
     let mut daemon = enforce::start(&shown.program)?;
-    screen.say("The daemon runs again (it holds for a day what it has just rolled: gate `cooldown`). What it does:");
+    screen.say("The daemon runs again. What it has just rolled it leaves alone for a day (gate `cooldown`).");
     tokio::select! {
         ended = enforce::watch_on(screen, &mut daemon) => ended,
         () = signals.wait() => Ok(()),

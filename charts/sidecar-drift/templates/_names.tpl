@@ -1,0 +1,66 @@
+{{- define "sidecar-drift.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of what has no namespace, so that two releases of one name in two namespaces do not meet. */}}
+{{- define "sidecar-drift.clusterName" -}}
+{{- printf "%s.%s" (include "sidecar-drift.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
+{{- define "sidecar-drift.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "sidecar-drift.fullname" .) -}}
+{{- end -}}
+
+{{- define "sidecar-drift.selector" -}}
+app.kubernetes.io/name: sidecar-drift
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "sidecar-drift.labels" -}}
+{{ include "sidecar-drift.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "sidecar-drift.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s:%s@%s" .Values.image.repository $tag .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository $tag -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The subject of every binding. */}}
+{{- define "sidecar-drift.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "sidecar-drift.serviceAccountName" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end -}}
+
+{{/* What no schema can say. */}}
+{{- define "sidecar-drift.check" -}}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
+{{- fail "podMonitor.enabled and serviceMonitor.enabled: every series would be scraped twice; enable one of them" -}}
+{{- end -}}
+{{- if and .Values.schedule (eq .Values.mode "enforce") -}}
+{{- fail "schedule and mode=enforce: a scheduled scan only reports; leave the schedule empty to roll out" -}}
+{{- end -}}
+{{- if and (eq .Values.mode "enforce") (not .Values.guard.enabled) (not (index .Values.config "without-guard")) -}}
+{{- fail "mode=enforce and guard.enabled=false: the daemon would roll nothing out; enable the guard, or set config.without-guard=true" -}}
+{{- end -}}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- fail "serviceAccount.create=false: name the one that exists in serviceAccount.name" -}}
+{{- end -}}
+{{- end -}}
