@@ -122,6 +122,7 @@ impl<'t> Story<'t> {
 struct ShownOnDrop<'a>(Option<&'a Mutex<Vec<PathBuf>>>);
 
 impl Drop for ShownOnDrop<'_> {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it with the test that failed")]
     fn drop(&mut self) {
         let Some(logs) = self.0 else { return };
         for log in logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
