@@ -91,7 +91,9 @@ impl Core {
             .filter_map(|key| Some((key, self.says(self.index.workload(key)?), self.history(key))))
             .collect();
         let situation = self.situation(now, None);
-        let quiet = |key: &WorkloadKey| self.work.get(key).is_some_and(|w| w.quiet_until > now.elapsed);
+        let quiet = |key: &WorkloadKey| {
+            self.had_its_turn(key) || self.work.get(key).is_some_and(|w| w.quiet_until > now.elapsed)
+        };
         let candidates =
             facts.iter().filter(|(key, ..)| !quiet(key)).filter_map(|(key, s, h)| self.candidate(key, s, h));
         let made = plan::plan(candidates, situation.clone());
@@ -198,6 +200,12 @@ impl Core {
             Some((Gate::Canary, _)) => soaking(key),
             Some(_) => self.work.get(*key).is_some_and(|w| w.quiet_until > now.elapsed),
         };
+        let waits = |key: &&WorkloadKey| !self.had_its_turn(key) && waits(key);
         self.rollouts.is_empty() && !self.replan && !self.candidates.iter().any(|key| waits(&key))
+    }
+
+    /// A person who rolls once sees each workload rolled at most once, however that ended.
+    fn had_its_turn(&self, key: &WorkloadKey) -> bool {
+        self.policy.one_shot && self.work.get(key).is_some_and(|w| w.ended)
     }
 }

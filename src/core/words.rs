@@ -151,7 +151,7 @@ vocabulary! {
         Reverted = "reverted", "somebody removed the stamp", later "safety: executor";
         Superseded = "superseded", "the owner changed the template meanwhile";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
-        Denied = "denied", "admission refused or altered our patch";
+        Denied = "denied", "our patch was refused, or admission altered it";
     }
 }
 

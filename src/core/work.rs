@@ -48,6 +48,8 @@ pub struct Work {
     pub lock: Option<Lock>,
     /// The bad annotation that people were told of last.
     pub bad_annotation: Option<String>,
+    /// A rollout of it ended in this process.
+    pub ended: bool,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
 }
