@@ -55,7 +55,9 @@ pub(super) fn log(notice: &Notice) {
 /// One line for a person who watches a rollout; `None`: not worth one.
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
-        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } => return None,
+        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } | Notice::Guard { in_force: true } => {
+            return None;
+        }
         Notice::InjectorSlow { scope, seconds } => format!("{scope} answers slowly: it is not asked for {seconds}s"),
         Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
         Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
@@ -71,7 +73,6 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         Notice::BreakerOpened { reason, .. } => {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }
-        Notice::Guard { in_force: true } => return None,
         Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
     };

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -23,7 +23,10 @@ use crate::core::{
 
 fn at(second: u64) -> Now {
     let second = i64::try_from(second).unwrap();
-    Now { elapsed: std::time::Duration::from_secs(second.unsigned_abs()), wall: Timestamp::from_second(second).unwrap() }
+    Now {
+        elapsed: std::time::Duration::from_secs(second.unsigned_abs()),
+        wall: Timestamp::from_second(second).unwrap(),
+    }
 }
 
 fn policy() -> Policy {
@@ -160,6 +163,7 @@ fn answer(request: &RenderRequest) -> Input {
     let rendering = Rendering { template: shape(""), rendered: shape("proxy:2"), pod_name: None };
     let confirmation = Confirmation { workload: workload(), history: vec![] };
     Input::Rendered(Box::new(RenderReply {
+        took: Duration::ZERO,
         ticket: request.ticket,
         outcome: RenderOutcome::Rendered(rendering),
         confirmation: request.confirm.then(|| Box::new(confirmation)),
