@@ -93,7 +93,32 @@ macro_rules! scripts {
 
 scripts! {
     detect {
+        a_changed_field_beside_a_volatile_one_is_drift
+        a_forbidden_kind_stays_visible
+        a_pod_patched_by_hand_is_never_acted_on
+        a_replica_set_that_comes_late
+        a_stuck_rollout_is_not_rendered_again_and_again
+        alternating_images_are_unstable
+        every_reason_an_answer_can_have
+        failures_are_asked_again_ever_more_seldom
+        forbidden_pods_leave_the_workloads_visible
+        forbidden_replicasets_concern_deployments_only
+        in_sync_takes_one_rendering
+        its_own_rollout
+        many_replicas_and_a_hot_patched_pod
+        missing_and_placement
+        named_sidecars_only
+        opted_out
+        rejected_and_recovered
+        relist_forgets_what_vanished
+        relist_of_the_same_renders_nothing
+        resync_renders_once_each_period
+        slow_injectors_rest
+        stray_pods_with_a_known_sidecar
+        throttled_waits_as_long_as_the_server_says
+        volatile_fields_are_masked
         what_differs_is_rendered_twice
+        young_pods_do_not_count
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::{Confirmation, Rendering, WatchEvent, WatchKind, WatchSource},
     model::{
-        Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy, TemplateSnapshot,
+        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy, TemplateSnapshot,
         WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
@@ -41,7 +41,8 @@ fn source_of(object: &Object) -> WatchSource {
         Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
         Object::Namespace(_) => (WatchKind::Namespaces, None),
         Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
-        Object::Config(c) => (WatchKind::Configs(c.kind), here()),
+        Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
+        Object::Config(c) => (WatchKind::Configs(c.kind), None),
         Object::Service(_) => (WatchKind::Services, here()),
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
         Object::Node(_) => (WatchKind::Nodes, None),

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        ChangedBy, ConfigKind, ConfigSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot,
-        Object, ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object,
+        ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -48,14 +48,7 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
                 "webhook" => InjectorKind::MutatingWebhookConfiguration,
                 _ => InjectorKind::MutatingAdmissionPolicy,
             };
-            let entry = InjectorEntry {
-                namespaces: selector(line.text("select"))?,
-                objects: selector(line.text("objects"))?,
-                service: line.text("service").map(|path| path_key(&path)).transpose()?,
-                ignores_failure: line.flag("ignores_failure"),
-                timeout_seconds: 10,
-                refuses_dry_run: false,
-            };
+            let entry = entry(line)?;
             let entries = if line.flag("of_others") { Vec::new() } else { vec![entry] };
             // What the configuration says is part of its hash, too.
             let hash = format!("{hash} {entries:?}").into();
@@ -64,25 +57,25 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
         "binding" => {
             let policy = line.name("of").context("of which policy")?;
             let kind = InjectorKind::MutatingAdmissionPolicyBinding;
-            Object::Injector(InjectorSnapshot {
-                kind,
-                name: name.into(),
-                hash,
-                policy,
-                entries: vec![InjectorEntry {
-                    namespaces: Selector::default(),
-                    objects: Selector::default(),
-                    service: None,
-                    timeout_seconds: 0,
-                    ignores_failure: false,
-                    refuses_dry_run: false,
-                }],
-                changed_by,
-            })
+            let entries = vec![entry(line)?];
+            Object::Injector(InjectorSnapshot { kind, name: name.into(), hash, policy, entries, changed_by })
         }
-        "configmap" => {
-            let hash = if line.flag("election") { "election".into() } else { hash };
-            Object::Config(ConfigSnapshot { kind: ConfigKind::ConfigMap, key: path_key(&name)?, hash, changed_by })
+        "configmap" | "serviceaccount" | "limitrange" => {
+            let kind = config_kind(verb);
+            Object::Config(ConfigSnapshot { kind, key: path_key(&name)?, hash, changed_by })
+        }
+        "endpoints" => {
+            let service = line.name("of").context("of which Service")?;
+            let ready = line.text("ready").map(|pods| pods.split(',').map(Name::from).collect()).unwrap_or_default();
+            let others = line.parsed("others")?.unwrap_or(0);
+            Object::Endpoints(EndpointsSnapshot { key: path_key(&name)?, service, ready, others })
+        }
+        "node" => {
+            let kubelet = line.text("kubelet").and_then(|v| {
+                let (major, minor) = v.split_once('.')?;
+                Some((major.parse().ok()?, minor.parse().ok()?))
+            });
+            Object::Node(NodeSnapshot { name: name.into(), ready: !line.flag("not_ready"), kubelet })
         }
         "service" => {
             let selector = line.rest().into_iter().map(|(k, v)| (k.into(), v.into())).collect();
@@ -91,6 +84,25 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
         other => bail!("nobody knows what {other:?} does"),
     };
     Ok(Made::Put(object))
+}
+
+fn entry(line: &mut Line) -> Result<InjectorEntry> {
+    Ok(InjectorEntry {
+        namespaces: selector(line.text("select"))?,
+        objects: selector(line.text("objects"))?,
+        service: line.text("service").map(|path| path_key(&path)).transpose()?,
+        ignores_failure: line.flag("ignores_failure"),
+        refuses_dry_run: line.flag("refuses_dry_run"),
+        timeout_seconds: 10,
+    })
+}
+
+fn config_kind(verb: &str) -> ConfigKind {
+    match verb {
+        "serviceaccount" => ConfigKind::ServiceAccount,
+        "limitrange" => ConfigKind::LimitRange,
+        _ => ConfigKind::ConfigMap,
+    }
 }
 
 fn path_key(path: &str) -> Result<ObjectKey> {
@@ -108,7 +120,7 @@ fn selector(text: Option<String>) -> Result<Selector> {
 
 pub(super) fn named(kind: &str, name: &str) -> Result<(WatchKind, ObjectKey)> {
     let kind = watch_kind(kind)?;
-    let cluster_wide = matches!(kind, WatchKind::Namespaces | WatchKind::Injectors(_));
+    let cluster_wide = matches!(kind, WatchKind::Namespaces | WatchKind::Nodes | WatchKind::Injectors(_));
     Ok((kind, if cluster_wide { key("", name) } else { path_key(name)? }))
 }
 
@@ -120,7 +132,9 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "webhooks" | "webhook" => WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
         "mutating_policies" | "mutating_policy" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
         "bindings" | "binding" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
-        "configmap" => WatchKind::Configs(ConfigKind::ConfigMap),
+        "configmap" | "serviceaccount" | "limitrange" => WatchKind::Configs(config_kind(name)),
+        "endpoints" => WatchKind::EndpointSlices,
+        "node" => WatchKind::Nodes,
         "service" => WatchKind::Services,
         other => WatchKind::Workloads(Kind::from_name(other).with_context(|| format!("{other:?} is not watched"))?),
     })

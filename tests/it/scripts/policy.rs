@@ -30,6 +30,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "renders_in_flight" => policy.renders_in_flight = value.parse().with_context(given)?,
             "resync" => policy.resync = duration(&value)?,
             "settle" => policy.settle = duration(&value)?,
+            "absence" => policy.absence = duration(&value)?,
             "min_pod_age" => policy.min_pod_age = duration(&value)?,
             "parallel" => policy.parallel_rollouts = value.parse().with_context(given)?,
             "per_namespace" => policy.parallel_per_namespace = value.parse().with_context(given)?,

@@ -19,6 +19,9 @@ use sidecar_drift::core::{
 /// A rendering that confirmed a rollout proves nothing after this long.
 const FRESH: Duration = Duration::from_secs(10);
 
+/// Renderings at once that no webhook takes part in.
+const WITHOUT_WEBHOOK: usize = 8;
+
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     /// Renderings under way: ticket → for whom, and whether to confirm.
@@ -101,8 +104,7 @@ impl Rules {
                 ensure!(!twice, "{key} is rendered twice at the same time");
                 self.renders.insert(request.ticket, (key.clone(), request.confirm));
                 let n = self.renders.len();
-                // The limit is one for each webhook configuration; what no webhook takes part in has a wider one.
-                ensure!(n <= policy.renders_in_flight.max(8), "{n} renderings at once");
+                ensure!(n <= policy.renders_in_flight.max(WITHOUT_WEBHOOK), "{n} renderings at once");
             }
             Effect::Patch(request) => {
                 let key = &request.workload.key;
@@ -117,7 +119,8 @@ impl Rules {
             Effect::WriteState(_) => {
                 ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");
             }
-            Effect::ProbeGuard | Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
+            Effect::ProbeGuard => ensure!(self.leader && !self.stopping, "the guard is probed without the lead"),
+            Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
         }
         Ok(())
     }

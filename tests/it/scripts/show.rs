@@ -30,6 +30,7 @@ pub(super) fn effect(effect: &Effect) -> Option<String> {
         }
         Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::WriteState(record) => format!("> write state: {}", state(record)),
+        Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::Tell(told) => return notice(told),
         Effect::WakeAt(_) => return None,
     })
@@ -50,6 +51,8 @@ fn notice(notice: &Notice) -> Option<String> {
             format!("! {workload} {outcome} after {seconds}s: {message}")
         }
         Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
+        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow and rests for {seconds}s"),
+        Notice::Guard { in_force } => format!("! the guard is {}in force", if *in_force { "" } else { "not " }),
         Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
         Notice::WatchUnavailable { source, message } => {
             format!("! cannot watch {:?}: {message}", source.kind)

@@ -11,7 +11,7 @@ use sidecar_drift::core::{
     index::BACKING_KINDS,
     io::{Effect, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
     io::{WatchKind, WatchSource},
-    model::{InjectorKind, WorkloadKey},
+    model::{ConfigKind, InjectorKind, WorkloadKey},
     policy::{Mode, Policy},
     shape::Name,
     state::StateRecord,
@@ -33,6 +33,10 @@ pub(super) struct Hands {
     pub(super) patches: bool,
     /// Controllers finish a rollout after this long; `None`: the script says when.
     pub(super) rolls: Option<Duration>,
+    /// How long a rendering takes.
+    pub(super) took: Duration,
+    /// Probes of the guard are refused, as they must be; `None`: they are not answered.
+    pub(super) guard: Option<bool>,
     /// The state ConfigMap is not written.
     pub(super) holds_state: bool,
     /// The state ConfigMap may be read, but not written.
@@ -96,25 +100,33 @@ impl Stage {
 
     // The process ----------------------------------------------------------------------------------------------------
 
+    /// What is watched everywhere, from the beginning.
+    fn sources(&self) -> Vec<WatchSource> {
+        let mut kinds = vec![
+            WatchKind::Namespaces,
+            WatchKind::Nodes,
+            WatchKind::ReplicaSets,
+            WatchKind::Pods,
+            WatchKind::Configs(ConfigKind::ServiceAccount),
+            WatchKind::Configs(ConfigKind::LimitRange),
+            WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
+            WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
+            WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
+        ];
+        kinds.extend(self.policy.kinds.iter().map(|kind| WatchKind::Workloads(*kind)));
+        kinds.into_iter().map(|kind| WatchSource { kind, namespace: None }).collect()
+    }
+
     /// A process begins: it takes the lead or not, and lists everything.
     pub(super) fn start(&mut self, leader: bool) {
-        let everywhere = |kind| WatchSource { kind, namespace: None };
-        let kinds = self.policy.kinds.iter().map(|kind| WatchKind::Workloads(*kind));
-        let injectors = [
-            InjectorKind::MutatingWebhookConfiguration,
-            InjectorKind::MutatingAdmissionPolicy,
-            InjectorKind::MutatingAdmissionPolicyBinding,
-        ];
-        let kinds = [WatchKind::Namespaces, WatchKind::ReplicaSets, WatchKind::Pods].into_iter().chain(kinds);
-        let sources: Vec<_> = kinds.chain(injectors.map(WatchKind::Injectors)).map(everywhere).collect();
-        self.core = Some(Core::new(self.policy.clone(), sources.clone(), 1, self.now()));
+        self.core = Some(Core::new(self.policy.clone(), self.sources(), 1, self.now()));
         self.rules = Rules::default();
         self.cluster.news.clear();
         self.inbox.push_back(Input::Leadership(leader));
         if self.policy.mode == Mode::Enforce && !self.hands.holds_state {
             self.inbox.push_back(Input::State(self.state()));
         }
-        for source in sources {
+        for source in self.sources() {
             self.list(&source);
         }
     }
@@ -147,12 +159,8 @@ impl Stage {
     /// Every watch lists anew; what was said meanwhile is lost.
     pub(super) fn relist(&mut self) -> Result<()> {
         self.cluster.news.clear();
-        let kinds = [WatchKind::Namespaces, WatchKind::ReplicaSets, WatchKind::Pods];
-        let kinds = kinds.into_iter().chain(self.policy.kinds.clone().into_iter().map(WatchKind::Workloads));
-        let injectors = [InjectorKind::MutatingWebhookConfiguration, InjectorKind::MutatingAdmissionPolicy]
-            .map(WatchKind::Injectors);
-        for kind in kinds.chain(injectors) {
-            self.list(&WatchSource { kind, namespace: None });
+        for source in self.sources() {
+            self.list(&source);
         }
         self.watching = true;
         self.core().map(drop)
@@ -281,7 +289,8 @@ impl Stage {
             }
             Effect::WriteState(record) if !self.hands.holds_state => self.write_state(record),
             Effect::WakeAt(at) => self.wake = Some(at),
-            Effect::ProbeGuard | Effect::WriteState(_) | Effect::Tell(_) => {}
+            Effect::ProbeGuard => self.inbox.extend(self.hands.guard.map(Input::Guard)),
+            Effect::WriteState(_) | Effect::Tell(_) => {}
         }
         Ok(())
     }
@@ -318,7 +327,7 @@ impl Stage {
         let outcome = outcome
             .unwrap_or_else(|| RenderOutcome::Rendered(self.cluster.rendering(key, &injected, request.ordinals)));
         let confirmation = if request.confirm && read { self.cluster.confirmation(key) } else { None };
-        let reply = RenderReply { ticket: request.ticket, took: Duration::from_millis(20), outcome, confirmation };
+        let reply = RenderReply { ticket: request.ticket, took: self.hands.took, outcome, confirmation };
         self.inbox.push_back(Input::Rendered(Box::new(reply)));
         Ok(())
     }

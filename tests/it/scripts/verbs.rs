@@ -63,6 +63,12 @@ impl Stage {
             "state" => self.change_state(&mut line)?,
             "render" => self.answer_render(&mut line)?,
             "patch" => self.answer_patch(&mut line)?,
+            "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
+            "guard" => {
+                let in_force = line.expect("in_force or missing")? == "in_force";
+                self.hands.guard = Some(in_force);
+                self.send(Input::Guard(in_force));
+            }
             "injects" => {
                 let whom = line.word().map(|path| self.cluster.find(&path)).transpose()?;
                 self.injected.insert(whom, containers(&mut line));
@@ -88,6 +94,7 @@ impl Stage {
             match what.as_str() {
                 "renders" => self.hands.renders = on,
                 "patches" => self.hands.patches = on,
+                "guard" => self.hands.guard = on.then_some(true),
                 "rolls" if !on => self.hands.rolls = None,
                 "rolls" => self.hands.rolls = Some(duration(&line.expect("after how long")?)?),
                 other => bail!("nobody does {other:?}"),
@@ -100,6 +107,10 @@ impl Stage {
         match line.expect("what they do")?.as_str() {
             "lag" => self.watching = false,
             "deliver" => self.watching = true,
+            "reversed" => {
+                self.cluster.news.reverse();
+                self.watching = true;
+            }
             "relist" => self.relist()?,
             other => bail!("watches do not {other:?}"),
         }
