@@ -12,8 +12,9 @@ use std::{
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
+        WorkloadKey, WorkloadSnapshot,
     },
     shape::{Name, PodShape},
 };
@@ -70,6 +71,8 @@ pub enum Change {
         /// Its namespace.
         namespace: Name,
     },
+    /// A PodDisruptionBudget came, changed or went.
+    DisruptionBudget,
     /// A Node came, changed or went.
     Node {
         /// The lowest kubelet version in the cluster before.
@@ -96,6 +99,7 @@ pub struct Index {
     configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
     services: BTreeMap<ObjectKey, ServiceSnapshot>,
     endpoints: BTreeMap<ObjectKey, EndpointsSnapshot>,
+    budgets: BTreeMap<ObjectKey, DisruptionBudgetSnapshot>,
     nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
     shapes: HashSet<Arc<PodShape>>,
@@ -203,6 +207,7 @@ impl Index {
             }
             WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::EndpointSlices => self.endpoints.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::DisruptionBudgets => self.budgets.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::Nodes => self.nodes.keys().map(cluster).collect(),
             WatchKind::Namespaces => self.namespaces.keys().map(cluster).collect(),
             WatchKind::Injectors(kind) => {
@@ -261,6 +266,10 @@ impl Index {
                 let namespace = new.key.namespace.clone();
                 let old = self.endpoints.insert(new.key.clone(), new.clone());
                 (old.as_ref() != Some(&new)).then_some(Change::Backing { namespace })
+            }
+            Object::DisruptionBudget(new) => {
+                let old = self.budgets.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::DisruptionBudget)
             }
             Object::Node(new) => {
                 let old_floor = self.kubelet_floor();
@@ -362,6 +371,7 @@ impl Index {
                 self.endpoints.remove(key)?;
                 Some(Change::Backing { namespace: key.namespace.clone() })
             }
+            WatchKind::DisruptionBudgets => self.budgets.remove(key).map(|_| Change::DisruptionBudget),
             WatchKind::Nodes => {
                 let old_floor = self.kubelet_floor();
                 self.nodes.remove(&key.name)?;

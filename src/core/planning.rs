@@ -45,6 +45,7 @@ impl Core {
             history,
             backs_injector: self.backends.contains(&key.namespace),
             injector_unhealthy: unhealthy,
+            disruptions_allowed: self.index.disruptions_allowed(workload),
             in_rollout: self.rollouts.contains_key(key),
         })
     }
