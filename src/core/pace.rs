@@ -88,10 +88,13 @@ impl Pace {
                 pace.took.pop_front();
             }
             if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
+                // Those that were under way when it was found to be slow tell nothing new.
+                if pace.rests_until.is_none_or(|until| until <= now) {
+                    slow.push(scope.clone());
+                }
                 pace.rests_until = Some(now + REST);
                 // Judged anew afterwards.
                 pace.took.clear();
-                slow.push(scope.clone());
             }
         }
         slow

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::{Confirmation, Rendering, WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy, TemplateSnapshot,
-        WorkloadKey, WorkloadSnapshot,
+        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,

@@ -28,7 +28,6 @@ pub(super) fn effect(effect: &Effect) -> Option<String> {
                 if names.is_empty() { "no namespace".to_owned() } else { names.join(", ") }
             )
         }
-        Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::WriteState(record) => format!("> write state: {}", state(record)),
         Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::Tell(told) => return notice(told),
@@ -43,8 +42,6 @@ fn notice(notice: &Notice) -> Option<String> {
         }
         // The line of the verdict itself says more.
         Notice::VerdictChanged { .. } => return None,
-        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow: not asked for {seconds}s"),
-        Notice::Guard { in_force } => format!("! guard in force: {in_force}"),
         Notice::RolloutStarted { workload, reason } => format!("! {workload} started: {reason}"),
         Notice::RolloutProgress { workload, message } => format!("! {workload} progress: {message}"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => {
