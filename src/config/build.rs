@@ -190,10 +190,7 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
     );
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
     replace(&mut policy.without_guard, without_guard);
-    replace(
-        &mut policy.guard_interval,
-        guard_interval.map(|period| some_time("guard-interval", period)).transpose()?,
-    );
+    replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
     Ok(())
 }
 

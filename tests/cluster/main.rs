@@ -9,6 +9,7 @@ mod crash;
 mod detection;
 mod enforce;
 mod errors;
+mod install;
 mod many_replicas;
 mod noticing;
 mod report_mode;

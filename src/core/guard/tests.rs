@@ -23,7 +23,10 @@ use crate::core::{
 
 fn at(second: u64) -> Now {
     let second = i64::try_from(second).unwrap();
-    Now { elapsed: std::time::Duration::from_secs(second.unsigned_abs()), wall: Timestamp::from_second(second).unwrap() }
+    Now {
+        elapsed: std::time::Duration::from_secs(second.unsigned_abs()),
+        wall: Timestamp::from_second(second).unwrap(),
+    }
 }
 
 fn policy() -> Policy {

@@ -27,7 +27,7 @@ pub(crate) struct Daemon<'t> {
 pub(crate) struct Line(Value);
 
 impl<'t> Daemon<'t> {
-    pub(super) fn start(testbed: &'t Testbed, kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(testbed: &'t Testbed, kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = program::command(testbed, kubeconfig, arguments);
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         let child = command.spawn()?;
@@ -66,8 +66,7 @@ impl<'t> Daemon<'t> {
         eventually(what, DEADLINE, async || {
             let lines = self.lines()?;
             let last = lines.iter().rfind(|line| line.is("verdict changed") && line.is_about(kind, name));
-            let found =
-                last.is_some_and(|l| l.text("to") == verdict && change.is_none_or(|c| l.text("change") == c));
+            let found = last.is_some_and(|l| l.text("to") == verdict && change.is_none_or(|c| l.text("change") == c));
             if !found {
                 self.check()?;
             }
