@@ -14,7 +14,7 @@ TESTBED = "$$($(CARGO) metadata --locked --no-deps --format-version 1 | sed 's/.
 ##@ See it work
 
 .PHONY: demo
-demo: ## Start a real control plane, change an injector, find the drift (KEEP=1 leaves it running)
+demo: ## A real control plane: change an injector, find the drift, roll it out, check it all (KEEP=1: stay)
 	$(CARGO) build --locked --workspace --bins
 	$(TESTBED) demo
 

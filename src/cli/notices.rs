@@ -18,6 +18,9 @@ pub(super) fn log(notice: &Notice) {
             let reason = reason.map(Word::as_str);
             info!(%workload, %from, %to, reason, change, "verdict changed");
         }
+        Notice::InjectorSlow { scope, seconds } => {
+            warn!(scope, seconds, "answers slowly; it is not asked for a while, because real Pods come first");
+        }
         Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
         Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => match outcome {
@@ -52,7 +55,10 @@ pub(super) fn log(notice: &Notice) {
 /// One line for a person who watches a rollout; `None`: not worth one.
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
-        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } => return None,
+        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } | Notice::Guard { in_force: true } => {
+            return None;
+        }
+        Notice::InjectorSlow { scope, seconds } => format!("{scope} answers slowly: it is not asked for {seconds}s"),
         Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
         Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
             format!("{workload}: {message}")
@@ -67,7 +73,6 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         Notice::BreakerOpened { reason, .. } => {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }
-        Notice::Guard { in_force: true } => return None,
         Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
     };

@@ -2,10 +2,10 @@
 //!
 //! It is written under an optimistic lock only. Whoever loses gets what the winner wrote.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use super::{
     client::{Answer, Call, Cluster, Error, FIELD_MANAGER, Lost},
@@ -22,6 +22,10 @@ use crate::core::{
 /// The ConfigMap's name.
 pub const CONFIG_MAP: &str = "sidecar-drift-state";
 
+/// When to read again what could not be read after a write.
+const READ_AGAIN: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
+
 /// The key in the ConfigMap's data.
 const KEY: &str = "state.json";
 
@@ -30,19 +34,22 @@ const KEY: &str = "state.json";
 pub struct StateStore {
     cluster: Cluster,
     namespace: Arc<str>,
+    /// The version that the core has heard of last. Locked from a request to the telling of its answer, so that what the
+    /// watch sees of our own write comes after the answer, and is dropped.
+    told: Arc<Mutex<Option<u64>>>,
 }
 
 impl StateStore {
     /// The one in this namespace.
     pub fn new(cluster: Cluster, namespace: &str) -> Self {
-        Self { cluster, namespace: Arc::from(namespace) }
+        Self { cluster, namespace: Arc::from(namespace), told: Arc::default() }
     }
 
     /// Send [`Input::State`] now and whenever the ConfigMap changes, until nobody listens any more.
     ///
     /// `streaming`: [`Server::streaming_lists`](super::client::Server::streaming_lists).
     pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
-        let cluster = self.cluster.clone();
+        let (cluster, told) = (self.cluster.clone(), self.told.clone());
         let target = Target {
             row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
@@ -69,12 +76,17 @@ impl StateStore {
                         Some(None)
                     }
                 };
-                let inputs = inputs.clone();
+                let (inputs, told) = (inputs.clone(), told.clone());
                 async move {
-                    match state {
-                        Some(state) => inputs.send(Input::State(state)).await.is_ok(),
-                        None => !inputs.is_closed(),
+                    let Some(state) = state else { return !inputs.is_closed() };
+                    let mut told = told.lock().await;
+                    let seen = version(state.as_ref());
+                    // Taken for news, an old state would undo what was heard since: a pause, say.
+                    if seen.is_some() && seen <= *told {
+                        return !inputs.is_closed();
                     }
+                    *told = seen;
+                    inputs.send(Input::State(state)).await.is_ok()
                 }
             })
             .await;
@@ -91,9 +103,18 @@ impl StateStore {
         }
     }
 
-    /// Carry out [`Effect::WriteState`](crate::core::io::Effect::WriteState). The answer is what the ConfigMap holds
-    /// afterwards, for [`Input::State`]: the record itself, or what somebody else wrote meanwhile; `None` if that cannot
-    /// be found out.
+    /// Carry out [`Effect::WriteState`](crate::core::io::Effect::WriteState) and send what came of it as
+    /// [`Input::State`]. Whoever watches hears of each version once, in the order of the versions.
+    pub async fn write_and_tell(&self, state: &StateRecord, inputs: &mpsc::Sender<Input>) {
+        let mut told = self.told.lock().await;
+        let written = self.write(state).await;
+        *told = version(written.as_ref());
+        // Nobody listens any more only when the process ends.
+        _ = inputs.send(Input::State(written)).await;
+    }
+
+    /// Write it. The answer is what the ConfigMap holds afterwards: the record itself, or what somebody else wrote
+    /// meanwhile; `None` if that cannot be found out.
     pub async fn write(&self, state: &StateRecord) -> Option<StateRecord> {
         // A record without a version was not read from the ConfigMap, so it must not replace what is there.
         let Some(version) = &state.resource_version else { return self.read_or_none().await };
@@ -121,7 +142,15 @@ impl StateStore {
         Err(self.refused("create the ConfigMap sidecar-drift-state", &answer))
     }
 
+    /// Reads it, again and again for a while: an API server that is restarted must not pause us for good.
     async fn read_or_none(&self) -> Option<StateRecord> {
+        for delay in READ_AGAIN {
+            match self.read().await {
+                Ok(state) => return state,
+                Err(error) => tracing::warn!(%error, "state cannot be read, trying again"),
+            }
+            tokio::time::sleep(delay).await;
+        }
         self.read().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "state cannot be read; all rollouts are paused");
             None
@@ -157,6 +186,11 @@ fn record(config_map: &Value) -> Option<StateRecord> {
             None
         }
     }
+}
+
+/// A resourceVersion as a number: they grow. One that is no number is always taken for news.
+fn version(state: Option<&StateRecord>) -> Option<u64> {
+    state?.resource_version.as_deref()?.parse().ok()
 }
 
 fn text(state: &StateRecord) -> String {

@@ -8,14 +8,16 @@ use std::{
 use super::{
     compare::{self, Mask, SidecarSelection},
     io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
-    judge::{self, Evidence, Want},
+    judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
     owner::Kind,
+    pace::{self, Leave},
     queue::Priority,
-    scope::Vector,
+    scope::{self, Vector},
     shape::Name,
     step::Core,
     time::Now,
+    unseen,
     words::{UndeterminedReason, Verdict},
     work::{Failure, Judged, RenderSet, Requested, Work},
 };
@@ -25,10 +27,14 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait between retries.
 const LAST_RETRY: Duration = Duration::from_mins(10);
 
+/// Workloads that one step lets others pass.
+const PASSED: usize = 64;
+
 impl Core {
-    /// Whether this workload is looked at at all.
+    /// Whether this workload is looked at at all. What backs an injector is watched wherever it is, but not its Pods.
     pub(super) fn covered(&self, key: &WorkloadKey) -> bool {
-        self.policy.kinds.contains(&key.kind)
+        self.index.watches_pods_of(&key.namespace)
+            && self.policy.kinds.contains(&key.kind)
             && self.policy.covers_namespace(&key.namespace)
             && self.policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
     }
@@ -47,11 +53,7 @@ impl Core {
     }
 
     fn forget(&mut self, key: &WorkloadKey) {
-        if let Some(work) = self.work.remove(key)
-            && work.request.is_some()
-        {
-            self.in_flight -= 1;
-        }
+        self.work.remove(key);
         self.queue.cancel(key);
         self.replan |= self.candidates.remove(key);
     }
@@ -59,19 +61,46 @@ impl Core {
     fn assess(&mut self, key: &WorkloadKey, now: Now) {
         let Some(workload) = self.index.workload(key) else { return };
         let work = self.work.entry(key.clone()).or_default();
-        let evidence =
-            Evidence { workload, index: &self.index, generations: &self.generations, work, policy: &self.policy, now };
-        let assessment = judge::judge(evidence);
+        let evidence = Evidence {
+            workload,
+            index: &self.index,
+            generations: &self.generations,
+            work,
+            policy: &self.policy,
+            truth: &self.truth,
+            now,
+        };
+        let mut assessment = judge::judge(evidence);
+        if let Some(birth) = assessment.birth.take()
+            && let Some(set) = &work.set
+        {
+            let vector = set.vector.clone();
+            match birth {
+                Birth::Agrees(sidecars) => self.truth.agree(&vector, &sidecars),
+                Birth::Contradicts(pod, sidecars) => {
+                    self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace));
+                    // Everything in these scopes is seen in another light now, this workload first.
+                    let touched =
+                        |w: &&Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
+                    let others = self.work.iter().filter(|(_, w)| touched(w)).map(|(key, _)| key.clone());
+                    self.looks.extend(others.map(|key| (now.elapsed, key)));
+                }
+            }
+        }
+        let Some(work) = self.work.get_mut(key) else { return };
         let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
         let asking = work.request.is_some();
+        work.adding = matches!(assessment.want, Want::Another(_));
         let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
         self.judged(key, assessment.judged, now);
         match assessment.want {
-            Want::Render(due) if !asking => self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed),
+            Want::Render(due) | Want::Another(due) if !asking => {
+                self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
+            }
             Want::Look(at) => {
                 self.looks.insert((at, key.clone()));
             }
-            Want::Render(_) | Want::Nothing => {}
+            Want::Render(_) | Want::Another(_) | Want::Nothing => {}
         }
         if assessment.want == Want::Nothing
             && !asking
@@ -131,34 +160,68 @@ impl Core {
         if !self.leader || !self.started || self.stopping {
             return;
         }
-        while self.in_flight < self.policy.renders_in_flight
+        // Those whose injector is busy let others pass, but not without end: each step should be short.
+        let mut passed = Vec::new();
+        while passed.len() < PASSED
             && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
-            && self.renders.take(now.elapsed).is_ok()
+            && self.renders.ready(now.elapsed).is_ok()
         {
-            let Some((key, _)) = self.queue.pop(now.elapsed) else { return };
-            self.request(&key);
+            let Some((key, priority)) = self.queue.pop(now.elapsed) else { break };
+            let Some(workload) = self.index.workload(&key) else { continue };
+            let vector = self.generations.vector(workload, &self.index);
+            match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {
+                Leave::Go => self.request(&key, vector, now),
+                Leave::Busy => passed.push((key, now.elapsed, priority)),
+                Leave::Slow(until) => {
+                    self.throttle(&key, now);
+                    passed.push((key, until, priority));
+                }
+            }
+        }
+        self.crowded = passed.iter().any(|(_, due, _)| *due <= now.elapsed);
+        for (key, due, priority) in passed {
+            self.queue.schedule(&key, due, priority, now.elapsed);
         }
     }
 
-    fn request(&mut self, key: &WorkloadKey) {
-        let Some(workload) = self.index.workload(key) else { return };
-        let Some((revision, pods)) = judge::current(workload, &self.index) else { return };
+    /// Its injector is too slow to be asked now.
+    fn throttle(&mut self, key: &WorkloadKey, now: Now) {
+        let passing = self.work.get(key).is_some_and(|w| w.judged.passing());
+        if passing {
+            let why = "its injector answers slowly, and real Pods come first".to_owned();
+            self.judged(key, Judged::undetermined(UndeterminedReason::Throttled, Some(why)), now);
+        }
+    }
+
+    fn request(&mut self, key: &WorkloadKey, vector: Vector, now: Now) {
+        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        if self.work.get(key).is_some_and(|work| work.request.is_some()) {
+            return; // Its answer decides whether another one is wanted.
+        }
+        let current = self.index.workload(key).and_then(|workload| {
+            let (revision, pods) = judge::current(workload, &self.index)?;
+            (!pods.is_empty()).then_some((workload, revision))
+        });
+        let Some((workload, revision)) = current else {
+            if confirm {
+                self.abandon(key, None, now);
+            }
+            return;
+        };
         let ordinals = (key.kind == Kind::STATEFUL_SET)
             .then(|| ordinals(&key.name, self.index.pods_of(workload).iter().map(|p| &p.key.name)))
             .flatten();
-        let vector = self.generations.vector(workload, &self.index);
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
-        if pods.is_empty() {
-            return;
-        }
-        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
+        let timeout = timeouts.filter(|seconds| *seconds > 0).min();
+        let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
         let ticket = self.ticket(key);
+        self.pace.sent(&vector);
+        self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();
-        if work.request.is_some() {
-            return;
-        }
         work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm });
-        self.in_flight += 1;
+        // One budget for all: a confirmation is one more dry run.
+        _ = self.renders.take(now.elapsed);
         self.rendered += 1;
         self.effects.push(Effect::Render(RenderRequest {
             ticket,
@@ -171,13 +234,17 @@ impl Core {
 
     /// Takes the answer to a rendering in.
     pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
-        let Some(key) = self.tickets.remove(&reply.ticket) else { return };
+        let RenderReply { ticket, took, outcome, confirmation } = reply;
+        if let Some((vector, timeout)) = self.asked.remove(&ticket) {
+            for scope in self.pace.came_back(&vector, took, timeout, now.elapsed) {
+                self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
+            }
+        }
+        let Some(key) = self.tickets.remove(&ticket) else { return };
         let Some(work) = self.work.get_mut(&key) else { return };
-        let Some(request) = work.request.take_if(|r| r.ticket == reply.ticket) else { return };
-        self.in_flight -= 1;
+        let Some(request) = work.request.take_if(|r| r.ticket == ticket) else { return };
         work.renders += 1;
         self.dirty.insert(key.clone());
-        let RenderReply { outcome, confirmation, .. } = reply;
         if let Some(confirmation) = confirmation {
             self.confirmed_workload(&key, *confirmation);
         }
@@ -187,6 +254,9 @@ impl Core {
         }
         if request.confirm {
             self.confirmed(&key, holds, now);
+        } else if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::confirming) {
+            // The confirmation found this request under way.
+            self.queue.schedule(&key, now.elapsed, Priority::Confirm, now.elapsed);
         }
     }
 
@@ -216,11 +286,15 @@ impl Core {
                 work.failures = 0;
                 let selection = SidecarSelection { named: self.policy.sidecars.clone() };
                 self.injected.extend(selection.sidecars(&rendering, None));
+                let injected = compare::injected(&rendering.template, &rendering.rendered);
+                self.truth.saw(&request.vector, &injected, now.elapsed);
                 let old = work.set.as_ref().map(|set| set.vector.clone());
                 if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
                     work.cause = Some(cause.cause.clone());
                 }
-                add_rendering(work, &request.revision, &request.vector, rendering, now);
+                if add_rendering(work, &request.revision, &request.vector, rendering, now) {
+                    self.noticed_change(key, &request.vector, now);
+                }
             }
             // A refusal is the API server's word on the matter; asked again seldom.
             RenderOutcome::Rejected { message } => fail(None, message, None),
@@ -233,9 +307,9 @@ impl Core {
     }
 }
 
-/// Adds a rendering to a workload's set, or begins a new set with it.
-fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) {
-    let judged_pending = work.judged.passing();
+/// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
+/// without a word.
+fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) -> bool {
     let set = work.set.take().filter(|set| set.revision == *revision && set.vector == *vector);
     let fresh = |rendering| RenderSet {
         revision: revision.clone(),
@@ -248,10 +322,10 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
     };
     let Some(mut set) = set else {
         work.set = Some(fresh(rendering));
-        return;
+        return false;
     };
     // One more look at what differs (rule R8), or at what would not settle.
-    let more = (judged_pending && set.renderings.len() < judge::RENDERINGS_IF_REORDERED) || set.unstable.is_some();
+    let more = work.adding;
     let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
     match between {
         Ok(masks) if more => {
@@ -270,12 +344,14 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
+            let moved = set.renderings.last().is_some_and(|last| unseen::injects_as_much(last, &rendering));
             work.set = Some(fresh(rendering));
-            return;
+            return moved;
         }
     }
     set.confirmed = now;
     work.set = Some(set);
+    false
 }
 
 /// Whether `mask` hides nothing that `known` does not.

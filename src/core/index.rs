@@ -144,6 +144,13 @@ impl Index {
         self.sources.values().all(|s| s.synced || s.unavailable.is_some())
     }
 
+    /// Whether the Pods of this namespace are among what is watched.
+    pub fn watches_pods_of(&self, namespace: &Name) -> bool {
+        [None, Some(namespace.clone())]
+            .into_iter()
+            .any(|namespace| self.sources.contains_key(&WatchSource { kind: WatchKind::Pods, namespace }))
+    }
+
     /// Whether this one watch has brought its first list.
     pub fn source_synced(&self, source: &WatchSource) -> bool {
         self.sources.get(source).is_some_and(|s| s.synced)

@@ -144,6 +144,8 @@ pub struct RenderRequest {
 pub struct RenderReply {
     /// The request's.
     pub ticket: u64,
+    /// How long the answer took, from our request for it on.
+    pub took: Duration,
     /// What came of it.
     pub outcome: RenderOutcome,
     /// With `confirm`: the workload as it is now, and its past stamps. `None` when it could not be read.
@@ -277,6 +279,13 @@ pub enum Notice {
         reason: Option<UndeterminedReason>,
         /// What changed, in short: `istio-proxy image 1.27.0 → 1.27.1`.
         change: String,
+    },
+    /// An injector answers so slowly that it is left alone for a while.
+    InjectorSlow {
+        /// The scope.
+        scope: String,
+        /// For how long.
+        seconds: u64,
     },
     /// A rollout was started.
     RolloutStarted {

@@ -1,7 +1,7 @@
 //! From Pods and renderings to a verdict.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use super::{
     shape::Name,
     status,
     time::Now,
+    truth::Truth,
     words::{Difference, UndeterminedReason, Verdict},
     work::{Judged, RenderSet, Work},
 };
@@ -29,8 +30,10 @@ pub enum Want {
     Nothing,
     /// Look again then, without asking the API server.
     Look(Duration),
-    /// A rendering, not before then.
+    /// A rendering, not before then: the first one, or one that confirms what is known.
     Render(Duration),
+    /// One more rendering for the set, not before then.
+    Another(Duration),
 }
 
 /// A verdict and the way on from it.
@@ -40,6 +43,23 @@ pub struct Assessment {
     pub judged: Judged,
     /// What it takes to know more.
     pub want: Want,
+    /// What a Pod that was born meanwhile says about the renderings (rule R12).
+    pub birth: Option<Birth>,
+}
+
+impl Assessment {
+    fn new(judged: Judged, want: Want) -> Self {
+        Self { judged, want, birth: None }
+    }
+}
+
+/// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// It has these sidecars as rendered.
+    Agrees(BTreeSet<Name>),
+    /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
+    Contradicts(Name, BTreeSet<Name>),
 }
 
 /// The revision that a workload's Pods are judged against.
@@ -90,6 +110,8 @@ pub struct Evidence<'a> {
     pub work: &'a Work,
     /// The configuration.
     pub policy: &'a Policy,
+    /// What reality said about renderings.
+    pub truth: &'a Truth,
     /// The time.
     pub now: Now,
 }
@@ -97,7 +119,7 @@ pub struct Evidence<'a> {
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
     let Evidence { workload: w, index, work, policy, now, .. } = e;
-    let nothing = |judged| Assessment { judged, want: Want::Nothing };
+    let nothing = |judged| Assessment::new(judged, Want::Nothing);
     if let Some(why) = unwatchable(e) {
         return nothing(Judged::undetermined(UndeterminedReason::Forbidden, Some(why)));
     }
@@ -121,7 +143,7 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     }
     if pods.is_empty() {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its Pods were just created".to_owned()));
-        return Assessment { judged, want: ripe.unwrap_or(Want::Nothing) };
+        return Assessment::new(judged, ripe.unwrap_or(Want::Nothing));
     }
     let vector = e.generations.vector(w, index);
     if let Some(failure) = work.failure.as_ref().filter(|f| f.revision == revision.object && f.vector == vector) {
@@ -129,7 +151,7 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
             Some(reason) => Judged::undetermined(reason, Some(failure.message.clone())),
             None => Judged { message: Some(failure.message.clone()), ..Judged::plain(Verdict::Rejected) },
         };
-        return Assessment { judged: Judged { pods: pods.len(), ..judged }, want: Want::Render(failure.retry) };
+        return Assessment::new(Judged { pods: pods.len(), ..judged }, Want::Render(failure.retry));
     }
     let Some(set) = work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == vector) else {
         return first_rendering(e, &vector);
@@ -150,19 +172,19 @@ fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
         let why =
             format!("{} {} does not say that dry runs have no side effects", injector.kind.as_str(), injector.name);
         let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
-        return Assessment { judged, want: Want::Nothing };
+        return Assessment::new(judged, Want::Nothing);
     }
     // Rule R9: a half-upgraded injector answers either way.
     if let Some(why) = scope::injectors_of(w, index).find_map(|i| scope::exchanging(i, index)) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some(why));
-        return Assessment { judged, want: Want::Nothing };
+        return Assessment::new(judged, Want::Nothing);
     }
     let moved = e.generations.moved().filter(|(scope, _)| vector.contains_key(scope)).map(|(_, g)| g.at.elapsed).max();
     // A scope that the workload left by the move is not in its vector any more, but settles all the same.
     let left = e.work.set.as_ref().and_then(|s| e.generations.cause(&s.vector, vector)).map(|g| g.at.elapsed);
     let due = moved.into_iter().chain(left).max().map_or(now.elapsed, |at| (at + policy.settle).max(now.elapsed));
     let reason = if due > now.elapsed { UndeterminedReason::Settling } else { UndeterminedReason::Pending };
-    Assessment { judged: Judged::undetermined(reason, None), want: Want::Render(due) }
+    Assessment::new(Judged::undetermined(reason, None), Want::Render(due))
 }
 
 /// Kinds without which nothing can be said, and that cannot be watched.
@@ -191,33 +213,93 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
         }
-        return Assessment { judged, want: Want::Nothing };
+        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) };
     }
     let wanted = if reordered { RENDERINGS_IF_REORDERED } else { RENDERINGS };
     if set.renderings.len() < wanted {
-        let another = Want::Render(set.confirmed.elapsed + policy.render_spacing);
-        return Assessment { judged: Judged { pods: pods.len(), ..Judged::default() }, want: another };
+        let another = Want::Another(set.confirmed.elapsed + policy.render_spacing);
+        return Assessment::new(Judged { pods: pods.len(), ..Judged::default() }, another);
     }
+    let doubt = |reason, why| {
+        let doubtful = Judged::undetermined(reason, Some(why));
+        Judged { pods: pods.len(), sidecars: judged.sidecars.clone(), ..doubtful }
+    };
     if let Some(what) = &set.unstable {
-        let unstable = Judged::undetermined(UndeterminedReason::UnstableRendering, Some(what.clone()));
-        let judged = Judged { pods: pods.len(), sidecars: judged.sidecars, ..unstable };
-        return Assessment { judged, want: Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY) };
+        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.clone()), want);
     }
-    judged.differences = groups.iter().flat_map(|g| &g.differences).map(|d| d.difference).collect();
-    if judged.differences.contains(&Difference::Removed) {
-        // Rule R7: an injector that is down and ignores failures looks just like this.
-        let why = "a running sidecar was not rendered; an injector that is down would look the same".to_owned();
-        let absent = Judged::undetermined(UndeterminedReason::InjectorUnavailable, Some(why));
-        let judged = Judged { pods: pods.len(), sidecars: judged.sidecars, ..absent };
-        return Assessment { judged, want: Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY) };
+    let differing = || groups.iter().flat_map(|g| &g.differences);
+    if let Some((pod, sidecars)) = contradicting(set, pods, &groups) {
+        let why = format!("Pod {pod} was created meanwhile and is not as its dry run");
+        let judged = doubt(UndeterminedReason::DryRunSensitive, why);
+        let birth = Some(Birth::Contradicts(pod, sidecars));
+        return Assessment { birth, ..Assessment::new(judged, Want::Nothing) };
     }
+    if let Some(evidence) = e.truth.contradicted(&set.vector, differing().map(|d| &d.sidecar)) {
+        let why = format!("a real Pod was not as its dry run: {evidence}");
+        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Nothing);
+    }
+    if let Some((why, want)) = unproven_absence(e, set, &groups) {
+        return Assessment::new(doubt(UndeterminedReason::InjectorUnavailable, why), want);
+    }
+    judged.differences = differing().map(|d| d.difference).collect();
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
     judged.change = change(&groups);
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { judged, want: Want::Nothing }
+    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) }
 }
+
+/// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
+const BIRTH_MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+
+fn born_since<'a>(set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<Item = &'a PodSnapshot> {
+    let first = set.first.wall;
+    pods.iter().copied().filter(move |pod| pod.created >= first + BIRTH_MARGIN && pod.patched_images.is_empty())
+}
+
+/// A Pod that a real controller created after the first rendering of the set and before its last, and that has a sidecar
+/// otherwise than all of them. A sidecar that it lacks is no contradiction: its injector may have been down at that
+/// moment.
+fn contradicting(set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> Option<(Name, BTreeSet<Name>)> {
+    let last = set.confirmed.wall;
+    born_since(set, pods).filter(|pod| pod.created < last).find_map(|pod| {
+        let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
+        let otherwise = group.differences.iter().filter(|d| d.difference != Difference::Missing);
+        let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
+        (!sidecars.is_empty()).then(|| (pod.key.name.clone(), sidecars))
+    })
+}
+
+/// A Pod that was born since the first rendering and is as rendered.
+fn agreeing(set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
+    let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
+    let agrees = !judged.sidecars.is_empty() && born_since(set, pods).any(|pod| !differs(pod));
+    agrees.then(|| Birth::Agrees(judged.sidecars.iter().cloned().collect()))
+}
+
+/// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,
+/// and so does one that treats us differently. It is believed after three renderings over at least ten minutes, and only
+/// where nothing is left that may touch these Pods, or the same configuration gave another workload this very sidecar
+/// meanwhile. Returns why it is not believed yet, and what would help.
+fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Option<(String, Want)> {
+    let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
+    let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
+    let first = names.first()?;
+    if set.renderings.len() < ABSENT_RENDERINGS {
+        let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
+        return Some((why, Want::Another(set.first.elapsed + e.policy.absence)));
+    }
+    let nothing_left = scope::injectors_of(e.workload, e.index).next().is_none();
+    let unseen = names.iter().find(|name| !e.truth.witnessed(&set.vector, name, set.first.elapsed));
+    let unseen = unseen.filter(|_| !nothing_left)?;
+    let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
+    Some((why, Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY)))
+}
+
+/// Renderings without a sidecar before its absence is believed.
+const ABSENT_RENDERINGS: usize = 3;
 
 /// What differs is asked for twice before anything is said (rule R8) ...
 const RENDERINGS: usize = 2;
@@ -238,6 +320,8 @@ fn verdict(w: &WorkloadSnapshot, work: &Work, judged: &Judged) -> Verdict {
     });
     if ours && (stamped || locked) {
         Verdict::NonConvergent
+    } else if judged.differences.contains(&Difference::Removed) {
+        Verdict::Removed
     } else if judged.differences.contains(&Difference::Missing) {
         Verdict::Missing
     } else {

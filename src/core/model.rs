@@ -284,6 +284,8 @@ pub struct InjectorEntry {
     pub service: Option<ObjectKey>,
     /// `failurePolicy: Ignore`: a failure injects nothing and says nothing.
     pub ignores_failure: bool,
+    /// `timeoutSeconds` of a webhook, 10 if it says none; 0 for a policy.
+    pub timeout_seconds: u32,
     /// `sideEffects` is not `None` or `NoneOnDryRun`.
     pub refuses_dry_run: bool,
 }

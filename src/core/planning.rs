@@ -91,7 +91,9 @@ impl Core {
             .filter_map(|key| Some((key, self.says(self.index.workload(key)?), self.history(key))))
             .collect();
         let situation = self.situation(now, None);
-        let quiet = |key: &WorkloadKey| self.work.get(key).is_some_and(|w| w.quiet_until > now.elapsed);
+        let quiet = |key: &WorkloadKey| {
+            self.had_its_turn(key) || self.work.get(key).is_some_and(|w| w.quiet_until > now.elapsed)
+        };
         let candidates =
             facts.iter().filter(|(key, ..)| !quiet(key)).filter_map(|(key, s, h)| self.candidate(key, s, h));
         let made = plan::plan(candidates, situation.clone());
@@ -125,10 +127,10 @@ impl Core {
         for (key, gate) in made.held {
             self.hold(&key, gate, now);
         }
-        for key in made.start {
-            if self.stopping {
-                break;
-            }
+        // The first to be judged would go first, instead of the one with the least risk.
+        let may_begin = !self.stopping && self.swept(now);
+        let waits = waits || (!may_begin && !made.start.is_empty());
+        for key in made.start.into_iter().filter(|_| may_begin) {
             self.begin(&key, now);
         }
         // Windows, soaks and cool-downs end without an event.
@@ -136,6 +138,18 @@ impl Core {
         if waits || quiet {
             self.next_plan = Some(now.elapsed + Duration::from_secs(1));
         }
+    }
+
+    /// Whether every workload has had its first verdict, or has had time enough.
+    fn swept(&mut self, now: Now) -> bool {
+        let Some(patience) = self.first_sweep else { return true };
+        let judged = |(key, _): (&WorkloadKey, _)| {
+            !self.covered(key) || self.work.get(key).is_some_and(|work| !work.judged.passing())
+        };
+        if now.elapsed >= patience || self.index.workloads().all(judged) {
+            self.first_sweep = None;
+        }
+        self.first_sweep.is_none()
     }
 
     pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, now: Now) {
@@ -186,6 +200,12 @@ impl Core {
             Some((Gate::Canary, _)) => soaking(key),
             Some(_) => self.work.get(*key).is_some_and(|w| w.quiet_until > now.elapsed),
         };
+        let waits = |key: &&WorkloadKey| !self.had_its_turn(key) && waits(key);
         self.rollouts.is_empty() && !self.replan && !self.candidates.iter().any(|key| waits(&key))
+    }
+
+    /// A person who rolls once sees each workload rolled at most once, however that ended.
+    fn had_its_turn(&self, key: &WorkloadKey) -> bool {
+        self.policy.one_shot && self.work.get(key).is_some_and(|w| w.ended)
     }
 }

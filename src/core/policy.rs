@@ -51,6 +51,8 @@ pub struct Policy {
     pub settle: Duration,
     /// Between the first rendering and the second (rule R8).
     pub render_spacing: Duration,
+    /// A running sidecar that is not rendered is believed to be removed after three renderings over this time (rule R7).
+    pub absence: Duration,
     /// A Pod younger than this does not count yet (rule C8).
     pub min_pod_age: Duration,
     /// Rollouts at once, over all kinds.
@@ -111,6 +113,7 @@ impl Default for Policy {
             // A policy change takes up to 0.8 s to be in force, and several API servers lag apart.
             settle: Duration::from_secs(5),
             render_spacing: Duration::from_secs(10),
+            absence: Duration::from_mins(10),
             min_pod_age: Duration::from_secs(5),
             parallel_rollouts: 1,
             parallel_per_namespace: 1,

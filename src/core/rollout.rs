@@ -174,7 +174,7 @@ impl Core {
         }
     }
 
-    fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
+    pub(super) fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
         self.rollouts.remove(key);
         self.replan = true;
         self.dirty.insert(key.clone());
@@ -256,7 +256,9 @@ impl Core {
                 rollout.attempts += 1;
                 rollout.message = message;
                 if rollout.attempts >= ATTEMPTS {
-                    self.abandon(&key, None, now);
+                    // Told, so that the breaker and people hear of it: the next time would most likely go the same way.
+                    let message = rollout.message.clone();
+                    self.end(&key, Outcome::Denied, message, now);
                 } else {
                     let wait = retry_after.unwrap_or(Duration::from_secs(5));
                     self.confirm_again(&key, now.elapsed + wait, now);
@@ -400,6 +402,8 @@ impl Core {
                     self.end(key, Outcome::Superseded, "the injector moved meanwhile".to_owned(), now);
                     return true;
                 }
+                let sidecars = judged.groups.iter().flat_map(|g| &g.differences).map(|d| d.sidecar.clone()).collect();
+                self.truth.contradict(&vector, &sidecars, &format!("{key}, after our rollout"));
                 let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
                 let message = format!("the new Pods still differ: {}", judged.change);
                 if let Some(work) = self.work.get_mut(key) {
@@ -418,6 +422,7 @@ impl Core {
         let report = rollout.report(key, Some(outcome), now);
         if let Some(work) = self.work.get_mut(key) {
             work.quiet_until = now.elapsed + QUIET;
+            work.ended = true;
             work.history.extend(rollout.stamp.filter(|_| outcome != Outcome::Denied && outcome != Outcome::Conflict));
         }
         self.dirty.insert(key.clone());

@@ -10,21 +10,28 @@ use super::{
     guard::Guard,
     index::{BACKING_KINDS, Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::WorkloadKey,
+    model::{ConfigKind, WorkloadKey},
+    pace::Pace,
     policy::{Mode, Policy},
     queue::RenderQueue,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope},
+    scope::{self, Generations, Scope, Vector},
     shape::Name,
     state::StateRecord,
     status,
     time::Now,
+    truth::Truth,
+    unseen::Unseen,
     work::Work,
 };
 
 /// Lists that grow with time are cut to this many entries.
 pub(super) const KEPT: usize = 100;
+
+/// The first sweep over a large cluster takes long, under the render budget; what was found to drift by then does not
+/// wait for the rest.
+const SWEEP_PATIENCE: Duration = Duration::from_mins(5);
 
 /// The whole state of the detector. One task owns it.
 #[derive(Debug)]
@@ -46,8 +53,12 @@ pub struct Core {
     /// Whom a ticket was given to.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
-    /// Renderings under way.
-    pub(super) in_flight: usize,
+    /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
+    pub(super) asked: HashMap<u64, (Vector, Duration)>,
+    /// How fast each injector may be asked.
+    pub(super) pace: Pace,
+    /// Renderings wait for others to come back.
+    pub(super) crowded: bool,
     /// Renderings asked for since the start.
     pub(super) rendered: u64,
     /// The state ConfigMap as we want it; `None`: missing or unreadable.
@@ -62,6 +73,8 @@ pub struct Core {
     pub(super) guard: Guard,
     /// Every watch was synced once: from here on verdicts are made.
     pub(super) started: bool,
+    /// Until then no rollout is begun unless every workload has its first verdict; `None`: it is over.
+    pub(super) first_sweep: Option<Duration>,
     /// Workloads to look at in this step.
     pub(super) dirty: BTreeSet<WorkloadKey>,
     /// Workloads that differ.
@@ -76,6 +89,10 @@ pub struct Core {
     pub(super) backends: BTreeSet<Name>,
     /// Names of containers that admission was seen to inject.
     pub(super) injected: BTreeSet<Name>,
+    /// What reality said about renderings.
+    pub(super) truth: Truth,
+    /// Moves that nobody announces.
+    pub(super) unseen: Unseen,
     pub(super) moves: VecDeque<GenerationReport>,
     wake: Option<Duration>,
     pub(super) effects: Vec<Effect>,
@@ -99,7 +116,9 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
-            in_flight: 0,
+            asked: HashMap::new(),
+            pace: Pace::default(),
+            crowded: false,
             rendered: 0,
             record: None,
             written: None,
@@ -108,6 +127,7 @@ impl Core {
             stopping: false,
             guard: Guard::default(),
             started: false,
+            first_sweep: None,
             dirty: BTreeSet::new(),
             candidates: BTreeSet::new(),
             replan: false,
@@ -115,6 +135,8 @@ impl Core {
             looks: BTreeSet::new(),
             backends: BTreeSet::new(),
             injected: BTreeSet::new(),
+            truth: Truth::default(),
+            unseen: Unseen::default(),
             moves: VecDeque::new(),
             wake: None,
             effects: Vec::new(),
@@ -143,6 +165,7 @@ impl Core {
         }
         self.start_if_synced(now);
         self.look_due(now);
+        self.follow_up(now);
         self.assess_dirty(now);
         self.advance_rollouts(now);
         // A rollout that ended may have changed what is known of its workload.
@@ -200,28 +223,37 @@ impl Core {
 
     /// Moves the scopes that a change moves.
     fn advance(&mut self, change: &Change, now: Now) {
+        let by = match change {
+            Change::Config { old, new } => new.as_ref().or(old.as_ref()).map(|config| config.kind),
+            _ => None,
+        };
         for (scope, cause) in Generations::moves(change, &self.index) {
-            self.generations.advance(&scope, cause.clone(), now);
-            let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(&scope));
-            let touched: Vec<_> = self
-                .index
-                .workloads()
-                .filter(|(key, w)| {
-                    self.work.get(*key).is_some_and(on_it)
-                        || self.generations.vector(w, &self.index).contains_key(&scope)
-                })
-                .map(|(key, _)| key.clone())
-                .collect();
-            self.moves.push_front(GenerationReport {
-                scope: scope.to_string(),
-                generation: self.generations.version(&scope),
-                cause: cause.clone(),
-                at: now.wall,
-            });
-            self.moves.truncate(KEPT);
-            self.tell(Notice::GenerationMoved { scope: scope.to_string(), cause, workloads: touched.len() });
-            self.dirty.extend(touched);
+            self.move_scope(&scope, cause, by, now);
         }
+    }
+
+    /// Moves one scope on; those that depend on it look again.
+    pub(super) fn move_scope(&mut self, scope: &Scope, cause: String, by: Option<ConfigKind>, now: Now) {
+        self.generations.advance(scope, cause.clone(), now);
+        self.unseen.moved(scope, by, now.elapsed);
+        let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(scope));
+        let touched: Vec<_> = self
+            .index
+            .workloads()
+            .filter(|(key, w)| {
+                self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(scope)
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        self.moves.push_front(GenerationReport {
+            scope: scope.to_string(),
+            generation: self.generations.version(scope),
+            cause: cause.clone(),
+            at: now.wall,
+        });
+        self.moves.truncate(KEPT);
+        self.tell(Notice::GenerationMoved { scope: scope.to_string(), cause, workloads: touched.len() });
+        self.dirty.extend(touched);
     }
 
     /// Marks the workloads whose verdict may change by a change.
@@ -293,6 +325,7 @@ impl Core {
             return;
         }
         self.started = true;
+        self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
         self.replan = true;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.adopt(now);
@@ -359,7 +392,7 @@ impl Core {
     // Time -----------------------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.leader && self.started && self.in_flight < self.policy.renders_in_flight {
+        let render = if self.leader && self.started && !self.crowded && !self.stopping {
             self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
                 Ok(()) => due,
                 Err(token) => due.max(token),
@@ -368,7 +401,8 @@ impl Core {
             None
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let next = [render, self.looks.first().map(|(at, _)| *at), self.next_plan, self.next_probe()];
+        let next =
+            [render, self.looks.first().map(|(at, _)| *at), self.unseen.next(), self.next_plan, self.next_probe()];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake

@@ -61,7 +61,7 @@ vocabulary! {
     Difference as "difference" {
         Changed = "changed", "a compared field of the sidecar has another value in the rendering";
         Missing = "missing", "rendered, but not running: the Pod was born before its injector, or while it was down";
-        Removed = "removed", "running, but no longer rendered", later "fidelity: R7, absence believed";
+        Removed = "removed", "running, but no longer rendered";
         Placement = "placement", "the sidecar moves between `containers` and `initContainers`";
         MutatedLive = "mutated_live", "somebody patched the image of the live Pod; its managedFields say so";
     }
@@ -74,7 +74,7 @@ vocabulary! {
         Undetermined = "undetermined", "no honest statement can be made now; the reason says why";
         NoPods = "no_pods", "it runs no Pod that could be compared";
         NonConvergent = "non_convergent", "it still differs after our own rollout";
-        Removed = "removed", "a running sidecar is no longer rendered", later "fidelity: R7, absence believed";
+        Removed = "removed", "a running sidecar is no longer rendered";
         Missing = "missing", "a rendered sidecar is not running";
         Drifted = "drifted", "a running sidecar is not the one that would be injected today";
         InSync = "in_sync", "every running sidecar is the one that would be injected today";
@@ -88,7 +88,7 @@ vocabulary! {
         Pending = "pending", "not asked yet";
         InjectorUnavailable = "injector_unavailable", "a running sidecar was not rendered, and its injector may be down";
         DryRunUnsupported = "dry_run_unsupported", "a matching webhook does not support dry runs";
-        DryRunSensitive = "dry_run_sensitive", "admission treats our request differently: because it is a dry run, or because of who asks", later "fidelity: R12, ground truth";
+        DryRunSensitive = "dry_run_sensitive", "admission treats our request differently: because it is a dry run, or because of who asks";
         UnstableRendering = "unstable_rendering", "two renderings of the same template differ in the image";
         Settling = "settling", "something that injection depends on moved a moment ago";
         Rolling = "rolling", "the workload's own rollout is under way";
@@ -151,7 +151,7 @@ vocabulary! {
         Reverted = "reverted", "somebody removed the stamp", later "safety: executor";
         Superseded = "superseded", "the owner changed the template meanwhile";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
-        Denied = "denied", "admission refused or altered our patch";
+        Denied = "denied", "our patch was refused, or admission altered it";
     }
 }
 

@@ -20,6 +20,8 @@ use super::{
 pub struct Work {
     /// The renderings that hold for what they were asked with.
     pub set: Option<RenderSet>,
+    /// The next rendering is one more of the set; else it confirms the set, or begins a new one.
+    pub adding: bool,
     /// The last answer that was no rendering.
     pub failure: Option<Failure>,
     /// Failures in a row: the exponent of the back-off.
@@ -46,6 +48,8 @@ pub struct Work {
     pub lock: Option<Lock>,
     /// The bad annotation that people were told of last.
     pub bad_annotation: Option<String>,
+    /// A rollout of it ended in this process.
+    pub ended: bool,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
 }

@@ -56,8 +56,9 @@ impl Workers {
         let (renderer, inputs) = (self.renderer.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
             let began = clock::elapsed();
-            let reply = renderer.render(&request).await;
-            metrics::rendered(&reply.outcome, clock::elapsed().saturating_sub(began));
+            let mut reply = renderer.render(&request).await;
+            reply.took = clock::elapsed().saturating_sub(began);
+            metrics::rendered(&reply.outcome, reply.took);
             // Nobody listens any more only when the process ends.
             _ = inputs.send(Input::Rendered(Box::new(reply))).await;
         });
@@ -76,8 +77,7 @@ impl Workers {
     pub(super) fn write_state(&mut self, record: StateRecord) {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
-            let written = store.write(&record).await;
-            _ = inputs.send(Input::State(written)).await;
+            store.write_and_tell(&record, &inputs).await;
         });
     }
 

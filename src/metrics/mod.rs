@@ -115,6 +115,7 @@ pub fn told(notice: &Notice) {
             ::metrics::counter!(table::ROLLOUTS.name, "outcome" => outcome.as_str()).increment(1);
         }
         Notice::VerdictChanged { .. }
+        | Notice::InjectorSlow { .. }
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::RolloutHeld { .. }

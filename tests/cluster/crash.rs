@@ -34,6 +34,8 @@ struct Scene<'s, 't> {
     story: &'s Story<'t>,
     proxy: ApiProxy<'t>,
     kubeconfig: PathBuf,
+    /// Some injectors live as long as this.
+    _injector: Injector<'t>,
 }
 
 impl<'s, 't> Scene<'s, 't> {
@@ -41,8 +43,7 @@ impl<'s, 't> Scene<'s, 't> {
         let ns = &story.ns;
         let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
         // Slow enough to be caught rolling.
-        let injected =
-            |workload: Workload| workload.pod_label(injector.label()).pod_annotation(READY_AFTER, "1s");
+        let injected = |workload: Workload| workload.pod_label(injector.label()).pod_annotation(READY_AFTER, "1s");
         tokio::try_join!(
             ns.deploy(injected(deployment("web", 2))),
             ns.deploy(injected(deployment("api", 2))),
@@ -54,7 +55,7 @@ impl<'s, 't> Scene<'s, 't> {
         story.create_state().await?;
         let proxy = story.testbed().api_proxy().await?;
         let kubeconfig = proxy.service_account_kubeconfig(ns.name(), ACCOUNT).await?;
-        Ok(Self { story, proxy, kubeconfig })
+        Ok(Self { story, proxy, kubeconfig, _injector: injector })
     }
 
     /// A daemon that will be killed.
@@ -96,10 +97,7 @@ const READY_AFTER: &str = "testbed.sidecar-drift/ready-after";
 const FINGERPRINT: &str = "sidecarRollout.rollout.fingerprint";
 
 /// Sets the scene, lets `crash` start a daemon and kill it, and starts another one.
-async fn each_is_rolled_exactly_once(
-    name: &str,
-    crash: impl AsyncFnOnce(&Scene<'_, '_>) -> Result<()>,
-) -> Result<()> {
+async fn each_is_rolled_exactly_once(name: &str, crash: impl AsyncFnOnce(&Scene<'_, '_>) -> Result<()>) -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {
         return skip("there is no injector that this cluster can have");
     }
@@ -107,7 +105,6 @@ async fn each_is_rolled_exactly_once(
         let scene = Scene::set(story).await?;
         let beginning = story.marker()?;
         crash(&scene).await?;
-        drop(scene);
 
         // The second life finishes the work, a third one finds nothing to do.
         for _ in 0..2 {

@@ -170,8 +170,7 @@ async fn a_person_sees_a_plan_first_and_chooses_the_kinds() -> Result<()> {
 
         // StatefulSets, too; what is up to date by now is left alone.
         let web_now = uids(story, web).await?;
-        let done =
-            story.run(&["rollout", "--confirm", "--include-statefulset", "--output=json"]).await?.document()?;
+        let done = story.run(&["rollout", "--confirm", "--include-statefulset", "--output=json"]).await?.document()?;
         assert_eq!(rolled(&done.0), ["StatefulSet/db converged"], "{:#}", done.0);
         is_rolled(story, db, &before[1]).await?;
         assert_eq!(uids(story, web).await?, web_now);

@@ -93,8 +93,9 @@ fn what_is_documented_as_the_test_command_is_what_ci_runs() -> Result<()> {
     let step = ci.lines().find(|line| line.starts_with("step tests")).context("a tests step in .ci/run")?;
     let words: Vec<&str> = step.split_whitespace().filter(|word| !word.starts_with("--")).collect();
     assert!(words.ends_with(&["make", "test"]), ".ci/run runs `{step}` instead of `{TEST_COMMAND}`");
-    let guide = read("CONTRIBUTING.md")?;
-    assert!(guide.contains(TEST_COMMAND), "CONTRIBUTING.md does not say `{TEST_COMMAND}`");
+    for page in ["README.md", "CONTRIBUTING.md"] {
+        assert!(read(page)?.contains(TEST_COMMAND), "{page} does not say `{TEST_COMMAND}`");
+    }
     Ok(())
 }
 

@@ -10,3 +10,5 @@ mod cli;
 mod fidelity;
 #[cfg(test)]
 mod mock_api;
+#[cfg(test)]
+mod scripts;

@@ -44,6 +44,7 @@ fn webhook(hook: &Field<'_>) -> InjectorEntry {
         service: service
             .is_some()
             .then(|| ObjectKey { namespace: service.at("namespace").name(), name: service.at("name").name() }),
+        timeout_seconds: hook.at("timeoutSeconds").value().as_u64().and_then(|n| n.try_into().ok()).unwrap_or(10),
         ignores_failure: hook.at("failurePolicy").text() == Some("Ignore"),
         // A field that is missing or new to us is no promise.
         refuses_dry_run: !matches!(hook.at("sideEffects").text(), Some("None" | "NoneOnDryRun")),
@@ -61,6 +62,7 @@ fn matches_of(resources: &Field<'_>) -> Option<InjectorEntry> {
         namespaces: metadata::selector(&resources.at("namespaceSelector")),
         objects: metadata::selector(&resources.at("objectSelector")),
         service: None,
+        timeout_seconds: 0,
         ignores_failure: false,
         refuses_dry_run: false,
     })

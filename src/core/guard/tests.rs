@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -163,6 +163,7 @@ fn answer(request: &RenderRequest) -> Input {
     let rendering = Rendering { template: shape(""), rendered: shape("proxy:2"), pod_name: None };
     let confirmation = Confirmation { workload: workload(), history: vec![] };
     Input::Rendered(Box::new(RenderReply {
+        took: Duration::ZERO,
         ticket: request.ticket,
         outcome: RenderOutcome::Rendered(rendering),
         confirmation: request.confirm.then(|| Box::new(confirmation)),

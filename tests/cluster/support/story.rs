@@ -22,11 +22,7 @@ pub(crate) const ACCOUNT: &str = "sidecar-drift";
 const QUICK: [&str; 6] = ["--settle", "1s", "--render-spacing", "1s", "--min-pod-age", "1s"];
 
 /// Runs a test in a namespace of its own, in which a ServiceAccount has these rights.
-pub(crate) async fn story(
-    name: &str,
-    rights: Rights,
-    test: impl AsyncFnOnce(&Story<'_>) -> Result<()>,
-) -> Result<()> {
+pub(crate) async fn story(name: &str, rights: Rights, test: impl AsyncFnOnce(&Story<'_>) -> Result<()>) -> Result<()> {
     let testbed = Testbed::shared().await?;
     testbed
         .with_namespace(name, async |ns| {
@@ -87,7 +83,12 @@ impl<'t> Story<'t> {
     /// The same with another kubeconfig.
     pub(crate) async fn run_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Finished> {
         let here = ["--namespace", self.ns.name()];
-        program::run(self.testbed(), kubeconfig, &[arguments, &here, &QUICK].concat()).await
+        self.run_anywhere(kubeconfig, &[arguments, &here, &QUICK].concat()).await
+    }
+
+    /// Runs a command that looks at nothing.
+    pub(crate) async fn run_anywhere(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Finished> {
+        program::run(self.testbed(), kubeconfig, arguments).await
     }
 
     /// Creates an empty state ConfigMap, as the chart does: without one, all rollouts are paused.
@@ -121,6 +122,7 @@ impl<'t> Story<'t> {
 struct ShownOnDrop<'a>(Option<&'a Mutex<Vec<PathBuf>>>);
 
 impl Drop for ShownOnDrop<'_> {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it with the test that failed")]
     fn drop(&mut self) {
         let Some(logs) = self.0 else { return };
         for log in logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -36,6 +36,11 @@ impl Environment {
     }
 }
 
+/// `NO_COLOR`, which is about what a person sees and not about the testbed: whoever sets it wants no colours.
+pub fn no_color() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 fn cache() -> Result<PathBuf> {
     if let Some(directory) = path("SIDECAR_DRIFT_TESTBED_CACHE") {
         return Ok(directory);

@@ -26,6 +26,7 @@ pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
 pub use assets::Assets;
 pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;
+pub use environment::no_color;
 pub use eventually::{eventually, give_up};
 pub use namespace::TestNamespace;
 pub use progress::skip;

@@ -24,6 +24,8 @@ enum Command {
     Build,
     /// Start a control plane, and keep it until Ctrl-C.
     Up(Up),
+    /// Show what sidecar-drift does, on a control plane of its own, and check all of it.
+    Demo(demo::Demo),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +56,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Build => build(),
         Command::Up(options) => tokio::runtime::Runtime::new()?.block_on(up(options)),
+        Command::Demo(demo) => tokio::runtime::Runtime::new()?.block_on(demo.play()),
     }
 }
 

@@ -145,13 +145,13 @@ impl Testbed {
         self.run_directory().path()
     }
 
-    /// A command that dies with this process, however that ends: for a program under test. Whoever has waited for its end
-    /// says so by [`forget`](Self::forget).
+    /// A command whose process dies with this one, however this one ends, and that Ctrl-C does not reach. Once it has
+    /// been waited for, [`forget`](Self::forget) has to know.
     pub fn command(&self, program: &Path) -> Command {
         self.run_directory().command(program)
     }
 
-    /// A process started by [`command`](Self::command) has ended: its id may soon be another's.
+    /// Says that a process of [`command`](Self::command) is gone: its process id may soon be another's.
     pub fn forget(&self, pid: u32) {
         RunDirectory::forget(self.directory(), pid);
     }

@@ -1,0 +1,172 @@
+//! How fast we may ask: few renderings at once for each webhook configuration, and none while an injector is slow.
+//!
+//! Dry runs call the injectors that real Pods need. An injector that answers slowly is near the point where the API
+//! server gives up on it, and with `failurePolicy: Ignore` a real Pod would then start without its sidecar. So we stop
+//! long before.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    model::InjectorKind,
+    scope::{Scope, Vector},
+};
+
+/// Renderings that a 95th percentile is taken of.
+const SAMPLES: usize = 20;
+/// Fewer say nothing, unless one alone took too long.
+const FEW: usize = 5;
+/// The share of the webhook's own time-out that renderings may take: 1/5.
+const SHARE: u32 = 5;
+/// How long an injector that was slow is left alone.
+pub const REST: Duration = Duration::from_mins(1);
+/// A webhook's time-out if it says none; the API server's default.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Renderings in flight that no webhook takes part in.
+const WITHOUT_WEBHOOK: usize = 8;
+
+/// What each webhook configuration is asked now, and how it answered.
+#[derive(Debug, Default)]
+pub struct Pace {
+    scopes: BTreeMap<Scope, ScopePace>,
+    /// In flight in all.
+    in_flight: usize,
+}
+
+#[derive(Debug, Default)]
+struct ScopePace {
+    in_flight: usize,
+    /// How long the last renderings took, newest last.
+    took: VecDeque<Duration>,
+    /// It is left alone until then.
+    rests_until: Option<Duration>,
+}
+
+/// Whether a rendering may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// It may.
+    Go,
+    /// As many as allowed are in flight: when one comes back.
+    Busy,
+    /// An injector that takes part is slow: not before then.
+    Slow(Duration),
+}
+
+impl Pace {
+    /// Whether a rendering under this vector may be sent; `most` in flight for each webhook configuration.
+    pub fn leave(&self, vector: &Vector, most: usize, now: Duration) -> Leave {
+        let involved = || webhooks(vector).filter_map(|scope| self.scopes.get(scope));
+        if let Some(until) = involved().filter_map(|s| s.rests_until).filter(|until| *until > now).max() {
+            return Leave::Slow(until);
+        }
+        let full = involved().any(|s| s.in_flight >= most);
+        let crowded = self.in_flight >= most.max(WITHOUT_WEBHOOK);
+        if full || crowded { Leave::Busy } else { Leave::Go }
+    }
+
+    /// One was sent.
+    pub fn sent(&mut self, vector: &Vector) {
+        self.in_flight += 1;
+        for scope in webhooks(vector) {
+            self.scopes.entry(scope.clone()).or_default().in_flight += 1;
+        }
+    }
+
+    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
+    /// left alone from now on.
+    pub fn came_back(&mut self, vector: &Vector, took: Duration, timeout: Duration, now: Duration) -> Vec<Scope> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let mut slow = Vec::new();
+        for scope in webhooks(vector) {
+            let pace = self.scopes.entry(scope.clone()).or_default();
+            pace.in_flight = pace.in_flight.saturating_sub(1);
+            pace.took.push_back(took);
+            if pace.took.len() > SAMPLES {
+                pace.took.pop_front();
+            }
+            if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
+                // Those that were under way when it was found to be slow tell nothing new.
+                if pace.rests_until.is_none_or(|until| until <= now) {
+                    slow.push(scope.clone());
+                }
+                pace.rests_until = Some(now + REST);
+                // Judged anew afterwards.
+                pace.took.clear();
+            }
+        }
+        slow
+    }
+
+    /// Renderings in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+}
+
+fn webhooks(vector: &Vector) -> impl Iterator<Item = &Scope> {
+    vector.keys().filter(|s| matches!(s, Scope::Injector(InjectorKind::MutatingWebhookConfiguration, _)))
+}
+
+fn percentile_95(took: &VecDeque<Duration>) -> Duration {
+    let mut sorted: Vec<_> = took.iter().copied().collect();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
+    sorted.get(rank).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const S: Duration = Duration::from_secs(1);
+
+    fn under(name: &str) -> Vector {
+        let webhook = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, name.into());
+        BTreeMap::from([(Scope::Cluster, 1), (webhook, 1)])
+    }
+
+    fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
+        pace.sent(vector);
+        pace.came_back(vector, took, S * 10, now).len()
+    }
+
+    #[test]
+    fn each_configuration_has_its_own_share_in_flight() {
+        let mut pace = Pace::default();
+        let (mesh, vault) = (under("mesh"), under("vault"));
+        pace.sent(&mesh);
+        pace.sent(&mesh);
+        assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
+        assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
+        pace.came_back(&mesh, MS, S * 10, S);
+        assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
+    }
+
+    #[test]
+    fn an_injector_above_a_fifth_of_its_timeout_rests_and_the_others_do_not() {
+        let mut pace = Pace::default();
+        let (mesh, vault) = (under("mesh"), under("vault"));
+        for _ in 0..4 {
+            assert_eq!(answer(&mut pace, &mesh, S * 2 + MS, S), 0);
+        }
+        assert_eq!(answer(&mut pace, &mesh, S * 2 + MS, S), 1);
+        assert_eq!(pace.leave(&mesh, 2, S), Leave::Slow(S + REST));
+        assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
+        assert_eq!(pace.leave(&mesh, 2, S + REST), Leave::Go);
+    }
+
+    #[test]
+    fn one_slow_answer_among_many_is_no_reason_but_a_timeout_is() {
+        let mut pace = Pace::default();
+        let mesh = under("mesh");
+        for i in 0..40 {
+            let took = if i == 20 { S * 3 } else { MS * 20 };
+            assert_eq!(answer(&mut pace, &mesh, took, S), 0, "{i}");
+        }
+        assert_eq!(answer(&mut pace, &mesh, S * 10, S), 1);
+    }
+}

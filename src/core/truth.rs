@@ -1,0 +1,145 @@
+//! What reality says about our renderings: which configurations injected what for us, and which give a real creation
+//! something else than they give a dry run (rules R7 and R12).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    scope::{Scope, Vector},
+    shape::Name,
+};
+
+/// Evidence about injectors, gathered over all workloads.
+#[derive(Debug, Default)]
+pub struct Truth {
+    /// When a container of that name was last injected into some workload's rendering under that scope.
+    sightings: BTreeMap<(Scope, Name), Duration>,
+    /// Scopes whose renderings were contradicted by a real Pod.
+    contradicted: BTreeMap<Scope, Contradiction>,
+}
+
+/// A real Pod that is not as rendered, though nothing moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contradiction {
+    /// Holds for this version of the scope only.
+    version: u64,
+    /// Which sidecars were not as rendered.
+    sidecars: BTreeSet<Name>,
+    /// For people: which Pod.
+    evidence: String,
+}
+
+impl Truth {
+    /// A rendering under these scopes had these injected containers.
+    pub fn saw(&mut self, vector: &Vector, injected: &BTreeSet<Name>, now: Duration) {
+        for scope in injectors(vector) {
+            for name in injected {
+                self.sightings.insert((scope.clone(), name.clone()), now);
+            }
+        }
+    }
+
+    /// Whether one of these injectors gave some workload a container of that name since then.
+    pub fn witnessed(&self, vector: &Vector, name: &Name, since: Duration) -> bool {
+        let seen = |scope: &Scope| self.sightings.get(&(scope.clone(), name.clone())).is_some_and(|at| *at >= since);
+        injectors(vector).any(seen)
+    }
+
+    /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
+    /// only for these sidecars; where none is known, the namespace is.
+    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, evidence: &str) {
+        let mut blamed: Vec<_> = injectors(vector).cloned().collect();
+        if blamed.is_empty() {
+            blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
+        }
+        for scope in blamed {
+            let version = vector.get(&scope).copied().unwrap_or_default();
+            let fresh = || Contradiction { version, sidecars: BTreeSet::new(), evidence: evidence.to_owned() };
+            let contradiction = self.contradicted.entry(scope).or_insert_with(fresh);
+            if contradiction.version != version {
+                *contradiction = fresh();
+            }
+            contradiction.sidecars.extend(sidecars.iter().cloned());
+        }
+    }
+
+    /// A Pod born under these scopes has these sidecars as rendered: they are not contradicted any more.
+    pub fn agree(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>) {
+        self.contradicted.retain(|scope, contradiction| {
+            if vector.contains_key(scope) {
+                contradiction.sidecars.retain(|name| !sidecars.contains(name));
+            }
+            !contradiction.sidecars.is_empty()
+        });
+    }
+
+    /// Why a rendering of one of these sidecars under these scopes is not to be believed, if so.
+    pub fn contradicted<'a>(&self, vector: &Vector, mut sidecars: impl Iterator<Item = &'a Name>) -> Option<&str> {
+        let against: Vec<_> = vector
+            .iter()
+            .filter_map(|(scope, version)| self.contradicted.get(scope).filter(|c| c.version == *version))
+            .collect();
+        let found = sidecars.find_map(|name| against.iter().find(|c| c.sidecars.contains(name)))?;
+        Some(&found.evidence)
+    }
+}
+
+fn injectors(vector: &Vector) -> impl Iterator<Item = &Scope> {
+    vector.keys().filter(|scope| matches!(scope, Scope::Injector(..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::model::InjectorKind;
+
+    fn mesh() -> Scope {
+        Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into())
+    }
+
+    fn under(scope: Scope, version: u64) -> Vector {
+        BTreeMap::from([(Scope::Cluster, 1), (Scope::Namespace("shop".into()), 1), (scope, version)])
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<Name> {
+        names.iter().map(|name| Name::from(*name)).collect()
+    }
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_witness_counts_for_its_injector_its_container_and_its_time() {
+        let mut truth = Truth::default();
+        let vault = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "vault".into());
+        truth.saw(&under(mesh(), 1), &names(&["proxy"]), S * 10);
+        assert!(truth.witnessed(&under(mesh(), 2), &"proxy".into(), S * 10));
+        assert!(!truth.witnessed(&under(mesh(), 1), &"proxy".into(), S * 11));
+        assert!(!truth.witnessed(&under(mesh(), 1), &"agent".into(), S));
+        assert!(!truth.witnessed(&under(vault, 1), &"proxy".into(), S));
+    }
+
+    #[test]
+    fn a_contradiction_holds_for_its_sidecars_until_the_scope_moves_or_a_pod_agrees() {
+        let mut truth = Truth::default();
+        let (vector, proxy) = (under(mesh(), 1), names(&["proxy"]));
+        truth.contradict(&vector, &proxy, "Pod shop/a");
+        assert_eq!(truth.contradicted(&vector, proxy.iter()), Some("Pod shop/a"));
+        assert_eq!(truth.contradicted(&vector, names(&["agent"]).iter()), None);
+        assert_eq!(truth.contradicted(&under(mesh(), 2), proxy.iter()), None);
+        truth.agree(&vector, &names(&["agent"]));
+        assert!(truth.contradicted(&vector, proxy.iter()).is_some());
+        truth.agree(&vector, &proxy);
+        assert_eq!(truth.contradicted(&vector, proxy.iter()), None);
+    }
+
+    #[test]
+    fn where_no_injector_is_known_the_namespace_is_blamed() {
+        let mut truth = Truth::default();
+        let vector = |ns: &str| Vector::from([(Scope::Cluster, 1), (Scope::Namespace(ns.into()), 1)]);
+        truth.contradict(&vector("shop"), &names(&["proxy"]), "Pod shop/a");
+        assert!(truth.contradicted(&vector("shop"), names(&["proxy"]).iter()).is_some());
+        assert!(truth.contradicted(&vector("bank"), names(&["proxy"]).iter()).is_none());
+    }
+}

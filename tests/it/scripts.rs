@@ -1,0 +1,149 @@
+//! Scripts: inputs with times, and below each what the core makes of them.
+//!
+//! A script is a text file. A line at the left is an input (see [`verbs`]); what is indented below it is the transcript:
+//! `>` something is to be done, `!` something is told, `=` a workload's verdict and what holds it, `|` a report, `<` the
+//! state ConfigMap as it comes in, `@11s` the core was woken at its own wish. A line that begins with `#` says what the
+//! script is about. After a wanted change of behaviour run the tests with `INSTA_UPDATE=always` and read the diff.
+//!
+//! After every step, whatever the script is about, [`rules`] must hold.
+
+mod cluster;
+mod line;
+mod objects;
+mod pods;
+mod policy;
+pub(crate) mod rules;
+mod show;
+mod stage;
+mod verbs;
+mod words;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use self::stage::Stage;
+
+/// The words of the vocabularies that a script shows, each with the vocabulary's name.
+type Reached = BTreeSet<(&'static str, &'static str)>;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scripts")
+}
+
+/// Plays the inputs of a script; returns them with the transcript, and the words that it shows.
+fn play(script: &str) -> Result<(String, Reached)> {
+    let mut stage = Stage::new();
+    for (number, line) in script.lines().enumerate() {
+        let input = line.trim_end();
+        if input.starts_with(' ') {
+            continue;
+        }
+        if input.is_empty() || input.starts_with('#') {
+            stage.out.push(input.to_owned());
+            continue;
+        }
+        stage.play(input).with_context(|| format!("line {}: {input}\n{}", number + 1, transcript(&stage)))?;
+    }
+    Ok((transcript(&stage), stage.reached))
+}
+
+fn transcript(stage: &Stage) -> String {
+    let made = |line: &String| line.starts_with(['>', '!', '=', '|', '<', '@']);
+    let lines = stage.out.iter().map(|line| if made(line) { format!("      {line}\n") } else { format!("{line}\n") });
+    lines.collect()
+}
+
+/// Plays a script and compares its transcript with the one that it holds.
+fn check(name: &str) -> Result<()> {
+    let path = directory().join(name).with_extension("txt");
+    let script = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    ensure!(script.starts_with("# "), "{name} does not say what it is about");
+    let (found, _) = play(&script)?;
+    if found == script {
+        return Ok(());
+    }
+    #[expect(clippy::disallowed_methods, reason = "the switch that insta has for its snapshots, too")]
+    let update = std::env::var("INSTA_UPDATE").is_ok_and(|word| word == "always");
+    if update {
+        return fs::write(&path, found).with_context(|| path.display().to_string());
+    }
+    let at = found.lines().zip(script.lines()).take_while(|(a, b)| a == b).count();
+    let from = |text: &str| text.lines().skip(at.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
+    anyhow::bail!("{name} says other things from line {}:\n{}\n\nexpected:\n{}", at + 1, from(&found), from(&script))
+}
+
+/// One test for each script of a directory, so that each has its name and runs beside the others.
+macro_rules! scripts {
+    ($($directory:ident { $($name:ident)* })*) => {
+        $(mod $directory {
+            $(#[test]
+            fn $name() -> anyhow::Result<()> {
+                super::check(concat!(stringify!($directory), "/", stringify!($name)))
+            })*
+        })*
+
+        const ALL: &[&str] = &[$($(concat!(stringify!($directory), "/", stringify!($name))),*),*];
+    };
+}
+
+scripts! {
+    detect {
+        a_changed_field_beside_a_volatile_one_is_drift
+        a_forbidden_kind_stays_visible
+        a_pod_patched_by_hand_is_never_acted_on
+        a_replica_set_that_comes_late
+        a_stuck_rollout_is_not_rendered_again_and_again
+        alternating_images_are_unstable
+        every_reason_an_answer_can_have
+        failures_are_asked_again_ever_more_seldom
+        forbidden_pods_leave_the_workloads_visible
+        forbidden_replicasets_concern_deployments_only
+        in_sync_takes_one_rendering
+        its_own_rollout
+        many_replicas_and_a_hot_patched_pod
+        missing_and_placement
+        named_sidecars_only
+        opted_out
+        rejected_and_recovered
+        relist_forgets_what_vanished
+        relist_of_the_same_renders_nothing
+        resync_renders_once_each_period
+        slow_injectors_rest
+        stray_pods_with_a_known_sidecar
+        throttled_waits_as_long_as_the_server_says
+        volatile_fields_are_masked
+        what_differs_is_rendered_twice
+        young_pods_do_not_count
+    }
+}
+
+#[test]
+fn every_script_is_played() -> Result<()> {
+    let mut missed = Vec::new();
+    for directory in fs::read_dir(directory())?.filter_map(|entry| Some(entry.ok()?.path())).filter(|p| p.is_dir()) {
+        for script in fs::read_dir(&directory)?.filter_map(|entry| Some(entry.ok()?.path())) {
+            let name = script.strip_prefix(self::directory())?.with_extension("").display().to_string();
+            if !ALL.contains(&name.as_str()) {
+                missed.push(name);
+            }
+        }
+    }
+    ensure!(missed.is_empty(), "name them in scripts.rs: {missed:?}");
+    Ok(())
+}
+
+/// Every word that some script shows.
+pub(crate) fn reached() -> Result<Reached> {
+    let mut all = Reached::new();
+    for name in ALL {
+        let path = directory().join(name).with_extension("txt");
+        let (_, reached) = play(&fs::read_to_string(path)?).with_context(|| (*name).to_owned())?;
+        all.extend(reached);
+    }
+    Ok(all)
+}

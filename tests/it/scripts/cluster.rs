@@ -1,0 +1,332 @@
+//! A cluster on paper: the objects that watches would bring, and what controllers make of a changed template.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use sidecar_drift::core::{
+    io::{Confirmation, Rendering, WatchEvent, WatchKind, WatchSource},
+    model::{
+        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+    },
+    owner::Kind,
+    shape::Name,
+};
+
+use super::pods::{Container, shape};
+
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    objects: BTreeMap<(WatchKind, ObjectKey), Object>,
+    /// What watches have not said yet.
+    pub(super) news: Vec<(WatchSource, WatchEvent)>,
+    templates: BTreeMap<WorkloadKey, Vec<Container>>,
+    /// The stamps in all retained revisions.
+    stamps: BTreeMap<WorkloadKey, Vec<Stamp>>,
+    /// The last resourceVersion, and the last number in a uid.
+    version: u64,
+}
+
+pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+/// The watch that brings an object.
+fn source_of(object: &Object) -> WatchSource {
+    let here = || Some(object.key().namespace);
+    let (kind, namespace) = match object {
+        Object::Pod(_) => (WatchKind::Pods, None),
+        Object::Workload(w) => (WatchKind::Workloads(w.key.kind), None),
+        Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
+        Object::Namespace(_) => (WatchKind::Namespaces, None),
+        Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
+        Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
+        Object::Config(c) => (WatchKind::Configs(c.kind), None),
+        Object::Service(_) => (WatchKind::Services, here()),
+        Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::Node(_) => (WatchKind::Nodes, None),
+    };
+    WatchSource { kind, namespace }
+}
+
+impl Cluster {
+    pub(super) fn put(&mut self, object: Object) {
+        let source = source_of(&object);
+        self.objects.insert((source.kind, object.key()), object.clone());
+        self.news.push((source, WatchEvent::Apply(object)));
+    }
+
+    pub(super) fn delete(&mut self, kind: WatchKind, key: &ObjectKey) -> Option<Object> {
+        let object = self.objects.remove(&(kind, key.clone()))?;
+        self.news.push((source_of(&object), WatchEvent::Delete(key.clone())));
+        Some(object)
+    }
+
+    /// Everything that a watch lists.
+    pub(super) fn list(&self, source: &WatchSource) -> Vec<WatchEvent> {
+        let listed = self.objects.values().filter(|object| source_of(object) == *source);
+        let listed = listed.map(|object| WatchEvent::Apply(object.clone()));
+        std::iter::once(WatchEvent::ResetStarted).chain(listed).chain([WatchEvent::ResetDone]).collect()
+    }
+
+    pub(super) fn get(&self, kind: WatchKind, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(&(kind, key.clone()))
+    }
+
+    pub(super) fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    // Workloads ------------------------------------------------------------------------------------------------------
+
+    /// The workload that a script calls `shop/web`, of whatever kind.
+    pub(super) fn find(&self, path: &str) -> Result<WorkloadKey> {
+        let (namespace, name) = path.split_once('/').with_context(|| format!("{path:?} is not NAMESPACE/NAME"))?;
+        let known = Kind::all().find(|kind| self.get(WatchKind::Workloads(*kind), &key(namespace, name)).is_some());
+        let kind = known.with_context(|| format!("there is no workload {path}"))?;
+        Ok(WorkloadKey { namespace: namespace.into(), kind, name: name.into() })
+    }
+
+    pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
+        let object = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
+        match self.get(WatchKind::Workloads(key.kind), &object)? {
+            Object::Workload(w) => Some(w),
+            _ => None,
+        }
+    }
+
+    /// Changes a workload.
+    pub(super) fn edit(&mut self, key: &WorkloadKey, change: impl FnOnce(&mut WorkloadSnapshot)) -> Result<()> {
+        let mut workload = self.workload(key).with_context(|| format!("there is no {key}"))?.clone();
+        change(&mut workload);
+        workload.resource_version = self.next_version().to_string().into();
+        self.put(Object::Workload(Box::new(workload)));
+        Ok(())
+    }
+
+    /// A new workload with its Pods.
+    pub(super) fn create(&mut self, key: &WorkloadKey, replicas: u32, template: Vec<Container>) {
+        let version = self.next_version();
+        let (kind, first) = (key.kind, Name::from(format!("{}-r1", key.name)));
+        let stateful = |name: &Name| if kind == Kind::STATEFUL_SET { name.clone() } else { Name::from("") };
+        let surge = u32::from(kind == Kind::DEPLOYMENT);
+        let workload = WorkloadSnapshot {
+            key: key.clone(),
+            uid: format!("uid-{version}").into(),
+            resource_version: version.to_string().into(),
+            generation: 1,
+            observed_generation: 1,
+            terminating: false,
+            paused: false,
+            counts: Counts { desired: replicas, ..Counts::default() },
+            strategy: Strategy::RollingUpdate { max_unavailable: 1 - surge, max_surge: surge, partition: 0 },
+            deadline_exceeded: false,
+            revision: u64::from(kind == Kind::DEPLOYMENT),
+            current_revision: stateful(&first),
+            update_revision: stateful(&first),
+            template_generation: i64::from(kind == Kind::DAEMON_SET),
+            template: TemplateSnapshot {
+                hash: hash(&template),
+                stamp: None,
+                labels: BTreeMap::from([("app".into(), key.name.clone())]),
+                has_annotations: false,
+                service_account: "default".into(),
+            },
+            says: BTreeMap::new(),
+            changed_by: None,
+        };
+        self.templates.insert(key.clone(), template);
+        self.put(Object::Workload(Box::new(workload)));
+        self.put_replica_set(key);
+    }
+
+    fn put_replica_set(&mut self, key: &WorkloadKey) {
+        let Some(w) = self.workload(key).filter(|w| w.key.kind == Kind::DEPLOYMENT).cloned() else { return };
+        let name = replica_set(&w);
+        self.put(Object::ReplicaSet(ReplicaSetSnapshot {
+            key: ObjectKey { namespace: key.namespace.clone(), name: name.clone() },
+            uid: format!("{}-{}", w.uid, w.revision).into(),
+            owner: Some(owner("apps/v1", "Deployment", &key.name, &w.uid)),
+            revision: w.revision,
+            hash: format!("h{}", w.revision).into(),
+        }));
+    }
+
+    /// The template changed: the controller has seen it and begins to exchange Pods.
+    pub(super) fn begin_rollout(&mut self, key: &WorkloadKey, template: Option<Vec<Container>>) -> Result<()> {
+        if let Some(template) = template {
+            self.templates.insert(key.clone(), template);
+        }
+        let hash = hash(&self.template(key));
+        self.edit(key, |w| {
+            w.generation += 1;
+            w.observed_generation = w.generation;
+            w.template.hash = hash;
+            w.counts.updated = 0;
+            match w.key.kind {
+                Kind::DEPLOYMENT => w.revision += 1,
+                Kind::STATEFUL_SET => w.update_revision = format!("{}-r{}", w.key.name, w.generation).into(),
+                _ => w.template_generation += 1,
+            }
+        })?;
+        self.put_replica_set(key);
+        Ok(())
+    }
+
+    /// All Pods are exchanged for new ones.
+    pub(super) fn finish_rollout(&mut self, key: &WorkloadKey, injected: &[Container], born: Timestamp) -> Result<()> {
+        for pod in self.pods_of(key) {
+            self.delete(WatchKind::Pods, &pod.key);
+        }
+        let desired = self.workload(key).map_or(0, |w| w.counts.desired);
+        for at in 0..desired {
+            self.create_pod(key, at, injected, born)?;
+        }
+        self.edit(key, |w| {
+            let n = w.counts.desired;
+            w.counts = Counts { desired: n, current: n, updated: n, ready: n, available: n };
+            w.current_revision.clone_from(&w.update_revision);
+            w.deadline_exceeded = false;
+        })
+    }
+
+    pub(super) fn create_pod(
+        &mut self,
+        key: &WorkloadKey,
+        at: u32,
+        injected: &[Container],
+        born: Timestamp,
+    ) -> Result<()> {
+        let w = self.workload(key).with_context(|| format!("there is no {key}"))?.clone();
+        let (name, revision, owner) = match key.kind {
+            Kind::DEPLOYMENT => {
+                let (set, uid) = (replica_set(&w), format!("{}-{}", w.uid, w.revision));
+                let letter = char::from(b'a' + u8::try_from(at % 26)?);
+                let name = if at < 26 { format!("{set}-{letter}") } else { format!("{set}-{letter}{}", at / 26) };
+                (name, format!("h{}", w.revision), owner("apps/v1", "ReplicaSet", &set, &uid))
+            }
+            Kind::STATEFUL_SET => {
+                let owner = owner("apps/v1", "StatefulSet", &key.name, &w.uid);
+                (format!("{}-{at}", key.name), w.update_revision.to_string(), owner)
+            }
+            _ => {
+                let owner = owner("apps/v1", "DaemonSet", &key.name, &w.uid);
+                let (name, revision) = (&key.name, w.template_generation);
+                (format!("{name}-{revision}-{at}"), format!("r{revision}"), owner)
+            }
+        };
+        let containers = [self.template(key).as_slice(), injected].concat();
+        self.put_pod(&key.namespace, &name, Some(owner), &containers, born, |pod| {
+            pod.revision = revision.into();
+            pod.template_generation = w.template_generation;
+        });
+        Ok(())
+    }
+
+    pub(super) fn put_pod(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        owner: Option<Owner>,
+        containers: &[Container],
+        created: Timestamp,
+        more: impl FnOnce(&mut PodSnapshot),
+    ) {
+        let mut pod = PodSnapshot {
+            key: key(namespace, name),
+            uid: format!("uid-{}", self.next_version()).into(),
+            owner,
+            revision: "".into(),
+            template_generation: 0,
+            service_account: "default".into(),
+            created,
+            state: PodState { ready: true, ..PodState::default() },
+            shape: shape(containers, name),
+            patched_images: Vec::new(),
+        };
+        more(&mut pod);
+        self.put(Object::Pod(pod));
+    }
+
+    pub(super) fn pods(&self) -> impl Iterator<Item = &PodSnapshot> {
+        self.objects.values().filter_map(|object| match object {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        })
+    }
+
+    pub(super) fn pods_of(&self, key: &WorkloadKey) -> Vec<PodSnapshot> {
+        let Some(w) = self.workload(key) else { return Vec::new() };
+        let own = |uid: &str| uid == &*w.uid || uid.strip_prefix(&*w.uid).is_some_and(|rest| rest.starts_with('-'));
+        self.pods().filter(|pod| pod.owner.as_ref().is_some_and(|o| own(&o.uid))).cloned().collect()
+    }
+
+    /// Deletes a workload and all that it owns.
+    pub(super) fn delete_workload(&mut self, key: &WorkloadKey) {
+        for pod in self.pods_of(key) {
+            self.delete(WatchKind::Pods, &pod.key);
+        }
+        let uid = self.workload(key).map(|w| w.uid.clone());
+        let sets = self.objects.values().filter_map(|object| match object {
+            Object::ReplicaSet(rs) if rs.owner.as_ref().map(|o| &o.uid) == uid.as_ref() => Some(rs.key.clone()),
+            _ => None,
+        });
+        for set in sets.collect::<Vec<_>>() {
+            self.delete(WatchKind::ReplicaSets, &set);
+        }
+        let object = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
+        self.delete(WatchKind::Workloads(key.kind), &object);
+        self.stamps.remove(key);
+    }
+
+    // What requests find ---------------------------------------------------------------------------------------------
+
+    pub(super) fn stamp(&mut self, key: &WorkloadKey, stamp: Stamp) -> Result<i64> {
+        self.stamps.entry(key.clone()).or_default().push(stamp.clone());
+        self.begin_rollout(key, None)?;
+        self.edit(key, |w| {
+            w.template.stamp = Some(stamp);
+            w.template.has_annotations = true;
+        })?;
+        Ok(self.workload(key).map_or(0, |w| w.generation))
+    }
+
+    pub(super) fn confirmation(&self, key: &WorkloadKey) -> Option<Box<Confirmation>> {
+        let workload = self.workload(key)?.clone();
+        Some(Box::new(Confirmation { workload, history: self.stamps.get(key).cloned().unwrap_or_default() }))
+    }
+
+    pub(super) fn rendering(
+        &self,
+        key: &WorkloadKey,
+        injected: &[Container],
+        ordinals: Option<(u32, u32)>,
+    ) -> Rendering {
+        let template = self.templates.get(key).cloned().unwrap_or_default();
+        let pod_name = ordinals.map(|(_, last)| format!("{}-{}", key.name, last + 1));
+        let name = pod_name.clone().unwrap_or_default();
+        Rendering {
+            template: shape(&template, &name),
+            rendered: shape(&[template.as_slice(), injected].concat(), &name),
+            pod_name: pod_name.map(Name::from),
+        }
+    }
+
+    pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {
+        self.templates.get(key).cloned().unwrap_or_default()
+    }
+}
+
+fn replica_set(w: &WorkloadSnapshot) -> Name {
+    format!("{}-{}", w.key.name, w.revision).into()
+}
+
+pub(super) fn owner(api_version: &str, kind: &str, name: &str, uid: &str) -> Owner {
+    Owner { api_version: api_version.into(), kind: kind.into(), name: name.into(), uid: uid.into() }
+}
+
+fn hash(template: &[Container]) -> Name {
+    format!("{template:?}").into()
+}

@@ -1,0 +1,63 @@
+//! `policy mode=enforce canary=0`: the configuration, by the names of its fields.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+use sidecar_drift::core::{
+    owner::Kind,
+    policy::{Mode, Policy},
+    shape::Name,
+    words::{Difference, Word as _},
+};
+
+use super::line::{Line, duration};
+
+pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
+    for (field, value) in line.rest() {
+        let given = || format!("policy {field}={value}");
+        match field.as_str() {
+            "mode" => policy.mode = if value == "enforce" { Mode::Enforce } else { Mode::Report },
+            "act_on" => {
+                policy.act_on = list(&value, |word| Difference::ALL.iter().find(|d| d.as_str() == word).copied())?
+            }
+            "kinds" => policy.kinds = list(&value, Kind::from_name)?,
+            "roll_kinds" => policy.roll_kinds = list(&value, Kind::from_name)?,
+            "sidecars" => policy.sidecars = names(&value),
+            "include" => policy.include_namespaces = names(&value),
+            "exclude" => policy.exclude_namespaces = names(&value),
+            "renders_per_second" => policy.renders_per_second = value.parse().with_context(given)?,
+            "render_burst" => policy.render_burst = value.parse().with_context(given)?,
+            "renders_in_flight" => policy.renders_in_flight = value.parse().with_context(given)?,
+            "resync" => policy.resync = duration(&value)?,
+            "settle" => policy.settle = duration(&value)?,
+            "absence" => policy.absence = duration(&value)?,
+            "min_pod_age" => policy.min_pod_age = duration(&value)?,
+            "parallel" => policy.parallel_rollouts = value.parse().with_context(given)?,
+            "per_namespace" => policy.parallel_per_namespace = value.parse().with_context(given)?,
+            "per_hour" if value == "unlimited" => policy.max_rollouts_per_hour = None,
+            "per_hour" => policy.max_rollouts_per_hour = Some(value.parse().with_context(given)?),
+            "canary" => policy.canary = value.parse().with_context(given)?,
+            "soak" => policy.soak = duration(&value)?,
+            "cooldown" => policy.cooldown = duration(&value)?,
+            "daily_cap" => policy.daily_cap = value.parse().with_context(given)?,
+            "timeout" => policy.timeout = duration(&value)?,
+            "allow_downtime" => policy.allow_downtime = value == "yes",
+            "allow_collateral" => policy.allow_collateral = value == "yes",
+            "include_system" => policy.include_system = value == "yes",
+            "include_unhealthy" => policy.include_unhealthy = value == "yes",
+            "without_guard" => policy.without_guard = value == "yes",
+            "one_shot" => policy.one_shot = value == "yes",
+            "own" => policy.own = value.split_once('/').map(|(ns, name)| (ns.into(), name.into())),
+            _ => bail!("there is no {}", given()),
+        }
+    }
+    Ok(())
+}
+
+fn names(value: &str) -> BTreeSet<Name> {
+    value.split(',').map(Name::from).collect()
+}
+
+fn list<T: Ord>(value: &str, parse: impl Fn(&str) -> Option<T>) -> Result<BTreeSet<T>> {
+    value.split(',').map(|word| parse(word).with_context(|| format!("{word:?} is none"))).collect()
+}

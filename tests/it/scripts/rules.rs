@@ -1,0 +1,127 @@
+//! What must hold after every step of every script, whatever it is about.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use sidecar_drift::core::{
+    io::{Effect, Input, RenderOutcome},
+    model::WorkloadKey,
+    policy::{Mode, Policy},
+    report::Report,
+    shape::Name,
+    time::Now,
+    words::{UndeterminedReason, Verdict},
+};
+
+/// A rendering that confirmed a rollout proves nothing after this long.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// Renderings at once that no webhook takes part in.
+const WITHOUT_WEBHOOK: usize = 8;
+
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    /// Renderings under way: ticket → for whom, and whether to confirm.
+    renders: BTreeMap<u64, (WorkloadKey, bool)>,
+    patches: BTreeMap<u64, WorkloadKey>,
+    /// When a rendering confirmed a workload's rollout last.
+    confirmed: BTreeMap<WorkloadKey, Duration>,
+    leader: bool,
+    stopping: bool,
+}
+
+impl Rules {
+    pub(crate) fn check(
+        &mut self,
+        policy: &Policy,
+        input: &Input,
+        effects: &[Effect],
+        report: &Report,
+        now: Now,
+    ) -> Result<()> {
+        self.take(input, now);
+        for effect in effects {
+            self.carry_out(policy, effect, now)?;
+        }
+        let open: Vec<_> = report.rollouts.iter().filter(|r| r.outcome.is_none()).collect();
+        ensure!(open.len() <= policy.parallel_rollouts, "{} rollouts at once", open.len());
+        let namespaces: BTreeSet<_> = open.iter().map(|r| &r.namespace).collect();
+        for namespace in namespaces {
+            let here = open.iter().filter(|r| r.namespace == *namespace).count();
+            ensure!(here <= policy.parallel_per_namespace, "{here} rollouts at once in {namespace}");
+        }
+        let rolled: BTreeSet<[&Name; 3]> = open.iter().map(|r| [&r.kind, &r.namespace, &r.name]).collect();
+        for w in &report.workloads {
+            let differs =
+                !matches!(w.verdict, Verdict::Undetermined | Verdict::NoPods | Verdict::InSync | Verdict::NotInjected);
+            let held = w.gate.is_some() || rolled.contains(&[&w.kind, &w.namespace, &w.name]);
+            ensure!(!differs || held || self.stopping, "nothing holds {} {}/{}", w.kind, w.namespace, w.name);
+            let silent = w.verdict == Verdict::Undetermined && w.reason.is_none();
+            ensure!(!silent, "{} {}/{} is undetermined and nothing says why", w.kind, w.namespace, w.name);
+        }
+        Ok(())
+    }
+
+    /// Whether all requests were answered.
+    pub(crate) fn idle(&self) -> bool {
+        self.renders.is_empty() && self.patches.is_empty()
+    }
+
+    /// Nothing may wait for an answer that nobody will give.
+    pub(crate) fn nothing_pending(report: &Report) -> Result<()> {
+        let pending = |reason| matches!(reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling));
+        let left: Vec<_> = report.workloads.iter().filter(|w| pending(w.reason)).map(|w| &w.name).collect();
+        ensure!(left.is_empty(), "still waiting: {left:?}");
+        Ok(())
+    }
+
+    fn take(&mut self, input: &Input, now: Now) {
+        match input {
+            Input::Rendered(reply) => {
+                let asked = self.renders.remove(&reply.ticket);
+                if let (Some((key, true)), RenderOutcome::Rendered(_)) = (asked, &reply.outcome)
+                    && reply.confirmation.is_some()
+                {
+                    self.confirmed.insert(key, now.elapsed);
+                }
+            }
+            Input::Patched(reply) => drop(self.patches.remove(&reply.ticket)),
+            Input::Leadership(leader) => self.leader = *leader,
+            Input::Shutdown => self.stopping = true,
+            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Timer => {}
+        }
+    }
+
+    fn carry_out(&mut self, policy: &Policy, effect: &Effect, now: Now) -> Result<()> {
+        match effect {
+            Effect::Render(request) => {
+                let key = &request.workload.key;
+                ensure!(self.leader && !self.stopping, "{key} is rendered without the lead");
+                let twice = self.renders.values().any(|(asked, _)| asked == key);
+                ensure!(!twice, "{key} is rendered twice at the same time");
+                self.renders.insert(request.ticket, (key.clone(), request.confirm));
+                let n = self.renders.len();
+                ensure!(n <= policy.renders_in_flight.max(WITHOUT_WEBHOOK), "{n} renderings at once");
+            }
+            Effect::Patch(request) => {
+                let key = &request.workload.key;
+                ensure!(self.leader && !self.stopping, "{key} is patched without the lead");
+                ensure!(policy.mode == Mode::Enforce, "{key} is patched in report mode");
+                let at = self.confirmed.remove(key).with_context(|| format!("{key} is patched unconfirmed"))?;
+                let age = now.elapsed.saturating_sub(at);
+                ensure!(age <= FRESH, "{key} is patched {}s after it was confirmed", age.as_secs());
+                ensure!(!self.patches.values().any(|k| k == key), "{key} is patched twice at the same time");
+                self.patches.insert(request.ticket, key.clone());
+            }
+            Effect::WriteState(_) => {
+                ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");
+            }
+            Effect::ProbeGuard => ensure!(self.leader && !self.stopping, "the guard is probed without the lead"),
+            Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
+        }
+        Ok(())
+    }
+}

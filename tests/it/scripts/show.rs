@@ -1,0 +1,142 @@
+//! Effects and verdicts as lines of text.
+
+use std::fmt::Write as _;
+
+use sidecar_drift::core::{
+    io::{Effect, Notice},
+    policy::Mode,
+    report::{Report, WorkloadReport},
+    state::StateRecord,
+    words::Outcome,
+};
+
+/// What is to be done (`>`) and what is told (`!`); `None` for what is shown elsewhere.
+pub(super) fn effect(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Render(r) => {
+            let why = if r.confirm { " to confirm" } else { "" };
+            let range = |(low, high)| format!(", ordinals {low} to {high} exist");
+            format!("> render {} of {}{}{why}", r.workload.key, r.revision, r.ordinals.map(range).unwrap_or_default())
+        }
+        Effect::Patch(p) => {
+            format!("> patch {} with {} {:?}", p.workload.key, p.stamp.timestamp.strftime("%H:%M:%S"), p.stamp.reason)
+        }
+        Effect::WatchBackends(namespaces) => {
+            let names: Vec<_> = namespaces.iter().map(|name| &**name).collect();
+            format!(
+                "> watch backends in {}",
+                if names.is_empty() { "no namespace".to_owned() } else { names.join(", ") }
+            )
+        }
+        Effect::WriteState(record) => format!("> write state: {}", state(record)),
+        Effect::ProbeGuard => "> probe the guard".to_owned(),
+        Effect::Tell(told) => return notice(told),
+        Effect::WakeAt(_) => return None,
+    })
+}
+
+fn notice(notice: &Notice) -> Option<String> {
+    Some(match notice {
+        Notice::GenerationMoved { scope, cause, workloads } => {
+            format!("! {scope} moved by {cause}: {workloads} workloads")
+        }
+        // The line of the verdict itself says more.
+        Notice::VerdictChanged { .. } => return None,
+        Notice::RolloutStarted { workload, reason } => format!("! {workload} started: {reason}"),
+        Notice::RolloutProgress { workload, message } => format!("! {workload} progress: {message}"),
+        Notice::RolloutEnded { workload, outcome, message, seconds } => {
+            format!("! {workload} {outcome} after {seconds}s: {message}")
+        }
+        Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
+        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow and rests for {seconds}s"),
+        Notice::Guard { in_force } => format!("! the guard is {}in force", if *in_force { "" } else { "not " }),
+        Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
+        Notice::WatchUnavailable { source, message } => {
+            format!("! cannot watch {:?}: {message}", source.kind)
+        }
+        Notice::BadAnnotation { workload, message } => format!("! {workload}: {message}"),
+    })
+}
+
+pub(super) fn state(record: &StateRecord) -> String {
+    let mut parts = Vec::new();
+    parts.extend(record.paused.as_ref().map(|stop| format!("paused ({})", stop.reason)));
+    parts.extend(record.breaker.as_ref().map(|_| "breaker open".to_owned()));
+    if !record.recent.is_empty() {
+        let recent: Vec<_> = record.recent.iter().map(Outcome::to_string).collect();
+        parts.push(format!("recent {}", recent.join(" ")));
+    }
+    for (change, canary) in &record.canaries {
+        let workloads: Vec<_> = canary.workloads.iter().map(ToString::to_string).collect();
+        let converged = canary.converged.map(|at| at.strftime(", converged %H:%M:%S").to_string());
+        parts.push(format!("canary {change:?}: {}{}", workloads.join(" "), converged.unwrap_or_default()));
+    }
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") }
+}
+
+/// One workload's verdict and what holds it, in one line.
+pub(super) fn verdict(w: &WorkloadReport, report: &Report) -> String {
+    let mut line = format!("= {}/{}/{} {}", w.kind, w.namespace, w.name, w.verdict);
+    let mut add = |text: String| line.push_str(&text);
+    if let Some(reason) = w.reason {
+        add(format!(": {reason}"));
+    }
+    if let Some(change) = &w.change {
+        add(format!(": {change}"));
+    }
+    if let Some(message) = &w.message {
+        add(format!(" ({message})"));
+    }
+    let rolling = report.rollouts.iter().any(|r| {
+        let open = r.outcome.is_none();
+        open && (&r.kind, &r.namespace, &r.name) == (&w.kind, &w.namespace, &w.name)
+    });
+    if rolling {
+        add(", being rolled".to_owned());
+    }
+    if let Some(gate) = w.gate {
+        add(format!(", held by {gate}"));
+    }
+    if report.mode < Mode::Enforce && w.gate.is_some() && w.gate_in_enforce != w.gate {
+        add(w.gate_in_enforce.map_or(", free otherwise".to_owned(), |gate| format!(", otherwise by {gate}")));
+    }
+    line
+}
+
+/// Everything of a report that the single lines do not show.
+pub(super) fn report(report: &Report, render_queue: bool) -> Vec<String> {
+    let (judged, all) = report.progress;
+    let complete = if report.complete { "complete" } else { "incomplete" };
+    let mut lines = vec![format!("| {complete}: {judged} of {all} judged, {} renderings", report.renders)];
+    if render_queue && report.queued > 0 {
+        lines.push(format!("| {} wait for a rendering", report.queued));
+    }
+    for w in &report.workloads {
+        let mut line = format!("| {} {}/{} {}, {} Pods", w.kind, w.namespace, w.name, w.verdict, w.pods);
+        for group in &w.differing {
+            let pods = if group.pods.len() > 3 { format!("{} Pods", group.pods.len()) } else { group.pods.join(" ") };
+            let what: Vec<_> = group.differences.iter().map(|d| format!("{} {}", d.sidecar, d.difference)).collect();
+            _ = write!(line, "; {pods}: {}", what.join(", "));
+            for change in &group.collateral {
+                _ = write!(line, ", collateral {}", change.pointer);
+            }
+        }
+        if !w.masked.is_empty() {
+            _ = write!(line, "; masked {}", w.masked.join(" "));
+        }
+        if let Some(cause) = &w.cause {
+            _ = write!(line, "; cause {cause}");
+        }
+        if let Some(seen) = w.first_seen {
+            _ = write!(line, "; since {}", seen.strftime("%H:%M:%S"));
+        }
+        lines.push(line);
+    }
+    lines.extend(report.unavailable.iter().map(|why| format!("| unavailable: {why}")));
+    if let Some(left) = report.rollouts_left.filter(|_| report.mode == Mode::Enforce) {
+        lines.push(format!("| {left} rollouts left"));
+    }
+    lines.extend(report.paused.iter().map(|stop| format!("| paused: {}", stop.reason)));
+    lines.extend(report.breaker.iter().map(|stop| format!("| breaker open: {}", stop.reason)));
+    lines
+}

@@ -1,0 +1,343 @@
+//! What each line of a script does.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sidecar_drift::core::{
+    io::{Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
+    model::{Object, WorkloadKey},
+    owner::Kind,
+    state::{StateRecord, Stop},
+    words::{UndeterminedReason, Word as _},
+};
+
+use super::{
+    cluster::{key, owner},
+    line::{Line, duration},
+    objects,
+    pods::Container,
+    policy, show,
+    stage::Stage,
+};
+
+/// Pods that a script begins with are this old, unless it says otherwise.
+const OLD: Duration = Duration::from_hours(1);
+
+impl Stage {
+    /// Plays one line.
+    pub(super) fn play(&mut self, text: &str) -> Result<()> {
+        let line: Line = text.parse()?;
+        if let Some(at) = line.at {
+            self.pass_until(at)?;
+        }
+        self.out.push(text.to_owned());
+        self.perform(line)?;
+        if self.running() {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> bool {
+        self.core().is_ok()
+    }
+
+    fn perform(&mut self, mut line: Line) -> Result<()> {
+        let verb = line.verb.clone();
+        match verb.as_str() {
+            "policy" => policy::set(&mut self.policy, &mut line)?,
+            "start" => self.start(!line.flag("follower")),
+            "crash" => self.crash(),
+            "leader" => self.send(Input::Leadership(true)),
+            "follower" => self.send(Input::Leadership(false)),
+            "shutdown" => self.send(Input::Shutdown),
+            "timer" => self.send(Input::Timer),
+            "wait" => {}
+            "report" => {
+                let report = self.core()?.report(self.now());
+                self.out.extend(show::report(&report, true));
+            }
+            "auto" | "manual" => self.hands(&mut line, verb == "auto")?,
+            "watches" => self.watches(&mut line)?,
+            "forbid" | "unserved" => self.forbid(&mut line, verb == "forbid")?,
+            "state" => self.change_state(&mut line)?,
+            "render" => self.answer_render(&mut line)?,
+            "patch" => self.answer_patch(&mut line)?,
+            "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
+            "guard" => {
+                let in_force = line.expect("in_force or missing")? == "in_force";
+                self.hands.guard = Some(in_force);
+                self.send(Input::Guard(in_force));
+            }
+            "injects" => {
+                let whom = line.word().map(|path| self.cluster.find(&path)).transpose()?;
+                self.injected.insert(whom, containers(&mut line));
+            }
+            "deployment" => self.workload(&mut line, Kind::DEPLOYMENT)?,
+            "statefulset" => self.workload(&mut line, Kind::STATEFUL_SET)?,
+            "daemonset" => self.workload(&mut line, Kind::DAEMON_SET)?,
+            "update" | "rolled" | "status" | "spec" | "strip" | "delete" | "pod" => self.change(&verb, &mut line)?,
+            "bare" | "job" => self.stray(&mut line, verb == "job")?,
+            _ => {
+                let object = objects::object(&verb, &mut line)?;
+                match object {
+                    objects::Made::Put(object) => self.cluster.put(object),
+                    objects::Made::Delete(kind, key) => drop(self.cluster.delete(kind, &key)),
+                }
+            }
+        }
+        line.done()
+    }
+
+    fn hands(&mut self, line: &mut Line, on: bool) -> Result<()> {
+        while let Some(what) = line.word() {
+            match what.as_str() {
+                "renders" => self.hands.renders = on,
+                "patches" => self.hands.patches = on,
+                "guard" => self.hands.guard = on.then_some(true),
+                "rolls" if !on => self.hands.rolls = None,
+                "rolls" => self.hands.rolls = Some(duration(&line.expect("after how long")?)?),
+                other => bail!("nobody does {other:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn watches(&mut self, line: &mut Line) -> Result<()> {
+        match line.expect("what they do")?.as_str() {
+            "lag" => self.watching = false,
+            "deliver" => self.watching = true,
+            "reversed" => {
+                self.cluster.news.reverse();
+                self.watching = true;
+            }
+            "relist" => self.relist()?,
+            other => bail!("watches do not {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn forbid(&mut self, line: &mut Line, forbidden: bool) -> Result<()> {
+        let kind = objects::watch_kind(&line.expect("what")?)?;
+        let message = line.word().unwrap_or_else(|| "no right to watch it".to_owned());
+        let source = WatchSource { kind, namespace: None };
+        if line.flag("no more") {
+            self.list(&source);
+        } else {
+            self.send(Input::Watch { source, event: WatchEvent::Unavailable { forbidden, message } });
+        }
+        Ok(())
+    }
+
+    fn change_state(&mut self, line: &mut Line) -> Result<()> {
+        let at = self.now().wall;
+        let state = self.state();
+        match line.expect("how it changes")?.as_str() {
+            "missing" => self.put_state(None),
+            "empty" => self.put_state(Some(StateRecord::default())),
+            "paused" => {
+                let stop = Stop { reason: line.expect("why")?, at };
+                self.put_state(Some(StateRecord { paused: Some(stop), ..state.unwrap_or_default() }));
+            }
+            "resumed" => {
+                let state =
+                    StateRecord { paused: None, breaker: None, recent: Vec::new(), ..state.unwrap_or_default() };
+                self.put_state(Some(state));
+            }
+            "lost" => return self.reply_state(None),
+            "stale" => {
+                let back: usize = line.expect("how many versions ago")?.parse()?;
+                let at = self.states.len().checked_sub(back + 1).context("there was no such version")?;
+                return self.reply_state(self.states[at].clone());
+            }
+            "held" => self.hands.holds_state = true,
+            "refused" => self.hands.refuses_state = true,
+            "written" => {
+                (self.hands.holds_state, self.hands.refuses_state) = (false, false);
+            }
+            other => bail!("the state cannot be {other:?}"),
+        }
+        if self.running() && !self.hands.holds_state {
+            return self.reply_state(self.state());
+        }
+        Ok(())
+    }
+
+    fn reply_state(&mut self, state: Option<StateRecord>) -> Result<()> {
+        self.core()?;
+        let what = state.as_ref().map_or("missing".to_owned(), show::state);
+        self.out.push(format!("< state: {what}"));
+        self.send(Input::State(state));
+        Ok(())
+    }
+
+    // Answers --------------------------------------------------------------------------------------------------------
+
+    fn answer_render(&mut self, line: &mut Line) -> Result<()> {
+        let whom = self.cluster.find(&line.expect("whose")?)?;
+        let read = !line.flag("unread");
+        if !line.flag("->") {
+            return self.render(&whom, None, read);
+        }
+        let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
+        let outcome = match line.word().as_deref() {
+            None | Some("nothing") => {
+                let ordinals = self.renders.iter().find(|r| r.workload.key == whom).and_then(|r| r.ordinals);
+                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), ordinals))
+            }
+            Some("rejected") => RenderOutcome::Rejected { message: message(line) },
+            Some("gone") => RenderOutcome::Gone,
+            Some(word) => {
+                let reason = UndeterminedReason::ALL.iter().find(|r| r.as_str() == word);
+                let reason = *reason.with_context(|| format!("a rendering cannot come back as {word:?}"))?;
+                let retry_after = line.duration("retry")?;
+                RenderOutcome::Undetermined { reason, message: message(line), retry_after }
+            }
+        };
+        self.render(&whom, Some(outcome), read)
+    }
+
+    fn answer_patch(&mut self, line: &mut Line) -> Result<()> {
+        let whom = self.cluster.find(&line.expect("whose")?)?;
+        let answer = line.expect("how it ends")?;
+        let message = line.word().unwrap_or_else(|| "no reason given".to_owned());
+        let outcome = match answer.as_str() {
+            "ok" => return self.accept_patch(&whom),
+            "conflict" => PatchOutcome::Conflict,
+            "denied" => PatchOutcome::Denied { message },
+            "gone" => PatchOutcome::Gone,
+            "not_leader" => PatchOutcome::NotLeader,
+            "failed" => PatchOutcome::Failed { message, retry_after: line.duration("retry")? },
+            "unknown" => PatchOutcome::Unknown { message },
+            // Written, and the answer is lost.
+            "lost" => {
+                let request = self.take_patch(&whom)?;
+                self.write_stamp(&whom, &request)?;
+                self.send(Input::Patched(PatchReply {
+                    ticket: request.ticket,
+                    outcome: PatchOutcome::Unknown { message },
+                }));
+                return Ok(());
+            }
+            other => bail!("a patch cannot end as {other:?}"),
+        };
+        let request = self.take_patch(&whom)?;
+        self.send(Input::Patched(PatchReply { ticket: request.ticket, outcome }));
+        Ok(())
+    }
+
+    // Workloads ------------------------------------------------------------------------------------------------------
+
+    fn workload(&mut self, line: &mut Line, kind: Kind) -> Result<()> {
+        let path = line.expect("NAMESPACE/NAME")?;
+        let (namespace, name) = path.split_once('/').context("NAMESPACE/NAME")?;
+        let whom = WorkloadKey { namespace: namespace.into(), kind, name: name.into() };
+        let replicas = line.parsed("replicas")?.unwrap_or(2);
+        let born = self.now().wall - line.duration("age")?.unwrap_or(OLD);
+        let template = template(line);
+        let spec = objects::spec(line)?;
+        let status = objects::status(line)?;
+        let injected = if line.flag("bare") { Vec::new() } else { containers(line) };
+        self.cluster.create(&whom, replicas, template);
+        self.cluster.finish_rollout(&whom, &injected, born)?;
+        self.cluster.edit(&whom, |w| {
+            spec(w);
+            status(w);
+        })
+    }
+
+    fn change(&mut self, verb: &str, line: &mut Line) -> Result<()> {
+        let path = line.expect("whose")?;
+        if verb == "pod" {
+            return self.change_pod(&path, line);
+        }
+        if let ("delete", Some((kind, name))) = (verb, path.split_once(':')) {
+            let (kind, key) = objects::named(kind, name)?;
+            ensure!(self.cluster.delete(kind, &key).is_some(), "there is no {path}");
+            return Ok(());
+        }
+        let whom = self.cluster.find(&path)?;
+        match verb {
+            "update" => {
+                let mut containers = self.cluster.template(&whom);
+                containers.extend(template(line));
+                self.schedule_rollout(&whom);
+                self.cluster.begin_rollout(&whom, Some(containers))
+            }
+            "rolled" => {
+                let given = containers(line);
+                let injected = if given.is_empty() { self.injected_into(&whom) } else { given };
+                let born = self.now().wall - line.duration("age")?.unwrap_or_default();
+                self.cluster.finish_rollout(&whom, &injected, born)
+            }
+            "status" => {
+                let status = objects::status(line)?;
+                self.cluster.edit(&whom, status)
+            }
+            "spec" => {
+                let spec = objects::spec(line)?;
+                self.cluster.edit(&whom, |w| {
+                    spec(w);
+                    w.generation += 1;
+                    w.observed_generation += 1;
+                })
+            }
+            "strip" => {
+                self.cluster.edit(&whom, |w| w.template.stamp = None)?;
+                self.cluster.begin_rollout(&whom, None)
+            }
+            _ => {
+                self.cluster.delete_workload(&whom);
+                Ok(())
+            }
+        }
+    }
+
+    fn change_pod(&mut self, path: &str, line: &mut Line) -> Result<()> {
+        let (namespace, name) = path.split_once('/').context("NAMESPACE/NAME")?;
+        let at = key(namespace, name);
+        if line.flag("deleted") {
+            ensure!(self.cluster.delete(WatchKind::Pods, &at).is_some(), "there is no Pod {path}");
+            return Ok(());
+        }
+        let Some(Object::Pod(pod)) = self.cluster.get(WatchKind::Pods, &at).cloned() else {
+            bail!("there is no Pod {path}");
+        };
+        let mut pod = pod;
+        pod.patched_images.extend(line.name("patched"));
+        pod.state.terminating |= line.flag("terminating");
+        pod.state.crashing |= line.flag("crashing");
+        pod.state.finished |= line.flag("finished");
+        let given = containers(line);
+        if !given.is_empty() {
+            pod.shape = super::pods::shape(&[template(line), given].concat(), name);
+        }
+        self.cluster.put(Object::Pod(pod));
+        Ok(())
+    }
+
+    fn stray(&mut self, line: &mut Line, of_job: bool) -> Result<()> {
+        let path = line.expect("NAMESPACE/NAME")?;
+        let (namespace, name) = path.split_once('/').context("NAMESPACE/NAME")?;
+        let containers = [template(line), containers(line)].concat();
+        let (pod, owned) = if of_job {
+            (format!("{name}-x"), Some(owner("batch/v1", "Job", name, "uid-job")))
+        } else {
+            (name.to_owned(), None)
+        };
+        let born = self.now().wall - OLD;
+        self.cluster.put_pod(namespace, &pod, owned, &containers, born, |_| {});
+        Ok(())
+    }
+}
+
+/// The containers of the template: `app`, whose tag may be given.
+fn template(line: &mut Line) -> Vec<Container> {
+    let tag = line.text("template").unwrap_or_else(|| "1".to_owned());
+    vec![Container::parse(("app".to_owned(), tag))]
+}
+
+/// Everything that is left are containers.
+fn containers(line: &mut Line) -> Vec<Container> {
+    line.rest().into_iter().map(Container::parse).collect()
+}
