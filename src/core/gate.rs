@@ -44,6 +44,8 @@ pub struct Candidate<'a> {
     pub injector_unhealthy: bool,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
+    /// Its last rollout has just ended, or was given up before anything was written.
+    pub backing_off: bool,
 }
 
 /// Everything else that gates look at.
@@ -108,6 +110,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
         c.verdict == Verdict::NonConvergent || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
     }),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
+    (Gate::BackingOff, |c, _| c.backing_off),
 ];
 
 /// The gate that holds a candidate now; `None`: it may be rolled.
@@ -141,7 +144,8 @@ fn excluded_system(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
 fn paused(_: &Candidate<'_>, s: &Situation<'_>) -> bool {
     match s.record {
         Some(record) => record.paused.is_some(),
-        None => !s.policy.one_shot,
+        // In report mode nobody reads it.
+        None => !s.policy.one_shot && s.policy.mode == Mode::Enforce,
     }
 }
 

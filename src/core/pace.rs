@@ -88,10 +88,12 @@ impl Pace {
                 pace.took.pop_front();
             }
             if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
-                pace.rests_until = Some(now + REST);
+                let resting = pace.rests_until.replace(now + REST).is_some_and(|until| until > now);
                 // Judged anew afterwards.
                 pace.took.clear();
-                slow.push(scope.clone());
+                if !resting {
+                    slow.push(scope.clone());
+                }
             }
         }
         slow

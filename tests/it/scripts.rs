@@ -96,7 +96,6 @@ scripts! {
         a_changed_field_beside_a_volatile_one_is_drift
         a_forbidden_kind_stays_visible
         a_pod_patched_by_hand_is_never_acted_on
-        a_replica_set_that_comes_late
         a_stuck_rollout_is_not_rendered_again_and_again
         alternating_images_are_unstable
         every_reason_an_answer_can_have
@@ -109,6 +108,8 @@ scripts! {
         missing_and_placement
         named_sidecars_only
         opted_out
+        owners_heard_of_first
+        owners_heard_of_last
         rejected_and_recovered
         relist_forgets_what_vanished
         relist_of_the_same_renders_nothing

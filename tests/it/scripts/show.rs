@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sidecar_drift::core::{
-    io::{Effect, Notice},
+    io::{Effect, Notice, WatchKind},
     policy::Mode,
     report::{Report, WorkloadReport},
     state::StateRecord,
@@ -28,7 +28,6 @@ pub(super) fn effect(effect: &Effect) -> Option<String> {
                 if names.is_empty() { "no namespace".to_owned() } else { names.join(", ") }
             )
         }
-        Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::WriteState(record) => format!("> write state: {}", state(record)),
         Effect::ProbeGuard => "> probe the guard".to_owned(),
         Effect::Tell(told) => return notice(told),
@@ -51,11 +50,13 @@ fn notice(notice: &Notice) -> Option<String> {
             format!("! {workload} {outcome} after {seconds}s: {message}")
         }
         Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
-        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow and rests for {seconds}s"),
-        Notice::Guard { in_force } => format!("! the guard is {}in force", if *in_force { "" } else { "not " }),
         Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
         Notice::WatchUnavailable { source, message } => {
-            format!("! cannot watch {:?}: {message}", source.kind)
+            let kind = match source.kind {
+                WatchKind::Workloads(kind) => kind.as_str().to_owned(),
+                other => format!("{other:?}"),
+            };
+            format!("! cannot watch {kind}: {message}")
         }
         Notice::BadAnnotation { workload, message } => format!("! {workload}: {message}"),
     })

@@ -26,6 +26,7 @@ const BEGINNING: &str = "2026-03-02T10:00:00Z";
 
 /// Who answers the core's requests.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one line of a script")]
 pub(super) struct Hands {
     /// Renderings are answered at once, with what is injected.
     pub(super) renders: bool,
@@ -195,10 +196,6 @@ impl Stage {
         }
         self.elapsed = at;
         Ok(())
-    }
-
-    pub(super) fn elapsed(&self) -> Duration {
-        self.elapsed
     }
 
     /// Lets the core take in all that is there, and shows whose verdict is another now.

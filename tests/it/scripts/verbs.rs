@@ -107,8 +107,13 @@ impl Stage {
         match line.expect("what they do")?.as_str() {
             "lag" => self.watching = false,
             "deliver" => self.watching = true,
-            "reversed" => {
-                self.cluster.news.reverse();
+            // One watch after the other: the owners last, or first.
+            "owners_last" => {
+                self.cluster.news.sort_by(|(a, _), (b, _)| a.cmp(b));
+                self.watching = true;
+            }
+            "owners_first" => {
+                self.cluster.news.sort_by(|(a, _), (b, _)| b.cmp(a));
                 self.watching = true;
             }
             "relist" => self.relist()?,
@@ -121,7 +126,7 @@ impl Stage {
         let kind = objects::watch_kind(&line.expect("what")?)?;
         let message = line.word().unwrap_or_else(|| "no right to watch it".to_owned());
         let source = WatchSource { kind, namespace: None };
-        if line.flag("no more") {
+        if message == "no more" {
             self.list(&source);
         } else {
             self.send(Input::Watch { source, event: WatchEvent::Unavailable { forbidden, message } });
