@@ -10,7 +10,7 @@ use super::{
     compare::{self, Comparison, SidecarSelection},
     index::Index,
     io::{WatchKind, WatchSource},
-    model::{PodSnapshot, WorkloadSnapshot},
+    model::{PodSnapshot, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::Policy,
     report::PodGroup,
@@ -135,7 +135,6 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
     if status::exchanging(w) {
         return nothing(Judged::undetermined(UndeterminedReason::Rolling, None));
     }
-    // Status and Pods come by different watches: the Pods may still be the old ones.
     if let Some(rolling) = work.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
         return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
@@ -149,6 +148,13 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
     let ripe =
         all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
     let ripe = ripe.map(|left| Want::Look(now.elapsed + left));
+    // Status and Pods come by different watches.
+    if let Some(until) = work.rolling.map(|at| at + LONGEST_LAG).filter(|until| now.elapsed < *until)
+        && unseen(w, &all)
+    {
+        let why = "its new Pods were not seen yet".to_owned();
+        return Assessment::new(Judged::undetermined(UndeterminedReason::Settling, Some(why)), Want::Look(until));
+    }
     if all.is_empty() {
         return nothing(Judged::plain(Verdict::NoPods));
     }
@@ -173,6 +179,17 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         _ => assessment,
     }
 }
+
+/// The status tells of Pods of the current template, and they are not among those that are known.
+fn unseen(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> bool {
+    // A DaemonSet's template that was changed back and forth leaves its Pods older than it, and counts them as updated.
+    let older = w.key.kind == Kind::DAEMON_SET && w.strategy != Strategy::OnDelete;
+    let older = older && pods.iter().all(|pod| pod.template_generation < w.template_generation);
+    w.counts.updated > 0 && (pods.is_empty() || older)
+}
+
+/// A watch that is behind another by more than this is not waited for.
+const LONGEST_LAG: Duration = Duration::from_mins(5);
 
 /// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
 fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {

@@ -10,7 +10,7 @@ use super::{
     guard::Guard,
     index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::WorkloadKey,
+    model::{WorkloadKey, WorkloadSnapshot},
     pace::Pace,
     policy::Policy,
     queue::RenderQueue,
@@ -203,17 +203,12 @@ impl Core {
     /// Moves the scopes that a change moves.
     pub(super) fn advance(&mut self, change: &Change, now: Now) {
         for (scope, cause) in Generations::moves(change, &self.index) {
+            let touched = self.depending_on(&scope);
+            // A ServiceAccount that nobody uses is no news, and there are many of them.
+            if touched.is_empty() && !matches!(scope, Scope::Injector(..)) {
+                continue;
+            }
             self.generations.advance(&scope, cause.clone(), now);
-            let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(&scope));
-            let touched: Vec<_> = self
-                .index
-                .workloads()
-                .filter(|(key, w)| {
-                    self.work.get(*key).is_some_and(on_it)
-                        || self.generations.vector(w, &self.index).contains_key(&scope)
-                })
-                .map(|(key, _)| key.clone())
-                .collect();
             self.moves.push_front(GenerationReport {
                 scope: scope.to_string(),
                 generation: self.generations.version(&scope),
@@ -224,6 +219,15 @@ impl Core {
             self.tell(Notice::GenerationMoved { scope: scope.to_string(), cause, workloads: touched.len() });
             self.dirty.extend(touched);
         }
+    }
+
+    /// The workloads whose renderings depend on a scope, or whose next ones will.
+    fn depending_on(&self, scope: &Scope) -> Vec<WorkloadKey> {
+        let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(scope));
+        let depends = |(key, w): &(&WorkloadKey, &WorkloadSnapshot)| {
+            self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(scope)
+        };
+        self.index.workloads().filter(depends).map(|(key, _)| key.clone()).collect()
     }
 
     /// Marks the workloads whose verdict may change by a change.
@@ -354,7 +358,10 @@ impl Core {
 
     fn look_due(&mut self, now: Now) {
         while self.looks.first().is_some_and(|(at, _)| *at <= now.elapsed) {
-            let Some((_, key)) = self.looks.pop_first() else { return };
+            let Some((at, key)) = self.looks.pop_first() else { return };
+            if let Some(work) = self.work.get_mut(&key) {
+                work.look.take_if(|look| *look == at);
+            }
             self.dirty.insert(key);
         }
     }
@@ -371,9 +378,11 @@ impl Core {
             None
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let unfinished = (self.started && (self.replan || !self.dirty.is_empty())).then_some(now.elapsed);
+        let plans = self.started && !self.stopping;
+        let unfinished = (plans && (self.replan || !self.dirty.is_empty())).then_some(now.elapsed);
+        let plan = self.next_plan.filter(|_| plans);
         let look = self.looks.first().map(|(at, _)| *at);
-        let next = [render, look, self.next_plan, self.next_probe(), self.next_write(), unfinished];
+        let next = [render, look, plan, self.next_probe(), self.next_write(), unfinished];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake

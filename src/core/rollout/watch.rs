@@ -89,7 +89,7 @@ impl Core {
         if late && let Some(rollout) = self.rollouts.get_mut(key).filter(|r| !r.late) {
             rollout.late = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), now);
-            self.ended(report, key, now);
+            self.ended(report, key, false, now);
         }
     }
 
@@ -148,15 +148,17 @@ impl Core {
             self.step_back(key, &rollout, now);
         } else if let Some(work) = self.work.get_mut(key) {
             work.quiet_until = now.elapsed + QUIET;
-            rollout.stamps.pop().into_iter().for_each(|stamp| work.remember(stamp));
+            if let Some(stamp) = rollout.stamps.pop() {
+                work.remember(stamp);
+            }
         }
         self.dirty.insert(key.clone());
         self.replan = true;
-        self.ended(report, key, now);
+        self.ended(report, key, rollout.late, now);
     }
 
-    /// Tells of an outcome and lets the breaker see it.
-    fn ended(&mut self, report: RolloutReport, key: &WorkloadKey, now: Now) {
+    /// Tells of an outcome and lets the breaker see it; of one rollout only one that is bad (`again`: there was one).
+    fn ended(&mut self, report: RolloutReport, key: &WorkloadKey, again: bool, now: Now) {
         let Some(outcome) = report.outcome else { return };
         self.tell(Notice::RolloutEnded {
             workload: key.clone(),
@@ -166,6 +168,9 @@ impl Core {
         });
         self.finished.push_front(report);
         self.finished.truncate(KEPT);
+        if again && breaker::is_bad(outcome) {
+            return;
+        }
         let mut opened = None;
         self.note(|record| {
             opened = breaker::saw(record, outcome, key, now.wall);

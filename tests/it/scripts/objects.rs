@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object,
-        ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy,
+        WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
