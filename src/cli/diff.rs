@@ -5,6 +5,7 @@ use clap::Args;
 use super::{
     Context, Exit,
     args::WorkloadName,
+    engine::look,
     output::{
         diff,
         document::{self, Document},
@@ -37,7 +38,7 @@ impl Diff {
         let config = context.configure(given, Purpose::Look(only.clone()))?;
         let (format, mask) = (config.display.format, Context::mask(&config)?);
         let mut bar = Bar::new(context.console);
-        let report = context.engine.run(config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         if let (Some((kind, name)), true) = (only, report.workloads.is_empty()) {
             anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");

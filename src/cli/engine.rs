@@ -1,10 +1,13 @@
 //! The narrow seam between the commands and the engine, so that commands are tested with reports made by hand.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     config::{Config, StopWhen},
-    core::report::Report,
+    core::{
+        io::{Notice, WatchKind, WatchSource},
+        report::Report,
+    },
     daemon,
 };
 
@@ -37,5 +40,49 @@ impl Engine for Daemon {
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {
         daemon::resume(config)
+    }
+}
+
+/// Runs the engine for a person who wants to know about workloads. That there are none may only be said if we could see
+/// them.
+pub(super) fn look(
+    engine: &dyn Engine,
+    config: Config,
+    stop: StopWhen,
+    progress: &mut Progress<'_>,
+) -> anyhow::Result<Arc<Report>> {
+    let mut unseen = BTreeSet::new();
+    let report = engine.run(config, stop, &mut |report, told| {
+        unseen.extend(told.iter().filter_map(unseen_workloads).cloned());
+        progress(report, told);
+    })?;
+    if report.workloads.is_empty() && !unseen.is_empty() {
+        let kinds: BTreeSet<_> = unseen.iter().filter_map(|source| plural(source.kind)).collect();
+        let places: BTreeSet<_> = unseen.iter().filter_map(|source| source.namespace.as_deref()).collect();
+        let place = match Vec::from_iter(places).join(", ") {
+            all if all.is_empty() => "all namespaces".to_owned(),
+            some => format!("namespace {some}"),
+        };
+        let kinds = Vec::from_iter(kinds).join(", ");
+        anyhow::bail!("no workload can be seen: grant us by RBAC to list and watch {kinds} in {place}");
+    }
+    Ok(report)
+}
+
+/// The watch that a notice says cannot be had, if nothing can be said of a workload without it.
+fn unseen_workloads(notice: &Notice) -> Option<&WatchSource> {
+    match notice {
+        Notice::WatchUnavailable { source, .. } if plural(source.kind).is_some() => Some(source),
+        _ => None,
+    }
+}
+
+/// What RBAC calls a kind without which nothing can be said of a workload.
+fn plural(kind: WatchKind) -> Option<&'static str> {
+    match kind {
+        WatchKind::Pods => Some("pods"),
+        WatchKind::Workloads(kind) => Some(kind.row().plural),
+        WatchKind::ReplicaSets => Some("replicasets"),
+        _ => None,
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Context, Exit, UsageError,
+    engine::look,
     output::{
         document::{self, Document, RolloutDocument},
         rollout::{self, Tally},
@@ -79,7 +80,7 @@ impl Rollout {
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     let (format, mask) = (config.display.format, Context::mask(&config)?);
     let mut bar = Bar::new(context.console);
-    let report = context.engine.run(config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+    let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
     drop(bar);
     let text = match format {
         OutputFormat::Table => rollout::plan(&report, Page::of(context.console)),
@@ -93,7 +94,7 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     let (format, mask) = (config.display.format, Context::mask(&config)?);
     let mut bar = Bar::new(context.console);
     let mut begun = None;
-    let report = context.engine.run(config, StopWhen::RolledOut, &mut |report, told| {
+    let report = look(context.engine, config, StopWhen::RolledOut, &mut |report, told| {
         begun.get_or_insert(report.taken);
         bar.rolled(report, told);
     })?;

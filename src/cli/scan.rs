@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{
     Context, Exit,
+    engine::look,
     output::{
         document::{self, Document},
         scan,
@@ -36,7 +37,7 @@ impl Scan {
         let config = context.configure(given, Purpose::Look(None))?;
         let (format, mask) = (config.display.format, Context::mask(&config)?);
         let mut bar = Bar::new(context.console);
-        let report = context.engine.run(config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         let text = match format {
             OutputFormat::Table => scan::text(&report, all.unwrap_or(false), Page::of(context.console)),

@@ -2,7 +2,7 @@
 //!
 //! It is written under an optimistic lock only. Whoever loses gets what the winner wrote.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
@@ -21,6 +21,10 @@ use crate::core::{
 
 /// The ConfigMap's name.
 pub const CONFIG_MAP: &str = "sidecar-drift-state";
+
+/// When to read again what could not be read after a write.
+const READ_AGAIN: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
 
 /// The key in the ConfigMap's data.
 const KEY: &str = "state.json";
@@ -138,7 +142,15 @@ impl StateStore {
         Err(self.refused("create the ConfigMap sidecar-drift-state", &answer))
     }
 
+    /// Reads it, again and again for a while: an API server that is restarted must not pause us for good.
     async fn read_or_none(&self) -> Option<StateRecord> {
+        for delay in READ_AGAIN {
+            match self.read().await {
+                Ok(state) => return state,
+                Err(error) => tracing::warn!(%error, "state cannot be read, trying again"),
+            }
+            tokio::time::sleep(delay).await;
+        }
         self.read().await.unwrap_or_else(|error| {
             tracing::warn!(%error, "state cannot be read; all rollouts are paused");
             None

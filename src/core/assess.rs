@@ -17,6 +17,7 @@ use super::{
     shape::Name,
     step::Core,
     time::Now,
+    unseen,
     words::{UndeterminedReason, Verdict},
     work::{Failure, Judged, RenderSet, Requested, Work},
 };
@@ -100,7 +101,6 @@ impl Core {
                 self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
             }
             Want::Periodic if !asking => {
-                self.queue.drop_wish(key);
                 let due = confirmed.unwrap_or(now.elapsed) + self.jittered(self.policy.resync, key);
                 self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
             }
@@ -306,7 +306,9 @@ impl Core {
                 if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
                     work.cause = Some(cause.cause.clone());
                 }
-                add_rendering(work, &request.revision, &request.vector, rendering, now);
+                if add_rendering(work, &request.revision, &request.vector, rendering, now) {
+                    self.noticed_change(key, &request.vector, now);
+                }
             }
             // A refusal is the API server's word on the matter; asked again seldom.
             RenderOutcome::Rejected { message } => fail(None, message, None),
@@ -319,8 +321,9 @@ impl Core {
     }
 }
 
-/// Adds a rendering to a workload's set, or begins a new set with it.
-fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) {
+/// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
+/// without a word.
+fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) -> bool {
     let set = work.set.take().filter(|set| set.revision == *revision && set.vector == *vector);
     let fresh = |rendering| RenderSet {
         revision: revision.clone(),
@@ -333,7 +336,7 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
     };
     let Some(mut set) = set else {
         work.set = Some(fresh(rendering));
-        return;
+        return false;
     };
     // One more look at what differs (rule R8), or at what would not settle.
     let more = work.adding;
@@ -355,12 +358,14 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
+            let moved = set.renderings.last().is_some_and(|last| unseen::injects_as_much(last, &rendering));
             work.set = Some(fresh(rendering));
-            return;
+            return moved;
         }
     }
     set.confirmed = now;
     work.set = Some(set);
+    false
 }
 
 /// Whether `mask` hides nothing that `known` does not.

@@ -33,5 +33,6 @@ pub mod status;
 pub mod step;
 pub mod time;
 pub mod truth;
+mod unseen;
 pub mod words;
 pub mod work;

@@ -97,7 +97,11 @@ pub fn classify_patch(answer: &Answer<'_>) -> PatchOutcome {
         // Admission comes before the write, so none of these has been written.
         _ if answer.is_webhook_denial() && !matches!(answer.code, 429 | 500..) => denied(),
         400 if answer.is_dry_run_unsupported() => denied(),
-        403 if answer.is_lack_of_rights() || answer.is_not_ready() => failed(),
+        403 if answer.is_lack_of_rights() => PatchOutcome::Failed {
+            message: format!("we may not patch it, grant that by RBAC: {}", answer.message()),
+            retry_after: None,
+        },
+        403 if answer.is_not_ready() => failed(),
         403 => denied(),
         404 => PatchOutcome::Gone,
         // A failed `test` has no causes; validation and policies always give some.

@@ -88,6 +88,7 @@ impl Pace {
                 pace.took.pop_front();
             }
             if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
+                // Those that were under way when it was found to be slow tell nothing new.
                 let resting = pace.rests_until.replace(now + REST).is_some_and(|until| until > now);
                 // Judged anew afterwards.
                 pace.took.clear();

@@ -52,6 +52,8 @@ impl Core {
             injector_unhealthy: unhealthy,
             in_rollout: self.rollouts.contains_key(key),
             backing_off: work.quiet_until > now.elapsed,
+            // A person who rolls once sees each workload rolled at most once, however that ended.
+            had_its_turn: self.policy.one_shot && work.ended,
         })
     }
 
@@ -78,6 +80,7 @@ impl Core {
             running: running().count(),
             running_in,
             unready_nodes: self.index.unready_nodes(),
+            first_sweep: self.first_sweep.is_some(),
             tokens: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
         }
     }
@@ -90,6 +93,7 @@ impl Core {
         }
         self.replan = false;
         self.next_plan = None;
+        self.end_first_sweep(now);
         self.tend_canaries(now);
         let facts: Vec<_> = self
             .candidates
@@ -135,6 +139,18 @@ impl Core {
         // Windows, soaks and cool-downs end without an event.
         if waits {
             self.next_plan = Some(now.elapsed + Duration::from_secs(1));
+        }
+    }
+
+    /// Whether every workload has had its first verdict, or has had time enough. The first to be judged would go first
+    /// otherwise, instead of the one with the least risk.
+    fn end_first_sweep(&mut self, now: Now) {
+        let Some(patience) = self.first_sweep else { return };
+        let judged = |(key, _): (&WorkloadKey, _)| {
+            !self.covered(key) || self.work.get(key).is_some_and(|work| !work.judged.passing())
+        };
+        if now.elapsed >= patience || self.index.workloads().all(judged) {
+            self.first_sweep = None;
         }
     }
 
@@ -196,7 +212,7 @@ impl Core {
             canary.is_some_and(|c| c.converged.is_some())
         };
         let waits = |key: &&WorkloadKey| match self.work.get(*key).and_then(|w| w.gate) {
-            None | Some((Gate::RateLimit, _)) => true,
+            None | Some((Gate::RateLimit | Gate::FirstSweep, _)) => true,
             Some((Gate::BackingOff, _)) => self.work.get(*key).is_some_and(|w| w.setbacks < ENOUGH),
             Some((Gate::Canary, _)) => soaking(key),
             Some(_) => false,

@@ -10,7 +10,7 @@ use super::{
     guard::Guard,
     index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::{WorkloadKey, WorkloadSnapshot},
+    model::{ConfigKind, WorkloadKey, WorkloadSnapshot},
     pace::Pace,
     policy::Policy,
     queue::RenderQueue,
@@ -22,11 +22,16 @@ use super::{
     status,
     time::Now,
     truth::Truth,
+    unseen::Unseen,
     work::Work,
 };
 
 /// Lists that grow with time are cut to this many entries.
 pub(super) const KEPT: usize = 100;
+
+/// The first sweep over a large cluster takes long, under the render budget; what was found to drift by then does not
+/// wait for the rest.
+const SWEEP_PATIENCE: Duration = Duration::from_mins(5);
 
 /// The whole state of the detector. One task owns it.
 #[derive(Debug)]
@@ -64,6 +69,8 @@ pub struct Core {
     pub(super) guard: Guard,
     /// Every watch was synced once: from here on verdicts are made.
     pub(super) started: bool,
+    /// Until then no rollout is begun unless every workload has its first verdict; `None`: it is over.
+    pub(super) first_sweep: Option<Duration>,
     /// Workloads to look at in this step.
     pub(super) dirty: BTreeSet<WorkloadKey>,
     /// Workloads that differ.
@@ -80,6 +87,8 @@ pub struct Core {
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
     pub(super) truth: Truth,
+    /// Moves that nobody announces.
+    pub(super) unseen: Unseen,
     pub(super) moves: VecDeque<GenerationReport>,
     wake: Option<Duration>,
     pub(super) effects: Vec<Effect>,
@@ -110,6 +119,7 @@ impl Core {
             stopping: false,
             guard: Guard::default(),
             started: false,
+            first_sweep: None,
             dirty: BTreeSet::new(),
             candidates: BTreeSet::new(),
             replan: false,
@@ -118,6 +128,7 @@ impl Core {
             backends: BTreeSet::new(),
             injected: BTreeSet::new(),
             truth: Truth::default(),
+            unseen: Unseen::default(),
             moves: VecDeque::new(),
             wake: None,
             effects: Vec::new(),
@@ -142,6 +153,7 @@ impl Core {
         }
         self.start_if_synced(now);
         self.look_due(now);
+        self.follow_up(now);
         self.assess_dirty(now);
         self.advance_rollouts(now);
         // A rollout that ended may have changed what is known of its workload.
@@ -202,23 +214,33 @@ impl Core {
 
     /// Moves the scopes that a change moves.
     pub(super) fn advance(&mut self, change: &Change, now: Now) {
+        let by = match change {
+            Change::Config { old, new } => new.as_ref().or(old.as_ref()).map(|config| config.kind),
+            _ => None,
+        };
         for (scope, cause) in Generations::moves(change, &self.index) {
-            let touched = self.depending_on(&scope);
-            // A ServiceAccount that nobody uses is no news, and there are many of them.
-            if touched.is_empty() && !matches!(scope, Scope::Injector(..)) {
-                continue;
-            }
-            self.generations.advance(&scope, cause.clone(), now);
-            self.moves.push_front(GenerationReport {
-                scope: scope.to_string(),
-                generation: self.generations.version(&scope),
-                cause: cause.clone(),
-                at: now.wall,
-            });
-            self.moves.truncate(KEPT);
-            self.tell(Notice::GenerationMoved { scope: scope.to_string(), cause, workloads: touched.len() });
-            self.dirty.extend(touched);
+            self.move_scope(&scope, cause, by, now);
         }
+    }
+
+    /// Moves one scope on; those that depend on it look again.
+    pub(super) fn move_scope(&mut self, scope: &Scope, cause: String, by: Option<ConfigKind>, now: Now) {
+        let touched = self.depending_on(scope);
+        // A ServiceAccount that nobody uses is no news, and there are many of them.
+        if touched.is_empty() && !matches!(scope, Scope::Injector(..)) {
+            return;
+        }
+        self.generations.advance(scope, cause.clone(), now);
+        self.unseen.moved(scope, by, now.elapsed);
+        self.moves.push_front(GenerationReport {
+            scope: scope.to_string(),
+            generation: self.generations.version(scope),
+            cause: cause.clone(),
+            at: now.wall,
+        });
+        self.moves.truncate(KEPT);
+        self.tell(Notice::GenerationMoved { scope: scope.to_string(), cause, workloads: touched.len() });
+        self.dirty.extend(touched);
     }
 
     /// The workloads whose renderings depend on a scope, or whose next ones will.
@@ -351,6 +373,7 @@ impl Core {
             return;
         }
         self.started = true;
+        self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
         self.replan = true;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.adopt(now);
@@ -382,7 +405,7 @@ impl Core {
         let unfinished = (plans && (self.replan || !self.dirty.is_empty())).then_some(now.elapsed);
         let plan = self.next_plan.filter(|_| plans);
         let look = self.looks.first().map(|(at, _)| *at);
-        let next = [render, look, plan, self.next_probe(), self.next_write(), unfinished];
+        let next = [render, look, self.unseen.next(), plan, self.next_probe(), self.next_write(), unfinished];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake

@@ -139,6 +139,7 @@ vocabulary! {
         Reverted = "reverted", "somebody removed the stamp of our rollout", later "safety: executor";
         Rejected = "rejected", "its new Pods would be refused";
         BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
+        FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";
     }
 }
 
@@ -152,7 +153,7 @@ vocabulary! {
         Reverted = "reverted", "somebody removed the stamp";
         Superseded = "superseded", "the owner changed the template meanwhile";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
-        Denied = "denied", "admission refused or altered our patch";
+        Denied = "denied", "our patch was refused, or admission altered it";
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Work {
     pub look: Option<Duration>,
     /// Rollouts in a row that were given up before anything was written.
     pub setbacks: u32,
+    /// A rollout of it ended in this process.
+    pub ended: bool,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
 }

@@ -1,7 +1,6 @@
 //! What can go wrong between a person and the API server: one sentence each, which says what to do.
 
 use std::{
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,8 +8,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use testbed::{Testbed, injector::Sidecar, skip, workload::deployment};
 
-use crate::support::{Finished, Rights, Story, story};
+use crate::support::{Finished, Injector, Rights, Story, story};
 
 /// Writes a kubeconfig that is like the story's, but for one thing.
 fn kubeconfig(story: &Story<'_>, name: &str, change: impl FnOnce(&mut Value)) -> Result<PathBuf> {
@@ -21,14 +21,14 @@ fn kubeconfig(story: &Story<'_>, name: &str, change: impl FnOnce(&mut Value)) ->
     Ok(path)
 }
 
-/// The outcome of a command, without what is different in each run.
+/// What a command wrote as its result, or if there is none, as its error; without what is different in each run.
 fn golden(story: &Story<'_>, title: &str, ran: &Finished) -> Result<String> {
     let directory = story.testbed().directory().to_str().context("not text")?;
-    let mut text = format!("# {title}\n");
-    write!(text, "{}{}", ran.out, ran.err)?;
-    writeln!(text, "exit code {}\n", ran.status.code().context("killed")?)?;
     let url = story.testbed().api_url().trim_end_matches('/');
-    Ok(text.replace(directory, "DIRECTORY").replace(url, "SERVER").replace(story.ns.name(), "NAMESPACE"))
+    let text = if ran.out.is_empty() { &ran.err } else { &ran.out };
+    let text = text.replace(directory, "DIRECTORY").replace(url, "SERVER").replace(story.ns.name(), "NAMESPACE");
+    let exit_code = ran.status.code().context("killed")?;
+    Ok(format!("# {title}\n{}\nexit code {exit_code}\n\n", text.trim_end()))
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn no_way_to_the_api_server_is_one_sentence_that_says_what_to_do() -> Resu
             assert_eq!((ran.status.code(), ran.err.lines().count(), ran.out.as_str()), (Some(1), 1, ""), "{ran:?}");
             text.push_str(&golden(story, title, &ran)?);
         }
-        assert_snapshot!(text);
+        insta::with_settings!({filters => vec![(r"\b\d+s\b", "0s")]}, { assert_snapshot!(text) });
         Ok(())
     })
     .await
@@ -70,13 +70,35 @@ async fn no_way_to_the_api_server_is_one_sentence_that_says_what_to_do() -> Resu
 
 #[tokio::test]
 async fn a_right_that_is_missing_is_named() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
     story("forbidden", Rights::None, async |story| {
         let ns = &story.ns;
-        ns.deploy(testbed::workload::deployment("web", 1)).await?;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(deployment("web", 1).pod_label(injector.label())).await?;
+        injector.set_version("v2").await?;
+        let nobody = story.kubeconfig();
+        let may_look = story.account("may-look", Rights::Look).await?;
+        let may_report = story.account("may-report", Rights::Report).await?;
+
         let mut text = String::new();
-        let ran = story.run(&["scan"]).await?;
-        text.push_str(&golden(story, "no rights at all", &ran)?);
-        assert_snapshot!(text);
+        for (title, kubeconfig, arguments, exit_code) in [
+            ("nothing may be seen", nobody, &["scan"][..], 1),
+            ("nothing may be seen, of one workload", nobody, &["diff", "deployment/web"], 1),
+            ("no Pod may be created", &may_look, &["scan"], 0),
+            ("no workload may be patched", &may_report, &["rollout", "--confirm"], 1),
+        ] {
+            let ran = story.run_as(kubeconfig, arguments).await?;
+            assert_eq!(ran.status.code(), Some(exit_code), "{title}: {ran:?}");
+            text.push_str(&golden(story, title, &ran)?);
+        }
+        for command in [&["pause", "--reason", "upgrade"][..], &["resume"]] {
+            let ran = story.run_anywhere(nobody, &[command, &["--state-namespace", ns.name()]].concat()).await?;
+            assert_eq!((ran.status.code(), ran.err.lines().count()), (Some(1), 1), "{ran:?}");
+            text.push_str(&golden(story, &format!("no right to {}", command[0]), &ran)?);
+        }
+        insta::with_settings!({filters => vec![(r"\b\d+s\b", "0s")]}, { assert_snapshot!(text) });
         Ok(())
     })
     .await

@@ -3,8 +3,6 @@
 //! Each test has a namespace of its own, in which its daemon lives; the control plane is shared. Nothing sleeps: a test
 //! waits for a condition, and when it fails, it shows its namespace and the logs of its daemons.
 
-#![expect(clippy::doc_markdown, reason = "the names of Kubernetes' kinds are words of this prose")]
-
 mod crash;
 mod detection;
 mod enforce;

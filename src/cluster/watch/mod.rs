@@ -191,7 +191,8 @@ fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: 
         News::ResetDone => Some(WatchEvent::ResetDone),
         News::Delete(key) => Some(WatchEvent::Delete(key)),
         News::Unavailable { forbidden, message } => {
-            tracing::warn!(kind = name, forbidden, reason = message, "cannot watch");
+            // The core tells people.
+            tracing::debug!(kind = name, forbidden, reason = message, "cannot watch");
             Some(WatchEvent::Unavailable { forbidden, message })
         }
         News::Apply(None) => {

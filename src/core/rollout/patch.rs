@@ -78,7 +78,9 @@ impl Core {
                 rollout.attempts += 1;
                 rollout.message = message;
                 if rollout.attempts >= ATTEMPTS {
-                    self.abandon(&key, None, now);
+                    // Told, so that the breaker and people hear of it: the next time would most likely go the same way.
+                    let message = rollout.message.clone();
+                    self.end(&key, Outcome::Denied, message, now);
                 } else {
                     let wait = retry_after.unwrap_or(Duration::from_secs(5));
                     self.confirm_again(&key, now.elapsed + wait, now);

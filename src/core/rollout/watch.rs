@@ -144,6 +144,9 @@ impl Core {
         let Some(mut rollout) = self.rollouts.remove(key) else { return };
         rollout.message = message;
         let report = rollout.report(key, Some(outcome), now);
+        if let Some(work) = self.work.get_mut(key) {
+            work.ended = true;
+        }
         if matches!(outcome, Outcome::Denied | Outcome::Conflict) {
             self.step_back(key, &rollout, now);
         } else if let Some(work) = self.work.get_mut(key) {

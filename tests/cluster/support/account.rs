@@ -14,14 +14,16 @@ use testbed::{TestNamespace, eventually};
 use super::DEADLINE;
 
 /// What a ServiceAccount may do in the namespace of its test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rights {
+    /// Nothing.
+    None,
+    /// Look, but create no Pod, not even as a dry run.
+    Look,
     /// Look, and create Pods; RBAC cannot say "as a dry run only".
     Report,
     /// And put stamps on workloads, and keep the state ConfigMap.
     Enforce,
-    /// Nothing.
-    None,
 }
 
 const WORKLOADS: [&str; 3] = ["deployments", "statefulsets", "daemonsets"];
@@ -70,7 +72,7 @@ pub(crate) async fn create(ns: &TestNamespace<'_>, name: &str, rights: Rights) -
 
     let user = format!("system:serviceaccount:{}:{name}", ns.name());
     until_it_may(ns, &user, json!({"verb": "watch", "resource": "namespaces"})).await?;
-    until_it_may(ns, &user, json!({"verb": "create", "resource": "pods", "namespace": ns.name()})).await?;
+    until_it_may(ns, &user, json!({"verb": "list", "resource": "pods", "namespace": ns.name()})).await?;
     Ok(kubeconfig)
 }
 
@@ -94,11 +96,17 @@ fn cluster_rules() -> Value {
 fn namespace_rules(rights: Rights) -> Value {
     let read = ["get", "list", "watch"];
     let mut rules = vec![
-        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "create"]}),
-        json!({"apiGroups": [""], "resources": ["serviceaccounts", "limitranges"], "verbs": ["list", "watch"]}),
+        json!({
+            "apiGroups": [""],
+            "resources": ["pods", "serviceaccounts", "limitranges"],
+            "verbs": ["list", "watch"],
+        }),
         json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": read}),
         json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
     ];
+    if rights >= Rights::Report {
+        rules.push(json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}));
+    }
     if rights == Rights::Enforce {
         rules.push(json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": ["patch"]}));
         rules.push(json!({

@@ -55,7 +55,7 @@ impl<'t> Daemon<'t> {
 
     /// Waits until it says how a rollout ended.
     pub(crate) async fn until_it_ends_a_rollout_of(&self, kind: &str, name: &str) -> Result<Line> {
-        let is_it = |line: &Line| line.text("outcome") != "" && line.is_about(kind, name);
+        let is_it = |line: &Line| !line.text("outcome").is_empty() && line.is_about(kind, name);
         self.until_it_says(&format!("a rollout of {kind} {name} ended"), is_it).await
     }
 

@@ -9,8 +9,8 @@ use testbed::{
 /// An injector that tells of its changes: by its own object, or by its ConfigMap.
 #[derive(Debug)]
 pub(crate) enum Injector<'t> {
-    Policy(PolicyInjector<'t>),
-    Webhook(WebhookInjector<'t>),
+    Policy(Box<PolicyInjector<'t>>),
+    Webhook(Box<WebhookInjector<'t>>),
 }
 
 impl<'t> Injector<'t> {
@@ -21,9 +21,9 @@ impl<'t> Injector<'t> {
 
     pub(crate) async fn install(ns: &TestNamespace<'t>, sidecar: Sidecar) -> Result<Self> {
         Ok(if ns.testbed().supports_mutating_admission_policy() {
-            Self::Policy(PolicyInjector::install(ns, sidecar).await?)
+            Self::Policy(Box::new(PolicyInjector::install(ns, sidecar).await?))
         } else {
-            Self::Webhook(WebhookInjector::install(ns, sidecar).await?)
+            Self::Webhook(Box::new(WebhookInjector::install(ns, sidecar).await?))
         })
     }
 

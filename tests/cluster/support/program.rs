@@ -67,11 +67,6 @@ impl Document {
     pub(crate) fn names(&self) -> Vec<String> {
         self.0["workloads"].as_array().into_iter().flatten().filter_map(id).collect()
     }
-
-    /// The verdict on one workload.
-    pub(crate) fn verdict(&self, name: &str) -> Result<&str> {
-        self.workload(name)?["verdict"].as_str().context("no verdict")
-    }
 }
 
 fn id(workload: &Value) -> Option<String> {

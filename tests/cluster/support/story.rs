@@ -83,7 +83,12 @@ impl<'t> Story<'t> {
     /// The same with another kubeconfig.
     pub(crate) async fn run_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Finished> {
         let here = ["--namespace", self.ns.name()];
-        program::run(self.testbed(), kubeconfig, &[arguments, &here, &QUICK].concat()).await
+        self.run_anywhere(kubeconfig, &[arguments, &here, &QUICK].concat()).await
+    }
+
+    /// Runs a command that looks at nothing.
+    pub(crate) async fn run_anywhere(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Finished> {
+        program::run(self.testbed(), kubeconfig, arguments).await
     }
 
     /// Creates an empty state ConfigMap, as the chart does: without one, all rollouts are paused.
@@ -117,6 +122,7 @@ impl<'t> Story<'t> {
 struct ShownOnDrop<'a>(Option<&'a Mutex<Vec<PathBuf>>>);
 
 impl Drop for ShownOnDrop<'_> {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it with the test that failed")]
     fn drop(&mut self) {
         let Some(logs) = self.0 else { return };
         for log in logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {

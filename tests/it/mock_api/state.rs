@@ -42,7 +42,7 @@ fn stored(state: &StateRecord) -> String {
     serde_json::to_string(state).expect("JSON")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_write_holds_only_for_the_version_that_was_read() {
     let (store, mut api) = store();
     let state = paused("7");
@@ -56,7 +56,7 @@ async fn a_write_holds_only_for_the_version_that_was_read() {
     assert_eq!(tokio::join!(store.write(&state), server).0, Some(paused("8")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_loses_gets_what_the_winner_wrote() {
     let (store, mut api) = store();
     let server = async {
@@ -67,7 +67,7 @@ async fn who_loses_gets_what_the_winner_wrote() {
     assert_eq!(tokio::join!(store.write(&loser), server).0, Some(paused("9")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_record_that_was_never_read_replaces_nothing() {
     let (store, mut api) = store();
     let server = async {
@@ -78,7 +78,7 @@ async fn a_record_that_was_never_read_replaces_nothing() {
     assert_eq!(tokio::join!(store.write(&unread), server).0, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_write_whose_answer_is_lost_is_read_again() {
     let (store, mut api) = store();
     let server = async {
@@ -89,7 +89,7 @@ async fn a_write_whose_answer_is_lost_is_read_again() {
     assert_eq!(tokio::join!(store.write(&state), server).0, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn resume_creates_the_config_map() {
     let (store, mut api) = store();
     let server = async {
@@ -105,7 +105,7 @@ async fn resume_creates_the_config_map() {
     assert_eq!(created.expect("created"), Some(expected));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_watch_tells_presence_absence_and_nonsense() {
     let (store, mut api) = store();
     let (sender, mut inputs) = mpsc::channel(8);
@@ -132,7 +132,7 @@ async fn the_watch_tells_presence_absence_and_nonsense() {
     assert_eq!(next().await, None, "deleted");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_the_watch_sees_late_undoes_nothing() {
     let (store, mut api) = store();
     let (sender, mut inputs) = mpsc::channel(8);
