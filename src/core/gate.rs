@@ -46,6 +46,10 @@ pub struct Candidate<'a> {
     pub disruptions_allowed: Option<u32>,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
+    /// Its last rollout has just ended, or was given up before anything was written.
+    pub backing_off: bool,
+    /// A rollout of it ended, and each workload is rolled but once now.
+    pub had_its_turn: bool,
 }
 
 /// Everything else that gates look at.
@@ -65,6 +69,8 @@ pub struct Situation<'a> {
     pub running: usize,
     /// Rollouts under way, by namespace.
     pub running_in: BTreeMap<Name, usize>,
+    /// Not every workload has its first verdict.
+    pub first_sweep: bool,
     /// Nodes that are not ready, of how many.
     pub unready_nodes: (usize, usize),
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
@@ -109,9 +115,13 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::AlreadyTried, |c, _| {
         // The newest attempt: an injector that was rolled back may be followed again.
         let newest = c.history.iter().max_by_key(|stamp| stamp.timestamp);
-        c.verdict == Verdict::NonConvergent || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
+        c.had_its_turn
+            || c.verdict == Verdict::NonConvergent
+            || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
     }),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
+    (Gate::BackingOff, |c, _| c.backing_off),
+    (Gate::FirstSweep, |_, s| s.first_sweep),
 ];
 
 /// The gate that holds a candidate now; `None`: it may be rolled.
@@ -148,7 +158,8 @@ fn paused(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
     }
     match s.record {
         Some(record) => record.paused.is_some(),
-        None => !s.policy.one_shot,
+        // In report mode nobody reads it.
+        None => !s.policy.one_shot && s.policy.mode == Mode::Enforce,
     }
 }
 

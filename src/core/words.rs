@@ -138,6 +138,8 @@ vocabulary! {
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
         Reverted = "reverted", "somebody removed the stamp of our rollout", later "safety: executor";
         Rejected = "rejected", "its new Pods would be refused";
+        BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
+        FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";
     }
 }
 
@@ -148,7 +150,7 @@ vocabulary! {
         TimedOut = "timed_out", "not finished in time; it may still succeed and keeps its slot";
         Failed = "failed", "progress deadline exceeded, or the new Pods crash";
         NonConvergent = "non_convergent", "finished, but the new Pods still differ";
-        Reverted = "reverted", "somebody removed the stamp", later "safety: executor";
+        Reverted = "reverted", "somebody removed the stamp";
         Superseded = "superseded", "the owner changed the template meanwhile";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
         Denied = "denied", "our patch was refused, or admission altered it";
