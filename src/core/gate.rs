@@ -100,7 +100,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::PdbHeadroom, |c, _| pdb_short(c)),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
     (Gate::RecreateStrategy, |c, s| !s.policy.allow_downtime && all_down(c.workload)),
-    (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete),
+    (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete || all_below_partition(c.workload)),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
     (Gate::RateLimit, |_, s| s.tokens == Some(0)),
     (Gate::Concurrency, |_, s| s.running >= s.policy.parallel_rollouts),
@@ -141,7 +141,9 @@ pub fn gate_in_enforce(candidate: &Candidate<'_>, situation: &Situation<'_>) -> 
 /// Some difference of it may be acted on. `mutated_live` never is, whatever the configuration says: the person who
 /// patched the Pod had a reason, and a rollout would undo it.
 fn enabled(c: &Candidate<'_>, policy: &Policy) -> bool {
-    c.differences.iter().any(|d| *d != Difference::MutatedLive && policy.act_on.contains(d))
+    // A rollout carries out every difference at once, so each must be one that may be acted on.
+    let mut reasons = c.differences.iter().filter(|d| **d != Difference::MutatedLive).peekable();
+    reasons.peek().is_some() && reasons.all(|d| policy.act_on.contains(d))
 }
 
 fn excluded_system(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
@@ -186,6 +188,11 @@ fn single_replica(w: &WorkloadSnapshot) -> bool {
         return false;
     }
     matches!(w.strategy, Strategy::RollingUpdate { max_surge, max_unavailable, .. } if max_surge == 0 || max_unavailable > 0)
+}
+
+/// No Pod of it would be replaced.
+fn all_below_partition(w: &WorkloadSnapshot) -> bool {
+    status::partition(w) > 0 && status::partition(w) >= w.counts.desired
 }
 
 fn all_down(w: &WorkloadSnapshot) -> bool {

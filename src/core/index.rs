@@ -176,6 +176,12 @@ impl Index {
             .any(|namespace| self.sources.contains_key(&WatchSource { kind: WatchKind::Pods, namespace }))
     }
 
+    /// Whether everything that may inject is known: no webhook configurations or policies are out of our sight.
+    pub fn knows_injectors(&self) -> bool {
+        let mut injectors = self.sources.iter().filter(|(s, _)| matches!(s.kind, WatchKind::Injectors(_))).peekable();
+        injectors.peek().is_some() && injectors.all(|(_, state)| state.synced && state.unavailable.is_none())
+    }
+
     /// Whether this one watch has brought its first list.
     pub fn source_synced(&self, source: &WatchSource) -> bool {
         self.sources.get(source).is_some_and(|s| s.synced)

@@ -94,6 +94,7 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
+        a_move_between_two_renderings_is_no_volatile_field
         a_forbidden_kind_stays_visible
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
