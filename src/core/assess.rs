@@ -26,6 +26,8 @@ use super::{
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait between retries.
 const LAST_RETRY: Duration = Duration::from_mins(10);
+/// A `Retry-After` beyond this is a mistake of somebody's, and would leave us blind.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Workloads that one step lets others pass.
 const PASSED: usize = 64;
@@ -52,7 +54,7 @@ impl Core {
         }
     }
 
-    fn forget(&mut self, key: &WorkloadKey) {
+    pub(super) fn forget(&mut self, key: &WorkloadKey) {
         self.work.remove(key);
         self.queue.cancel(key);
         self.replan |= self.candidates.remove(key);
@@ -78,12 +80,13 @@ impl Core {
             match birth {
                 Birth::Agrees(sidecars) => self.truth.agree(&vector, &sidecars),
                 Birth::Contradicts(pod, sidecars) => {
-                    self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace));
-                    // Everything in these scopes is seen in another light now, this workload first.
-                    let touched =
-                        |w: &&Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
-                    let others = self.work.iter().filter(|(_, w)| touched(w)).map(|(key, _)| key.clone());
-                    self.looks.extend(others.map(|key| (now.elapsed, key)));
+                    if self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace)) {
+                        // Everything in these scopes is seen in another light now.
+                        let touched =
+                            |w: &Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
+                        let others = self.work.iter().filter(|(other, w)| *other != key && touched(w));
+                        self.looks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
+                    }
                 }
             }
         }
@@ -97,17 +100,23 @@ impl Core {
             Want::Render(due) | Want::Another(due) if !asking => {
                 self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
             }
-            Want::Look(at) => {
-                self.looks.insert((at, key.clone()));
+            Want::Periodic if !asking => {
+                let due = confirmed.unwrap_or(now.elapsed) + self.jittered(self.policy.resync, key);
+                self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
             }
-            Want::Render(_) | Want::Another(_) | Want::Nothing => {}
+            Want::Nothing | Want::Look(_) => self.queue.drop_wish(key),
+            Want::Render(_) | Want::Another(_) | Want::Periodic => {}
         }
-        if assessment.want == Want::Nothing
-            && !asking
-            && let Some(confirmed) = confirmed
-        {
-            let due = confirmed + self.jittered(self.policy.resync, key);
-            self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
+        self.look_again(key, if let Want::Look(at) = assessment.want { Some(at) } else { None });
+    }
+
+    /// Looks at a workload again then, and at no other time that was wanted before.
+    fn look_again(&mut self, key: &WorkloadKey, at: Option<Duration>) {
+        let Some(work) = self.work.get_mut(key) else { return };
+        let before = std::mem::replace(&mut work.look, at);
+        if before != at {
+            before.map(|before| self.looks.remove(&(before, key.clone())));
+            self.looks.extend(at.map(|at| (at, key.clone())));
         }
     }
 
@@ -116,8 +125,11 @@ impl Core {
         let Some(work) = self.work.get_mut(key) else { return };
         if judged.differs() {
             work.first_seen.get_or_insert(now.wall);
-        } else if !judged.passing() {
+        } else if judged.reason.is_none() {
             work.first_seen = None;
+        }
+        if judged.reason == Some(UndeterminedReason::Rolling) {
+            work.rolling = Some(now.elapsed);
         }
         let candidate = judged.differs();
         let changed = work.judged != judged;
@@ -245,15 +257,16 @@ impl Core {
         let Some(request) = work.request.take_if(|r| r.ticket == ticket) else { return };
         work.renders += 1;
         self.dirty.insert(key.clone());
+        let read = confirmation.is_some();
         if let Some(confirmation) = confirmation {
-            self.confirmed_workload(&key, *confirmation);
+            self.confirmed_workload(&key, *confirmation, now);
         }
         let holds = self.still_holds(&key, &request);
         if holds {
             self.take_outcome(&key, &request, outcome, now);
         }
         if request.confirm {
-            self.confirmed(&key, holds, now);
+            self.confirmed(&key, holds, read, now);
         } else if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::confirming) {
             // The confirmation found this request under way.
             self.queue.schedule(&key, now.elapsed, Priority::Confirm, now.elapsed);
@@ -270,8 +283,9 @@ impl Core {
     fn take_outcome(&mut self, key: &WorkloadKey, request: &Requested, outcome: RenderOutcome, now: Now) {
         let Some(work) = self.work.get_mut(key) else { return };
         let mut fail = |reason, message, after: Option<Duration>| {
-            let wait = after.unwrap_or_else(|| FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY));
-            work.failures += 1;
+            let backoff = FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY);
+            let wait = backoff.max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+            work.failures = work.failures.saturating_add(1);
             work.failure = Some(Failure {
                 revision: request.revision.clone(),
                 vector: request.vector.clone(),

@@ -10,7 +10,7 @@ use super::{
     compare::{self, Comparison, SidecarSelection},
     index::Index,
     io::{WatchKind, WatchSource},
-    model::{PodSnapshot, WorkloadSnapshot},
+    model::{PodSnapshot, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::Policy,
     report::PodGroup,
@@ -26,8 +26,10 @@ use super::{
 /// What should happen next, so that the verdict gets better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// Nothing: an event or the periodic look will bring it on.
+    /// Nothing, also nothing that was wanted before: an event will bring it on.
     Nothing,
+    /// Nothing but the periodic look.
+    Periodic,
     /// Look again then, without asking the API server.
     Look(Duration),
     /// A rendering, not before then: the first one, or one that confirms what is known.
@@ -118,6 +120,10 @@ pub struct Evidence<'a> {
 
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
+    held(e, without_hold(e))
+}
+
+fn without_hold(e: Evidence<'_>) -> Assessment {
     let Evidence { workload: w, index, work, policy, now, .. } = e;
     let nothing = |judged| Assessment::new(judged, Want::Nothing);
     if let Some(why) = unwatchable(e) {
@@ -129,6 +135,10 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     if status::exchanging(w) {
         return nothing(Judged::undetermined(UndeterminedReason::Rolling, None));
     }
+    if let Some(rolling) = work.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
+        let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
+        return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
+    }
     let Some((revision, all)) = current(w, index) else {
         let none = index.pods_of(w).is_empty();
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
@@ -138,6 +148,13 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     let ripe =
         all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
     let ripe = ripe.map(|left| Want::Look(now.elapsed + left));
+    // Status and Pods come by different watches.
+    if let Some(until) = work.rolling.map(|at| at + LONGEST_LAG).filter(|until| now.elapsed < *until)
+        && unseen(w, &all)
+    {
+        let why = "its new Pods were not seen yet".to_owned();
+        return Assessment::new(Judged::undetermined(UndeterminedReason::Settling, Some(why)), Want::Look(until));
+    }
     if all.is_empty() {
         return nothing(Judged::plain(Verdict::NoPods));
     }
@@ -158,9 +175,38 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     };
     let assessment = compare_with(e, set, &pods);
     match (&assessment.want, ripe) {
-        (Want::Nothing, Some(look)) => Assessment { want: look, ..assessment },
+        (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
         _ => assessment,
     }
+}
+
+/// The status tells of Pods of the current template, and they are not among those that are known.
+fn unseen(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> bool {
+    // A DaemonSet's template that was changed back and forth leaves its Pods older than it, and counts them as updated.
+    let older = w.key.kind == Kind::DAEMON_SET && w.strategy != Strategy::OnDelete;
+    let older = older && pods.iter().all(|pod| pod.template_generation < w.template_generation);
+    w.counts.updated > 0 && (pods.is_empty() || older)
+}
+
+/// A watch that is behind another by more than this is not waited for.
+const LONGEST_LAG: Duration = Duration::from_mins(5);
+
+/// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
+fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
+    if !matches!(assessment.want, Want::Render(_) | Want::Another(_)) {
+        return assessment;
+    }
+    let Some(why) = scope::injectors_of(e.workload, e.index).find_map(|i| scope::exchanging(i, e.index)) else {
+        return assessment;
+    };
+    let judged = assessment.judged;
+    let judged = if judged.passing() {
+        let pods = judged.pods;
+        Judged { pods, ..Judged::undetermined(UndeterminedReason::Settling, Some(why)) }
+    } else {
+        judged
+    };
+    Assessment { judged, want: Want::Nothing, birth: assessment.birth }
 }
 
 /// No rendering holds: when to ask for one.
@@ -174,12 +220,7 @@ fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
         let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
         return Assessment::new(judged, Want::Nothing);
     }
-    // Rule R9: a half-upgraded injector answers either way.
-    if let Some(why) = scope::injectors_of(w, index).find_map(|i| scope::exchanging(i, index)) {
-        let judged = Judged::undetermined(UndeterminedReason::Settling, Some(why));
-        return Assessment::new(judged, Want::Nothing);
-    }
-    let moved = e.generations.moved().filter(|(scope, _)| vector.contains_key(scope)).map(|(_, g)| g.at.elapsed).max();
+    let moved = e.generations.unsettled_since(vector);
     // A scope that the workload left by the move is not in its vector any more, but settles all the same.
     let left = e.work.set.as_ref().and_then(|s| e.generations.cause(&s.vector, vector)).map(|g| g.at.elapsed);
     let due = moved.into_iter().chain(left).max().map_or(now.elapsed, |at| (at + policy.settle).max(now.elapsed));
@@ -190,10 +231,10 @@ fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
 /// Kinds without which nothing can be said, and that cannot be watched.
 fn unwatchable(e: Evidence<'_>) -> Option<String> {
     let key = &e.workload.key;
+    let of_kind = |kind| kind == WatchKind::Pods || kind == WatchKind::Workloads(key.kind);
     let needed = |source: &WatchSource| {
         let here = source.namespace.as_ref().is_none_or(|ns| *ns == key.namespace);
-        here && (source.kind == WatchKind::Pods
-            || (source.kind == WatchKind::ReplicaSets && key.kind == Kind::DEPLOYMENT))
+        here && (of_kind(source.kind) || (source.kind == WatchKind::ReplicaSets && key.kind == Kind::DEPLOYMENT))
     };
     e.index.unavailable().find(|(source, _)| needed(source)).map(|(_, why)| why.to_owned())
 }
@@ -213,7 +254,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
         }
-        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) };
+        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
     }
     let wanted = if reordered { RENDERINGS_IF_REORDERED } else { RENDERINGS };
     if set.renderings.len() < wanted {
@@ -233,11 +274,11 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         let why = format!("Pod {pod} was created meanwhile and is not as its dry run");
         let judged = doubt(UndeterminedReason::DryRunSensitive, why);
         let birth = Some(Birth::Contradicts(pod, sidecars));
-        return Assessment { birth, ..Assessment::new(judged, Want::Nothing) };
+        return Assessment { birth, ..Assessment::new(judged, Want::Periodic) };
     }
     if let Some(evidence) = e.truth.contradicted(&set.vector, differing().map(|d| &d.sidecar)) {
         let why = format!("a real Pod was not as its dry run: {evidence}");
-        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Nothing);
+        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic);
     }
     if let Some((why, want)) = unproven_absence(e, set, &groups) {
         return Assessment::new(doubt(UndeterminedReason::InjectorUnavailable, why), want);
@@ -248,7 +289,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) }
+    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
 }
 
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.

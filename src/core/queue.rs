@@ -125,6 +125,13 @@ impl RenderQueue {
         }
     }
 
+    /// Wants no rendering any more, unless a rollout waits for it.
+    pub fn drop_wish(&mut self, key: &WorkloadKey) {
+        if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
+            self.cancel(key);
+        }
+    }
+
     /// Whether it is wanted soon: anything but a periodic look.
     pub fn wants(&self, key: &WorkloadKey) -> bool {
         self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)

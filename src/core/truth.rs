@@ -49,7 +49,9 @@ impl Truth {
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
     /// only for these sidecars; where none is known, the namespace is.
-    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, evidence: &str) {
+    /// Returns whether that is news.
+    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, evidence: &str) -> bool {
+        let before = self.contradicted.clone();
         let mut blamed: Vec<_> = injectors(vector).cloned().collect();
         if blamed.is_empty() {
             blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
@@ -63,6 +65,7 @@ impl Truth {
             }
             contradiction.sidecars.extend(sidecars.iter().cloned());
         }
+        self.contradicted != before
     }
 
     /// A Pod born under these scopes has these sidecars as rendered: they are not contradicted any more.

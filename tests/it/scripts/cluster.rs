@@ -45,6 +45,7 @@ fn source_of(object: &Object) -> WatchSource {
         Object::Config(c) => (WatchKind::Configs(c.kind), None),
         Object::Service(_) => (WatchKind::Services, here()),
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
         Object::Node(_) => (WatchKind::Nodes, None),
     };
     WatchSource { kind, namespace }
@@ -155,12 +156,18 @@ impl Cluster {
     }
 
     /// The template changed: the controller has seen it and begins to exchange Pods.
-    pub(super) fn begin_rollout(&mut self, key: &WorkloadKey, template: Option<Vec<Container>>) -> Result<()> {
-        if let Some(template) = template {
-            self.templates.insert(key.clone(), template);
+    pub(super) fn begin_rollout(
+        &mut self,
+        key: &WorkloadKey,
+        containers: Option<Vec<Container>>,
+        change: impl FnOnce(&mut WorkloadSnapshot),
+    ) -> Result<()> {
+        if let Some(containers) = containers {
+            self.templates.insert(key.clone(), containers);
         }
         let hash = hash(&self.template(key));
         self.edit(key, |w| {
+            change(w);
             w.generation += 1;
             w.observed_generation = w.generation;
             w.template.hash = hash;
@@ -285,8 +292,7 @@ impl Cluster {
 
     pub(super) fn stamp(&mut self, key: &WorkloadKey, stamp: Stamp) -> Result<i64> {
         self.stamps.entry(key.clone()).or_default().push(stamp.clone());
-        self.begin_rollout(key, None)?;
-        self.edit(key, |w| {
+        self.begin_rollout(key, None, |w| {
             w.template.stamp = Some(stamp);
             w.template.has_annotations = true;
         })?;
