@@ -1,6 +1,6 @@
 //! The chart, as far as it can be checked without Helm: what is said twice is said the same.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -134,7 +134,7 @@ fn table(values: &str) -> Result<String> {
                 continue;
             }
             let default = parsed.pointer(&format!("/{}", path.replace('.', "/"))).context(path.clone())?;
-            table.push_str(&format!("| `{path}` | `{default}` | {} |\n", comment.replace('|', "\\|")));
+            writeln!(table, "| `{path}` | `{default}` | {} |", comment.replace('|', "\\|"))?;
             comment.clear();
         }
     }

@@ -318,7 +318,9 @@ async fn no_field_but_the_stamp_can_be_changed() -> Result<()> {
 fn steady(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        MOVING.iter().for_each(|field| drop(metadata.remove(*field)));
+        for field in MOVING {
+            metadata.remove(field);
+        }
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             annotations.remove(TEMPLATE_GENERATION);
         }

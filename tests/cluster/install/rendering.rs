@@ -1,6 +1,6 @@
 //! What the chart renders: golden texts, what it refuses, and what the API server says to it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -79,7 +79,11 @@ fn the_chart_renders_as_it_did() -> Result<()> {
         let mut golden = String::new();
         for (id, document) in &documents {
             let same = defaults.get(id) == Some(document);
-            golden.push_str(&if same { format!("{id}: as by default\n") } else { format!("{id}:\n{document}\n\n") });
+            if same {
+                writeln!(golden, "{id}: as by default")?;
+            } else {
+                writeln!(golden, "{id}:\n{document}\n")?;
+            }
         }
         if name == "defaults" {
             defaults = documents;

@@ -32,6 +32,8 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     let shop = testbed.create_namespace("shop").await?;
     let policy = PolicyInjector::install(&shop, Sidecar::new("policy-proxy")).await?;
     let webhook = WebhookInjector::install(&shop, Sidecar::new("hook-proxy")).await?;
+    // On a busy machine it would be taken for slow, and left alone.
+    webhook.edit_webhook(|webhook| webhook["timeoutSeconds"] = json!(30)).await?;
     let home = webhook.home().context("a webhook behind a Service")?.name().to_owned();
     tokio::try_join!(
         shop.deploy(deployment("web", 2).pod_label(webhook.label())),
@@ -64,7 +66,8 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
         let daemon = release.daemon()?;
         let version = format!("v{}", number + 2);
         drift(&mut injectors, &version).await?;
-        work(&shop, &daemon, mode).await?;
+        // The control plane is gone when the error is shown, and with it the log.
+        work(&shop, &daemon, mode).await.with_context(|| format!("{what}; its log: {:#?}", daemon.lines()))?;
         if mode == "enforce" {
             // As people do it, by `kubectl exec`.
             for command in [&["pause", "--reason=test"][..], &["resume"]] {
