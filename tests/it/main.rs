@@ -10,3 +10,5 @@ mod fidelity;
 mod mock_api;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod vocabulary;
