@@ -48,6 +48,7 @@ impl Core {
         for key in std::mem::take(&mut self.dirty) {
             if self.index.workload(&key).is_some() && self.covered(&key) {
                 self.assess(&key, now);
+                self.adopt_one(&key, now);
             } else {
                 self.forget(&key);
             }

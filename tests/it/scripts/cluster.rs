@@ -319,6 +319,11 @@ impl Cluster {
         }
     }
 
+    /// How often the workload that was rolled most often was.
+    pub(super) fn most_stamps(&self) -> usize {
+        self.stamps.values().map(Vec::len).max().unwrap_or(0)
+    }
+
     pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {
         self.templates.get(key).cloned().unwrap_or_default()
     }
