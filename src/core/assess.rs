@@ -228,7 +228,8 @@ impl Core {
         let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
-        let ticket = self.ticket(key);
+        let ticket = self.ticket();
+        self.tickets.insert(ticket, key.clone());
         self.pace.sent(&vector);
         self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();

@@ -64,7 +64,10 @@ impl Random {
         let line = format!("{}s {line}", self.seconds);
         self.script.push(line.clone());
         self.stage.out.clear();
-        self.stage.play(&line)
+        self.stage.play(&line)?;
+        let rolling = self.stage.cluster.rolling();
+        ensure!(rolling <= self.stage.policy.parallel_rollouts, "{rolling} workloads are rolled at once");
+        Ok(())
     }
 
     fn start(&mut self, leader: bool) -> Result<()> {
@@ -157,7 +160,8 @@ impl Random {
             self.answer_patch(0)?;
         }
         for (_, path) in WORKLOADS {
-            let unfinished = |key| self.stage.cluster.workload(&key).is_some_and(|w| status::progress(w) != Progress::Done);
+            let unfinished =
+                |key| self.stage.cluster.workload(&key).is_some_and(|w| status::progress(w) != Progress::Done);
             if self.stage.cluster.find(path).is_ok_and(unfinished) {
                 self.play(&format!("rolled {path}"))?;
             }

@@ -113,7 +113,10 @@ impl Rules {
                 let at = self.confirmed.remove(key).with_context(|| format!("{key} is patched unconfirmed"))?;
                 let age = now.elapsed.saturating_sub(at);
                 ensure!(age <= FRESH, "{key} is patched {}s after it was confirmed", age.as_secs());
-                ensure!(!self.patches.values().any(|of| *of == request.workload), "{key} is patched twice at the same time");
+                ensure!(
+                    !self.patches.values().any(|of| *of == request.workload),
+                    "{key} is patched twice at the same time"
+                );
                 self.patches.insert(request.ticket, request.workload.clone());
             }
             Effect::WriteState(_) => {
