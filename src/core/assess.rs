@@ -48,6 +48,7 @@ impl Core {
         for key in std::mem::take(&mut self.dirty) {
             if self.index.workload(&key).is_some() && self.covered(&key) {
                 self.assess(&key, now);
+                self.adopt_one(&key, now);
             } else {
                 self.forget(&key);
             }
@@ -231,7 +232,8 @@ impl Core {
         let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
-        let ticket = self.ticket(key);
+        let ticket = self.ticket();
+        self.tickets.insert(ticket, key.clone());
         self.pace.sent(&vector);
         self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();

@@ -51,7 +51,7 @@ impl Core {
             backs_injector: self.backends.contains(&key.namespace),
             injector_unhealthy: unhealthy,
             disruptions_allowed: self.index.disruptions_allowed(workload),
-            in_rollout: self.rollouts.contains_key(key),
+            in_rollout: self.under_way().any(|k| k == key),
             backing_off: work.quiet_until > now.elapsed,
             // A person who rolls once sees each workload rolled at most once, however that ended.
             had_its_turn: self.policy.one_shot && work.ended,
@@ -66,8 +66,14 @@ impl Core {
         history
     }
 
+    /// Workloads that are being rolled, or whose patch may be written any moment though its rollout was dropped.
+    fn under_way(&self) -> impl Iterator<Item = &WorkloadKey> {
+        let orphans = self.patches.values().filter(|key| !self.rollouts.contains_key(*key));
+        self.rollouts.keys().chain(orphans)
+    }
+
     pub(super) fn situation(&self, now: Now, without: Option<&WorkloadKey>) -> Situation<'_> {
-        let running = || self.rollouts.keys().filter(|key| Some(*key) != without);
+        let running = || self.under_way().filter(|key| Some(*key) != without);
         let mut running_in = BTreeMap::new();
         for key in running() {
             *running_in.entry(key.namespace.clone()).or_default() += 1;

@@ -111,11 +111,6 @@ impl Rollout {
         self.started.elapsed
     }
 
-    /// A patch is on its way.
-    pub(super) fn mid_patch(&self) -> bool {
-        self.phase == Phase::Patching
-    }
-
     /// What it is for, in short.
     pub(super) fn change(&self) -> &str {
         &self.change

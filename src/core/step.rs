@@ -50,9 +50,11 @@ pub struct Core {
     pub(super) starts: Option<TokenBucket>,
     pub(super) rollouts: BTreeMap<WorkloadKey, Rollout>,
     pub(super) finished: VecDeque<RolloutReport>,
-    /// Whom a ticket was given to.
+    /// Renderings whose answer is outstanding: for whom.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
+    /// Patches whose answer is outstanding, also those of rollouts that were dropped meanwhile.
+    pub(super) patches: BTreeMap<u64, WorkloadKey>,
     /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
     pub(super) asked: HashMap<u64, (Vector, Duration)>,
     /// How fast each injector may be asked.
@@ -110,6 +112,7 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
+            patches: BTreeMap::new(),
             asked: HashMap::new(),
             pace: Pace::default(),
             crowded: false,
@@ -173,16 +176,16 @@ impl Core {
 
     /// Whether nothing of ours is under way any more that a shutdown should wait for.
     pub fn idle(&self) -> bool {
-        !self.rollouts.values().any(Rollout::mid_patch) && !self.record.writing()
+        self.patches.is_empty() && !self.record.writing()
     }
 
     pub(super) fn tell(&mut self, notice: Notice) {
         self.effects.push(Effect::Tell(notice));
     }
 
-    pub(super) fn ticket(&mut self, key: &WorkloadKey) -> u64 {
+    /// A number that no request has had yet.
+    pub(super) fn ticket(&mut self) -> u64 {
         self.last_ticket += 1;
-        self.tickets.insert(self.last_ticket, key.clone());
         self.last_ticket
     }
 

@@ -56,6 +56,8 @@ pub struct Work {
     pub setbacks: u32,
     /// A rollout of it ended in this process.
     pub ended: bool,
+    /// The stamp of the last one that was followed to its end.
+    pub ended_stamp: Option<Stamp>,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
 }

@@ -12,3 +12,5 @@ mod fidelity;
 mod mock_api;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod vocabulary;

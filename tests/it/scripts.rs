@@ -12,7 +12,8 @@ mod line;
 mod objects;
 mod pods;
 mod policy;
-pub(crate) mod rules;
+mod random;
+mod rules;
 mod show;
 mod stage;
 mod verbs;
@@ -138,6 +139,7 @@ scripts! {
         shutdown_in_the_middle
         somebody_else_writes_the_state
         state_missing_means_paused
+        the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
         the_state_vanishes_before_the_patch

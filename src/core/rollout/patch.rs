@@ -30,7 +30,8 @@ impl Core {
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
         let (version, template) = (workload.resource_version.clone(), workload.template.clone());
         let before = self.index.pods_of(workload).into_iter().map(|pod| pod.uid.clone()).collect();
-        let ticket = self.ticket(key);
+        let ticket = self.ticket();
+        self.patches.insert(ticket, key.clone());
         let Some(rollout) = self.rollouts.get_mut(key) else { return };
         rollout.phase = Phase::Patching;
         rollout.stamps.push(stamp.clone());
@@ -52,7 +53,8 @@ impl Core {
 
     /// Takes the answer to a patch in.
     pub(in crate::core) fn patched(&mut self, reply: PatchReply, now: Now) {
-        let Some(key) = self.tickets.remove(&reply.ticket) else { return };
+        let Some(key) = self.patches.remove(&reply.ticket) else { return };
+        self.replan = true;
         let Some(rollout) = self.rollouts.get_mut(&key).filter(|r| r.phase == Phase::Patching) else { return };
         match reply.outcome {
             PatchOutcome::Patched { generation } => self.begin_rolling(&key, generation, now),

@@ -8,7 +8,7 @@ use crate::core::{
     compare::SidecarDifference,
     io::Notice,
     judge,
-    model::{WorkloadKey, WorkloadSnapshot},
+    model::{Stamp, WorkloadKey, WorkloadSnapshot},
     policy::Mode,
     report::RolloutReport,
     status::{self, Progress},
@@ -22,32 +22,36 @@ use crate::core::{
 const ADOPTABLE: Duration = Duration::from_hours(1);
 
 impl Core {
-    /// Takes over the rollouts that an earlier process of ours left under way.
+    /// Takes over the rollouts that an earlier process or another leader of ours left under way.
     pub(in crate::core) fn adopt(&mut self, now: Now) {
-        if !self.started || !self.leader || self.policy.mode < Mode::Enforce {
+        let keys: Vec<_> = self.index.workloads().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.adopt_one(&key, now);
+        }
+    }
+
+    /// Takes over a workload's rollout if it is one of ours that nobody follows.
+    pub(in crate::core) fn adopt_one(&mut self, key: &WorkloadKey, now: Now) {
+        if !self.started || !self.leader || self.stopping || self.policy.mode < Mode::Enforce || !self.covered(key) {
             return;
         }
-        let ours = |w: &WorkloadSnapshot| {
-            let stamp = w.template.stamp.as_ref().filter(|s| s.fingerprint.is_some());
-            stamp.filter(|s| now.since(s.timestamp) < ADOPTABLE).cloned()
+        let Some(w) = self.index.workload(key).filter(|w| !w.terminating && !self.rollouts.contains_key(key)) else {
+            return;
         };
-        let left: Vec<_> = self
-            .index
-            .workloads()
-            .filter(|(key, w)| self.covered(key) && !self.rollouts.contains_key(*key) && !w.terminating)
-            .filter(|(_, w)| matches!(status::progress(w), Progress::Waiting(_)))
-            .filter_map(|(key, w)| Some((key.clone(), w, ours(w)?)))
-            .map(|(key, w, stamp)| {
-                let mut rollout = Rollout::new(w.uid.clone(), stamp.reason.clone(), now);
-                rollout.phase = Phase::Rolling;
-                rollout.template = w.template.hash.clone();
-                rollout.stamps = vec![stamp];
-                rollout.generation = w.generation;
-                rollout.vector = self.generations.vector(w, &self.index);
-                (key, rollout)
-            })
-            .collect();
-        self.rollouts.extend(left);
+        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < ADOPTABLE;
+        let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
+        // What was followed to its end once is the owner's business from then on.
+        let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_ref() == Some(stamp));
+        if ended || !matches!(status::progress(w), Progress::Waiting(_)) {
+            return;
+        }
+        let mut rollout = Rollout::new(w.uid.clone(), stamp.reason.clone(), now);
+        rollout.phase = Phase::Rolling;
+        rollout.template = w.template.hash.clone();
+        rollout.stamps = vec![stamp.clone()];
+        rollout.generation = w.generation;
+        rollout.vector = self.generations.vector(w, &self.index);
+        self.rollouts.insert(key.clone(), rollout);
     }
 
     pub(super) fn watch_rolling(&mut self, key: &WorkloadKey, now: Now) {
@@ -172,6 +176,7 @@ impl Core {
         } else if let Some(work) = self.work.get_mut(key) {
             work.quiet_until = now.elapsed + QUIET;
             if let Some(stamp) = rollout.stamps.pop() {
+                work.ended_stamp = Some(stamp.clone());
                 work.remember(stamp);
             }
         }

@@ -333,6 +333,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Whether every request was answered.
+    pub(super) fn idle(&self) -> bool {
+        self.rules.idle()
+    }
+
     /// Takes the oldest request to patch this workload.
     pub(super) fn take_patch(&mut self, key: &WorkloadKey) -> Result<PatchRequest> {
         let at = self.patches.iter().position(|p| p.workload.key == *key);

@@ -74,6 +74,21 @@ impl Stage {
                 let request = self.late.take().context("no patch is late")?;
                 self.write_stamp(&whom, &request)?;
             }
+            // Requests for a workload that is gone are answered, too.
+            "render_gone" => {
+                let path = line.expect("whose")?;
+                let of = |key: &WorkloadKey| format!("{}/{}", key.namespace, key.name) == path;
+                let at = self.renders.iter().position(|r| of(&r.workload.key)).context("nothing was asked for")?;
+                let key = self.renders[at].workload.key.clone();
+                self.render(&key, Some(RenderOutcome::Gone), false)?;
+            }
+            "patch_gone" => {
+                let path = line.expect("whose")?;
+                let of = |key: &WorkloadKey| format!("{}/{}", key.namespace, key.name) == path;
+                let at = self.patches.iter().position(|p| of(&p.workload.key)).context("nothing was asked for")?;
+                let ticket = self.patches.remove(at).ticket;
+                self.send(Input::Patched(PatchReply { ticket, outcome: PatchOutcome::Gone }));
+            }
             "injects" => {
                 _ = line.flag("nothing");
                 let whom = line.word().map(|path| self.cluster.find(&path)).transpose()?;
@@ -120,7 +135,9 @@ impl Stage {
                 let (now, later) = news.into_iter().partition(|(s, _)| matches!(s.kind, WatchKind::Workloads(_)));
                 self.cluster.news = later;
                 let now: Vec<_> = now;
-                now.into_iter().for_each(|(source, event)| self.send(Input::Watch { source, event }));
+                for (source, event) in now {
+                    self.send(Input::Watch { source, event });
+                }
             }
             // One watch after the other: the owners last, or first.
             "owners_last" => {
