@@ -79,9 +79,9 @@ impl Core {
         {
             let vector = set.vector.clone();
             match birth {
-                Birth::Agrees(sidecars) => self.truth.agree(&vector, &sidecars),
-                Birth::Contradicts(pod, sidecars) => {
-                    if self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace)) {
+                Birth::Agrees(born, sidecars) => self.truth.agree(&vector, &sidecars, born),
+                Birth::Contradicts(pod, born, sidecars) => {
+                    if self.truth.contradict(&vector, &sidecars, born, &format!("Pod {}/{pod}", key.namespace)) {
                         // Everything in these scopes is seen in another light now.
                         let touched =
                             |w: &Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
@@ -96,8 +96,12 @@ impl Core {
         let asking = work.request.is_some();
         work.adding = matches!(assessment.want, Want::Another(_));
         let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
+        let settling = assessment.judged.reason == Some(UndeterminedReason::Settling);
         self.judged(key, assessment.judged, now);
         match assessment.want {
+            Want::Render(due) if !asking && settling => {
+                self.queue.settle(key, due.max(now.elapsed), priority, now.elapsed);
+            }
             Want::Render(due) | Want::Another(due) if !asking => {
                 self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
             }
@@ -343,7 +347,18 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
     // One more look at what differs (rule R8), or at what would not settle.
     let more = work.adding;
     let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
+    // Two that agree after one that differed: no volatile field, the injector moved after the first.
+    let settled = |masks: &[Mask]| {
+        masks.len() == 2 && masks.last().is_some_and(Mask::is_empty) && masks.first().is_some_and(|m| !m.is_empty())
+    };
     match between {
+        Ok(masks) if more && settled(&masks) => {
+            let last = set.renderings.pop();
+            let moved = last.as_ref().is_some_and(|last| unseen::injects_as_much(last, &rendering));
+            let renderings = last.into_iter().chain([rendering]).collect();
+            work.set = Some(RenderSet { renderings, mask: Mask::default(), unstable: None, confirmed: now, ..set });
+            return moved;
+        }
         Ok(masks) if more => {
             for mask in masks {
                 set.mask.merge(mask);

@@ -12,8 +12,9 @@ use std::{
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
+        WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::{Name, PodShape},
@@ -78,6 +79,8 @@ pub enum Change {
         /// Their namespace.
         namespace: Name,
     },
+    /// A PodDisruptionBudget came, changed or went.
+    DisruptionBudget,
     /// A Node came, changed or went.
     Node {
         /// The lowest kubelet version in the cluster before.
@@ -104,6 +107,7 @@ pub struct Index {
     configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
     services: BTreeMap<ObjectKey, ServiceSnapshot>,
     endpoints: BTreeMap<ObjectKey, EndpointsSnapshot>,
+    budgets: BTreeMap<ObjectKey, DisruptionBudgetSnapshot>,
     nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
     shapes: HashSet<Arc<PodShape>>,
@@ -172,6 +176,12 @@ impl Index {
             .any(|namespace| self.sources.contains_key(&WatchSource { kind: WatchKind::Pods, namespace }))
     }
 
+    /// Whether everything that may inject is known: no webhook configurations or policies are out of our sight.
+    pub fn knows_injectors(&self) -> bool {
+        let mut injectors = self.sources.iter().filter(|(s, _)| matches!(s.kind, WatchKind::Injectors(_))).peekable();
+        injectors.peek().is_some() && injectors.all(|(_, state)| state.synced && state.unavailable.is_none())
+    }
+
     /// Whether this one watch has brought its first list.
     pub fn source_synced(&self, source: &WatchSource) -> bool {
         self.sources.get(source).is_some_and(|s| s.synced)
@@ -225,6 +235,7 @@ impl Index {
             }
             WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::EndpointSlices => self.endpoints.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::DisruptionBudgets => self.budgets.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::Nodes => self.nodes.keys().map(cluster).collect(),
             WatchKind::Namespaces => self.namespaces.keys().map(cluster).collect(),
             WatchKind::Injectors(kind) => {
@@ -282,6 +293,10 @@ impl Index {
                 let namespace = new.key.namespace.clone();
                 let old = self.endpoints.insert(new.key.clone(), new.clone());
                 (old.as_ref() != Some(&new)).then_some(Change::Endpoints { namespace })
+            }
+            Object::DisruptionBudget(new) => {
+                let old = self.budgets.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::DisruptionBudget)
             }
             Object::Node(new) => {
                 let old_floor = self.kubelet_floor();
@@ -383,6 +398,7 @@ impl Index {
                 self.endpoints.remove(key)?;
                 Some(Change::Endpoints { namespace: key.namespace.clone() })
             }
+            WatchKind::DisruptionBudgets => self.budgets.remove(key).map(|_| Change::DisruptionBudget),
             WatchKind::Nodes => {
                 let old_floor = self.kubelet_floor();
                 self.nodes.remove(&key.name)?;

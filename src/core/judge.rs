@@ -58,10 +58,10 @@ impl Assessment {
 /// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Birth {
-    /// It has these sidecars as rendered.
-    Agrees(BTreeSet<Name>),
+    /// It, born then, has these sidecars as rendered.
+    Agrees(jiff::Timestamp, BTreeSet<Name>),
     /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
-    Contradicts(Name, BTreeSet<Name>),
+    Contradicts(Name, jiff::Timestamp, BTreeSet<Name>),
 }
 
 /// The revision that a workload's Pods are judged against.
@@ -254,9 +254,19 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
         }
+        if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
+            let why = "ordinals below its partition run another revision, which is not judged".to_owned();
+            let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, Some(why)) };
+            return Assessment::new(judged, Want::Periodic);
+        }
         return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
     }
-    let wanted = if reordered { RENDERINGS_IF_REORDERED } else { RENDERINGS };
+    let wanted = match (reordered, set.mask.is_empty()) {
+        (true, _) => RENDERINGS_IF_REORDERED,
+        // Two that differ: is it a volatile field, or did the injector move in between? A third one tells.
+        (false, false) => RENDERINGS_IF_VOLATILE,
+        (false, true) => RENDERINGS,
+    };
     if set.renderings.len() < wanted {
         let another = Want::Another(set.confirmed.elapsed + policy.render_spacing);
         return Assessment::new(Judged { pods: pods.len(), ..Judged::default() }, another);
@@ -271,9 +281,10 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
     if let Some((pod, sidecars)) = contradicting(set, pods, &groups) {
-        let why = format!("Pod {pod} was created meanwhile and is not as its dry run");
+        let name = &pod.key.name;
+        let why = format!("Pod {name} was created meanwhile and is not as its dry run");
         let judged = doubt(UndeterminedReason::DryRunSensitive, why);
-        let birth = Some(Birth::Contradicts(pod, sidecars));
+        let birth = Some(Birth::Contradicts(name.clone(), pod.created, sidecars));
         return Assessment { birth, ..Assessment::new(judged, Want::Periodic) };
     }
     if let Some(evidence) = e.truth.contradicted(&set.vector, differing().map(|d| &d.sidecar)) {
@@ -303,21 +314,25 @@ fn born_since<'a>(set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<It
 /// A Pod that a real controller created after the first rendering of the set and before its last, and that has a sidecar
 /// otherwise than all of them. A sidecar that it lacks is no contradiction: its injector may have been down at that
 /// moment.
-fn contradicting(set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> Option<(Name, BTreeSet<Name>)> {
+fn contradicting<'a>(
+    set: &RenderSet,
+    pods: &[&'a PodSnapshot],
+    groups: &[PodGroup],
+) -> Option<(&'a PodSnapshot, BTreeSet<Name>)> {
     let last = set.confirmed.wall;
     born_since(set, pods).filter(|pod| pod.created < last).find_map(|pod| {
         let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
         let otherwise = group.differences.iter().filter(|d| d.difference != Difference::Missing);
         let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
-        (!sidecars.is_empty()).then(|| (pod.key.name.clone(), sidecars))
+        (!sidecars.is_empty()).then_some((pod, sidecars))
     })
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
 fn agreeing(set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
     let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
-    let agrees = !judged.sidecars.is_empty() && born_since(set, pods).any(|pod| !differs(pod));
-    agrees.then(|| Birth::Agrees(judged.sidecars.iter().cloned().collect()))
+    let newest = born_since(set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
+    (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }
 
 /// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,
@@ -328,11 +343,13 @@ fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Op
     let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
     let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
     let first = names.first()?;
-    if set.renderings.len() < ABSENT_RENDERINGS {
+    let span = set.confirmed.elapsed.saturating_sub(set.first.elapsed);
+    if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
         let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
         return Some((why, Want::Another(set.first.elapsed + e.policy.absence)));
     }
-    let nothing_left = scope::injectors_of(e.workload, e.index).next().is_none();
+    // A configuration that we may not list is not one that is gone.
+    let nothing_left = e.index.knows_injectors() && scope::injectors_of(e.workload, e.index).next().is_none();
     let unseen = names.iter().find(|name| !e.truth.witnessed(&set.vector, name, set.first.elapsed));
     let unseen = unseen.filter(|_| !nothing_left)?;
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
@@ -344,6 +361,8 @@ const ABSENT_RENDERINGS: usize = 3;
 
 /// What differs is asked for twice before anything is said (rule R8) ...
 const RENDERINGS: usize = 2;
+/// ... and once more where these two differ ...
+const RENDERINGS_IF_VOLATILE: usize = 3;
 /// ... and where it is only the order that differs, more often: an injector that walks over a map gives two values in the
 /// same order twice in a row every second time.
 pub(super) const RENDERINGS_IF_REORDERED: usize = 5;

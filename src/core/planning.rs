@@ -50,6 +50,7 @@ impl Core {
             history,
             backs_injector: self.backends.contains(&key.namespace),
             injector_unhealthy: unhealthy,
+            disruptions_allowed: self.index.disruptions_allowed(workload),
             in_rollout: self.under_way().any(|k| k == key),
             backing_off: work.quiet_until > now.elapsed,
             // A person who rolls once sees each workload rolled at most once, however that ended.
@@ -180,10 +181,13 @@ impl Core {
                 let stamped = self.history(key).iter().any(|stamp| stamp.timestamp >= started - STAMP_PRECISION);
                 self.rollouts.contains_key(key) || (stamped && self.index.workload(key).is_some())
             });
-            let proven = |key: &WorkloadKey| {
-                !self.rollouts.contains_key(key)
-                    && self.work.get(key).is_some_and(|w| w.judged.verdict == Verdict::InSync)
+            // What a finished rollout calls converged: nothing differs any more.
+            let fine = |key: &WorkloadKey| match self.work.get(key).map(|w| w.judged.verdict) {
+                Some(Verdict::InSync | Verdict::NotInjected) => true,
+                Some(Verdict::NoPods) => self.index.workload(key).is_some_and(|w| w.counts.desired == 0),
+                _ => false,
             };
+            let proven = |key: &WorkloadKey| !self.rollouts.contains_key(key) && fine(key);
             if !canary.workloads.is_empty() && canary.workloads.iter().all(proven) {
                 canary.converged = Some(now.wall);
             }

@@ -61,6 +61,8 @@ pub(super) struct Rollout {
     paid: bool,
     attempts: u32,
     late: bool,
+    /// When the platform said that it is finished.
+    done: Option<Duration>,
     message: String,
 }
 
@@ -94,6 +96,7 @@ impl Rollout {
             paid: false,
             attempts: 0,
             late: false,
+            done: None,
             message: "confirming that it still differs".to_owned(),
         }
     }
@@ -118,7 +121,8 @@ impl Rollout {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
             Phase::Rolling if !self.late => Some(self.started.elapsed + policy.timeout),
-            Phase::Confirming | Phase::Patching | Phase::Rolling => None,
+            Phase::Rolling => self.done.map(|done| done + policy.timeout),
+            Phase::Confirming | Phase::Patching => None,
         }
     }
 

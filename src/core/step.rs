@@ -298,8 +298,8 @@ impl Core {
                 self.update_backends();
                 self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
             }
-            // The plan looks at Nodes; that is all that the others do beside moving scopes.
-            Change::Node { .. } => self.replan = true,
+            // The plan looks at these; moving scopes is all that others do.
+            Change::Node { .. } | Change::DisruptionBudget => self.replan = true,
             Change::Endpoints { namespace } => self.mark_backed_from(namespace, now),
             Change::Service { old, new } => {
                 let namespace = old.as_ref().or(new.as_ref()).map(|s| s.key.namespace.clone());

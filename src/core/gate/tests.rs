@@ -21,6 +21,7 @@ struct Case {
     history: Vec<Stamp>,
     backs_injector: bool,
     injector_unhealthy: bool,
+    disruptions_allowed: Option<u32>,
     in_rollout: bool,
     backing_off: bool,
     had_its_turn: bool,
@@ -43,10 +44,11 @@ impl Case {
             verdict: Verdict::Drifted,
             differences: BTreeSet::from([Difference::Changed]),
             collateral: false,
-            says: Says { mode: Mode::Enforce, bad: Vec::new() },
+            says: Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() },
             history: Vec::new(),
             backs_injector: false,
             injector_unhealthy: false,
+            disruptions_allowed: None,
             in_rollout: false,
             backing_off: false,
             had_its_turn: false,
@@ -72,6 +74,7 @@ impl Case {
             history: &self.history,
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
+            disruptions_allowed: self.disruptions_allowed,
             in_rollout: self.in_rollout,
             backing_off: self.backing_off,
             had_its_turn: self.had_its_turn,
@@ -117,6 +120,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::ReportOnly => case.policy.mode = Mode::Report,
         Gate::DifferenceNotEnabled => case.differences = BTreeSet::from([Difference::Missing]),
         Gate::OptedOut => case.says.mode = Mode::Report,
+        Gate::Accepted => case.says.accepted_until = Some(made::now(1).wall),
         Gate::Excluded => drop(case.policy.roll_kinds.remove(&Kind::DEPLOYMENT)),
         Gate::ExcludedSystem => case.backs_injector = true,
         Gate::BadAnnotation => case.says.bad.push("mode".to_owned()),
@@ -131,6 +135,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.tried(hour, "v1:a");
             case.tried(2 * hour, "v1:b");
         }
+        Gate::PdbHeadroom => case.disruptions_allowed = Some(0),
         Gate::SingleReplica => {
             case.workload.counts =
                 crate::core::model::Counts { desired: 1, current: 1, updated: 1, ready: 1, available: 1 };
@@ -212,9 +217,11 @@ fn live_patches_are_never_acted_on_and_other_differences_by_choice() {
         let held = (*difference == Difference::MutatedLive).then_some(Gate::DifferenceNotEnabled);
         assert_eq!(case.gate(), held, "{difference}");
     }
-    // Beside one that is enabled the others do not matter.
-    let both = BTreeSet::from([Difference::Changed, Difference::MutatedLive]);
-    assert_eq!(with(|case| case.differences = both).gate(), None);
+    // A rollout carries out all of them at once: a live patch beside them is no reason, any other is none against it.
+    let both = |other| BTreeSet::from([Difference::Changed, other]);
+    assert_eq!(with(|case| case.differences = both(Difference::MutatedLive)).gate(), None);
+    let missing = with(|case| case.differences = both(Difference::Missing));
+    assert_eq!(missing.gate(), Some(Gate::DifferenceNotEnabled));
 }
 
 #[test]
@@ -325,4 +332,24 @@ fn a_person_at_a_terminal_needs_neither_state_nor_guard_but_is_held_by_a_pause()
         case.record = Some(StateRecord { paused: Some(stop()), ..StateRecord::default() });
     });
     assert_eq!(paused.gate(), Some(Gate::Paused));
+}
+
+#[test]
+fn a_disruption_budget_needs_room_for_what_the_strategy_takes_and_no_more() {
+    let rolling = |max_unavailable| Strategy::RollingUpdate { max_unavailable, max_surge: 1, partition: 0 };
+    for (max_unavailable, allowed, held) in [(0, 0, false), (1, 0, true), (1, 1, false), (2, 1, true), (9, 3, false)] {
+        let case = with(|case| {
+            case.workload.strategy = rolling(max_unavailable);
+            case.disruptions_allowed = Some(allowed);
+            case.policy.allow_downtime = true;
+        });
+        assert_eq!(case.gate(), held.then_some(Gate::PdbHeadroom), "{max_unavailable} of 3, {allowed} allowed");
+    }
+}
+
+#[test]
+fn what_an_owner_accepted_or_paused_is_held_until_then() {
+    let accepted = |second| with(|case| case.says.accepted_until = Some(made::now(second).wall));
+    assert_eq!((accepted(1).gate(), accepted(0).gate()), (Some(Gate::Accepted), None));
+    assert_eq!(with(|case| case.says.paused = true).gate(), Some(Gate::Paused));
 }

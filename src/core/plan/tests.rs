@@ -15,7 +15,7 @@ fn workload(kind: Kind, namespace: &str, name: &str, replicas: u32) -> WorkloadS
 }
 
 fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
-    let says = Says { mode: Mode::Enforce, bad: Vec::new() };
+    let says = Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() };
     let record = StateRecord::default();
     let candidates = workloads.iter().map(|workload| Candidate {
         workload,
@@ -28,6 +28,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         history: &[],
         backs_injector: false,
         injector_unhealthy: false,
+        disruptions_allowed: None,
         in_rollout: false,
         backing_off: false,
         had_its_turn: false,

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{Phase, QUIET, Rollout};
 use crate::core::{
     breaker,
+    compare::SidecarDifference,
     io::Notice,
     judge,
     model::{Stamp, WorkloadKey, WorkloadSnapshot},
@@ -75,12 +76,27 @@ impl Core {
                 if late && crashing {
                     return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
                 }
+                if late && self.policy.one_shot {
+                    // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
+                    return self.end(key, Outcome::TimedOut, message, now);
+                }
                 self.progress(key, &message, late, now);
             }
-            Progress::Done => match self.verified(key) {
-                Some((outcome, message)) => self.end(key, outcome, message, now),
-                None => self.progress(key, "checking the new Pods", late, now),
-            },
+            Progress::Done => {
+                let since = rollout.done.unwrap_or(now.elapsed);
+                if let Some(rollout) = self.rollouts.get_mut(key) {
+                    rollout.done = Some(since);
+                }
+                match self.verified(key) {
+                    Some((outcome, message)) => self.end(key, outcome, message, now),
+                    // Nothing is to be learned of it any more; its slot must not be taken for ever.
+                    None if now.elapsed >= since + self.policy.timeout => {
+                        let message = "finished, but its new Pods could not be checked".to_owned();
+                        self.end(key, Outcome::TimedOut, message, now);
+                    }
+                    None => self.progress(key, "checking the new Pods", late, now),
+                }
+            }
         }
     }
 
@@ -130,11 +146,15 @@ impl Core {
                 if vector != rollout.vector {
                     return moved();
                 }
-                let sidecars: BTreeSet<_> =
-                    judged.groups.iter().flat_map(|g| &g.differences).map(|d| d.sidecar.clone()).collect();
+                // One that the new Pods lack contradicts nothing: its injector may have been down.
+                let otherwise =
+                    |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
+                let differences = judged.groups.iter().flat_map(|g| &g.differences);
+                let sidecars: BTreeSet<_> = differences.filter(otherwise).map(|d| d.sidecar.clone()).collect();
                 let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
                 let message = format!("the new Pods still differ: {}", judged.change);
-                self.truth.contradict(&vector, &sidecars, &format!("{key}, after our rollout"));
+                let born = rollout.stamps.last().map_or(rollout.started.wall, |stamp| stamp.timestamp);
+                self.truth.contradict(&vector, &sidecars, born, &format!("{key}, after our rollout"));
                 if let Some(work) = self.work.get_mut(key) {
                     work.lock = Some(lock);
                 }

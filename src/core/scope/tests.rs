@@ -19,6 +19,7 @@ fn index(objects: Vec<Object>) -> Index {
             Object::Config(c) => (WatchKind::Configs(c.kind), namespace),
             Object::Service(_) => (WatchKind::Services, namespace),
             Object::Endpoints(_) => (WatchKind::EndpointSlices, namespace),
+            Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
             Object::Node(_) => (WatchKind::Nodes, None),
         };
         WatchSource { kind, namespace }

@@ -47,6 +47,7 @@ fn source_of(object: &Object) -> WatchSource {
         Object::Config(c) => (WatchKind::Configs(c.kind), None),
         Object::Service(_) => (WatchKind::Services, here()),
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
         Object::Node(_) => (WatchKind::Nodes, None),
     };
     WatchSource { kind, namespace }

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot,
-        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy,
-        WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry,
+        InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement,
+        Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -71,6 +71,11 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
             let ready = line.text("ready").map(|pods| pods.split(',').map(Name::from).collect()).unwrap_or_default();
             let others = line.parsed("others")?.unwrap_or(0);
             Object::Endpoints(EndpointsSnapshot { key: path_key(&name)?, service, ready, others })
+        }
+        "budget" => {
+            let allowed = line.parsed("allowed")?.context("how many disruptions are allowed")?;
+            let selector = selector(line.text("objects"))?;
+            Object::DisruptionBudget(DisruptionBudgetSnapshot { key: path_key(&name)?, selector, allowed })
         }
         "node" => {
             let kubelet = line.text("kubelet").and_then(|v| {
@@ -137,6 +142,7 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "configmap" | "serviceaccount" | "limitrange" => WatchKind::Configs(config_kind(name)),
         "endpoints" => WatchKind::EndpointSlices,
         "node" => WatchKind::Nodes,
+        "budget" => WatchKind::DisruptionBudgets,
         "service" => WatchKind::Services,
         other => WatchKind::Workloads(Kind::from_name(other).with_context(|| format!("{other:?} is not watched"))?),
     })

@@ -113,6 +113,7 @@ impl Stage {
         let mut kinds = vec![
             WatchKind::Namespaces,
             WatchKind::Nodes,
+            WatchKind::DisruptionBudgets,
             WatchKind::ReplicaSets,
             WatchKind::Pods,
             WatchKind::Configs(ConfigKind::ServiceAccount),
