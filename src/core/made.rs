@@ -14,7 +14,7 @@ use super::{
     time::Now,
 };
 
-pub(super) fn now(second: i64) -> Now {
+pub(super) fn at(second: i64) -> Now {
     Now {
         elapsed: std::time::Duration::from_secs(second.unsigned_abs()),
         wall: Timestamp::from_second(1_700_000_000 + second).expect("a time"),
@@ -62,7 +62,7 @@ pub(super) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
         revision: "r1".into(),
         template_generation: 1,
         service_account: "default".into(),
-        created: now(-1000).wall,
+        created: at(-1000).wall,
         state: PodState::default(),
         shape: PodShape::default().into(),
         patched_images: Vec::new(),

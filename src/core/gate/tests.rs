@@ -81,7 +81,7 @@ impl Case {
         };
         let situation = Situation {
             policy: &self.policy,
-            now: made::now(0),
+            now: made::at(0),
             leader: self.leader,
             guarded: self.guarded,
             record: self.record.as_ref(),
@@ -99,7 +99,7 @@ impl Case {
     }
 
     fn tried(&mut self, seconds_ago: i64, fingerprint: &str) {
-        self.history.push(made::stamp(made::now(-seconds_ago).wall, fingerprint));
+        self.history.push(made::stamp(made::at(-seconds_ago).wall, fingerprint));
     }
 }
 
@@ -110,7 +110,7 @@ fn with(change: impl FnOnce(&mut Case)) -> Case {
 }
 
 fn stop() -> Stop {
-    Stop { reason: "test".to_owned(), at: made::now(0).wall }
+    Stop { reason: "test".to_owned(), at: made::at(0).wall }
 }
 
 /// For each gate the one fact that makes it hold.
@@ -120,7 +120,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::ReportOnly => case.policy.mode = Mode::Report,
         Gate::DifferenceNotEnabled => case.differences = BTreeSet::from([Difference::Missing]),
         Gate::OptedOut => case.says.mode = Mode::Report,
-        Gate::Accepted => case.says.accepted_until = Some(made::now(1).wall),
+        Gate::Accepted => case.says.accepted_until = Some(made::at(1).wall),
         Gate::Excluded => drop(case.policy.roll_kinds.remove(&Kind::DEPLOYMENT)),
         Gate::ExcludedSystem => case.backs_injector = true,
         Gate::BadAnnotation => case.says.bad.push("mode".to_owned()),
@@ -148,7 +148,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::NamespaceConcurrency => case.running_here = 1,
         Gate::Canary => {
             let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", "first")];
-            let canary = Canary { workloads, started: made::now(-60).wall, converged: None };
+            let canary = Canary { workloads, started: made::at(-60).wall, converged: None };
             case.record = Some(StateRecord {
                 canaries: BTreeMap::from([("proxy image 1 → 2".to_owned(), canary)]),
                 ..StateRecord::default()
@@ -284,8 +284,8 @@ fn system_namespaces_and_ourselves_are_left_alone() {
 fn a_canary_holds_the_others_until_it_has_soaked() {
     let canary = |name: &str, converged: Option<i64>| {
         let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
-        let converged = converged.map(|second| made::now(second).wall);
-        let canary = Canary { workloads, started: made::now(-5000).wall, converged };
+        let converged = converged.map(|second| made::at(second).wall);
+        let canary = Canary { workloads, started: made::at(-5000).wall, converged };
         with(|case| {
             let canaries = BTreeMap::from([("proxy image 1 → 2".to_owned(), canary)]);
             case.record = Some(StateRecord { canaries, ..StateRecord::default() });
@@ -349,7 +349,7 @@ fn a_disruption_budget_needs_room_for_what_the_strategy_takes_and_no_more() {
 
 #[test]
 fn what_an_owner_accepted_or_paused_is_held_until_then() {
-    let accepted = |second| with(|case| case.says.accepted_until = Some(made::now(second).wall));
+    let accepted = |second| with(|case| case.says.accepted_until = Some(made::at(second).wall));
     assert_eq!((accepted(1).gate(), accepted(0).gate()), (Some(Gate::Accepted), None));
     assert_eq!(with(|case| case.says.paused = true).gate(), Some(Gate::Paused));
 }

@@ -35,7 +35,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
     });
     let situation = Situation {
         policy,
-        now: made::now(0),
+        now: made::at(0),
         leader: true,
         guarded: true,
         record: Some(&record),

@@ -15,12 +15,12 @@ fn read(version: u32, change: impl FnOnce(&mut StateRecord)) -> StateRecord {
 }
 
 fn stop(reason: &str) -> Stop {
-    Stop { reason: reason.to_owned(), at: made::now(0).wall }
+    Stop { reason: reason.to_owned(), at: made::at(0).wall }
 }
 
 fn canary(name: &str) -> Canary {
     let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
-    Canary { workloads, started: made::now(0).wall, converged: None }
+    Canary { workloads, started: made::at(0).wall, converged: None }
 }
 
 /// Read at version 1, and changed since.

@@ -41,7 +41,7 @@ fn service() -> Object {
 }
 
 fn config(kind: ConfigKind, namespace: &str, hash: &str) -> ConfigSnapshot {
-    let changed_by = Some(ChangedBy { manager: "helm".into(), time: Some(made::now(0).wall) });
+    let changed_by = Some(ChangedBy { manager: "helm".into(), time: Some(made::at(0).wall) });
     let key = ObjectKey { namespace: namespace.into(), name: "x".into() };
     ConfigSnapshot { kind, key, hash: hash.into(), changed_by }
 }
@@ -155,7 +155,7 @@ fn a_vector_holds_what_may_touch_the_pods_and_a_policy_only_where_it_is_bound() 
     let index = index(injectors.into_iter().map(Object::Injector).collect());
     let mut generations = Generations::default();
     let mesh = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into());
-    generations.advance(&mesh, "test".to_owned(), made::now(1));
+    generations.advance(&mesh, "test".to_owned(), made::at(1));
     let vector = generations.vector(&made::workload(Kind::DEPLOYMENT, "web"), &index);
     let vector: Vec<_> = vector.iter().map(|(scope, version)| format!("{scope} {version}")).collect();
     assert_eq!(
@@ -175,8 +175,8 @@ fn the_newest_move_between_two_vectors_is_the_cause() {
     let mut generations = Generations::default();
     let (shop, cluster) = (Scope::Namespace("shop".into()), Scope::Cluster);
     let before = Vector::from([(shop.clone(), 1), (cluster.clone(), 1)]);
-    generations.advance(&shop, "first".to_owned(), made::now(1));
-    generations.advance(&cluster, "second".to_owned(), made::now(2));
+    generations.advance(&shop, "first".to_owned(), made::at(1));
+    generations.advance(&cluster, "second".to_owned(), made::at(2));
     let after = Vector::from([(shop.clone(), 2), (cluster, 2)]);
     assert_eq!(generations.cause(&before, &after).map(|g| g.cause.as_str()), Some("second"));
     assert!(generations.cause(&after, &after).is_none());
@@ -189,19 +189,19 @@ fn the_end_of_an_exchange_settles_like_a_move() {
     let mut generations = Generations::default();
     let scope = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into());
     let vector = Vector::from([(scope.clone(), 1)]);
-    assert!(!generations.exchanges(&scope, false, made::now(1)));
-    assert!(generations.exchanges(&scope, true, made::now(2)));
-    assert!(!generations.exchanges(&scope, true, made::now(3)));
+    assert!(!generations.exchanges(&scope, false, made::at(1)));
+    assert!(generations.exchanges(&scope, true, made::at(2)));
+    assert!(!generations.exchanges(&scope, true, made::at(3)));
     assert_eq!(generations.unsettled_since(&vector), None);
-    assert!(generations.exchanges(&scope, false, made::now(4)));
-    assert_eq!(generations.unsettled_since(&vector), Some(made::now(4).elapsed));
+    assert!(generations.exchanges(&scope, false, made::at(4)));
+    assert_eq!(generations.unsettled_since(&vector), Some(made::at(4).elapsed));
 }
 
 #[test]
 fn a_namespace_that_is_gone_leaves_nothing_behind() {
     let mut generations = Generations::default();
     for scope in [Scope::Namespace("shop".into()), Scope::ServiceAccount("shop".into(), "a".into()), Scope::Cluster] {
-        generations.advance(&scope, "test".to_owned(), made::now(1));
+        generations.advance(&scope, "test".to_owned(), made::at(1));
     }
     generations.forget_namespace(&"shop".into());
     assert_eq!(generations.moved().map(|(scope, _)| scope.clone()).collect::<Vec<_>>(), [Scope::Cluster]);
