@@ -112,9 +112,8 @@ fn tables_in_documents_use_words_that_exist() -> Result<()> {
             let first =
                 line.strip_prefix('|').and_then(|row| row.split('|').next()).map(|cell| cell.trim().trim_matches('`'));
             vocabulary = match (first, vocabulary) {
-                (None, _) => None,
                 (Some(cell), None) if heading => words.iter().map(|w| w.vocabulary).find(|v| *v == cell),
-                (Some(_), None) => None,
+                (None, _) | (Some(_), None) => None,
                 (Some(cell), Some(of)) => {
                     let known = cell.starts_with('-') || words.iter().any(|w| (w.vocabulary, w.word) == (of, cell));
                     ensure!(known, "{}: {cell:?} is no {of}", document.display());
