@@ -10,7 +10,7 @@ use super::{
     guard::Guard,
     index::{BACKING_KINDS, Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::{ConfigKind, WorkloadKey},
+    model::{ConfigKind, ObjectKey, WorkloadKey},
     pace::Pace,
     policy::{Mode, Policy},
     queue::RenderQueue,
@@ -87,6 +87,8 @@ pub struct Core {
     pub(super) looks: BTreeSet<(Duration, WorkloadKey)>,
     /// Namespaces that back injectors.
     pub(super) backends: BTreeSet<Name>,
+    /// Which revisions answer for each injector.
+    pub(super) serving: BTreeMap<Scope, BTreeSet<(ObjectKey, Name)>>,
     /// Names of containers that admission was seen to inject.
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
@@ -134,6 +136,7 @@ impl Core {
             next_plan: None,
             looks: BTreeSet::new(),
             backends: BTreeSet::new(),
+            serving: BTreeMap::new(),
             injected: BTreeSet::new(),
             truth: Truth::default(),
             unseen: Unseen::default(),
@@ -211,6 +214,9 @@ impl Core {
             if known {
                 self.advance(&change, now);
             }
+            if let Change::Backing { namespace } = &change {
+                self.see_who_serves(namespace, now);
+            }
             self.mark(&change);
         }
         if relisted {
@@ -229,6 +235,18 @@ impl Core {
         };
         for (scope, cause) in Generations::moves(change, &self.index) {
             self.move_scope(&scope, cause, by, now);
+        }
+    }
+
+    /// Other Pods that answer for an injector are a move, even where no template changed: a second Deployment took over.
+    fn see_who_serves(&mut self, namespace: &Name, now: Now) {
+        let serving = |i| Some((scope::scope_of(i), scope::serving(i, &self.index).filter(|s| !s.is_empty())?));
+        let all: Vec<_> = scope::backed_from(namespace, &self.index).filter_map(serving).collect();
+        for (scope, serving) in all {
+            let before = self.serving.insert(scope.clone(), serving.clone());
+            if before.is_some_and(|before| before != serving) {
+                self.move_scope(&scope, format!("other Pods answer for it, in namespace {namespace}"), None, now);
+            }
         }
     }
 
