@@ -140,11 +140,14 @@ impl Core {
         }
     }
 
-    /// Whether every workload has had its first verdict, or has had time enough.
+    /// Whether every workload has had its first verdict, or has had time enough. Those whose injector is being exchanged
+    /// may take long, and the others do not wait for them.
     fn swept(&mut self, now: Now) -> bool {
         let Some(patience) = self.first_sweep else { return true };
-        let judged = |(key, _): (&WorkloadKey, _)| {
-            !self.covered(key) || self.work.get(key).is_some_and(|work| !work.judged.passing())
+        let judged = |(key, workload): (&WorkloadKey, &WorkloadSnapshot)| {
+            !self.covered(key)
+                || self.work.get(key).is_some_and(|work| !work.judged.passing())
+                || scope::injectors_of(workload, &self.index).any(|i| scope::exchanging(i, &self.index).is_some())
         };
         if now.elapsed >= patience || self.index.workloads().all(judged) {
             self.first_sweep = None;

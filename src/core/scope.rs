@@ -263,7 +263,7 @@ fn revisions(service: &ObjectKey, index: &Index) -> BTreeSet<Name> {
         let pod = index.pod(&ObjectKey { namespace: service.namespace.clone(), name: name.clone() });
         match pod {
             Some(pod) => (!pod.state.terminating).then(|| pod.revision.clone()),
-            None => name.rsplitn(3, '-').nth(1).map(Name::from),
+            None => name.rsplit('-').nth(1).map(Name::from),
         }
     };
     ready.filter_map(revision).collect()

@@ -111,8 +111,9 @@ impl<'t> Bystanders<'_, 't> {
                 let last = lines.iter().rfind(|line| line.is("verdict changed") && line.is_about("Deployment", name));
                 last.map(|line| (line.text("to").to_owned(), line.text("reason").to_owned()))
             };
-            let is_expected =
-                |(to, reason): &(String, String)| expected.iter().any(|(v, r)| v == to && (r.is_empty() || r == reason));
+            let is_expected = |(to, reason): &(String, String)| {
+                expected.iter().any(|(v, r)| v == to && (r.is_empty() || r == reason))
+            };
             Ok(self.odd_ones.iter().all(|name| is_expected(&word(name).unwrap_or_default())).then_some(()))
         })
         .await

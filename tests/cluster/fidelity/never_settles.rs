@@ -6,10 +6,9 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use testbed::{eventually, injector::Sidecar};
+use testbed::injector::Sidecar;
 
 use super::bystanders::{BY_URL, Bystanders, beside_genuine_drift};
-use crate::support::DEADLINE;
 
 const UNDETERMINED: (&str, &str) = ("undetermined", "");
 
@@ -78,26 +77,27 @@ async fn c11_a_tool_that_removes_our_stamps_does_not_make_us_roll_again() -> Res
     beside_genuine_drift("hazard-stripped", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set_version("v2");
         let daemon = fleet.daemon()?;
-        let api = fleet.story.ns.api::<Deployment>();
-        let stamp = ["timestamp", "reason", "fingerprint"].map(|key| format!("sidecarRollout.rollout.{key}"));
-        // The tool: as soon as it sees a stamp, it restores what it knows.
-        for name in fleet.odd_ones() {
-            eventually(format_args!("{name} has a stamp"), DEADLINE, async || {
-                let template = api.get(name).await?.spec.and_then(|spec| spec.template.metadata);
-                let annotations = template.and_then(|metadata| metadata.annotations).unwrap_or_default();
-                Ok(stamp.iter().any(|key| annotations.contains_key(key)).then_some(()))
-            })
-            .await?;
-            let nothing: serde_json::Map<_, _> = stamp.iter().map(|key| (key.clone(), json!(null))).collect();
-            let patch = json!({"spec": {"template": {"metadata": {"annotations": nothing}}}});
-            api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        }
         fleet.until_all_is_done(&daemon, &[("in_sync", "")]).await?;
+        for name in fleet.odd_ones() {
+            daemon.until_it_ends_a_rollout_of("Deployment", name).await?;
+        }
+        // The tool restores what it knows. For the Deployment that is one more rollout, which is not ours.
+        let stamp = ["timestamp", "reason", "fingerprint"].map(|key| format!("sidecarRollout.rollout.{key}"));
+        let nothing: serde_json::Map<_, _> = stamp.iter().map(|key| (key.clone(), json!(null))).collect();
+        let patch = Patch::Merge(json!({"spec": {"template": {"metadata": {"annotations": nothing}}}}));
+        for name in fleet.odd_ones() {
+            fleet.story.ns.api::<Deployment>().patch(name, &PatchParams::default(), &patch).await?;
+        }
+        for name in fleet.odd_ones() {
+            fleet.story.ns.wait_for_rollout("Deployment", name).await?;
+        }
+        ensure!(daemon.terminate().await?.success());
+
         // The next version finds every one of them within its cool-down, stamp or no stamp.
         fleet.odd.set_version("v3");
-        ensure!(daemon.terminate().await?.success());
         let daemon = fleet.daemon()?;
         fleet.until_odd_ones_are(&daemon, &[("drifted", "")]).await?;
+        daemon.until_it_says("a rollout is held", |line| line.text("gate") == "cooldown").await?;
         for name in fleet.odd_ones() {
             let stamps = fleet.story.ns.revisions_of("Deployment", name).await?;
             let ours = stamps.iter().filter(|revision| revision.annotations.contains_key(&stamp[0])).count();

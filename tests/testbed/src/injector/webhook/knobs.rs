@@ -125,7 +125,11 @@ impl Knobs {
 }
 
 fn index(random: u64, length: usize) -> usize {
-    u64::try_from(length).ok().and_then(|length| random.checked_rem(length)).and_then(|n| n.try_into().ok()).unwrap_or(0)
+    u64::try_from(length)
+        .ok()
+        .and_then(|length| random.checked_rem(length))
+        .and_then(|n| n.try_into().ok())
+        .unwrap_or(0)
 }
 
 fn shuffle<T>(list: &mut [T], mut random: u64) {

@@ -231,7 +231,8 @@ impl<'t> WebhookInjector<'t> {
         webhook["failurePolicy"] = json!(if options.ignore_failures { "Ignore" } else { "Fail" });
         webhook["sideEffects"] = json!("None");
         webhook["admissionReviewVersions"] = json!(["v1"]);
-        webhook["timeoutSeconds"] = json!(5);
+        // Long, so that on a busy machine it does not count as slow.
+        webhook["timeoutSeconds"] = json!(20);
         let configuration = serde_json::from_value(json!({
             "metadata": {"name": self.name, "ownerReferences": [self.namespace.as_owner()]},
             "webhooks": [webhook],
