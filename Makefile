@@ -50,6 +50,11 @@ fmt-check: ## Formatting
 clippy: ## Clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
+.PHONY: generate
+generate: ## Write anew what is made from other files: deploy/, the README of the chart
+	SIDECAR_DRIFT_GENERATE=1 $(CARGO) test --locked --test it chart::
+	SIDECAR_DRIFT_GENERATE=1 $(CARGO) test --locked --test cluster install::manifests::what_is_in_deploy
+
 .PHONY: deny
 deny: ## Dependencies: second versions, licences, sources
 	.ci/cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources

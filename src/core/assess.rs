@@ -26,6 +26,8 @@ use super::{
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// The longest wait between retries.
 const LAST_RETRY: Duration = Duration::from_mins(10);
+/// A `Retry-After` beyond this is a mistake of somebody's, and would leave us blind.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Workloads that one step lets others pass.
 const PASSED: usize = 64;
@@ -46,13 +48,14 @@ impl Core {
         for key in std::mem::take(&mut self.dirty) {
             if self.index.workload(&key).is_some() && self.covered(&key) {
                 self.assess(&key, now);
+                self.adopt_one(&key, now);
             } else {
                 self.forget(&key);
             }
         }
     }
 
-    fn forget(&mut self, key: &WorkloadKey) {
+    pub(super) fn forget(&mut self, key: &WorkloadKey) {
         self.work.remove(key);
         self.queue.cancel(key);
         self.replan |= self.candidates.remove(key);
@@ -76,14 +79,15 @@ impl Core {
         {
             let vector = set.vector.clone();
             match birth {
-                Birth::Agrees(sidecars) => self.truth.agree(&vector, &sidecars),
-                Birth::Contradicts(pod, sidecars) => {
-                    self.truth.contradict(&vector, &sidecars, &format!("Pod {}/{pod}", key.namespace));
-                    // Everything in these scopes is seen in another light now, this workload first.
-                    let touched =
-                        |w: &&Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
-                    let others = self.work.iter().filter(|(_, w)| touched(w)).map(|(key, _)| key.clone());
-                    self.looks.extend(others.map(|key| (now.elapsed, key)));
+                Birth::Agrees(born, sidecars) => self.truth.agree(&vector, &sidecars, born),
+                Birth::Contradicts(pod, born, sidecars) => {
+                    if self.truth.contradict(&vector, &sidecars, born, &format!("Pod {}/{pod}", key.namespace)) {
+                        // Everything in these scopes is seen in another light now.
+                        let touched =
+                            |w: &Work| w.set.as_ref().is_some_and(|s| s.vector.keys().any(|k| vector.contains_key(k)));
+                        let others = self.work.iter().filter(|(other, w)| *other != key && touched(w));
+                        self.looks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
+                    }
                 }
             }
         }
@@ -92,22 +96,32 @@ impl Core {
         let asking = work.request.is_some();
         work.adding = matches!(assessment.want, Want::Another(_));
         let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
+        let settling = assessment.judged.reason == Some(UndeterminedReason::Settling);
         self.judged(key, assessment.judged, now);
         match assessment.want {
+            Want::Render(due) if !asking && settling => {
+                self.queue.settle(key, due.max(now.elapsed), priority, now.elapsed);
+            }
             Want::Render(due) | Want::Another(due) if !asking => {
                 self.queue.schedule(key, due.max(now.elapsed), priority, now.elapsed);
             }
-            Want::Look(at) => {
-                self.looks.insert((at, key.clone()));
+            Want::Periodic if !asking => {
+                let due = confirmed.unwrap_or(now.elapsed) + self.jittered(self.policy.resync, key);
+                self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
             }
-            Want::Render(_) | Want::Another(_) | Want::Nothing => {}
+            Want::Nothing | Want::Look(_) => self.queue.drop_wish(key),
+            Want::Render(_) | Want::Another(_) | Want::Periodic => {}
         }
-        if assessment.want == Want::Nothing
-            && !asking
-            && let Some(confirmed) = confirmed
-        {
-            let due = confirmed + self.jittered(self.policy.resync, key);
-            self.queue.schedule(key, due, Priority::Periodic, now.elapsed);
+        self.look_again(key, if let Want::Look(at) = assessment.want { Some(at) } else { None });
+    }
+
+    /// Looks at a workload again then, and at no other time that was wanted before.
+    fn look_again(&mut self, key: &WorkloadKey, at: Option<Duration>) {
+        let Some(work) = self.work.get_mut(key) else { return };
+        let before = std::mem::replace(&mut work.look, at);
+        if before != at {
+            before.map(|before| self.looks.remove(&(before, key.clone())));
+            self.looks.extend(at.map(|at| (at, key.clone())));
         }
     }
 
@@ -116,8 +130,11 @@ impl Core {
         let Some(work) = self.work.get_mut(key) else { return };
         if judged.differs() {
             work.first_seen.get_or_insert(now.wall);
-        } else if !judged.passing() {
+        } else if judged.reason.is_none() {
             work.first_seen = None;
+        }
+        if judged.reason == Some(UndeterminedReason::Rolling) {
+            work.rolling = Some(now.elapsed);
         }
         let candidate = judged.differs();
         let changed = work.judged != judged;
@@ -215,7 +232,8 @@ impl Core {
         let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
-        let ticket = self.ticket(key);
+        let ticket = self.ticket();
+        self.tickets.insert(ticket, key.clone());
         self.pace.sent(&vector);
         self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();
@@ -245,15 +263,16 @@ impl Core {
         let Some(request) = work.request.take_if(|r| r.ticket == ticket) else { return };
         work.renders += 1;
         self.dirty.insert(key.clone());
+        let read = confirmation.is_some();
         if let Some(confirmation) = confirmation {
-            self.confirmed_workload(&key, *confirmation);
+            self.confirmed_workload(&key, *confirmation, now);
         }
         let holds = self.still_holds(&key, &request);
         if holds {
             self.take_outcome(&key, &request, outcome, now);
         }
         if request.confirm {
-            self.confirmed(&key, holds, now);
+            self.confirmed(&key, holds, read, now);
         } else if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::confirming) {
             // The confirmation found this request under way.
             self.queue.schedule(&key, now.elapsed, Priority::Confirm, now.elapsed);
@@ -270,8 +289,9 @@ impl Core {
     fn take_outcome(&mut self, key: &WorkloadKey, request: &Requested, outcome: RenderOutcome, now: Now) {
         let Some(work) = self.work.get_mut(key) else { return };
         let mut fail = |reason, message, after: Option<Duration>| {
-            let wait = after.unwrap_or_else(|| FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY));
-            work.failures += 1;
+            let backoff = FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY);
+            let wait = backoff.max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+            work.failures = work.failures.saturating_add(1);
             work.failure = Some(Failure {
                 revision: request.revision.clone(),
                 vector: request.vector.clone(),
@@ -333,7 +353,18 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
     // One more look at what differs (rule R8), or at what would not settle.
     let more = work.adding;
     let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
+    // Two that agree after one that differed: no volatile field, the injector moved after the first.
+    let settled = |masks: &[Mask]| {
+        masks.len() == 2 && masks.last().is_some_and(Mask::is_empty) && masks.first().is_some_and(|m| !m.is_empty())
+    };
     match between {
+        Ok(masks) if more && settled(&masks) => {
+            let last = set.renderings.pop();
+            let moved = last.as_ref().is_some_and(|last| unseen::injects_as_much(last, &rendering));
+            let renderings = last.into_iter().chain([rendering]).collect();
+            work.set = Some(RenderSet { renderings, mask: Mask::default(), unstable: None, confirmed: now, ..set });
+            return moved;
+        }
         Ok(masks) if more => {
             for mask in masks {
                 set.mask.merge(mask);

@@ -28,7 +28,8 @@ pub(super) fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey,
     Some(reason)
 }
 
-fn is_bad(outcome: Outcome) -> bool {
+/// Whether an outcome speaks for stopping.
+pub(super) fn is_bad(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::NonConvergent | Outcome::Denied)
 }
 

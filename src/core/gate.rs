@@ -42,8 +42,14 @@ pub struct Candidate<'a> {
     pub backs_injector: bool,
     /// The Deployment behind one of its injectors is rolling or not ready.
     pub injector_unhealthy: bool,
+    /// How many of its Pods may be missing by its PodDisruptionBudgets; `None`: it has none.
+    pub disruptions_allowed: Option<u32>,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
+    /// Its last rollout has just ended, or was given up before anything was written.
+    pub backing_off: bool,
+    /// A rollout of it ended, and each workload is rolled but once now.
+    pub had_its_turn: bool,
 }
 
 /// Everything else that gates look at.
@@ -63,6 +69,8 @@ pub struct Situation<'a> {
     pub running: usize,
     /// Rollouts under way, by namespace.
     pub running_in: BTreeMap<Name, usize>,
+    /// Not every workload has its first verdict.
+    pub first_sweep: bool,
     /// Nodes that are not ready, of how many.
     pub unready_nodes: (usize, usize),
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
@@ -76,6 +84,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::ReportOnly, |_, s| s.policy.mode < Mode::Enforce),
     (Gate::DifferenceNotEnabled, |c, s| c.verdict != Verdict::Rejected && !enabled(c, s.policy)),
     (Gate::OptedOut, |c, _| c.says.mode < Mode::Enforce),
+    (Gate::Accepted, |c, s| c.says.accepted_until.is_some_and(|until| s.now.wall < until)),
     (Gate::Excluded, |c, s| {
         !s.policy.roll_kinds.contains(&c.workload.key.kind) || !s.policy.covers_namespace(&c.workload.key.namespace)
     }),
@@ -88,9 +97,10 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
     (Gate::Cooldown, |c, s| c.history.iter().any(|stamp| s.now.since(stamp.timestamp) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, Duration::from_hours(24)) >= s.policy.daily_cap as usize),
+    (Gate::PdbHeadroom, |c, _| pdb_short(c)),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
     (Gate::RecreateStrategy, |c, s| !s.policy.allow_downtime && all_down(c.workload)),
-    (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete),
+    (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete || all_below_partition(c.workload)),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
     (Gate::RateLimit, |_, s| s.tokens == Some(0)),
     (Gate::Concurrency, |_, s| s.running >= s.policy.parallel_rollouts),
@@ -105,9 +115,13 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::AlreadyTried, |c, _| {
         // The newest attempt: an injector that was rolled back may be followed again.
         let newest = c.history.iter().max_by_key(|stamp| stamp.timestamp);
-        c.verdict == Verdict::NonConvergent || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
+        c.had_its_turn
+            || c.verdict == Verdict::NonConvergent
+            || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
     }),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
+    (Gate::BackingOff, |c, _| c.backing_off),
+    (Gate::FirstSweep, |_, s| s.first_sweep),
 ];
 
 /// The gate that holds a candidate now; `None`: it may be rolled.
@@ -127,7 +141,9 @@ pub fn gate_in_enforce(candidate: &Candidate<'_>, situation: &Situation<'_>) -> 
 /// Some difference of it may be acted on. `mutated_live` never is, whatever the configuration says: the person who
 /// patched the Pod had a reason, and a rollout would undo it.
 fn enabled(c: &Candidate<'_>, policy: &Policy) -> bool {
-    c.differences.iter().any(|d| *d != Difference::MutatedLive && policy.act_on.contains(d))
+    // A rollout carries out every difference at once, so each must be one that may be acted on.
+    let mut reasons = c.differences.iter().filter(|d| **d != Difference::MutatedLive).peekable();
+    reasons.peek().is_some() && reasons.all(|d| policy.act_on.contains(d))
 }
 
 fn excluded_system(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
@@ -138,10 +154,14 @@ fn excluded_system(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
 }
 
 /// A missing state ConfigMap means paused, except for a person at a terminal, who is there to watch.
-fn paused(_: &Candidate<'_>, s: &Situation<'_>) -> bool {
+fn paused(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
+    if c.says.paused {
+        return true;
+    }
     match s.record {
         Some(record) => record.paused.is_some(),
-        None => !s.policy.one_shot,
+        // In report mode nobody reads it.
+        None => !s.policy.one_shot && s.policy.mode == Mode::Enforce,
     }
 }
 
@@ -154,12 +174,25 @@ fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> usize {
     c.history.iter().filter(|stamp| now.since(stamp.timestamp) < span).count()
 }
 
+/// Controllers do not ask PodDisruptionBudgets when they exchange Pods, so the strategy's own unavailability must fit into
+/// what the budget leaves now. A rollout that only adds before it takes away needs no room.
+fn pdb_short(c: &Candidate<'_>) -> bool {
+    let Strategy::RollingUpdate { max_unavailable, .. } = c.workload.strategy else { return false };
+    let taken = max_unavailable.min(c.workload.counts.desired);
+    taken > 0 && c.disruptions_allowed.is_some_and(|allowed| allowed < taken)
+}
+
 fn single_replica(w: &WorkloadSnapshot) -> bool {
     // A DaemonSet's Pods are alone on their Nodes by nature.
     if w.key.kind == Kind::DAEMON_SET || w.counts.desired != 1 {
         return false;
     }
     matches!(w.strategy, Strategy::RollingUpdate { max_surge, max_unavailable, .. } if max_surge == 0 || max_unavailable > 0)
+}
+
+/// No Pod of it would be replaced.
+fn all_below_partition(w: &WorkloadSnapshot) -> bool {
+    status::partition(w) > 0 && status::partition(w) >= w.counts.desired
 }
 
 fn all_down(w: &WorkloadSnapshot) -> bool {

@@ -12,9 +12,11 @@ use std::{
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
+        WorkloadKey, WorkloadSnapshot,
     },
+    owner::Kind,
     shape::{Name, PodShape},
 };
 
@@ -65,11 +67,20 @@ pub enum Change {
         /// After.
         new: Option<ConfigSnapshot>,
     },
-    /// A Service behind an injector, or its endpoints, came, changed or went.
-    Backing {
-        /// Its namespace.
+    /// A Service of a namespace that backs an injector came, changed or went.
+    Service {
+        /// Before.
+        old: Option<ServiceSnapshot>,
+        /// After.
+        new: Option<ServiceSnapshot>,
+    },
+    /// Endpoints of such a Service came, changed or went.
+    Endpoints {
+        /// Their namespace.
         namespace: Name,
     },
+    /// A PodDisruptionBudget came, changed or went.
+    DisruptionBudget,
     /// A Node came, changed or went.
     Node {
         /// The lowest kubelet version in the cluster before.
@@ -96,6 +107,7 @@ pub struct Index {
     configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
     services: BTreeMap<ObjectKey, ServiceSnapshot>,
     endpoints: BTreeMap<ObjectKey, EndpointsSnapshot>,
+    budgets: BTreeMap<ObjectKey, DisruptionBudgetSnapshot>,
     nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
     shapes: HashSet<Arc<PodShape>>,
@@ -107,6 +119,8 @@ pub struct Index {
 /// Where one watch stands.
 #[derive(Debug, Default)]
 struct SourceState {
+    /// It is watched because an injector is backed from there.
+    backing: bool,
     /// Listed once since the start.
     synced: bool,
     /// Why it cannot be watched.
@@ -130,10 +144,21 @@ impl Index {
         }
     }
 
-    /// Wait no longer for what backs injectors in namespaces that are not among these, and forget it.
-    pub fn retain_backends(&mut self, namespaces: &BTreeSet<Name>) {
+    /// Wait for what backs injectors in exactly these namespaces, and forget that of all others.
+    pub fn set_backends(&mut self, namespaces: &BTreeSet<Name>) {
         let kept = |ns: &Name| namespaces.contains(ns);
-        self.sources.retain(|s, _| !BACKING_KINDS.contains(&s.kind) || s.namespace.as_ref().is_none_or(kept));
+        self.sources.retain(|s, state| !state.backing || s.namespace.as_ref().is_some_and(kept));
+        for namespace in namespaces {
+            let deployments = WatchKind::Workloads(Kind::DEPLOYMENT);
+            // They are watched there for the sake of the injector, unless they are watched anyway.
+            let watched =
+                |s: &WatchSource| s.kind == deployments && s.namespace.as_ref().is_none_or(|ns| ns == namespace);
+            let more = (!self.sources.keys().any(watched)).then_some(deployments);
+            for kind in BACKING_KINDS.into_iter().chain(more) {
+                let source = WatchSource { kind, namespace: Some(namespace.clone()) };
+                self.sources.entry(source).or_insert_with(|| SourceState { backing: true, ..SourceState::default() });
+            }
+        }
         self.configs.retain(|(kind, k), _| *kind != ConfigKind::ConfigMap || kept(&k.namespace));
         self.services.retain(|k, _| kept(&k.namespace));
         self.endpoints.retain(|k, _| kept(&k.namespace));
@@ -151,6 +176,12 @@ impl Index {
             .any(|namespace| self.sources.contains_key(&WatchSource { kind: WatchKind::Pods, namespace }))
     }
 
+    /// Whether everything that may inject is known: no webhook configurations or policies are out of our sight.
+    pub fn knows_injectors(&self) -> bool {
+        let mut injectors = self.sources.iter().filter(|(s, _)| matches!(s.kind, WatchKind::Injectors(_))).peekable();
+        injectors.peek().is_some() && injectors.all(|(_, state)| state.synced && state.unavailable.is_none())
+    }
+
     /// Whether this one watch has brought its first list.
     pub fn source_synced(&self, source: &WatchSource) -> bool {
         self.sources.get(source).is_some_and(|s| s.synced)
@@ -163,7 +194,8 @@ impl Index {
 
     /// Take in what a watch says; returns what changed by it.
     pub fn apply(&mut self, source: &WatchSource, event: WatchEvent) -> Vec<Change> {
-        let state = self.sources.entry(source.clone()).or_default();
+        // What is not waited for any more may still have something to say.
+        let Some(state) = self.sources.get_mut(source) else { return Vec::new() };
         match event {
             WatchEvent::ResetStarted => {
                 state.listing = Some(HashSet::new());
@@ -203,6 +235,7 @@ impl Index {
             }
             WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::EndpointSlices => self.endpoints.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::DisruptionBudgets => self.budgets.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::Nodes => self.nodes.keys().map(cluster).collect(),
             WatchKind::Namespaces => self.namespaces.keys().map(cluster).collect(),
             WatchKind::Injectors(kind) => {
@@ -253,14 +286,17 @@ impl Index {
                 (old.as_ref() != Some(&new)).then_some(Change::Config { old, new: Some(new) })
             }
             Object::Service(new) => {
-                let namespace = new.key.namespace.clone();
                 let old = self.services.insert(new.key.clone(), new.clone());
-                (old.as_ref() != Some(&new)).then_some(Change::Backing { namespace })
+                (old.as_ref() != Some(&new)).then_some(Change::Service { old, new: Some(new) })
             }
             Object::Endpoints(new) => {
                 let namespace = new.key.namespace.clone();
                 let old = self.endpoints.insert(new.key.clone(), new.clone());
-                (old.as_ref() != Some(&new)).then_some(Change::Backing { namespace })
+                (old.as_ref() != Some(&new)).then_some(Change::Endpoints { namespace })
+            }
+            Object::DisruptionBudget(new) => {
+                let old = self.budgets.insert(new.key.clone(), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::DisruptionBudget)
             }
             Object::Node(new) => {
                 let old_floor = self.kubelet_floor();
@@ -355,13 +391,14 @@ impl Index {
                 Some(Change::Config { old: Some(old), new: None })
             }
             WatchKind::Services => {
-                self.services.remove(key)?;
-                Some(Change::Backing { namespace: key.namespace.clone() })
+                let old = self.services.remove(key)?;
+                Some(Change::Service { old: Some(old), new: None })
             }
             WatchKind::EndpointSlices => {
                 self.endpoints.remove(key)?;
-                Some(Change::Backing { namespace: key.namespace.clone() })
+                Some(Change::Endpoints { namespace: key.namespace.clone() })
             }
+            WatchKind::DisruptionBudgets => self.budgets.remove(key).map(|_| Change::DisruptionBudget),
             WatchKind::Nodes => {
                 let old_floor = self.kubelet_floor();
                 self.nodes.remove(&key.name)?;

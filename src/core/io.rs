@@ -33,6 +33,8 @@ pub enum WatchKind {
     Services,
     /// EndpointSlices of one backing namespace.
     EndpointSlices,
+    /// PodDisruptionBudgets.
+    DisruptionBudgets,
     /// Nodes.
     Nodes,
 }

@@ -10,7 +10,7 @@ use super::{
     compare::{self, Comparison, SidecarSelection},
     index::Index,
     io::{WatchKind, WatchSource},
-    model::{PodSnapshot, WorkloadSnapshot},
+    model::{PodSnapshot, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::Policy,
     report::PodGroup,
@@ -26,8 +26,10 @@ use super::{
 /// What should happen next, so that the verdict gets better.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// Nothing: an event or the periodic look will bring it on.
+    /// Nothing, also nothing that was wanted before: an event will bring it on.
     Nothing,
+    /// Nothing but the periodic look.
+    Periodic,
     /// Look again then, without asking the API server.
     Look(Duration),
     /// A rendering, not before then: the first one, or one that confirms what is known.
@@ -56,10 +58,10 @@ impl Assessment {
 /// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Birth {
-    /// It has these sidecars as rendered.
-    Agrees(BTreeSet<Name>),
+    /// It, born then, has these sidecars as rendered.
+    Agrees(jiff::Timestamp, BTreeSet<Name>),
     /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
-    Contradicts(Name, BTreeSet<Name>),
+    Contradicts(Name, jiff::Timestamp, BTreeSet<Name>),
 }
 
 /// The revision that a workload's Pods are judged against.
@@ -118,6 +120,10 @@ pub struct Evidence<'a> {
 
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
+    held(e, without_hold(e))
+}
+
+fn without_hold(e: Evidence<'_>) -> Assessment {
     let Evidence { workload: w, index, work, policy, now, .. } = e;
     let nothing = |judged| Assessment::new(judged, Want::Nothing);
     if let Some(why) = unwatchable(e) {
@@ -129,6 +135,10 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     if status::exchanging(w) {
         return nothing(Judged::undetermined(UndeterminedReason::Rolling, None));
     }
+    if let Some(rolling) = work.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
+        let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
+        return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
+    }
     let Some((revision, all)) = current(w, index) else {
         let none = index.pods_of(w).is_empty();
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
@@ -138,6 +148,13 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     let ripe =
         all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
     let ripe = ripe.map(|left| Want::Look(now.elapsed + left));
+    // Status and Pods come by different watches.
+    if let Some(until) = work.rolling.map(|at| at + LONGEST_LAG).filter(|until| now.elapsed < *until)
+        && unseen(w, &all)
+    {
+        let why = "its new Pods were not seen yet".to_owned();
+        return Assessment::new(Judged::undetermined(UndeterminedReason::Settling, Some(why)), Want::Look(until));
+    }
     if all.is_empty() {
         return nothing(Judged::plain(Verdict::NoPods));
     }
@@ -158,9 +175,38 @@ pub fn judge(e: Evidence<'_>) -> Assessment {
     };
     let assessment = compare_with(e, set, &pods);
     match (&assessment.want, ripe) {
-        (Want::Nothing, Some(look)) => Assessment { want: look, ..assessment },
+        (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
         _ => assessment,
     }
+}
+
+/// The status tells of Pods of the current template, and they are not among those that are known.
+fn unseen(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> bool {
+    // A DaemonSet's template that was changed back and forth leaves its Pods older than it, and counts them as updated.
+    let older = w.key.kind == Kind::DAEMON_SET && w.strategy != Strategy::OnDelete;
+    let older = older && pods.iter().all(|pod| pod.template_generation < w.template_generation);
+    w.counts.updated > 0 && (pods.is_empty() || older)
+}
+
+/// A watch that is behind another by more than this is not waited for.
+const LONGEST_LAG: Duration = Duration::from_mins(5);
+
+/// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
+fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
+    if !matches!(assessment.want, Want::Render(_) | Want::Another(_)) {
+        return assessment;
+    }
+    let Some(why) = scope::injectors_of(e.workload, e.index).find_map(|i| scope::exchanging(i, e.index)) else {
+        return assessment;
+    };
+    let judged = assessment.judged;
+    let judged = if judged.passing() {
+        let pods = judged.pods;
+        Judged { pods, ..Judged::undetermined(UndeterminedReason::Settling, Some(why)) }
+    } else {
+        judged
+    };
+    Assessment { judged, want: Want::Nothing, birth: assessment.birth }
 }
 
 /// No rendering holds: when to ask for one.
@@ -174,12 +220,7 @@ fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
         let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
         return Assessment::new(judged, Want::Nothing);
     }
-    // Rule R9: a half-upgraded injector answers either way.
-    if let Some(why) = scope::injectors_of(w, index).find_map(|i| scope::exchanging(i, index)) {
-        let judged = Judged::undetermined(UndeterminedReason::Settling, Some(why));
-        return Assessment::new(judged, Want::Nothing);
-    }
-    let moved = e.generations.moved().filter(|(scope, _)| vector.contains_key(scope)).map(|(_, g)| g.at.elapsed).max();
+    let moved = e.generations.unsettled_since(vector);
     // A scope that the workload left by the move is not in its vector any more, but settles all the same.
     let left = e.work.set.as_ref().and_then(|s| e.generations.cause(&s.vector, vector)).map(|g| g.at.elapsed);
     let due = moved.into_iter().chain(left).max().map_or(now.elapsed, |at| (at + policy.settle).max(now.elapsed));
@@ -190,10 +231,10 @@ fn first_rendering(e: Evidence<'_>, vector: &Vector) -> Assessment {
 /// Kinds without which nothing can be said, and that cannot be watched.
 fn unwatchable(e: Evidence<'_>) -> Option<String> {
     let key = &e.workload.key;
+    let of_kind = |kind| kind == WatchKind::Pods || kind == WatchKind::Workloads(key.kind);
     let needed = |source: &WatchSource| {
         let here = source.namespace.as_ref().is_none_or(|ns| *ns == key.namespace);
-        here && (source.kind == WatchKind::Pods
-            || (source.kind == WatchKind::ReplicaSets && key.kind == Kind::DEPLOYMENT))
+        here && (of_kind(source.kind) || (source.kind == WatchKind::ReplicaSets && key.kind == Kind::DEPLOYMENT))
     };
     e.index.unavailable().find(|(source, _)| needed(source)).map(|(_, why)| why.to_owned())
 }
@@ -213,9 +254,19 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
         }
-        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) };
+        if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
+            let why = "ordinals below its partition run another revision, which is not judged".to_owned();
+            let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, Some(why)) };
+            return Assessment::new(judged, Want::Periodic);
+        }
+        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
     }
-    let wanted = if reordered { RENDERINGS_IF_REORDERED } else { RENDERINGS };
+    let wanted = match (reordered, set.mask.is_empty()) {
+        (true, _) => RENDERINGS_IF_REORDERED,
+        // Two that differ: is it a volatile field, or did the injector move in between? A third one tells.
+        (false, false) => RENDERINGS_IF_VOLATILE,
+        (false, true) => RENDERINGS,
+    };
     if set.renderings.len() < wanted {
         let another = Want::Another(set.confirmed.elapsed + policy.render_spacing);
         return Assessment::new(Judged { pods: pods.len(), ..Judged::default() }, another);
@@ -234,14 +285,15 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         return Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want);
     }
     if let Some((pod, sidecars)) = contradicting(set, pods, &groups) {
-        let why = format!("Pod {pod} was created meanwhile and is not as its dry run");
+        let name = &pod.key.name;
+        let why = format!("Pod {name} was created meanwhile and is not as its dry run");
         let judged = doubt(UndeterminedReason::DryRunSensitive, why);
-        let birth = Some(Birth::Contradicts(pod, sidecars));
-        return Assessment { birth, ..Assessment::new(judged, Want::Nothing) };
+        let birth = Some(Birth::Contradicts(name.clone(), pod.created, sidecars));
+        return Assessment { birth, ..Assessment::new(judged, Want::Periodic) };
     }
     if let Some(evidence) = e.truth.contradicted(&set.vector, differing().map(|d| &d.sidecar)) {
         let why = format!("a real Pod was not as its dry run: {evidence}");
-        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Nothing);
+        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic);
     }
     if let Some((why, want)) = unproven_absence(e, set, &groups) {
         return Assessment::new(doubt(UndeterminedReason::InjectorUnavailable, why), want);
@@ -252,7 +304,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Nothing) }
+    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
 }
 
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
@@ -266,21 +318,25 @@ fn born_since<'a>(set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<It
 /// A Pod that a real controller created after the first rendering of the set and before its last, and that has a sidecar
 /// otherwise than all of them. A sidecar that it lacks is no contradiction: its injector may have been down at that
 /// moment.
-fn contradicting(set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> Option<(Name, BTreeSet<Name>)> {
+fn contradicting<'a>(
+    set: &RenderSet,
+    pods: &[&'a PodSnapshot],
+    groups: &[PodGroup],
+) -> Option<(&'a PodSnapshot, BTreeSet<Name>)> {
     let last = set.confirmed.wall;
     born_since(set, pods).filter(|pod| pod.created < last).find_map(|pod| {
         let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
         let otherwise = group.differences.iter().filter(|d| d.difference != Difference::Missing);
         let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
-        (!sidecars.is_empty()).then(|| (pod.key.name.clone(), sidecars))
+        (!sidecars.is_empty()).then_some((pod, sidecars))
     })
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
 fn agreeing(set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
     let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
-    let agrees = !judged.sidecars.is_empty() && born_since(set, pods).any(|pod| !differs(pod));
-    agrees.then(|| Birth::Agrees(judged.sidecars.iter().cloned().collect()))
+    let newest = born_since(set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
+    (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }
 
 /// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,
@@ -291,11 +347,13 @@ fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Op
     let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
     let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
     let first = names.first()?;
-    if set.renderings.len() < ABSENT_RENDERINGS {
+    let span = set.confirmed.elapsed.saturating_sub(set.first.elapsed);
+    if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
         let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
         return Some((why, Want::Another(set.first.elapsed + e.policy.absence)));
     }
-    let nothing_left = scope::injectors_of(e.workload, e.index).next().is_none();
+    // A configuration that we may not list is not one that is gone.
+    let nothing_left = e.index.knows_injectors() && scope::injectors_of(e.workload, e.index).next().is_none();
     let unseen = names.iter().find(|name| !e.truth.witnessed(&set.vector, name, set.first.elapsed));
     let unseen = unseen.filter(|_| !nothing_left)?;
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
@@ -307,6 +365,8 @@ const ABSENT_RENDERINGS: usize = 3;
 
 /// What differs is asked for twice before anything is said (rule R8) ...
 const RENDERINGS: usize = 2;
+/// ... and once more where these two differ ...
+const RENDERINGS_IF_VOLATILE: usize = 3;
 /// ... and where it is only the order that differs, more often: an injector that walks over a map gives two values in the
 /// same order twice in a row every second time.
 pub(super) const RENDERINGS_IF_REORDERED: usize = 5;

@@ -22,6 +22,7 @@ mod planning;
 pub mod policy;
 mod publish;
 pub mod queue;
+mod record;
 pub mod report;
 mod rollout;
 pub mod says;

@@ -392,6 +392,17 @@ pub struct EndpointsSnapshot {
     pub others: usize,
 }
 
+/// A PodDisruptionBudget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisruptionBudgetSnapshot {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// Which Pods, by their labels.
+    pub selector: Selector,
+    /// `status.disruptionsAllowed`.
+    pub allowed: u32,
+}
+
 /// A Node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSnapshot {
@@ -432,6 +443,8 @@ pub enum Object {
     Service(ServiceSnapshot),
     /// An EndpointSlice of such a Service.
     Endpoints(EndpointsSnapshot),
+    /// A PodDisruptionBudget.
+    DisruptionBudget(DisruptionBudgetSnapshot),
     /// A Node.
     Node(NodeSnapshot),
 }
@@ -449,6 +462,7 @@ impl Object {
             Self::Config(o) => o.key.clone(),
             Self::Service(o) => o.key.clone(),
             Self::Endpoints(o) => o.key.clone(),
+            Self::DisruptionBudget(o) => o.key.clone(),
             Self::Node(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
         }
     }

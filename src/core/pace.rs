@@ -89,12 +89,12 @@ impl Pace {
             }
             if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
                 // Those that were under way when it was found to be slow tell nothing new.
-                if pace.rests_until.is_none_or(|until| until <= now) {
-                    slow.push(scope.clone());
-                }
-                pace.rests_until = Some(now + REST);
+                let resting = pace.rests_until.replace(now + REST).is_some_and(|until| until > now);
                 // Judged anew afterwards.
                 pace.took.clear();
+                if !resting {
+                    slow.push(scope.clone());
+                }
             }
         }
         slow

@@ -88,9 +88,16 @@ impl Priority {
 }
 
 impl RenderQueue {
-    /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first, so that what keeps
-    /// moving settles first (but not beyond [`LONGEST_WAIT`]), and keeps the more urgent priority. A periodic look
-    /// gives way to any other wish.
+    /// Wants a rendering once what moved has settled, at `due`. What keeps moving is rendered all the same after
+    /// [`LONGEST_WAIT`].
+    pub fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+        let waiting = self.entries.get(key).filter(|old| old.priority < Priority::Periodic);
+        let longest = waiting.map_or(due, |old| (old.since + LONGEST_WAIT).max(now));
+        self.schedule(key, due.min(longest), priority, now);
+    }
+
+    /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
+    /// urgent priority. A periodic look gives way to any other wish.
     pub fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let mut entry = Entry { due, priority, since: now, ready: false };
         if let Some(old) = self.entries.get(key).copied() {
@@ -99,7 +106,6 @@ impl RenderQueue {
             }
             if old.priority < Priority::Periodic {
                 entry.since = old.since;
-                entry.due = due.min((old.since + LONGEST_WAIT).max(now));
             }
             entry.priority = priority.min(old.priority);
             self.cancel(key);
@@ -122,6 +128,13 @@ impl RenderQueue {
             }
         } else {
             self.waiting.remove(&(entry.due, key.clone()));
+        }
+    }
+
+    /// Wants no rendering any more, unless a rollout waits for it.
+    pub fn drop_wish(&mut self, key: &WorkloadKey) {
+        if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
+            self.cancel(key);
         }
     }
 

@@ -1,49 +1,68 @@
 //! Rollouts: confirm, patch, wait, verify.
+//!
+//! `Confirming` (one more rendering, and the workload read again) → `Confirmed` (the state ConfigMap and the guard have
+//! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered.
 
-use std::time::Duration;
+mod patch;
+mod watch;
 
-use jiff::Timestamp;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    breaker,
     gate::{self, Candidate, Situation},
-    io::{Confirmation, Effect, Notice, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
+    index::Change,
+    io::{Confirmation, Notice},
     model::{Stamp, WorkloadKey},
-    policy::{Mode, Policy},
+    policy::Policy,
     queue::Priority,
     report::RolloutReport,
-    scope,
+    scope::Vector,
     shape::Name,
-    status::{self, Progress},
-    step::{Core, KEPT},
+    step::Core,
     time::Now,
-    words::{Difference, Gate, Outcome, Verdict},
-    work::Lock,
+    words::{Gate, Outcome},
 };
 
-/// A lost race (409) is run again this often.
-const ATTEMPTS: u32 = 3;
-/// After a rollout that could not be started, its workload is left alone for this long.
+/// After a rollout that ended, its workload is left alone for this long; after one that was given up before anything was
+/// written, too, and twice as long after each further one.
 const QUIET: Duration = Duration::from_secs(30);
-/// A rollout that an earlier process of ours started longer ago than this is none of ours any more.
-const ADOPTABLE: Duration = Duration::from_hours(1);
+/// The longest such rest.
+const LONGEST_QUIET: Duration = Duration::from_mins(15);
+/// What a rendering confirmed is believed for this long; then whatever the patch still waits for took too long.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// One rollout under way.
 #[derive(Clone, Debug)]
 pub(super) struct Rollout {
     phase: Phase,
+    /// The workload's uid: another one of the same name is none of ours.
+    uid: Name,
     /// What it is for, in short.
     change: String,
     /// When it was started: the patch, or before it the plan.
     started: Now,
     /// The template without our stamp, as it was when we patched.
     template: Name,
-    /// What was written.
-    stamp: Option<Stamp>,
+    /// What we sent, the last one last: of an attempt whose answer was lost it is not known whether it was written.
+    stamps: Vec<Stamp>,
+    /// An answer was lost, and what became of the patch is not known yet.
+    unsure: bool,
     /// `metadata.generation` after the patch.
     generation: i64,
+    /// What the rendering that confirmed it depended on.
+    vector: Vector,
+    /// When that came back.
+    confirmed: Duration,
+    /// The sidecars that the new Pods are to have; none if an earlier process knew.
+    sidecars: Vec<Name>,
+    /// The Pods that are to be replaced, by uid.
+    before: BTreeSet<Name>,
+    /// The hourly budget paid for it.
+    paid: bool,
     attempts: u32,
     late: bool,
+    /// When the platform said that it is finished.
+    done: Option<Duration>,
     message: String,
 }
 
@@ -60,16 +79,24 @@ enum Phase {
 }
 
 impl Rollout {
-    fn new(change: String, now: Now) -> Self {
+    fn new(uid: Name, change: String, now: Now) -> Self {
         Self {
             phase: Phase::Confirming,
+            uid,
             change,
             started: now,
             template: Name::from(""),
-            stamp: None,
+            stamps: Vec::new(),
+            unsure: false,
             generation: 0,
+            vector: Vector::new(),
+            confirmed: Duration::ZERO,
+            sidecars: Vec::new(),
+            before: BTreeSet::new(),
+            paid: false,
             attempts: 0,
             late: false,
+            done: None,
             message: "confirming that it still differs".to_owned(),
         }
     }
@@ -84,14 +111,19 @@ impl Rollout {
         self.started.elapsed
     }
 
-    /// A patch is on its way.
-    pub(super) fn mid_patch(&self) -> bool {
-        self.phase == Phase::Patching
+    /// What it is for, in short.
+    pub(super) fn change(&self) -> &str {
+        &self.change
     }
 
-    /// When it will be late.
+    /// When something is to be done about it though nothing happens.
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
-        (self.phase == Phase::Rolling && !self.late).then(|| self.started.elapsed + policy.timeout)
+        match self.phase {
+            Phase::Confirmed => Some(self.confirmed + FRESH),
+            Phase::Rolling if !self.late => Some(self.started.elapsed + policy.timeout),
+            Phase::Rolling => self.done.map(|done| done + policy.timeout),
+            Phase::Confirming | Phase::Patching => None,
+        }
     }
 
     /// As readers see it.
@@ -101,7 +133,7 @@ impl Rollout {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             change: self.change.clone(),
-            started: self.stamp.as_ref().map_or(self.started.wall, |s| s.timestamp),
+            started: self.stamps.last().map_or(self.started.wall, |s| s.timestamp),
             outcome,
             message: self.message.clone(),
             seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
@@ -110,80 +142,117 @@ impl Rollout {
 }
 
 impl Core {
-    // Confirming -----------------------------------------------------------------------------------------------------
-
     pub(super) fn begin(&mut self, key: &WorkloadKey, now: Now) {
-        if let Some(starts) = &mut self.starts
-            && starts.take(now.elapsed).is_err()
-        {
-            self.hold(key, Gate::RateLimit, now);
-            return;
+        let (Some(workload), Some(work)) = (self.index.workload(key), self.work.get_mut(key)) else { return };
+        let mut rollout = Rollout::new(workload.uid.clone(), work.judged.change.clone(), now);
+        if let Some(starts) = &mut self.starts {
+            if starts.take(now.elapsed).is_err() {
+                self.hold(key, Gate::RateLimit, now);
+                return;
+            }
+            rollout.paid = true;
         }
-        let Some(work) = self.work.get_mut(key) else { return };
         work.gate = None;
-        let change = work.judged.change.clone();
         if self.policy.canary > 0 {
             let wanted = self.policy.canary;
-            self.note(|record| record.enlist_canary(&change, key, wanted, now.wall));
+            self.note(|record| record.enlist_canary(&rollout.change, key, wanted, now.wall));
         }
-        self.rollouts.insert(key.clone(), Rollout::new(change, now));
+        self.rollouts.insert(key.clone(), rollout);
         self.want_probe(now);
         self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
     }
 
     /// The workload and its history, as they were just read.
-    pub(super) fn confirmed_workload(&mut self, key: &WorkloadKey, confirmation: Confirmation) {
+    pub(super) fn confirmed_workload(&mut self, key: &WorkloadKey, confirmation: Confirmation, now: Now) {
         if let Some(work) = self.work.get_mut(key) {
-            work.history = confirmation.history;
+            // A retained revision may have been cleaned up since: what was seen once stays known.
+            for stamp in confirmation.history {
+                work.remember(stamp);
+            }
         }
         // A watch that is behind must not undo it: what was read is at least as new.
-        self.index.put_workload(confirmation.workload);
+        if let Some(old) = self.index.put_workload(confirmation.workload) {
+            let change = Change::Workload { old, key: key.clone() };
+            self.advance(&change, now);
+            self.mark(&change, now);
+        }
     }
 
-    /// The rendering right before a patch came back: is everything still as planned?
-    pub(super) fn confirmed(&mut self, key: &WorkloadKey, holds: bool, now: Now) {
+    /// The rendering right before a patch came back: is everything still as planned? `holds`: it answers what is the
+    /// question now; `read`: the workload was read with it.
+    pub(super) fn confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, now: Now) {
         let Some(rollout) = self.rollouts.get(key).filter(|r| r.phase == Phase::Confirming) else { return };
-        let live = self.index.workload(key).and_then(|w| w.template.stamp.clone());
-        if rollout.stamp.is_some() && rollout.stamp == live {
-            // The answer to our patch was lost, but the patch was not.
-            let generation = self.index.workload(key).map_or(0, |w| w.generation);
-            self.begin_rolling(key, generation, now);
+        let unsure = rollout.unsure;
+        if self.landed(key, now) {
             return;
         }
-        if !holds {
+        if unsure && !read {
+            // As long as nobody can tell whether it was written its slot is taken.
+            self.confirm_again(key, now.elapsed + Duration::from_secs(5), now);
+            return;
+        }
+        if !holds || !read {
             self.abandon(key, None, now);
             return;
         }
         self.dirty.insert(key.clone());
         self.assess_dirty(now);
-        if !self.candidates.contains(key) {
-            self.abandon(key, None, now);
+        if let Err(gate) = self.still_planned(key, now) {
+            self.abandon(key, gate, now);
             return;
         }
-        let Some(workload) = self.index.workload(key) else { return };
-        let (says, history) = (self.says(workload), self.history(key));
-        let Some(candidate) = self.candidate(key, &says, &history) else { return };
-        let candidate = Candidate { in_rollout: false, ..candidate };
-        // The start itself was paid for when it was planned.
-        let situation = Situation { tokens: None, ..self.situation(now, Some(key)) };
-        let gate = gate::gate(&candidate, &situation);
-        if gate.is_some() {
-            self.abandon(key, gate, now);
-        } else if let Some(rollout) = self.rollouts.get_mut(key) {
+        let vector = self.index.workload(key).map(|w| self.generations.vector(w, &self.index)).unwrap_or_default();
+        let sidecars = self.work.get(key).map(|w| w.judged.sidecars.clone()).unwrap_or_default();
+        if let Some(rollout) = self.rollouts.get_mut(key) {
             rollout.phase = Phase::Confirmed;
+            rollout.unsure = false;
+            rollout.confirmed = now.elapsed;
+            rollout.vector = vector;
+            rollout.sidecars = sidecars;
         }
     }
 
+    /// Whether the plan would choose it again; else what holds it, if that is a gate.
+    fn still_planned(&self, key: &WorkloadKey, now: Now) -> Result<(), Option<Gate>> {
+        let (Some(rollout), Some(workload)) = (self.rollouts.get(key), self.index.workload(key)) else {
+            return Err(None);
+        };
+        if !self.candidates.contains(key) || workload.uid != rollout.uid {
+            return Err(None);
+        }
+        let (says, history) = (self.says(workload), self.history(key));
+        let Some(candidate) = self.candidate(key, &says, &history, now) else { return Err(None) };
+        if candidate.change != rollout.change {
+            // Its canary would prove something else.
+            return Err(None);
+        }
+        let candidate = Candidate { in_rollout: false, ..candidate };
+        // The start itself was paid for when it was planned.
+        let situation = Situation { tokens: None, ..self.situation(now, Some(key)) };
+        gate::gate(&candidate, &situation).map_or(Ok(()), |gate| Err(Some(gate)))
+    }
+
+    /// Gives a rollout up of which nothing was written.
     pub(super) fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
-        self.rollouts.remove(key);
+        let Some(rollout) = self.rollouts.remove(key) else { return };
         self.replan = true;
         self.dirty.insert(key.clone());
-        if let Some(work) = self.work.get_mut(key) {
-            work.quiet_until = now.elapsed + QUIET;
-        }
+        self.step_back(key, &rollout, now);
         if let Some(gate) = gate {
             self.hold(key, gate, now);
             self.tell(Notice::RolloutHeld { workload: key.clone(), gate });
+        }
+    }
+
+    /// Nothing was restarted, so the budget gets its token back, and others go first for a while.
+    fn step_back(&mut self, key: &WorkloadKey, rollout: &Rollout, now: Now) {
+        if let Some(starts) = self.starts.as_mut().filter(|_| rollout.paid) {
+            starts.give_back();
+        }
+        if let Some(work) = self.work.get_mut(key) {
+            let rest = QUIET.saturating_mul(1 << work.setbacks.min(10)).min(LONGEST_QUIET);
+            work.quiet_until = now.elapsed + rest;
+            work.setbacks = work.setbacks.saturating_add(1);
         }
     }
 
@@ -200,119 +269,6 @@ impl Core {
         self.rollouts.retain(|_, r| matches!(r.phase, Phase::Patching | Phase::Rolling));
     }
 
-    // Patching -------------------------------------------------------------------------------------------------------
-
-    fn patch(&mut self, key: &WorkloadKey, now: Now) {
-        let (Some(workload), Some(work)) = (self.index.workload(key), self.work.get(key)) else { return };
-        let reason = self.policy.rollout_reason.clone().unwrap_or_else(|| {
-            let sidecars = work.judged.groups.iter().flat_map(|g| &g.differences).map(|d| &*d.sidecar);
-            let sidecars: std::collections::BTreeSet<_> = sidecars.collect();
-            format!("Update sidecars {}", sidecars.into_iter().collect::<Vec<_>>().join(" "))
-        });
-        let timestamp = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);
-        let stamp = Stamp { timestamp, reason: reason.clone(), fingerprint: Some(work.judged.target.clone()) };
-        let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
-        let (version, template) = (workload.resource_version.clone(), workload.template.clone());
-        let ticket = self.ticket(key);
-        let Some(rollout) = self.rollouts.get_mut(key) else { return };
-        rollout.phase = Phase::Patching;
-        rollout.stamp = Some(stamp.clone());
-        rollout.template = template.hash;
-        "patching".clone_into(&mut rollout.message);
-        self.effects.push(Effect::Patch(PatchRequest {
-            ticket,
-            workload: reference,
-            resource_version: version,
-            has_annotations: template.has_annotations,
-            stamp,
-        }));
-        self.tell(Notice::RolloutStarted { workload: key.clone(), reason });
-    }
-
-    /// Takes the answer to a patch in.
-    pub(super) fn patched(&mut self, reply: PatchReply, now: Now) {
-        let Some(key) = self.tickets.remove(&reply.ticket) else { return };
-        let Some(rollout) = self.rollouts.get_mut(&key).filter(|r| r.phase == Phase::Patching) else { return };
-        match reply.outcome {
-            PatchOutcome::Patched { generation } => self.begin_rolling(&key, generation, now),
-            PatchOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, now),
-            PatchOutcome::Gone => self.end(&key, Outcome::Superseded, "the workload is gone".to_owned(), now),
-            PatchOutcome::NotLeader => self.abandon(&key, Some(Gate::NotLeader), now),
-            PatchOutcome::Conflict => {
-                rollout.attempts += 1;
-                if rollout.attempts >= ATTEMPTS {
-                    let message = format!("the workload changed under our hands {ATTEMPTS} times");
-                    self.end(&key, Outcome::Conflict, message, now);
-                } else {
-                    self.confirm_again(&key, now.elapsed, now);
-                }
-            }
-            // Whether it was written is found out by reading, not by sending it again.
-            PatchOutcome::Unknown { message } => {
-                rollout.message = message;
-                self.confirm_again(&key, now.elapsed + Duration::from_secs(1), now);
-            }
-            PatchOutcome::Failed { message, retry_after } => {
-                rollout.attempts += 1;
-                rollout.message = message;
-                if rollout.attempts >= ATTEMPTS {
-                    // Told, so that the breaker and people hear of it: the next time would most likely go the same way.
-                    let message = rollout.message.clone();
-                    self.end(&key, Outcome::Denied, message, now);
-                } else {
-                    let wait = retry_after.unwrap_or(Duration::from_secs(5));
-                    self.confirm_again(&key, now.elapsed + wait, now);
-                }
-            }
-        }
-    }
-
-    fn confirm_again(&mut self, key: &WorkloadKey, at: Duration, now: Now) {
-        if self.stopping {
-            self.rollouts.remove(key);
-            return;
-        }
-        if let Some(rollout) = self.rollouts.get_mut(key) {
-            rollout.phase = Phase::Confirming;
-        }
-        self.queue.schedule(key, at, Priority::Confirm, now.elapsed);
-    }
-
-    fn begin_rolling(&mut self, key: &WorkloadKey, generation: i64, now: Now) {
-        if let Some(rollout) = self.rollouts.get_mut(key) {
-            rollout.phase = Phase::Rolling;
-            rollout.generation = generation;
-            rollout.started = now;
-        }
-    }
-
-    // Waiting and verifying ------------------------------------------------------------------------------------------
-
-    /// Takes over the rollouts that an earlier process of ours left under way.
-    pub(super) fn adopt(&mut self, now: Now) {
-        if !self.started || !self.leader || self.policy.mode < Mode::Enforce {
-            return;
-        }
-        let left: Vec<_> = self
-            .index
-            .workloads()
-            .filter(|(key, w)| self.covered(key) && !self.rollouts.contains_key(*key) && !w.terminating)
-            .filter(|(_, w)| matches!(status::progress(w), Progress::Waiting(_)))
-            .filter_map(|(key, w)| {
-                Some((key.clone(), w.template.hash.clone(), w.template.stamp.clone()?, w.generation))
-            })
-            .filter(|(.., stamp, _)| stamp.fingerprint.is_some() && now.since(stamp.timestamp) < ADOPTABLE)
-            .collect();
-        for (key, template, stamp, generation) in left {
-            let mut rollout = Rollout::new(stamp.reason.clone(), now);
-            rollout.phase = Phase::Rolling;
-            rollout.template = template;
-            rollout.stamp = Some(stamp);
-            rollout.generation = generation;
-            self.rollouts.insert(key, rollout);
-        }
-    }
-
     /// Moves on the rollouts that can be moved on.
     pub(super) fn advance_rollouts(&mut self, now: Now) {
         if !self.started {
@@ -320,133 +276,39 @@ impl Core {
         }
         let keys: Vec<_> = self.rollouts.keys().cloned().collect();
         for key in keys {
-            let Some(rollout) = self.rollouts.get(&key) else { continue };
-            match rollout.phase {
-                // The canary is on record before it flies, so that no crash can make a second one.
-                Phase::Confirmed if !self.unwritten() && !self.writing && self.guard_lets(rollout, now) => {
-                    self.patch(&key, now);
-                }
-                Phase::Rolling => self.watch_rolling(&key, now),
-                _ => {}
+            match self.rollouts.get(&key).map(|r| r.phase) {
+                Some(Phase::Confirming) => self.watch_confirming(&key, now),
+                Some(Phase::Confirmed) => self.watch_confirmed(&key, now),
+                Some(Phase::Rolling) => self.watch_rolling(&key, now),
+                Some(Phase::Patching) | None => {}
             }
         }
     }
 
-    fn watch_rolling(&mut self, key: &WorkloadKey, now: Now) {
+    /// Its rendering is asked for, or will be; else it would wait for ever.
+    fn watch_confirming(&mut self, key: &WorkloadKey, now: Now) {
+        if self.landed(key, now) {
+            return;
+        }
+        let there = self.index.workload(key).is_some_and(|w| self.rollouts.get(key).is_some_and(|r| r.uid == w.uid));
+        let asked = self.work.get(key).is_some_and(|work| work.request.is_some()) || self.queue.wants(key);
+        if !there || !asked {
+            self.abandon(key, None, now);
+        }
+    }
+
+    fn watch_confirmed(&mut self, key: &WorkloadKey, now: Now) {
         let Some(rollout) = self.rollouts.get(key) else { return };
-        let Some(workload) = self.index.workload(key) else {
-            return self.end(key, Outcome::Superseded, "the workload is gone".to_owned(), now);
-        };
-        if workload.generation < rollout.generation {
-            return; // The watch is behind.
-        }
-        if workload.template.hash != rollout.template {
-            return self.end(key, Outcome::Superseded, "its owner changed the template".to_owned(), now);
-        }
-        if workload.template.stamp != rollout.stamp {
-            return self.end(key, Outcome::Reverted, "somebody removed our stamp".to_owned(), now);
-        }
-        let late = now.elapsed >= rollout.started.elapsed + self.policy.timeout;
-        match status::progress(workload) {
-            Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
-            Progress::Waiting(message) => {
-                let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
-                if late && crashing {
-                    return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
-                }
-                self.progress(key, &message, late, now);
-            }
-            Progress::Done => {
-                if !self.verify(key, now) {
-                    self.progress(key, "checking the new Pods", late, now);
-                }
-            }
-        }
-    }
-
-    fn progress(&mut self, key: &WorkloadKey, message: &str, late: bool, now: Now) {
-        let Some(rollout) = self.rollouts.get_mut(key) else { return };
-        if rollout.message != message {
-            message.clone_into(&mut rollout.message);
-            self.tell(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
-        }
-        if late && let Some(rollout) = self.rollouts.get_mut(key).filter(|r| !r.late) {
-            rollout.late = true;
-            let report = rollout.report(key, Some(Outcome::TimedOut), now);
-            self.ended(report, key, now);
-        }
-    }
-
-    /// Compares the new Pods with their rendering; false: not known yet.
-    fn verify(&mut self, key: &WorkloadKey, now: Now) -> bool {
-        let (Some(rollout), Some(work), Some(workload)) =
-            (self.rollouts.get(key), self.work.get(key), self.index.workload(key))
-        else {
-            return false;
-        };
-        let vector = self.generations.vector(workload, &self.index);
-        let judged = &work.judged;
-        match judged.verdict {
-            Verdict::InSync | Verdict::NotInjected | Verdict::NoPods => {
-                self.end(key, Outcome::Converged, "the new Pods are as rendered".to_owned(), now);
-            }
-            Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
-                if judged.differences.iter().all(|d| *d == Difference::MutatedLive) {
-                    self.end(key, Outcome::Converged, "the new Pods are as rendered".to_owned(), now);
-                    return true;
-                }
-                let moved = |s: &scope::Scope| {
-                    self.generations.moved().any(|(m, g)| m == s && g.at.elapsed >= rollout.started.elapsed)
-                };
-                if vector.keys().any(moved) {
-                    self.end(key, Outcome::Superseded, "the injector moved meanwhile".to_owned(), now);
-                    return true;
-                }
-                let sidecars = judged.groups.iter().flat_map(|g| &g.differences).map(|d| d.sidecar.clone()).collect();
-                self.truth.contradict(&vector, &sidecars, &format!("{key}, after our rollout"));
-                let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
-                let message = format!("the new Pods still differ: {}", judged.change);
-                if let Some(work) = self.work.get_mut(key) {
-                    work.lock = Some(lock);
-                }
-                self.end(key, Outcome::NonConvergent, message, now);
-            }
-            Verdict::Undetermined | Verdict::Rejected => return false,
-        }
-        true
-    }
-
-    fn end(&mut self, key: &WorkloadKey, outcome: Outcome, message: String, now: Now) {
-        let Some(mut rollout) = self.rollouts.remove(key) else { return };
-        rollout.message = message;
-        let report = rollout.report(key, Some(outcome), now);
-        if let Some(work) = self.work.get_mut(key) {
-            work.quiet_until = now.elapsed + QUIET;
-            work.ended = true;
-            work.history.extend(rollout.stamp.filter(|_| outcome != Outcome::Denied && outcome != Outcome::Conflict));
-        }
-        self.dirty.insert(key.clone());
-        self.replan = true;
-        self.ended(report, key, now);
-    }
-
-    /// Tells of an outcome and lets the breaker see it.
-    fn ended(&mut self, report: RolloutReport, key: &WorkloadKey, now: Now) {
-        let Some(outcome) = report.outcome else { return };
-        self.tell(Notice::RolloutEnded {
-            workload: key.clone(),
-            outcome,
-            message: report.message.clone(),
-            seconds: report.seconds,
-        });
-        self.finished.push_front(report);
-        self.finished.truncate(KEPT);
-        let mut opened = None;
-        self.note(|record| {
-            opened = breaker::saw(record, outcome, key, now.wall);
-        });
-        if let Some(reason) = opened {
-            self.tell(Notice::BreakerOpened { reason, at: now.wall });
+        let moved = self.index.workload(key).is_none_or(|w| self.generations.vector(w, &self.index) != rollout.vector);
+        let stale = now.elapsed >= rollout.confirmed + FRESH;
+        // The canary is on record before it flies, so that no crash can make a second one.
+        let ready = !self.record.unwritten() && !self.record.writing() && self.guard_lets(rollout, now);
+        match self.still_planned(key, now) {
+            Err(gate) => self.abandon(key, gate, now),
+            Ok(()) if moved => self.abandon(key, None, now),
+            Ok(()) if ready => self.patch(key, now),
+            Ok(()) if stale => self.abandon(key, None, now),
+            Ok(()) => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,8 @@ pub struct Generation {
 #[derive(Debug, Default)]
 pub struct Generations {
     moved: BTreeMap<Scope, Generation>,
+    /// Scopes whose backends are being exchanged (`None`), or when that ended.
+    exchanged: BTreeMap<Scope, Option<Duration>>,
 }
 
 impl Generations {
@@ -65,6 +68,32 @@ impl Generations {
     pub fn advance(&mut self, scope: &Scope, cause: String, now: Now) {
         let version = self.version(scope) + 1;
         self.moved.insert(scope.clone(), Generation { version, cause, at: now });
+    }
+
+    /// What backs a scope is being exchanged, or is not. Returns whether that is news.
+    pub fn exchanges(&mut self, scope: &Scope, exchanging: bool, now: Now) -> bool {
+        if exchanging {
+            return self.exchanged.insert(scope.clone(), None) != Some(None);
+        }
+        let Some(ended @ None) = self.exchanged.get_mut(scope) else { return false };
+        *ended = Some(now.elapsed);
+        true
+    }
+
+    /// When something happened last, in one of these scopes, that takes a while to be in force: a move, or the end of an
+    /// exchange of backends.
+    pub fn unsettled_since(&self, vector: &Vector) -> Option<Duration> {
+        let moved = vector.keys().filter_map(|scope| self.moved.get(scope)).map(|g| g.at.elapsed);
+        let exchanged = vector.keys().filter_map(|scope| self.exchanged.get(scope).copied().flatten());
+        moved.chain(exchanged).max()
+    }
+
+    /// A Namespace is gone, and all that was in it.
+    pub fn forget_namespace(&mut self, name: &Name) {
+        self.moved.retain(|scope, _| match scope {
+            Scope::Namespace(namespace) | Scope::ServiceAccount(namespace, _) => namespace != name,
+            Scope::Cluster | Scope::Injector(..) => true,
+        });
     }
 
     /// A scope's version.
@@ -140,16 +169,22 @@ impl Generations {
                 }
                 _ => Vec::new(),
             },
-            Change::Workload { old: Some(old), key } => {
-                let Some(new) = index.workload(key).filter(|new| new.template.hash != old.template.hash) else {
-                    return Vec::new();
-                };
-                let why = cause(&format!("{} {}/{}", key.kind, key.namespace, key.name), "", new.changed_by.as_ref());
-                index
-                    .injectors()
-                    .filter(|i| services_of(i).any(|s| backs(new, s, index)))
-                    .map(|i| (scope_of(i), why.clone()))
-                    .collect()
+            Change::Workload { old, key } => {
+                let (old, new) = (old.as_deref(), index.workload(key));
+                let same = old.map(|o| &o.template.hash) == new.map(|n| &n.template.hash);
+                let Some(any) = new.or(old).filter(|_| !same) else { return Vec::new() };
+                let what = format!("{} {}/{}", key.kind, key.namespace, key.name);
+                let why = cause(&what, how(old, new), any.changed_by.as_ref());
+                let behind = |i: &&InjectorSnapshot| services_of(i).any(|service| backs(any, service, index));
+                index.injectors().filter(behind).map(|i| (scope_of(i), why.clone())).collect()
+            }
+            Change::Service { old, new } => {
+                let same = old.as_ref().map(|o| &o.selector) == new.as_ref().map(|n| &n.selector);
+                let Some(any) = new.as_ref().or(old.as_ref()).filter(|_| !same) else { return Vec::new() };
+                let what = format!("Service {}/{}", any.key.namespace, any.key.name);
+                let why = cause(&what, how(old.as_ref(), new.as_ref()), None);
+                let in_front = |i: &&InjectorSnapshot| services_of(i).any(|service| *service == any.key);
+                index.injectors().filter(in_front).map(|i| (scope_of(i), why.clone())).collect()
             }
             _ => Vec::new(),
         }

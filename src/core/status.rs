@@ -82,7 +82,9 @@ pub fn exchanging(w: &WorkloadSnapshot) -> bool {
         let wanted = c.desired.saturating_sub(partition(w));
         return w.update_revision != w.current_revision && c.updated < wanted;
     }
-    c.updated < c.desired || (w.key.kind == Kind::DEPLOYMENT && c.current > c.updated)
+    // Pods of an old revision are left. One that is merely short of Pods is not exchanging any, and would be for ever
+    // where new ones are refused.
+    c.current > c.updated
 }
 
 /// Every wanted Pod is there and available.

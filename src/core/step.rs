@@ -8,17 +8,17 @@ use std::{
 use super::{
     budget::TokenBucket,
     guard::Guard,
-    index::{BACKING_KINDS, Change, Index},
+    index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::{ConfigKind, ObjectKey, WorkloadKey},
+    model::{ConfigKind, ObjectKey, WorkloadKey, WorkloadSnapshot},
     pace::Pace,
-    policy::{Mode, Policy},
+    policy::Policy,
     queue::RenderQueue,
+    record::Record,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
     scope::{self, Generations, Scope, Vector},
     shape::Name,
-    state::StateRecord,
     status,
     time::Now,
     truth::Truth,
@@ -50,9 +50,11 @@ pub struct Core {
     pub(super) starts: Option<TokenBucket>,
     pub(super) rollouts: BTreeMap<WorkloadKey, Rollout>,
     pub(super) finished: VecDeque<RolloutReport>,
-    /// Whom a ticket was given to.
+    /// Renderings whose answer is outstanding: for whom.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
+    /// Patches whose answer is outstanding, also those of rollouts that were dropped meanwhile.
+    pub(super) patches: BTreeMap<u64, WorkloadKey>,
     /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
     pub(super) asked: HashMap<u64, (Vector, Duration)>,
     /// How fast each injector may be asked.
@@ -61,12 +63,8 @@ pub struct Core {
     pub(super) crowded: bool,
     /// Renderings asked for since the start.
     pub(super) rendered: u64,
-    /// The state ConfigMap as we want it; `None`: missing or unreadable.
-    pub(super) record: Option<StateRecord>,
-    /// The state ConfigMap as it is.
-    pub(super) written: Option<StateRecord>,
-    /// A write of it is under way.
-    pub(super) writing: bool,
+    /// The state ConfigMap.
+    pub(super) record: Record,
     pub(super) leader: bool,
     pub(super) stopping: bool,
     /// Whether the API server holds us to dry runs.
@@ -103,11 +101,9 @@ pub struct Core {
 impl Core {
     /// A core that waits for these watches.
     pub fn new(policy: Policy, sources: impl IntoIterator<Item = WatchSource>, seed: u64, now: Now) -> Self {
-        let per_second = |per_hour: u32| f64::from(per_hour) / 3600.0;
-        let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
         Self {
             renders: TokenBucket::full(policy.renders_per_second, policy.render_burst.max(1), now.elapsed),
-            starts: policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(per_second(n), burst, now.elapsed)),
+            starts: new_starts(&policy, now),
             policy,
             seed,
             index: Index::expecting(sources),
@@ -118,13 +114,12 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
+            patches: BTreeMap::new(),
             asked: HashMap::new(),
             pace: Pace::default(),
             crowded: false,
             rendered: 0,
-            record: None,
-            written: None,
-            writing: false,
+            record: Record::default(),
             leader: false,
             stopping: false,
             guard: Guard::default(),
@@ -153,12 +148,8 @@ impl Core {
             Input::Watch { source, event } => self.watched(&source, event, now),
             Input::Rendered(reply) => self.rendered(*reply, now),
             Input::Patched(reply) => self.patched(reply, now),
-            Input::Leadership(leader) => {
-                self.leader = leader;
-                self.replan = true;
-                self.adopt(now);
-            }
-            Input::State(record) => self.state_read(record),
+            Input::Leadership(leader) => self.lead(leader, now),
+            Input::State(record) => self.state_read(record, now),
             Input::Guard(refused) => self.guard_answered(refused, now),
             Input::Timer => {}
             Input::Shutdown => {
@@ -176,7 +167,7 @@ impl Core {
         self.plan(now);
         self.probe_guard(now);
         self.dispatch(now);
-        self.write_state();
+        self.write_state(now);
         self.set_alarm(now);
         std::mem::take(&mut self.effects)
     }
@@ -188,47 +179,50 @@ impl Core {
 
     /// Whether nothing of ours is under way any more that a shutdown should wait for.
     pub fn idle(&self) -> bool {
-        !self.rollouts.values().any(Rollout::mid_patch) && !self.writing
+        self.patches.is_empty() && !self.record.writing()
     }
 
     pub(super) fn tell(&mut self, notice: Notice) {
         self.effects.push(Effect::Tell(notice));
     }
 
-    pub(super) fn ticket(&mut self, key: &WorkloadKey) -> u64 {
+    /// A number that no request has had yet.
+    pub(super) fn ticket(&mut self) -> u64 {
         self.last_ticket += 1;
-        self.tickets.insert(self.last_ticket, key.clone());
         self.last_ticket
     }
 
     fn watched(&mut self, source: &WatchSource, event: WatchEvent, now: Now) {
+        let was_unavailable = self.index.unavailable().any(|(s, _)| s == source);
         if let WatchEvent::Unavailable { message, .. } = &event
-            && !self.index.unavailable().any(|(s, _)| s == source)
+            && !was_unavailable
         {
             self.tell(Notice::WatchUnavailable { source: source.clone(), message: message.clone() });
         }
-        let relisted = matches!(event, WatchEvent::ResetDone | WatchEvent::Unavailable { .. });
+        let unavailable = matches!(event, WatchEvent::Unavailable { .. });
+        let relisted = matches!(event, WatchEvent::ResetDone) || unavailable;
         // What a first list brings is how things are, not a move.
         let known = self.index.source_synced(source);
         for change in self.index.apply(source, event) {
             if known {
                 self.advance(&change, now);
             }
-            if let Change::Backing { namespace } = &change {
+            if let Change::Endpoints { namespace } = &change {
                 self.see_who_serves(namespace, now);
             }
-            self.mark(&change);
+            self.mark(&change, now);
         }
         if relisted {
             self.update_backends();
-            if !known {
+            // What nobody could see any more, or can see again, is judged anew.
+            if !known || was_unavailable != unavailable {
                 self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
             }
         }
     }
 
     /// Moves the scopes that a change moves.
-    fn advance(&mut self, change: &Change, now: Now) {
+    pub(super) fn advance(&mut self, change: &Change, now: Now) {
         let by = match change {
             Change::Config { old, new } => new.as_ref().or(old.as_ref()).map(|config| config.kind),
             _ => None,
@@ -252,17 +246,13 @@ impl Core {
 
     /// Moves one scope on; those that depend on it look again.
     pub(super) fn move_scope(&mut self, scope: &Scope, cause: String, by: Option<ConfigKind>, now: Now) {
+        let touched = self.depending_on(scope);
+        // A ServiceAccount that nobody uses is no news, and there are many of them.
+        if touched.is_empty() && !matches!(scope, Scope::Injector(..)) {
+            return;
+        }
         self.generations.advance(scope, cause.clone(), now);
         self.unseen.moved(scope, by, now.elapsed);
-        let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(scope));
-        let touched: Vec<_> = self
-            .index
-            .workloads()
-            .filter(|(key, w)| {
-                self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(scope)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
         self.moves.push_front(GenerationReport {
             scope: scope.to_string(),
             generation: self.generations.version(scope),
@@ -274,19 +264,41 @@ impl Core {
         self.dirty.extend(touched);
     }
 
+    /// The workloads whose renderings depend on a scope, or whose next ones will.
+    fn depending_on(&self, scope: &Scope) -> Vec<WorkloadKey> {
+        let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(scope));
+        let depends = |(key, w): &(&WorkloadKey, &WorkloadSnapshot)| {
+            self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(scope)
+        };
+        self.index.workloads().filter(depends).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Marks the workloads whose verdict may change by a change.
-    fn mark(&mut self, change: &Change) {
+    pub(super) fn mark(&mut self, change: &Change, now: Now) {
         match change {
             Change::Pod { old, new } => {
                 let owners = [old, new].into_iter().flatten().filter_map(|pod| self.index.workload_of(pod)).cloned();
                 self.dirty.extend(owners);
+                let namespace = old.as_ref().or(new.as_ref()).map(|pod| pod.key.namespace.clone());
+                if let Some(namespace) = namespace.filter(|namespace| self.backends.contains(namespace)) {
+                    let turned = self.note_exchanges(&namespace, now).1;
+                    self.mark_concerned(&turned);
+                }
             }
             Change::Workload { old, key } => {
                 self.dirty.insert(key.clone());
+                // Its owner's say may be another.
+                self.replan |= self.candidates.contains(key);
                 let new = self.index.workload(key);
                 let was = old.as_deref().map(status::exchanging);
-                if self.backends.contains(&key.namespace) && was != new.map(status::exchanging) {
-                    self.mark_backed_from(&key.namespace);
+                let turned = was != new.map(status::exchanging);
+                let another = old.as_deref().zip(new).is_some_and(|(old, new)| old.uid != new.uid);
+                if self.backends.contains(&key.namespace) && turned {
+                    self.mark_backed_from(&key.namespace, now);
+                }
+                if another {
+                    // A new workload under an old name: nothing that is known is about it.
+                    self.forget(key);
                 }
             }
             Change::ReplicaSet { owner } => {
@@ -295,22 +307,50 @@ impl Core {
             }
             Change::Namespace { name, .. } => {
                 self.dirty.extend(self.index.workloads_in(name).map(|w| w.key.clone()));
+                self.replan = true;
+                if self.index.namespace(name).is_none() {
+                    self.generations.forget_namespace(name);
+                }
             }
             Change::Injector { .. } => {
                 self.update_backends();
                 self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
             }
-            // The plan looks at Nodes; that is all that the others do beside moving scopes.
-            Change::Node { .. } => self.replan = true,
-            Change::Backing { namespace } => self.mark_backed_from(namespace),
+            // The plan looks at these; moving scopes is all that others do.
+            Change::Node { .. } | Change::DisruptionBudget => self.replan = true,
+            Change::Endpoints { namespace } => self.mark_backed_from(namespace, now),
+            Change::Service { old, new } => {
+                let namespace = old.as_ref().or(new.as_ref()).map(|s| s.key.namespace.clone());
+                if let Some(namespace) = namespace {
+                    self.mark_backed_from(&namespace, now);
+                }
+            }
             Change::Config { .. } => {}
         }
     }
 
     /// What backs an injector from this namespace began or ended a rollout, or changed its endpoints: those who wait for
     /// it look again.
-    fn mark_backed_from(&mut self, namespace: &Name) {
-        let scopes: BTreeSet<Scope> = scope::backed_from(namespace, &self.index).map(scope::scope_of).collect();
+    fn mark_backed_from(&mut self, namespace: &Name, now: Now) {
+        let scopes = self.note_exchanges(namespace, now).0;
+        self.mark_concerned(&scopes);
+    }
+
+    /// The scopes that are backed from this namespace, and those of them whose exchange began or ended just now.
+    fn note_exchanges(&mut self, namespace: &Name, now: Now) -> (BTreeSet<Scope>, BTreeSet<Scope>) {
+        let (mut scopes, mut turned) = (BTreeSet::new(), BTreeSet::new());
+        for injector in scope::backed_from(namespace, &self.index) {
+            let scope = scope::scope_of(injector);
+            if self.generations.exchanges(&scope, scope::exchanging(injector, &self.index).is_some(), now) {
+                turned.insert(scope.clone());
+            }
+            scopes.insert(scope);
+        }
+        (scopes, turned)
+    }
+
+    /// Marks the workloads that these scopes concern.
+    fn mark_concerned(&mut self, scopes: &BTreeSet<Scope>) {
         if scopes.is_empty() {
             return;
         }
@@ -328,14 +368,25 @@ impl Core {
         if namespaces == self.backends {
             return;
         }
-        self.index.retain_backends(&namespaces);
-        self.index.expect(
-            namespaces.iter().flat_map(|namespace| {
-                BACKING_KINDS.map(|kind| WatchSource { kind, namespace: Some(namespace.clone()) })
-            }),
-        );
+        self.index.set_backends(&namespaces);
         self.backends = namespaces;
         self.effects.push(Effect::WatchBackends(self.backends.clone()));
+    }
+
+    /// We lead from now on, or no longer.
+    fn lead(&mut self, leader: bool, now: Now) {
+        if self.leader && !leader {
+            // Another replica carries on, also with what is under way; only its word counts now.
+            self.rollouts.clear();
+            self.record.drop_changes();
+        }
+        if leader && !self.leader {
+            // What this hour's budget was spent on before is not known here.
+            self.starts = new_starts(&self.policy, now);
+        }
+        self.leader = leader;
+        self.replan = true;
+        self.adopt(now);
     }
 
     fn start_if_synced(&mut self, now: Now) {
@@ -351,59 +402,11 @@ impl Core {
 
     fn look_due(&mut self, now: Now) {
         while self.looks.first().is_some_and(|(at, _)| *at <= now.elapsed) {
-            let Some((_, key)) = self.looks.pop_first() else { return };
+            let Some((at, key)) = self.looks.pop_first() else { return };
+            if let Some(work) = self.work.get_mut(&key) {
+                work.look.take_if(|look| *look == at);
+            }
             self.dirty.insert(key);
-        }
-    }
-
-    // State ConfigMap ------------------------------------------------------------------------------------------------
-
-    /// Takes in the state ConfigMap as it is now, keeping what we have changed and not written yet.
-    fn state_read(&mut self, read: Option<StateRecord>) {
-        self.writing = false;
-        self.replan = true;
-        let base = self.written.take();
-        self.written.clone_from(&read);
-        let Some(read) = read else {
-            self.record = None;
-            return;
-        };
-        let Some(mine) = self.record.take() else {
-            self.record = Some(read);
-            return;
-        };
-        let base = base.unwrap_or_default();
-        let mut canaries = read.canaries.clone();
-        canaries.extend(mine.canaries.into_iter().filter(|(change, c)| base.canaries.get(change) != Some(c)));
-        self.record = Some(StateRecord {
-            resource_version: read.resource_version,
-            paused: if mine.paused == base.paused { read.paused } else { mine.paused },
-            breaker: if mine.breaker == base.breaker { read.breaker } else { mine.breaker },
-            recent: if mine.recent == base.recent { read.recent } else { mine.recent },
-            canaries,
-        });
-    }
-
-    /// The record holds something that the ConfigMap does not, yet.
-    pub(super) fn unwritten(&self) -> bool {
-        let content = |r: &StateRecord| StateRecord { resource_version: None, ..r.clone() };
-        self.written.is_some() && self.record.as_ref().map(content) != self.written.as_ref().map(content)
-    }
-
-    fn write_state(&mut self) {
-        if self.writing || !self.leader || self.policy.mode < Mode::Enforce || !self.unwritten() {
-            return;
-        }
-        if let Some(record) = &self.record {
-            self.writing = true;
-            self.effects.push(Effect::WriteState(record.clone()));
-        }
-    }
-
-    /// Changes the record. A person at a terminal works without the ConfigMap: then it lives as long as the process.
-    pub(super) fn note(&mut self, change: impl FnOnce(&mut StateRecord)) {
-        if self.record.is_some() || self.policy.one_shot {
-            change(self.record.get_or_insert_default());
         }
     }
 
@@ -419,8 +422,11 @@ impl Core {
             None
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let next =
-            [render, self.looks.first().map(|(at, _)| *at), self.unseen.next(), self.next_plan, self.next_probe()];
+        let plans = self.started && !self.stopping;
+        let unfinished = (plans && (self.replan || !self.dirty.is_empty())).then_some(now.elapsed);
+        let plan = self.next_plan.filter(|_| plans);
+        let look = self.looks.first().map(|(at, _)| *at);
+        let next = [render, look, self.unseen.next(), plan, self.next_probe(), self.next_write(), unfinished];
         let wake = next.into_iter().flatten().chain(late).min();
         if let Some(at) = wake
             && wake != self.wake
@@ -429,4 +435,10 @@ impl Core {
         }
         self.wake = wake.filter(|at| *at > now.elapsed);
     }
+}
+
+/// The hourly budget; it holds nothing at first, so that neither a crash nor a new leader fills it.
+fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
+    let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
+    policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
 }

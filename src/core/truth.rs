@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use super::{
     compare::{self, SidecarDifference, Unstable},
     judge::UNCERTAIN_RETRY,
@@ -45,6 +47,8 @@ struct Contradiction {
     version: u64,
     /// Which sidecars were not as rendered.
     sidecars: BTreeSet<Name>,
+    /// When the Pod was born that showed it last.
+    born: Timestamp,
     /// For people: which Pod.
     evidence: String,
 }
@@ -92,26 +96,33 @@ impl Truth {
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
     /// only for these sidecars; where none is known, the namespace is.
-    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, evidence: &str) {
+    /// Returns whether that is news.
+    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, born: Timestamp, evidence: &str) -> bool {
+        if sidecars.is_empty() {
+            return false;
+        }
+        let before = self.contradicted.clone();
         let mut blamed: Vec<_> = injectors(vector).cloned().collect();
         if blamed.is_empty() {
             blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
         }
         for scope in blamed {
             let version = vector.get(&scope).copied().unwrap_or_default();
-            let fresh = || Contradiction { version, sidecars: BTreeSet::new(), evidence: evidence.to_owned() };
+            let fresh = || Contradiction { version, sidecars: BTreeSet::new(), born, evidence: evidence.to_owned() };
             let contradiction = self.contradicted.entry(scope).or_insert_with(fresh);
             if contradiction.version != version {
                 *contradiction = fresh();
             }
             contradiction.sidecars.extend(sidecars.iter().cloned());
+            contradiction.born = contradiction.born.max(born);
         }
+        self.contradicted != before
     }
 
-    /// A Pod born under these scopes has these sidecars as rendered: they are not contradicted any more.
-    pub fn agree(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>) {
+    /// A Pod born under these scopes has these sidecars as rendered: what an older Pod contradicted is believed again.
+    pub fn agree(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, born: Timestamp) {
         self.contradicted.retain(|scope, contradiction| {
-            if vector.contains_key(scope) {
+            if vector.contains_key(scope) && contradiction.born < born {
                 contradiction.sidecars.retain(|name| !sidecars.contains(name));
             }
             !contradiction.sidecars.is_empty()
@@ -152,6 +163,10 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     #[test]
     fn a_witness_counts_for_its_injector_its_container_and_its_time() {
         let mut truth = Truth::default();
@@ -167,13 +182,15 @@ mod tests {
     fn a_contradiction_holds_for_its_sidecars_until_the_scope_moves_or_a_pod_agrees() {
         let mut truth = Truth::default();
         let (vector, proxy) = (under(mesh(), 1), names(&["proxy"]));
-        truth.contradict(&vector, &proxy, "Pod shop/a");
+        assert!(truth.contradict(&vector, &proxy, at(10), "Pod shop/a"));
+        assert!(!truth.contradict(&vector, &proxy, at(10), "Pod shop/a"), "it is no news any more");
         assert_eq!(truth.contradicted(&vector, proxy.iter()), Some("Pod shop/a"));
         assert_eq!(truth.contradicted(&vector, names(&["agent"]).iter()), None);
         assert_eq!(truth.contradicted(&under(mesh(), 2), proxy.iter()), None);
-        truth.agree(&vector, &names(&["agent"]));
+        truth.agree(&vector, &names(&["agent"]), at(11));
+        truth.agree(&vector, &proxy, at(10));
         assert!(truth.contradicted(&vector, proxy.iter()).is_some());
-        truth.agree(&vector, &proxy);
+        truth.agree(&vector, &proxy, at(11));
         assert_eq!(truth.contradicted(&vector, proxy.iter()), None);
     }
 
@@ -202,7 +219,7 @@ mod tests {
     fn where_no_injector_is_known_the_namespace_is_blamed() {
         let mut truth = Truth::default();
         let vector = |ns: &str| Vector::from([(Scope::Cluster, 1), (Scope::Namespace(ns.into()), 1)]);
-        truth.contradict(&vector("shop"), &names(&["proxy"]), "Pod shop/a");
+        truth.contradict(&vector("shop"), &names(&["proxy"]), at(1), "Pod shop/a");
         assert!(truth.contradicted(&vector("shop"), names(&["proxy"]).iter()).is_some());
         assert!(truth.contradicted(&vector("bank"), names(&["proxy"]).iter()).is_none());
     }

@@ -43,8 +43,8 @@ impl Unseen {
 
     /// A scope moved by an object of this kind: does it take effect at once?
     pub(super) fn moved(&mut self, scope: &Scope, by: Option<ConfigKind>, now: Duration) {
-        self.follow_ups.retain(|(_, s)| s != scope);
         if by == Some(ConfigKind::ConfigMap) && matches!(scope, Scope::Injector(..)) {
+            self.follow_ups.retain(|(_, s)| s != scope);
             self.follow_ups.extend(FOLLOW_UPS.map(|after| (now + after, scope.clone())));
         }
     }
@@ -71,7 +71,10 @@ impl Core {
         while let Some(scope) = self.unseen.due(now.elapsed) {
             let depends = |set: &super::work::RenderSet| set.vector.contains_key(&scope);
             let sample = self.work.iter().find(|(_, work)| {
-                work.request.is_none() && !work.judged.sidecars.is_empty() && work.set.as_ref().is_some_and(depends)
+                work.request.is_none()
+                    && !work.adding
+                    && !work.judged.sidecars.is_empty()
+                    && work.set.as_ref().is_some_and(depends)
             });
             if let Some((key, _)) = sample {
                 let key = key.clone();

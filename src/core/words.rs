@@ -106,11 +106,11 @@ vocabulary! {
         ReportOnly = "report_only", "the mode is `report`";
         DifferenceNotEnabled = "difference_not_enabled", "`--act-on` does not name this kind of difference";
         OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation";
-        Accepted = "accepted", "its owner accepted this drift until a date", later "safety: owners' say";
+        Accepted = "accepted", "its owner accepted this drift until a date";
         Excluded = "excluded", "the namespace or the kind is left out by a flag";
         ExcludedSystem = "excluded_system", "a system namespace, the namespace of an injector, or our own workload";
         BadAnnotation = "bad_annotation", "one of its sidecar-drift annotations has a value that means nothing";
-        Paused = "paused", "a person paused all rollouts, or the state ConfigMap cannot be read";
+        Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";
         Unhealthy = "unhealthy", "its Pods were not healthy before we came";
@@ -118,7 +118,7 @@ vocabulary! {
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
         OutsideWindow = "outside_window", "no maintenance window is open for it", later "safety: windows";
-        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes", later "safety: preflight";
+        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes";
         SingleReplica = "single_replica", "its only replica would be down during the rollout";
         SurgeQuota = "surge_quota", "the quota has no room for the rollout's surge", later "safety: preflight";
         RecreateStrategy = "recreate_strategy", "its strategy takes all Pods down at once";
@@ -138,6 +138,8 @@ vocabulary! {
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
         Reverted = "reverted", "somebody removed the stamp of our rollout", later "safety: executor";
         Rejected = "rejected", "its new Pods would be refused";
+        BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
+        FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";
     }
 }
 
@@ -148,7 +150,7 @@ vocabulary! {
         TimedOut = "timed_out", "not finished in time; it may still succeed and keeps its slot";
         Failed = "failed", "progress deadline exceeded, or the new Pods crash";
         NonConvergent = "non_convergent", "finished, but the new Pods still differ";
-        Reverted = "reverted", "somebody removed the stamp", later "safety: executor";
+        Reverted = "reverted", "somebody removed the stamp";
         Superseded = "superseded", "the owner changed the template meanwhile";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
         Denied = "denied", "our patch was refused, or admission altered it";

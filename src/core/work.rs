@@ -48,10 +48,27 @@ pub struct Work {
     pub lock: Option<Lock>,
     /// The bad annotation that people were told of last.
     pub bad_annotation: Option<String>,
+    /// When it was last seen exchanging its Pods.
+    pub rolling: Option<Duration>,
+    /// When it is to be looked at again, if it is.
+    pub look: Option<Duration>,
+    /// Rollouts in a row that were given up before anything was written.
+    pub setbacks: u32,
     /// A rollout of it ended in this process.
     pub ended: bool,
+    /// The stamp of the last one that was followed to its end.
+    pub ended_stamp: Option<Stamp>,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
+}
+
+impl Work {
+    /// A stamp was found, or written.
+    pub(super) fn remember(&mut self, stamp: Stamp) {
+        if !self.history.contains(&stamp) {
+            self.history.push(stamp);
+        }
+    }
 }
 
 /// Renderings of one revision under one vector.

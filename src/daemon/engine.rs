@@ -206,7 +206,7 @@ impl Engine {
         match self.stop {
             StopWhen::Never => false,
             StopWhen::Complete => complete,
-            StopWhen::RolledOut => complete && self.core.exhausted(now),
+            StopWhen::RolledOut => complete && self.core.exhausted(),
         }
     }
 }

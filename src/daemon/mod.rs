@@ -36,8 +36,9 @@ pub fn resume(config: &Config) -> anyhow::Result<()> {
     edit_state(config, |state| {
         state.paused = None;
         state.breaker = None;
-        // What opened the breaker is settled with it.
+        // What opened the breaker is settled with it, and so is what a canary could not prove.
         state.recent.clear();
+        state.canaries.retain(|_, canary| canary.converged.is_some());
     })
 }
 

@@ -139,6 +139,7 @@ fn watched(kind: WatchKind) -> &'static str {
         WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
         WatchKind::Services => "services",
         WatchKind::EndpointSlices => "endpointslices",
+        WatchKind::DisruptionBudgets => "poddisruptionbudgets",
         WatchKind::Nodes => "nodes",
     }
 }

@@ -123,7 +123,7 @@ async fn in_report_mode_the_daemon_leaves_the_same_fleet_alone() -> Result<()> {
         return skip("there is no injector that this cluster can have");
     }
     story("enforce-twin", Rights::Enforce, async |story| {
-        let _injector = fleet(story).await?;
+        let mut injector = fleet(story).await?;
         story.create_state().await?;
         let everything = [DRIFTED, UNTOUCHED].concat();
         let before = uids_of_all(story, &everything).await?;
@@ -132,6 +132,12 @@ async fn in_report_mode_the_daemon_leaves_the_same_fleet_alone() -> Result<()> {
         for (kind, name) in DRIFTED {
             daemon.until_verdict(&format!("{kind}/{name}"), "drifted", Some("proxy image v1 → v2")).await?;
         }
+        // By the time that it has looked at everything once more, its twin has long begun to roll.
+        injector.set_version("v1").await?;
+        for (kind, name) in DRIFTED {
+            daemon.until_verdict(&format!("{kind}/{name}"), "in_sync", None).await?;
+        }
+        assert!(!daemon.lines()?.iter().any(|line| line.is("rollout started")));
         ensure!(daemon.terminate().await?.success());
         are_as_they_were(story, &everything, &before).await
     })

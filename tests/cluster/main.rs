@@ -8,6 +8,7 @@ mod detection;
 mod enforce;
 mod errors;
 mod fidelity;
+mod install;
 mod many_replicas;
 mod noticing;
 mod report_mode;

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod chart;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod fidelity;
@@ -10,3 +12,5 @@ mod fidelity;
 mod mock_api;
 #[cfg(test)]
 mod scripts;
+#[cfg(test)]
+mod vocabulary;

@@ -12,7 +12,8 @@ mod line;
 mod objects;
 mod pods;
 mod policy;
-pub(crate) mod rules;
+mod random;
+mod rules;
 mod show;
 mod stage;
 mod verbs;
@@ -94,9 +95,9 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
+        a_move_between_two_renderings_is_no_volatile_field
         a_forbidden_kind_stays_visible
         a_pod_patched_by_hand_is_never_acted_on
-        a_replica_set_that_comes_late
         a_stuck_rollout_is_not_rendered_again_and_again
         alternating_images_are_unstable
         every_reason_an_answer_can_have
@@ -109,6 +110,8 @@ scripts! {
         missing_and_placement
         named_sidecars_only
         opted_out
+        owners_heard_of_first
+        owners_heard_of_last
         rejected_and_recovered
         relist_forgets_what_vanished
         relist_of_the_same_renders_nothing
@@ -119,6 +122,78 @@ scripts! {
         volatile_fields_are_masked
         what_differs_is_rendered_twice
         young_pods_do_not_count
+    }
+    process {
+        a_confirmation_that_finds_a_request_under_way
+        a_crash_before_the_patch
+        a_crash_between_patch_and_reply
+        a_crash_between_two_workloads
+        a_crash_while_pods_roll
+        a_follower_does_nothing
+        a_person_pauses
+        guard
+        late_answers_of_a_workload_that_is_gone
+        leadership_lost_while_it_rolls
+        no_budget_from_a_restart
+        one_shot_needs_no_state
+        shutdown_in_the_middle
+        somebody_else_writes_the_state
+        state_missing_means_paused
+        the_lead_comes_back_during_a_patch
+        the_lease_is_gone_at_the_last_moment
+        the_state_cannot_be_written
+        the_state_vanishes_before_the_patch
+    }
+    rollouts {
+        a_busy_cluster_and_a_sick_injector
+        a_canary_that_fails_holds_the_others
+        a_canary_that_goes_away
+        a_confirmation_that_fails
+        a_failed_start_costs_no_budget
+        a_lost_answer_of_a_patch_that_was_not_written
+        a_lost_answer_of_a_patch_that_was_written
+        allowed_all_the_same
+        an_old_attempt_lands_late
+        canary_soak_and_the_others
+        conflict_three_times
+        cooldown_daily_cap_and_already_tried
+        crashing_pods
+        deleted_after_it_was_planned
+        deleted_and_made_anew_while_it_rolls
+        denied
+        drift_that_is_gone_is_not_rolled
+        kinds_and_strategies_that_hold
+        new_pods_that_still_differ
+        new_pods_without_any_sidecar
+        one_bad_one_does_not
+        one_from_plan_to_end
+        opted_out_after_it_was_planned
+        parallel_and_one_in_a_namespace
+        progress_deadline
+        report_mode_changes_nothing
+        the_hourly_budget
+        the_injector_moves_before_the_patch
+        the_owner_rolls_meanwhile
+        the_same_change_comes_again
+        the_stamp_is_stripped
+        the_watch_of_pods_is_behind
+        too_slow_but_in_the_end_there
+        two_bad_ones_open_the_breaker
+    }
+    triggers {
+        a_config_map_behind_a_webhook
+        a_real_pod_contradicts_its_dry_run
+        a_rendering_under_way_while_the_injector_moves
+        a_service_that_selects_another_injector
+        a_witness_makes_removed_believed
+        half_of_the_injector
+        namespace_labels
+        policies_and_bindings
+        removed_needs_a_witness
+        service_accounts_limit_ranges_and_nodes
+        the_deployment_behind_a_webhook
+        what_means_nothing_renders_nothing
+        what_never_rests_is_rendered_all_the_same
     }
 }
 

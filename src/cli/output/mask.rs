@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use hmac::{Hmac, KeyInit, Mac};
+use rustix::rand::GetRandomFlags;
 use sha2::Sha256;
 
 use crate::core::compare::FieldChange;
@@ -28,9 +29,12 @@ impl Mask {
     }
 
     /// Values are hashed with a key that nobody knows.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    ///
+    /// By the system call itself: in an image that holds nothing but us there may be no `/dev`.
+    pub fn random() -> Result<Self, rustix::io::Errno> {
         let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
+        // Up to 256 bytes are always given whole.
+        rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())?;
         Ok(Self::with_key(&key))
     }
 

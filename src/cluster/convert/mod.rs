@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use crate::core::{
     io::WatchKind,
     model::{
-        ConfigKind, ConfigSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ReplicaSetSnapshot,
-        ServiceSnapshot, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot,
+        Object, ReplicaSetSnapshot, ServiceSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
 };
@@ -53,6 +53,7 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
         WatchKind::Configs(kind) => config(kind, value, &faults).map(Object::Config),
         WatchKind::Services => service(value, &faults).map(Object::Service),
         WatchKind::EndpointSlices => endpoints(value, &faults).map(Object::Endpoints),
+        WatchKind::DisruptionBudgets => disruption_budget(value, &faults).map(Object::DisruptionBudget),
         WatchKind::Nodes => node(value, &faults).map(Object::Node),
     };
     Converted { object, faults: faults.into_vec() }
@@ -133,6 +134,17 @@ fn endpoints(value: &Value, faults: &Faults) -> Option<EndpointsSnapshot> {
     }
     snapshot.ready.sort();
     Some(snapshot)
+}
+
+fn disruption_budget(value: &Value, faults: &Faults) -> Option<DisruptionBudgetSnapshot> {
+    let object = Field::root(value, faults);
+    let allowed = object.at("status").at("disruptionsAllowed").value().as_u64();
+    Some(DisruptionBudgetSnapshot {
+        key: metadata::key(&object)?,
+        selector: metadata::selector(&object.at("spec").at("selector")),
+        // One that its controller has not looked at yet leaves no room that we know of.
+        allowed: allowed.and_then(|n| n.try_into().ok()).unwrap_or_default(),
+    })
 }
 
 fn node(value: &Value, faults: &Faults) -> Option<NodeSnapshot> {

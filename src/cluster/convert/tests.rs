@@ -373,6 +373,20 @@ fn ready_endpoints_are_read_with_their_pods() {
 }
 
 #[test]
+fn a_disruption_budget_is_its_selector_and_what_it_allows_now() {
+    let budget = |status: Value| {
+        let value = with(&json!({ "spec": { "selector": { "matchLabels": { "app": "db" } } }, "status": status }));
+        let Object::DisruptionBudget(budget) = object(WatchKind::DisruptionBudgets, &value) else {
+            panic!("no budget")
+        };
+        budget
+    };
+    let read = budget(json!({ "disruptionsAllowed": 2 }));
+    assert!(read.selector.matches(&map(&[("app", "db")])) && !read.selector.matches(&map(&[("app", "web")])));
+    assert_eq!((read.allowed, budget(json!({})).allowed), (2, 0));
+}
+
+#[test]
 fn a_node_is_its_readiness_and_the_version_of_its_kubelet() {
     let node = |ready: &str, version: &str| {
         let conditions = json!([{ "type": "MemoryPressure", "status": "True" }, { "type": "Ready", "status": ready }]);
@@ -419,6 +433,7 @@ fn nothing_that_an_object_holds_can_fail_it() {
         WatchKind::Configs(ConfigKind::LimitRange),
         WatchKind::Services,
         WatchKind::EndpointSlices,
+        WatchKind::DisruptionBudgets,
         WatchKind::Nodes,
     ];
     let wrong = [json!(7), json!("x"), json!(true), json!([[]]), json!([1]), json!({ "x": { "x": 1 } })];

@@ -82,7 +82,8 @@ impl Watches {
             everywhere.push(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding));
         }
         let accounts = WatchKind::Configs(ConfigKind::ServiceAccount);
-        let mut scoped = vec![WatchKind::Pods, accounts, WatchKind::Configs(ConfigKind::LimitRange)];
+        let limits = WatchKind::Configs(ConfigKind::LimitRange);
+        let mut scoped = vec![WatchKind::Pods, accounts, limits, WatchKind::DisruptionBudgets];
         scoped.extend(self.scope.kinds.iter().map(|&kind| WatchKind::Workloads(kind)));
         if self.scope.kinds.contains(&Kind::DEPLOYMENT) {
             scoped.push(WatchKind::ReplicaSets);

@@ -61,6 +61,9 @@ pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
         WatchKind::EndpointSlices => {
             Row { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
         }
+        WatchKind::DisruptionBudgets => {
+            Row { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", ..CORE }
+        }
         WatchKind::Nodes => Row { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
     }
 }

@@ -147,8 +147,12 @@ fn pod(ordinal: u32) -> PodSnapshot {
     }
 }
 
-fn seen(kind: WatchKind, object: Object) -> Input {
-    Input::Watch { source: WatchSource { kind, namespace: None }, event: WatchEvent::Apply(object) }
+/// A first list; what the core wants after it.
+fn list(core: &mut Core, kind: WatchKind, objects: Vec<Object>) -> Vec<Effect> {
+    let applied = objects.into_iter().map(WatchEvent::Apply);
+    let events = std::iter::once(WatchEvent::ResetStarted).chain(applied).chain([WatchEvent::ResetDone]);
+    let source = WatchSource { kind, namespace: None };
+    events.flat_map(|event| core.step(Input::Watch { source: source.clone(), event }, at(0))).collect()
 }
 
 fn renders(effects: &[Effect]) -> Option<RenderRequest> {
@@ -173,15 +177,14 @@ fn answer(request: &RenderRequest) -> Input {
 /// A core in which a drifted StatefulSet is about to be confirmed, and what it asked for in that step, at 40 s. The
 /// probe of the start was refused as it should be.
 fn confirming() -> (Core, Vec<Effect>) {
-    let (mut core, _) = leading(policy());
+    let kinds = [WatchKind::Pods, WatchKind::Workloads(Kind::STATEFUL_SET)];
+    let mut core = Core::new(policy(), kinds.map(|kind| WatchSource { kind, namespace: None }), 0, at(0));
+    _ = core.step(Input::Leadership(true), at(0));
     _ = core.step(Input::Guard(true), at(0));
     let record = StateRecord { resource_version: Some("1".into()), ..StateRecord::default() };
     _ = core.step(Input::State(Some(record)), at(0));
-    for ordinal in 0..2 {
-        _ = core.step(seen(WatchKind::Pods, Object::Pod(pod(ordinal))), at(0));
-    }
-    let workload = Object::Workload(Box::new(workload()));
-    let effects = core.step(seen(WatchKind::Workloads(Kind::STATEFUL_SET), workload), at(0));
+    _ = list(&mut core, kinds[0], (0..2).map(|ordinal| Object::Pod(pod(ordinal))).collect());
+    let effects = list(&mut core, kinds[1], vec![Object::Workload(Box::new(workload()))]);
     let request = renders(&effects).expect("a first rendering");
     _ = core.step(answer(&request), at(0));
     let request = renders(&core.step(Input::Timer, at(40))).expect("a second rendering");

@@ -3,8 +3,8 @@
 use super::Index;
 use crate::core::{
     model::{
-        EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey, PodSnapshot, ReplicaSetSnapshot,
-        ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey, PodSnapshot,
+        ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -55,6 +55,14 @@ impl Index {
     /// The slices of a Service.
     pub fn endpoints_of<'a>(&'a self, service: &'a ObjectKey) -> impl Iterator<Item = &'a EndpointsSnapshot> {
         self.endpoints.values().filter(move |e| e.key.namespace == service.namespace && e.service == service.name)
+    }
+
+    /// How many Pods of a workload may be missing by its PodDisruptionBudgets: the strictest decides. `None`: it has none.
+    pub fn disruptions_allowed(&self, workload: &WorkloadSnapshot) -> Option<u32> {
+        let selects = |budget: &&DisruptionBudgetSnapshot| {
+            budget.key.namespace == workload.key.namespace && budget.selector.matches(&workload.template.labels)
+        };
+        self.budgets.values().filter(selects).map(|budget| budget.allowed).min()
     }
 
     /// One Pod.

@@ -44,10 +44,10 @@ fn namespaces_are_served_in_turn_and_the_more_urgent_first() {
 fn a_new_move_starts_the_settling_again_even_for_what_was_ready_but_not_for_ever() {
     let mut queue = RenderQueue::default();
     queue.schedule(&key("a", "x"), S, Priority::Changed, S);
-    queue.schedule(&key("a", "x"), S * 6, Priority::Moved, S);
+    queue.settle(&key("a", "x"), S * 6, Priority::Moved, S);
     assert_eq!(queue.pop(S * 5), None);
     for second in 2..200 {
-        queue.schedule(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
+        queue.settle(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
         if let Some(got) = queue.pop(S * second) {
             assert_eq!((got, second), ((key("a", "x"), Priority::Changed), 61));
             return;
@@ -67,4 +67,14 @@ fn a_periodic_look_gives_way_and_does_not_count_as_waiting() {
     assert_eq!((queue.pop(S * 3), queue.len()), (None, 1));
     queue.cancel(&key("a", "x"));
     assert_eq!((queue.next_due(S * 3), queue.len()), (None, 0));
+}
+
+#[test]
+fn a_wait_that_is_no_settling_is_kept_however_long_it_is() {
+    let mut queue = RenderQueue::default();
+    for second in 1..500 {
+        queue.schedule(&key("a", "x"), S * 600, Priority::Moved, S * second);
+        assert_eq!(queue.pop(S * second), None);
+    }
+    assert!(queue.pop(S * 600).is_some());
 }

@@ -101,6 +101,7 @@ fn namespace_rules(rights: Rights) -> Value {
             "resources": ["pods", "serviceaccounts", "limitranges"],
             "verbs": ["list", "watch"],
         }),
+        json!({"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list", "watch"]}),
         json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": read}),
         json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
     ];

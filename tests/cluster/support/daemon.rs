@@ -27,7 +27,7 @@ pub(crate) struct Daemon<'t> {
 pub(crate) struct Line(Value);
 
 impl<'t> Daemon<'t> {
-    pub(super) fn start(testbed: &'t Testbed, kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(testbed: &'t Testbed, kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = program::command(testbed, kubeconfig, arguments);
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         let child = command.spawn()?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) use account::Rights;
 pub(crate) use daemon::{Daemon, Line};
 pub(crate) use injector::Injector;
-pub(crate) use program::{Document, Finished};
+pub(crate) use program::{Document, Finished, run};
 pub(crate) use story::{ACCOUNT, Story, story};
 
 /// Longer than anything a test waits for takes on a busy machine.

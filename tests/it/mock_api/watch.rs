@@ -283,6 +283,8 @@ async fn the_watch_set_is_what_was_asked_for() {
         "/apis/apps/v1/namespaces/shop/daemonsets",
         "/apis/apps/v1/namespaces/shop/deployments",
         "/apis/apps/v1/namespaces/shop/replicasets",
+        "/apis/policy/v1/namespaces/pay/poddisruptionbudgets",
+        "/apis/policy/v1/namespaces/shop/poddisruptionbudgets",
     ];
     assert_eq!(paths.into_iter().collect::<Vec<_>>(), expected);
     session.api.expect_silence().await;

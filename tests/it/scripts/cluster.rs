@@ -1,6 +1,6 @@
 //! A cluster on paper: the objects that watches would bring, and what controllers make of a changed template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub(super) struct Cluster {
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
     /// The stamps in all retained revisions.
     stamps: BTreeMap<WorkloadKey, Vec<Stamp>>,
+    /// Whose Pods are being exchanged because of our stamp.
+    rolling: BTreeSet<WorkloadKey>,
     /// The last resourceVersion, and the last number in a uid.
     version: u64,
 }
@@ -45,6 +47,7 @@ fn source_of(object: &Object) -> WatchSource {
         Object::Config(c) => (WatchKind::Configs(c.kind), None),
         Object::Service(_) => (WatchKind::Services, here()),
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
         Object::Node(_) => (WatchKind::Nodes, None),
     };
     WatchSource { kind, namespace }
@@ -155,12 +158,19 @@ impl Cluster {
     }
 
     /// The template changed: the controller has seen it and begins to exchange Pods.
-    pub(super) fn begin_rollout(&mut self, key: &WorkloadKey, template: Option<Vec<Container>>) -> Result<()> {
-        if let Some(template) = template {
-            self.templates.insert(key.clone(), template);
+    pub(super) fn begin_rollout(
+        &mut self,
+        key: &WorkloadKey,
+        containers: Option<Vec<Container>>,
+        change: impl FnOnce(&mut WorkloadSnapshot),
+    ) -> Result<()> {
+        if let Some(containers) = containers {
+            self.templates.insert(key.clone(), containers);
         }
         let hash = hash(&self.template(key));
+        self.rolling.remove(key);
         self.edit(key, |w| {
+            change(w);
             w.generation += 1;
             w.observed_generation = w.generation;
             w.template.hash = hash;
@@ -177,6 +187,7 @@ impl Cluster {
 
     /// All Pods are exchanged for new ones.
     pub(super) fn finish_rollout(&mut self, key: &WorkloadKey, injected: &[Container], born: Timestamp) -> Result<()> {
+        self.rolling.remove(key);
         for pod in self.pods_of(key) {
             self.delete(WatchKind::Pods, &pod.key);
         }
@@ -278,6 +289,7 @@ impl Cluster {
         }
         let object = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
         self.delete(WatchKind::Workloads(key.kind), &object);
+        self.rolling.remove(key);
         self.stamps.remove(key);
     }
 
@@ -285,11 +297,11 @@ impl Cluster {
 
     pub(super) fn stamp(&mut self, key: &WorkloadKey, stamp: Stamp) -> Result<i64> {
         self.stamps.entry(key.clone()).or_default().push(stamp.clone());
-        self.begin_rollout(key, None)?;
-        self.edit(key, |w| {
+        self.begin_rollout(key, None, |w| {
             w.template.stamp = Some(stamp);
             w.template.has_annotations = true;
         })?;
+        self.rolling.insert(key.clone());
         Ok(self.workload(key).map_or(0, |w| w.generation))
     }
 
@@ -312,6 +324,17 @@ impl Cluster {
             rendered: shape(&[template.as_slice(), injected].concat(), &name),
             pod_name: pod_name.map(Name::from),
         }
+    }
+
+    /// How many workloads exchange their Pods because of us.
+    pub(super) fn rolling(&self) -> usize {
+        let lasts = |key: &&WorkloadKey| self.workload(key).is_some_and(|w| !w.deadline_exceeded);
+        self.rolling.iter().filter(lasts).count()
+    }
+
+    /// How often the workload that was rolled most often was.
+    pub(super) fn most_stamps(&self) -> usize {
+        self.stamps.values().map(Vec::len).max().unwrap_or(0)
     }
 
     pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {

@@ -63,6 +63,7 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
         }
         "configmap" | "serviceaccount" | "limitrange" => {
             let kind = config_kind(verb);
+            let hash = if line.flag("election") { "election".into() } else { hash };
             Object::Config(ConfigSnapshot { kind, key: path_key(&name)?, hash, changed_by })
         }
         "endpoints" => {

@@ -18,7 +18,8 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
         match field.as_str() {
             "mode" => policy.mode = if value == "enforce" { Mode::Enforce } else { Mode::Report },
             "act_on" => {
-                policy.act_on = list(&value, |word| Difference::ALL.iter().find(|d| d.as_str() == word).copied())?
+                let named = |word: &str| Difference::ALL.iter().find(|d| d.as_str() == word).copied();
+                policy.act_on = list(&value, named)?;
             }
             "kinds" => policy.kinds = list(&value, Kind::from_name)?,
             "roll_kinds" => policy.roll_kinds = list(&value, Kind::from_name)?,

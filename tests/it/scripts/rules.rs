@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use sidecar_drift::core::{
-    io::{Effect, Input, RenderOutcome},
+    io::{Effect, Input, RenderOutcome, WorkloadRef},
     model::WorkloadKey,
     policy::{Mode, Policy},
     report::Report,
@@ -23,10 +23,10 @@ const FRESH: Duration = Duration::from_secs(10);
 const WITHOUT_WEBHOOK: usize = 8;
 
 #[derive(Debug, Default)]
-pub(crate) struct Rules {
+pub(super) struct Rules {
     /// Renderings under way: ticket → for whom, and whether to confirm.
-    renders: BTreeMap<u64, (WorkloadKey, bool)>,
-    patches: BTreeMap<u64, WorkloadKey>,
+    renders: BTreeMap<u64, (WorkloadRef, bool)>,
+    patches: BTreeMap<u64, WorkloadRef>,
     /// When a rendering confirmed a workload's rollout last.
     confirmed: BTreeMap<WorkloadKey, Duration>,
     leader: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn check(
+    pub(super) fn check(
         &mut self,
         policy: &Policy,
         input: &Input,
@@ -66,12 +66,12 @@ impl Rules {
     }
 
     /// Whether all requests were answered.
-    pub(crate) fn idle(&self) -> bool {
+    pub(super) fn idle(&self) -> bool {
         self.renders.is_empty() && self.patches.is_empty()
     }
 
     /// Nothing may wait for an answer that nobody will give.
-    pub(crate) fn nothing_pending(report: &Report) -> Result<()> {
+    pub(super) fn nothing_pending(report: &Report) -> Result<()> {
         let pending = |reason| matches!(reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling));
         let left: Vec<_> = report.workloads.iter().filter(|w| pending(w.reason)).map(|w| &w.name).collect();
         ensure!(left.is_empty(), "still waiting: {left:?}");
@@ -82,7 +82,7 @@ impl Rules {
         match input {
             Input::Rendered(reply) => {
                 let asked = self.renders.remove(&reply.ticket);
-                if let (Some((key, true)), RenderOutcome::Rendered(_)) = (asked, &reply.outcome)
+                if let (Some((WorkloadRef { key, .. }, true)), RenderOutcome::Rendered(_)) = (asked, &reply.outcome)
                     && reply.confirmation.is_some()
                 {
                     self.confirmed.insert(key, now.elapsed);
@@ -100,9 +100,9 @@ impl Rules {
             Effect::Render(request) => {
                 let key = &request.workload.key;
                 ensure!(self.leader && !self.stopping, "{key} is rendered without the lead");
-                let twice = self.renders.values().any(|(asked, _)| asked == key);
+                let twice = self.renders.values().any(|(asked, _)| *asked == request.workload);
                 ensure!(!twice, "{key} is rendered twice at the same time");
-                self.renders.insert(request.ticket, (key.clone(), request.confirm));
+                self.renders.insert(request.ticket, (request.workload.clone(), request.confirm));
                 let n = self.renders.len();
                 ensure!(n <= policy.renders_in_flight.max(WITHOUT_WEBHOOK), "{n} renderings at once");
             }
@@ -113,8 +113,11 @@ impl Rules {
                 let at = self.confirmed.remove(key).with_context(|| format!("{key} is patched unconfirmed"))?;
                 let age = now.elapsed.saturating_sub(at);
                 ensure!(age <= FRESH, "{key} is patched {}s after it was confirmed", age.as_secs());
-                ensure!(!self.patches.values().any(|k| k == key), "{key} is patched twice at the same time");
-                self.patches.insert(request.ticket, key.clone());
+                ensure!(
+                    !self.patches.values().any(|of| *of == request.workload),
+                    "{key} is patched twice at the same time"
+                );
+                self.patches.insert(request.ticket, request.workload.clone());
             }
             Effect::WriteState(_) => {
                 ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");

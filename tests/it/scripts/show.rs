@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sidecar_drift::core::{
-    io::{Effect, Notice},
+    io::{Effect, Notice, WatchKind},
     policy::Mode,
     report::{Report, WorkloadReport},
     state::StateRecord,
@@ -42,17 +42,21 @@ fn notice(notice: &Notice) -> Option<String> {
         }
         // The line of the verdict itself says more.
         Notice::VerdictChanged { .. } => return None,
+        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow: not asked for {seconds}s"),
+        Notice::Guard { in_force } => format!("! guard in force: {in_force}"),
         Notice::RolloutStarted { workload, reason } => format!("! {workload} started: {reason}"),
         Notice::RolloutProgress { workload, message } => format!("! {workload} progress: {message}"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => {
             format!("! {workload} {outcome} after {seconds}s: {message}")
         }
         Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
-        Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow and rests for {seconds}s"),
-        Notice::Guard { in_force } => format!("! the guard is {}in force", if *in_force { "" } else { "not " }),
         Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
         Notice::WatchUnavailable { source, message } => {
-            format!("! cannot watch {:?}: {message}", source.kind)
+            let kind = match source.kind {
+                WatchKind::Workloads(kind) => kind.as_str().to_owned(),
+                other => format!("{other:?}"),
+            };
+            format!("! cannot watch {kind}: {message}")
         }
         Notice::BadAnnotation { workload, message } => format!("! {workload}: {message}"),
     })

@@ -13,6 +13,7 @@ use sidecar_drift::core::{
     io::{WatchKind, WatchSource},
     model::{ConfigKind, InjectorKind, WorkloadKey},
     policy::{Mode, Policy},
+    report::Report,
     shape::Name,
     state::StateRecord,
     step::Core,
@@ -26,6 +27,7 @@ const BEGINNING: &str = "2026-03-02T10:00:00Z";
 
 /// Who answers the core's requests.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one line of a script")]
 pub(super) struct Hands {
     /// Renderings are answered at once, with what is injected.
     pub(super) renders: bool,
@@ -56,6 +58,8 @@ pub(super) struct Stage {
     pub(super) watching: bool,
     pub(super) renders: Vec<RenderRequest>,
     pub(super) patches: Vec<PatchRequest>,
+    /// A patch that will be written although its answer is lost.
+    pub(super) late: Option<PatchRequest>,
     core: Option<Core>,
     rules: Rules,
     elapsed: Duration,
@@ -64,6 +68,8 @@ pub(super) struct Stage {
     agenda: BTreeMap<(Duration, u64), WorkloadKey>,
     backends: BTreeSet<Name>,
     shown: BTreeMap<String, String>,
+    /// What the core showed after its last step.
+    report: Option<Report>,
     pub(super) out: Vec<String>,
     /// Every word that was shown.
     pub(super) reached: BTreeSet<(&'static str, &'static str)>,
@@ -80,6 +86,7 @@ impl Stage {
             watching: true,
             renders: Vec::new(),
             patches: Vec::new(),
+            late: None,
             core: None,
             rules: Rules::default(),
             elapsed: Duration::ZERO,
@@ -88,6 +95,7 @@ impl Stage {
             agenda: BTreeMap::new(),
             backends: BTreeSet::new(),
             shown: BTreeMap::new(),
+            report: None,
             out: Vec::new(),
             reached: BTreeSet::new(),
         }
@@ -197,10 +205,6 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
-        self.elapsed
-    }
-
     /// Lets the core take in all that is there, and shows whose verdict is another now.
     pub(super) fn settle(&mut self) -> Result<()> {
         loop {
@@ -235,6 +239,7 @@ impl Stage {
             self.out.extend(show::effect(effect));
         }
         self.rules.check(&self.policy, input, &effects, &report, now)?;
+        self.report = Some(report);
         for effect in effects {
             self.carry_out(effect)?;
         }
@@ -242,11 +247,7 @@ impl Stage {
     }
 
     fn show_verdicts(&mut self) {
-        let Some(core) = &self.core else { return };
-        let report = core.report(self.now());
-        if !core.started() {
-            return;
-        }
+        let Some(report) = self.report.take_if(|report| report.synced) else { return };
         let mut lines = BTreeMap::new();
         for w in &report.workloads {
             lines.insert(format!("{}/{}/{}", w.kind, w.namespace, w.name), show::verdict(w, &report));
@@ -330,6 +331,11 @@ impl Stage {
         let reply = RenderReply { ticket: request.ticket, took: self.hands.took, outcome, confirmation };
         self.inbox.push_back(Input::Rendered(Box::new(reply)));
         Ok(())
+    }
+
+    /// Whether every request was answered.
+    pub(super) fn idle(&self) -> bool {
+        self.rules.idle()
     }
 
     /// Takes the oldest request to patch this workload.

@@ -69,14 +69,37 @@ impl Stage {
                 self.hands.guard = Some(in_force);
                 self.send(Input::Guard(in_force));
             }
+            "land" => {
+                let whom = self.cluster.find(&line.expect("whose")?)?;
+                let request = self.late.take().context("no patch is late")?;
+                self.write_stamp(&whom, &request)?;
+            }
+            // Requests for a workload that is gone are answered, too.
+            "render_gone" => {
+                let path = line.expect("whose")?;
+                let of = |key: &WorkloadKey| format!("{}/{}", key.namespace, key.name) == path;
+                let at = self.renders.iter().position(|r| of(&r.workload.key)).context("nothing was asked for")?;
+                let key = self.renders[at].workload.key.clone();
+                self.render(&key, Some(RenderOutcome::Gone), false)?;
+            }
+            "patch_gone" => {
+                let path = line.expect("whose")?;
+                let of = |key: &WorkloadKey| format!("{}/{}", key.namespace, key.name) == path;
+                let at = self.patches.iter().position(|p| of(&p.workload.key)).context("nothing was asked for")?;
+                let ticket = self.patches.remove(at).ticket;
+                self.send(Input::Patched(PatchReply { ticket, outcome: PatchOutcome::Gone }));
+            }
             "injects" => {
+                _ = line.flag("nothing");
                 let whom = line.word().map(|path| self.cluster.find(&path)).transpose()?;
                 self.injected.insert(whom, containers(&mut line));
             }
             "deployment" => self.workload(&mut line, Kind::DEPLOYMENT)?,
             "statefulset" => self.workload(&mut line, Kind::STATEFUL_SET)?,
             "daemonset" => self.workload(&mut line, Kind::DAEMON_SET)?,
-            "update" | "rolled" | "status" | "spec" | "strip" | "delete" | "pod" => self.change(&verb, &mut line)?,
+            "update" | "rolled" | "born" | "status" | "spec" | "strip" | "delete" | "pod" => {
+                self.change(&verb, &mut line)?;
+            }
             "bare" | "job" => self.stray(&mut line, verb == "job")?,
             _ => {
                 let object = objects::object(&verb, &mut line)?;
@@ -107,8 +130,22 @@ impl Stage {
         match line.expect("what they do")?.as_str() {
             "lag" => self.watching = false,
             "deliver" => self.watching = true,
-            "reversed" => {
-                self.cluster.news.reverse();
+            "deliver_workloads" => {
+                let news = std::mem::take(&mut self.cluster.news);
+                let (now, later) = news.into_iter().partition(|(s, _)| matches!(s.kind, WatchKind::Workloads(_)));
+                self.cluster.news = later;
+                let now: Vec<_> = now;
+                for (source, event) in now {
+                    self.send(Input::Watch { source, event });
+                }
+            }
+            // One watch after the other: the owners last, or first.
+            "owners_last" => {
+                self.cluster.news.sort_by(|(a, _), (b, _)| a.cmp(b));
+                self.watching = true;
+            }
+            "owners_first" => {
+                self.cluster.news.sort_by(|(a, _), (b, _)| b.cmp(a));
                 self.watching = true;
             }
             "relist" => self.relist()?,
@@ -121,7 +158,7 @@ impl Stage {
         let kind = objects::watch_kind(&line.expect("what")?)?;
         let message = line.word().unwrap_or_else(|| "no right to watch it".to_owned());
         let source = WatchSource { kind, namespace: None };
-        if line.flag("no more") {
+        if message == "no more" {
             self.list(&source);
         } else {
             self.send(Input::Watch { source, event: WatchEvent::Unavailable { forbidden, message } });
@@ -135,9 +172,12 @@ impl Stage {
         match line.expect("how it changes")?.as_str() {
             "missing" => self.put_state(None),
             "empty" => self.put_state(Some(StateRecord::default())),
-            "paused" => {
+            how @ ("paused" | "paused_unseen") => {
                 let stop = Stop { reason: line.expect("why")?, at };
                 self.put_state(Some(StateRecord { paused: Some(stop), ..state.unwrap_or_default() }));
+                if how == "paused_unseen" {
+                    return Ok(());
+                }
             }
             "resumed" => {
                 let state =
@@ -209,10 +249,14 @@ impl Stage {
             "not_leader" => PatchOutcome::NotLeader,
             "failed" => PatchOutcome::Failed { message, retry_after: line.duration("retry")? },
             "unknown" => PatchOutcome::Unknown { message },
-            // Written, and the answer is lost.
-            "lost" => {
+            // Written, and the answer is lost; or written later (`land`).
+            "lost" | "late" => {
                 let request = self.take_patch(&whom)?;
-                self.write_stamp(&whom, &request)?;
+                if answer == "lost" {
+                    self.write_stamp(&whom, &request)?;
+                } else {
+                    self.late = Some(request.clone());
+                }
                 self.send(Input::Patched(PatchReply {
                     ticket: request.ticket,
                     outcome: PatchOutcome::Unknown { message },
@@ -262,13 +306,18 @@ impl Stage {
                 let mut containers = self.cluster.template(&whom);
                 containers.extend(template(line));
                 self.schedule_rollout(&whom);
-                self.cluster.begin_rollout(&whom, Some(containers))
+                self.cluster.begin_rollout(&whom, Some(containers), |_| {})
             }
             "rolled" => {
+                let bare = line.flag("bare");
                 let given = containers(line);
-                let injected = if given.is_empty() { self.injected_into(&whom) } else { given };
+                let injected = if given.is_empty() && !bare { self.injected_into(&whom) } else { given };
                 let born = self.now().wall - line.duration("age")?.unwrap_or_default();
                 self.cluster.finish_rollout(&whom, &injected, born)
+            }
+            "born" => {
+                let (containers, born) = (containers(line), self.now().wall);
+                self.cluster.create_pod(&whom, 25, &containers, born)
             }
             "status" => {
                 let status = objects::status(line)?;
@@ -282,10 +331,7 @@ impl Stage {
                     w.observed_generation += 1;
                 })
             }
-            "strip" => {
-                self.cluster.edit(&whom, |w| w.template.stamp = None)?;
-                self.cluster.begin_rollout(&whom, None)
-            }
+            "strip" => self.cluster.begin_rollout(&whom, None, |w| w.template.stamp = None),
             _ => {
                 self.cluster.delete_workload(&whom);
                 Ok(())

@@ -21,9 +21,10 @@ pub(super) const NAME: &str = "sidecar-drift";
 /// The ConfigMap that it keeps.
 pub(super) const STATE: &str = "sidecar-drift-state";
 /// All that it may do in the cluster: verbs, API group, resources.
-const RIGHTS: [(&[&str], &str, &[&str]); 5] = [
+const RIGHTS: [(&[&str], &str, &[&str]); 6] = [
     (&["list", "watch", "create"], "", &["pods"]),
     (&["list", "watch"], "", &["namespaces", "nodes", "serviceaccounts", "limitranges"]),
+    (&["list", "watch"], "policy", &["poddisruptionbudgets"]),
     (&["get", "list", "watch", "patch"], "apps", &["deployments", "statefulsets", "daemonsets"]),
     (&["get", "list", "watch"], "apps", &["replicasets", "controllerrevisions"]),
     (

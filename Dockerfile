@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+# One static binary and nothing else: no shell, no package manager, no C library. Built for the platform of the builder; an
+# image for several platforms is put together from several builders, so that nothing is cross-compiled.
+
+# Alpine's Rust links statically by default, and is the version that rust-toolchain.toml pins.
+FROM docker.io/library/rust:1.95.0-alpine AS build
+# For `ring`, the one dependency that has C and assembly in it.
+# hadolint ignore=DL3018
+RUN apk add --no-cache build-base
+WORKDIR /src
+# A member of the workspace has to be there to be left out of the build.
+COPY Cargo.toml Cargo.lock ./
+COPY tests/testbed tests/testbed
+COPY src src
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --locked --release --bin sidecar-drift \
+    && install target/release/sidecar-drift /sidecar-drift
+
+FROM scratch
+LABEL org.opencontainers.image.title="sidecar-drift" \
+      org.opencontainers.image.description="Finds running Pods whose sidecar is out of date, and rolls out only those" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /sidecar-drift /usr/local/bin/sidecar-drift
+COPY LICENSE /LICENSE
+# Nobody, by number, so that Kubernetes can see that it is not root.
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/sidecar-drift"]
+CMD ["run"]

@@ -1,0 +1,215 @@
+//! Waiting for the platform, and looking at what came of it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{Phase, QUIET, Rollout};
+use crate::core::{
+    breaker,
+    compare::SidecarDifference,
+    io::Notice,
+    judge,
+    model::{Stamp, WorkloadKey, WorkloadSnapshot},
+    policy::Mode,
+    report::RolloutReport,
+    status::{self, Progress},
+    step::{Core, KEPT},
+    time::Now,
+    words::{Difference, Outcome, Verdict},
+    work::Lock,
+};
+
+/// A rollout that an earlier process of ours started longer ago than this is none of ours any more.
+const ADOPTABLE: Duration = Duration::from_hours(1);
+
+impl Core {
+    /// Takes over the rollouts that an earlier process or another leader of ours left under way.
+    pub(in crate::core) fn adopt(&mut self, now: Now) {
+        let keys: Vec<_> = self.index.workloads().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.adopt_one(&key, now);
+        }
+    }
+
+    /// Takes over a workload's rollout if it is one of ours that nobody follows.
+    pub(in crate::core) fn adopt_one(&mut self, key: &WorkloadKey, now: Now) {
+        if !self.started || !self.leader || self.stopping || self.policy.mode < Mode::Enforce || !self.covered(key) {
+            return;
+        }
+        let Some(w) = self.index.workload(key).filter(|w| !w.terminating && !self.rollouts.contains_key(key)) else {
+            return;
+        };
+        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < ADOPTABLE;
+        let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
+        // What was followed to its end once is the owner's business from then on.
+        let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_ref() == Some(stamp));
+        if ended || !matches!(status::progress(w), Progress::Waiting(_)) {
+            return;
+        }
+        let mut rollout = Rollout::new(w.uid.clone(), stamp.reason.clone(), now);
+        rollout.phase = Phase::Rolling;
+        rollout.template = w.template.hash.clone();
+        rollout.stamps = vec![stamp.clone()];
+        rollout.generation = w.generation;
+        rollout.vector = self.generations.vector(w, &self.index);
+        self.rollouts.insert(key.clone(), rollout);
+    }
+
+    pub(super) fn watch_rolling(&mut self, key: &WorkloadKey, now: Now) {
+        let Some(rollout) = self.rollouts.get(key) else { return };
+        let Some(workload) = self.index.workload(key).filter(|w| w.uid == rollout.uid) else {
+            return self.end(key, Outcome::Superseded, "the workload is gone".to_owned(), now);
+        };
+        let late = now.elapsed >= rollout.started.elapsed + self.policy.timeout;
+        if workload.generation < rollout.generation {
+            return self.progress(key, "waiting to hear of the change", late, now);
+        }
+        if workload.template.hash != rollout.template {
+            return self.end(key, Outcome::Superseded, "its owner changed the template".to_owned(), now);
+        }
+        if workload.template.stamp.as_ref() != rollout.stamps.last() {
+            return self.end(key, Outcome::Reverted, "somebody removed our stamp".to_owned(), now);
+        }
+        match status::progress(workload) {
+            Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
+            Progress::Waiting(message) => {
+                let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
+                if late && crashing {
+                    return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
+                }
+                if late && self.policy.one_shot {
+                    // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
+                    return self.end(key, Outcome::TimedOut, message, now);
+                }
+                self.progress(key, &message, late, now);
+            }
+            Progress::Done => {
+                let since = rollout.done.unwrap_or(now.elapsed);
+                if let Some(rollout) = self.rollouts.get_mut(key) {
+                    rollout.done = Some(since);
+                }
+                match self.verified(key) {
+                    Some((outcome, message)) => self.end(key, outcome, message, now),
+                    // Nothing is to be learned of it any more; its slot must not be taken for ever.
+                    None if now.elapsed >= since + self.policy.timeout => {
+                        let message = "finished, but its new Pods could not be checked".to_owned();
+                        self.end(key, Outcome::TimedOut, message, now);
+                    }
+                    None => self.progress(key, "checking the new Pods", late, now),
+                }
+            }
+        }
+    }
+
+    fn progress(&mut self, key: &WorkloadKey, message: &str, late: bool, now: Now) {
+        let Some(rollout) = self.rollouts.get_mut(key) else { return };
+        if rollout.message != message {
+            message.clone_into(&mut rollout.message);
+            self.tell(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
+        }
+        if late && let Some(rollout) = self.rollouts.get_mut(key).filter(|r| !r.late) {
+            rollout.late = true;
+            let report = rollout.report(key, Some(Outcome::TimedOut), now);
+            self.ended(report, key, false, now);
+        }
+    }
+
+    /// What comparing the new Pods with their rendering says of the rollout; `None`: nothing yet.
+    fn verified(&mut self, key: &WorkloadKey) -> Option<(Outcome, String)> {
+        let (rollout, work, workload) = (self.rollouts.get(key)?, self.work.get(key)?, self.index.workload(key)?);
+        let judged = &work.judged;
+        let converged = || Some((Outcome::Converged, "the new Pods are as rendered".to_owned()));
+        if judged.verdict == Verdict::NoPods && workload.counts.desired == 0 {
+            return converged();
+        }
+        // The status is ahead of the Pods, which come by a watch of their own.
+        let (_, pods) = judge::current(workload, &self.index)?;
+        let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
+        if !all_new || judged.pods < expected(workload) {
+            return None;
+        }
+        let vector = self.generations.vector(workload, &self.index);
+        let moved = || Some((Outcome::Superseded, "the injector moved meanwhile".to_owned()));
+        match judged.verdict {
+            Verdict::InSync | Verdict::NotInjected => {
+                // An injector that is down and ignores failures gives the Pod and its rendering the same: nothing.
+                let lost: Vec<_> = rollout.sidecars.iter().filter(|name| !judged.sidecars.contains(name)).collect();
+                match lost.first() {
+                    None => converged(),
+                    Some(_) if vector != rollout.vector => moved(),
+                    Some(name) => Some((Outcome::NonConvergent, format!("the new Pods run without {name}"))),
+                }
+            }
+            Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
+                if judged.differences.iter().all(|d| *d == Difference::MutatedLive) {
+                    return converged();
+                }
+                if vector != rollout.vector {
+                    return moved();
+                }
+                // One that the new Pods lack contradicts nothing: its injector may have been down.
+                let otherwise =
+                    |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
+                let differences = judged.groups.iter().flat_map(|g| &g.differences);
+                let sidecars: BTreeSet<_> = differences.filter(otherwise).map(|d| d.sidecar.clone()).collect();
+                let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
+                let message = format!("the new Pods still differ: {}", judged.change);
+                let born = rollout.stamps.last().map_or(rollout.started.wall, |stamp| stamp.timestamp);
+                self.truth.contradict(&vector, &sidecars, born, &format!("{key}, after our rollout"));
+                if let Some(work) = self.work.get_mut(key) {
+                    work.lock = Some(lock);
+                }
+                Some((Outcome::NonConvergent, message))
+            }
+            Verdict::Undetermined | Verdict::Rejected | Verdict::NoPods => None,
+        }
+    }
+
+    pub(super) fn end(&mut self, key: &WorkloadKey, outcome: Outcome, message: String, now: Now) {
+        let Some(mut rollout) = self.rollouts.remove(key) else { return };
+        rollout.message = message;
+        let report = rollout.report(key, Some(outcome), now);
+        if let Some(work) = self.work.get_mut(key) {
+            work.ended = true;
+        }
+        if matches!(outcome, Outcome::Denied | Outcome::Conflict) {
+            self.step_back(key, &rollout, now);
+        } else if let Some(work) = self.work.get_mut(key) {
+            work.quiet_until = now.elapsed + QUIET;
+            if let Some(stamp) = rollout.stamps.pop() {
+                work.ended_stamp = Some(stamp.clone());
+                work.remember(stamp);
+            }
+        }
+        self.dirty.insert(key.clone());
+        self.replan = true;
+        self.ended(report, key, rollout.late, now);
+    }
+
+    /// Tells of an outcome and lets the breaker see it; of one rollout only one that is bad (`again`: there was one).
+    fn ended(&mut self, report: RolloutReport, key: &WorkloadKey, again: bool, now: Now) {
+        let Some(outcome) = report.outcome else { return };
+        self.tell(Notice::RolloutEnded {
+            workload: key.clone(),
+            outcome,
+            message: report.message.clone(),
+            seconds: report.seconds,
+        });
+        self.finished.push_front(report);
+        self.finished.truncate(KEPT);
+        if again && breaker::is_bad(outcome) {
+            return;
+        }
+        let mut opened = None;
+        self.note(|record| {
+            opened = breaker::saw(record, outcome, key, now.wall);
+        });
+        if let Some(reason) = opened {
+            self.tell(Notice::BreakerOpened { reason, at: now.wall });
+        }
+    }
+}
+
+/// How many Pods of the new revision there will be.
+fn expected(workload: &WorkloadSnapshot) -> usize {
+    workload.counts.desired.saturating_sub(status::partition(workload)) as usize
+}

@@ -1,0 +1,96 @@
+//! A guard that goes while the daemon enforces: nothing more is rolled until it is back.
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use kube::api::{Api, DeleteParams};
+use serde_json::json;
+use testbed::{Filter, TestNamespace, Testbed, eventually, injector::Sidecar, workload::deployment};
+
+use super::release::{RELEASE, Release, apply, until_guarded};
+use crate::support::{DEADLINE, Daemon, Injector};
+
+#[tokio::test]
+async fn without_the_guard_nothing_more_is_rolled_out() -> Result<()> {
+    story("guard-missing", false).await
+}
+
+#[tokio::test]
+async fn without_the_guard_nothing_more_is_rolled_out_in_a_namespace_scoped_install() -> Result<()> {
+    story("guard-missing-scoped", true).await
+}
+
+/// The daemon probes every 2 s here, and every 60 s by default.
+async fn story(name: &str, scoped: bool) -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !Injector::supported(testbed) {
+        return testbed::skip("this cluster can have no injector");
+    }
+    testbed.with_namespace(name, async |ns| guard_goes(&ns, scoped).await).await
+}
+
+async fn guard_goes(ns: &TestNamespace<'_>, scoped: bool) -> Result<()> {
+    let shop = ns.create_companion("shop").await?;
+    let mut injector = Injector::install(&shop, Sidecar::new("proxy")).await?;
+    shop.deploy(deployment("web", 2).pod_label(injector.label())).await?;
+    let values = json!({
+        "mode": "enforce",
+        "namespaces": if scoped { json!([shop.name()]) } else { json!([]) },
+        // The control plane is shared with other tests.
+        "config": { "include-namespace": [shop.name()], "cooldown": "0s", "max-rollouts-per-hour": "unlimited" },
+    });
+    let release = Release::install(ns, &values).await?;
+    until_guarded(&release).await?;
+    let daemon = release.daemon()?;
+    daemon
+        .until_it_says("the guard is in force", |line| line.text("message").starts_with("the guard is in force"))
+        .await?;
+
+    let binding = release.object("ValidatingAdmissionPolicyBinding")?;
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(ns.client().clone());
+    bindings.delete(&release.cluster_name(), &DeleteParams::default()).await?;
+    daemon
+        .until_it_says("the guard is missing", |line| line.text("message").starts_with("the guard is missing"))
+        .await?;
+
+    injector.set_version("v2").await?;
+    daemon.until_verdict("Deployment/web", "drifted", None).await?;
+    until_metric(&daemon, "sidecar_drift_held_workloads{gate=\"guard_missing\"} 1").await?;
+    until_metric(&daemon, "sidecar_drift_stopped{by=\"guard\"} 1").await?;
+    assert_eq!(patches(ns).await?, 0, "patched without a guard");
+    assert_eq!(shop.revisions_of("Deployment", "web").await?.len(), 1);
+
+    apply(ns.testbed(), binding).await?;
+    let ended = daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
+    assert_eq!(ended.text("outcome"), "converged");
+    until_metric(&daemon, "sidecar_drift_stopped{by=\"guard\"} 0").await?;
+    assert!(daemon.terminate().await?.success());
+    release.uninstall().await
+}
+
+/// What our ServiceAccount has patched, dry runs included.
+async fn patches(ns: &TestNamespace<'_>) -> Result<usize> {
+    let Some(audit) = ns.testbed().audit() else { return Ok(0) };
+    let asked = audit.entries(&Filter::default().service_account(ns.name(), RELEASE)).await?;
+    Ok(asked.iter().filter(|entry| entry.verb == "patch" && entry.api_group == "apps").count())
+}
+
+/// Waits until a scrape has this line.
+async fn until_metric(daemon: &Daemon<'_>, wanted: &str) -> Result<()> {
+    let serving = daemon.until_it_says("where it listens", |line| !line.text("address").is_empty()).await?;
+    let address = serving.text("address").to_owned();
+    eventually(format_args!("a scrape has {wanted}"), DEADLINE, async || {
+        let text = scrape(&address).await?;
+        Ok(text.lines().any(|line| line == wanted).then_some(()))
+    })
+    .await
+}
+
+async fn scrape(address: &str) -> Result<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut stream = tokio::net::TcpStream::connect(address).await.context("the daemon does not listen")?;
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
+}

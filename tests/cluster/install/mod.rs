@@ -1,0 +1,10 @@
+//! The product as the chart installs it: rendered by Helm, applied as it is, run as the chart's ServiceAccount.
+
+mod fields;
+mod guard;
+mod guard_missing;
+mod helm;
+mod manifests;
+mod release;
+mod rendering;
+mod rights;

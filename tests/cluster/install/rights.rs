@@ -1,0 +1,150 @@
+//! What the chart grants is what the daemon uses: nothing is missing, and nothing is there for nothing.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use testbed::{
+    AuditEntry, Filter, Options, TestNamespace, Testbed,
+    injector::{PolicyInjector, Sidecar, WebhookInjector},
+    workload::{daemon_set, deployment, stateful_set},
+};
+
+use super::release::{RELEASE, Release, until_guarded};
+use crate::support::{Daemon, run};
+
+const WORKLOADS: [(&str, &str); 3] = [("Deployment", "web"), ("StatefulSet", "db"), ("DaemonSet", "agent")];
+
+/// A verb on a resource, in a namespace or (empty) everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    namespace: String,
+    group: String,
+    resource: String,
+    verb: String,
+}
+
+/// One control plane of its own: a daemon that watches the whole cluster would hear of other tests' injectors.
+#[tokio::test]
+async fn every_right_is_used_and_none_is_missing() -> Result<()> {
+    let testbed = Testbed::start(Options::default()).await?;
+    let Some(audit) = testbed.audit() else { return testbed::skip("an existing cluster's audit log cannot be read") };
+    let shop = testbed.create_namespace("shop").await?;
+    let policy = PolicyInjector::install(&shop, Sidecar::new("policy-proxy")).await?;
+    let webhook = WebhookInjector::install(&shop, Sidecar::new("hook-proxy")).await?;
+    // On a busy machine it would be taken for slow, and left alone.
+    webhook.edit_webhook(|webhook| webhook["timeoutSeconds"] = json!(30)).await?;
+    let home = webhook.home().context("a webhook behind a Service")?.name().to_owned();
+    tokio::try_join!(
+        shop.deploy(deployment("web", 2).pod_label(webhook.label())),
+        shop.deploy(stateful_set("db", 2).pod_label(webhook.label())),
+        shop.deploy(daemon_set("agent").pod_label(policy.label())),
+    )?;
+
+    let mut injectors = (policy, webhook);
+    for (number, (mode, scoped)) in
+        [("report", false), ("enforce", false), ("report", true), ("enforce", true)].into_iter().enumerate()
+    {
+        let what = format!("mode {mode}, {}", if scoped { "one namespace" } else { "cluster-wide" });
+        let ns = testbed.create_namespace(&format!("drift-{number}")).await?;
+        let values = json!({
+            "mode": mode,
+            "namespaces": if scoped { json!([shop.name()]) } else { json!([]) },
+            "injectorNamespaces": [home],
+            "config": {
+                "cooldown": "0s", "daily-cap": 100, "parallel-per-namespace": 3, "max-rollouts-per-hour": "unlimited",
+                "include-namespace": [shop.name()],
+            },
+        });
+        let release = Release::install(&ns, &values).await?;
+        release.is_rolled_out().await?;
+        // In report mode nobody probes.
+        if mode == "enforce" {
+            until_guarded(&release).await?;
+        }
+        let since = audit.marker()?;
+        let daemon = release.daemon()?;
+        let version = format!("v{}", number + 2);
+        drift(&mut injectors, &version).await?;
+        // The control plane is gone when the error is shown, and with it the log.
+        work(&shop, &daemon, mode).await.with_context(|| format!("{what}; its log: {:#?}", daemon.lines()))?;
+        if mode == "enforce" {
+            // As people do it, by `kubectl exec`.
+            for command in [&["pause", "--reason=test"][..], &["resume"]] {
+                let here = [command, &["--state-namespace", ns.name()]].concat();
+                run(&testbed, release.kubeconfig(), &here).await?.success()?;
+            }
+        }
+        assert!(daemon.terminate().await?.success());
+
+        let filter = Filter::default().since(since).service_account(ns.name(), RELEASE);
+        let asked = audit.entries(&filter).await?;
+        let forbidden: Vec<_> = asked.iter().filter(|entry| entry.code == Some(403)).collect();
+        assert!(forbidden.is_empty(), "{what}: forbidden: {forbidden:#?}");
+        let granted = granted(&release.objects);
+        let unused: Vec<_> = granted.iter().filter(|right| !is_used(right, &granted, &asked)).collect();
+        assert!(unused.is_empty(), "{what}: granted and never used: {unused:#?}");
+        println!("{what}: {} rights, {} requests, all rights used, none missing", granted.len(), asked.len());
+        release.uninstall().await?;
+        ns.delete().await?;
+    }
+    testbed.stop().await
+}
+
+async fn drift(injectors: &mut (PolicyInjector<'_>, WebhookInjector<'_>), version: &str) -> Result<()> {
+    injectors.0.set_version(version).await?;
+    injectors.1.reconfigure(version).await
+}
+
+/// Waits until it has found all that drifted, and in enforce mode until it has mended it.
+async fn work(shop: &TestNamespace<'_>, daemon: &Daemon<'_>, mode: &str) -> Result<()> {
+    for (kind, name) in WORKLOADS {
+        let workload = format!("{kind}/{name}");
+        if mode == "report" {
+            daemon.until_verdict(&workload, "drifted", None).await?;
+        } else {
+            let ended = daemon.until_it_ends_a_rollout_of(kind, name).await?;
+            assert_eq!(ended.text("outcome"), "converged", "{workload}: {ended:?}");
+            shop.wait_for_rollout(kind, name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Every right that the rendered Roles grant, one by one.
+fn granted(objects: &[Value]) -> BTreeSet<Right> {
+    let roles = objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")));
+    let list = |rule: &Value, field: &str| -> Vec<String> {
+        let items = rule[field].as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for role in roles {
+        let namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            for group in list(rule, "apiGroups") {
+                for resource in list(rule, "resources") {
+                    for verb in list(rule, "verbs") {
+                        let (namespace, group, resource) = (namespace.to_owned(), group.clone(), resource.clone());
+                        rights.insert(Right { namespace, group, resource, verb });
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// A `list` goes with its `watch`: it is how a watch begins on API servers that do not send the list within the watch.
+fn is_used(right: &Right, granted: &BTreeSet<Right>, asked: &[AuditEntry]) -> bool {
+    let watch = Right { verb: "watch".to_owned(), ..right.clone() };
+    if right.verb == "list" && granted.contains(&watch) {
+        return is_used(&watch, granted, asked);
+    }
+    asked.iter().any(|entry| {
+        entry.verb == right.verb
+            && entry.api_group == right.group
+            && entry.resource == right.resource
+            && (right.namespace.is_empty() || right.namespace == entry.namespace)
+    })
+}

@@ -1,0 +1,142 @@
+//! The chart, as far as it can be checked without Helm: what is said twice is said the same.
+
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use sidecar_drift::{
+    cluster::guard::{ANNOTATION, REFUSAL},
+    cluster::state::CONFIG_MAP,
+    config::NAMES,
+};
+
+/// Settings that the chart decides from other values, or that make no sense in a Pod.
+const DECIDED: [&str; 8] =
+    ["all_namespaces", "context", "kubeconfig", "listen", "mode", "namespace", "show_values", "state_namespace"];
+
+fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("charts/sidecar-drift").join(path)
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(file(path)).with_context(|| path.to_owned())
+}
+
+fn schema() -> Result<Value> {
+    Ok(serde_json::from_str(&read("values.schema.json")?)?)
+}
+
+#[test]
+fn the_schema_knows_every_setting_but_those_that_the_chart_decides() -> Result<()> {
+    let schema = schema()?;
+    let properties = schema.pointer("/properties/config/properties").and_then(Value::as_object).context("no config")?;
+    let known: BTreeSet<String> = properties.keys().map(|key| key.replace('-', "_")).collect();
+    let wanted: BTreeSet<String> =
+        NAMES.iter().filter(|name| !DECIDED.contains(name)).map(|name| (*name).to_owned()).collect();
+    assert_eq!(known, wanted);
+    Ok(())
+}
+
+#[test]
+fn the_schema_is_closed_and_knows_every_value() -> Result<()> {
+    let schema = schema()?;
+    let values: Value = serde_saphyr::from_str(&read("values.yaml")?)?;
+    let mut unknown = Vec::new();
+    compare(&values, &schema, "", &mut unknown);
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    Ok(())
+}
+
+/// Every value has its property, and every object with fixed keys takes no others.
+fn compare(values: &Value, schema: &Value, at: &str, unknown: &mut Vec<String>) {
+    let (Some(values), Some(properties)) = (values.as_object(), schema["properties"].as_object()) else { return };
+    if schema["additionalProperties"] != false {
+        unknown.push(format!("{at}: takes any key"));
+    }
+    for (name, value) in values {
+        let at = format!("{at}/{name}");
+        match properties.get(name) {
+            Some(property) => compare(value, property, &at, unknown),
+            None => unknown.push(format!("{at}: not in the schema")),
+        }
+    }
+    for name in properties.keys().filter(|name| !at.is_empty() && at != "/config" && !values.contains_key(*name)) {
+        if at != "/resources" {
+            unknown.push(format!("{at}/{name}: not in values.yaml"));
+        }
+    }
+}
+
+#[test]
+fn the_guard_says_what_its_probe_listens_for() -> Result<()> {
+    let guard = read("templates/guard.yaml")?;
+    assert!(guard.contains(&format!("message: \"{REFUSAL}\"")), "{REFUSAL}");
+    assert!(guard.contains(&format!("'{ANNOTATION}' in ")), "{ANNOTATION}");
+    assert!(read("templates/state.yaml")?.contains(&format!("name: {CONFIG_MAP}\n")));
+    assert!(read("templates/rbac-correct.yaml")?.contains(&format!("resourceNames: [{CONFIG_MAP}]")));
+    Ok(())
+}
+
+#[test]
+fn the_chart_and_the_program_are_of_one_version() -> Result<()> {
+    let chart = read("Chart.yaml")?;
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("appVersion: {version}\n")), "appVersion is not {version}");
+    Ok(())
+}
+
+// The table of values in the README ---------------------------------------------------------------------------------
+
+const BEGIN: &str = "<!-- values: written by `make generate` from values.yaml -->\n";
+const END: &str = "<!-- end of values -->\n";
+
+/// Set, it lets the tests write what they would else compare.
+const GENERATE: &str = "SIDECAR_DRIFT_GENERATE";
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "whether to compare or to write is not the product's configuration")]
+fn the_readme_lists_every_value() -> Result<()> {
+    let readme = read("README.md")?;
+    let (before, rest) = readme.split_once(BEGIN).context("no begin of the values")?;
+    let (_, after) = rest.split_once(END).context("no end of the values")?;
+    let fresh = format!("{before}{BEGIN}{}{END}{after}", table(&read("values.yaml")?)?);
+    if std::env::var_os(GENERATE).is_some() {
+        fs::write(file("README.md"), fresh)?;
+    } else {
+        assert!(readme == fresh, "the README's table of values is not fresh: run `make generate`");
+    }
+    Ok(())
+}
+
+/// A row for each value that has a comment of the form `# -- what it does`; every value must have one, or be in one.
+fn table(values: &str) -> Result<String> {
+    let parsed: Value = serde_saphyr::from_str(values)?;
+    let mut table = String::from("| value | default | what it does |\n| --- | --- | --- |\n");
+    let (mut parent, mut comment) = (String::new(), String::new());
+    let mut described = false;
+    for line in values.lines() {
+        let text = line.trim_start();
+        let inner = line.len() > text.len();
+        if let Some(begin) = text.strip_prefix("# -- ") {
+            begin.clone_into(&mut comment);
+        } else if let Some(more) = text.strip_prefix("# ") {
+            comment.push(' ');
+            comment.push_str(more);
+        } else if let Some((key, _)) = text.split_once(':') {
+            if !inner {
+                key.clone_into(&mut parent);
+                described = !comment.is_empty();
+            }
+            let path = if inner { format!("{parent}.{key}") } else { key.to_owned() };
+            if comment.is_empty() {
+                // Inside a value that is described as a whole, or around some that are described one by one.
+                anyhow::ensure!(described || !inner, "{path} has no comment");
+                continue;
+            }
+            let default = parsed.pointer(&format!("/{}", path.replace('.', "/"))).context(path.clone())?;
+            writeln!(table, "| `{path}` | `{default}` | {} |", comment.replace('|', "\\|"))?;
+            comment.clear();
+        }
+    }
+    Ok(table)
+}
