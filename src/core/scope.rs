@@ -304,8 +304,11 @@ fn revisions(service: &ObjectKey, index: &Index) -> BTreeSet<Name> {
     ready.filter_map(revision).collect()
 }
 
+/// A Service and the revision that answers for it.
+pub type Serving = BTreeSet<(ObjectKey, Name)>;
+
 /// The one revision that answers for each Service behind an injector; `None` while one of them has none, or several.
-pub fn serving(injector: &InjectorSnapshot, index: &Index) -> Option<BTreeSet<(ObjectKey, Name)>> {
+pub fn serving(injector: &InjectorSnapshot, index: &Index) -> Option<Serving> {
     let one = |service: &ObjectKey| {
         let mut revisions = revisions(service, index).into_iter();
         revisions.next().filter(|_| revisions.next().is_none()).map(|revision| (service.clone(), revision))

@@ -10,14 +10,14 @@ use super::{
     guard::Guard,
     index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::{ConfigKind, ObjectKey, WorkloadKey, WorkloadSnapshot},
+    model::{ConfigKind, WorkloadKey, WorkloadSnapshot},
     pace::Pace,
     policy::Policy,
     queue::RenderQueue,
     record::Record,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope, Vector},
+    scope::{self, Generations, Scope, Serving, Vector},
     shape::Name,
     status,
     time::Now,
@@ -85,8 +85,8 @@ pub struct Core {
     pub(super) looks: BTreeSet<(Duration, WorkloadKey)>,
     /// Namespaces that back injectors.
     pub(super) backends: BTreeSet<Name>,
-    /// Which revisions answer for each injector.
-    pub(super) serving: BTreeMap<Scope, BTreeSet<(ObjectKey, Name)>>,
+    /// Which revisions answer for each injector, and the version of its scope when they were seen first.
+    pub(super) serving: BTreeMap<Scope, (Serving, u64)>,
     /// Names of containers that admission was seen to inject.
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
@@ -237,9 +237,14 @@ impl Core {
         let serving = |i| Some((scope::scope_of(i), scope::serving(i, &self.index).filter(|s| !s.is_empty())?));
         let all: Vec<_> = scope::backed_from(namespace, &self.index).filter_map(serving).collect();
         for (scope, serving) in all {
-            let before = self.serving.insert(scope.clone(), serving.clone());
-            if before.is_some_and(|before| before != serving) {
-                self.move_scope(&scope, format!("other Pods answer for it, in namespace {namespace}"), None, now);
+            let version = self.generations.version(&scope);
+            let before = self.serving.insert(scope.clone(), (serving.clone(), version));
+            if let Some((_, known)) = before.filter(|(before, _)| *before != serving) {
+                // Most likely this is what the last move led to.
+                let last = self.generations.moved().find(|(s, _)| **s == scope).filter(|_| version > known);
+                let unannounced = || format!("other Pods answer for it, in namespace {namespace}");
+                let cause = last.map_or_else(unannounced, |(_, generation)| generation.cause.clone());
+                self.move_scope(&scope, cause, None, now);
             }
         }
     }
