@@ -1,8 +1,8 @@
 //! The command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
 use super::{diff, pause, resume, rollout, run, scan, version};
 use crate::{
@@ -52,6 +52,26 @@ pub enum Command {
 /// The command line's definition, complete with environment variables.
 pub fn definition() -> clap::Command {
     with_environment(Args::command())
+}
+
+/// Settings that exclude each other: of two, the one on the command line beats the other one in the environment.
+const OPPOSITES: [(&str, &str); 2] = [("namespace", "all_namespaces"), ("include_namespace", "exclude_namespace")];
+
+/// The definition by which this command line is read.
+pub(super) fn definition_for(line: &[OsString]) -> clap::Command {
+    let given = Args::command().ignore_errors(true).try_get_matches_from(line);
+    let Some((command, matches)) = given.as_ref().ok().and_then(clap::ArgMatches::subcommand) else {
+        return definition();
+    };
+    let on_line = |id: &str| {
+        matches.try_contains_id(id).unwrap_or(false) && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let pairs = OPPOSITES.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+    let beaten: Vec<_> = pairs.filter(|(one, _)| on_line(one)).map(|(_, other)| other).collect();
+    let silence = |arg: clap::Arg| {
+        if beaten.contains(&arg.get_id().as_str()) { arg.env(Resettable::Reset) } else { arg }
+    };
+    definition().mut_subcommand(command, |command| command.mut_args(silence))
 }
 
 /// A workload as people name it: `deployment/cart`.

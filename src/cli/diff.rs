@@ -41,6 +41,10 @@ impl Diff {
         let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         if let (Some((kind, name)), true) = (only, report.workloads.is_empty()) {
+            anyhow::ensure!(
+                report.synced,
+                "the cluster could not be listed in time: whether there is a {kind} `{name}` is not known"
+            );
             anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
         }
         let text = match format {
@@ -48,6 +52,6 @@ impl Diff {
             OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
-        Ok(Exit::Ok)
+        Ok(Exit::of(report.complete))
     }
 }

@@ -42,6 +42,13 @@ pub enum Exit {
     Usage = 2,
 }
 
+impl Exit {
+    /// Of a command that may not have got to its end.
+    fn of(done: bool) -> Self {
+        if done { Self::Ok } else { Self::Error }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -73,7 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, eng
 }
 
 fn parse(args: &[OsString], console: &Console) -> Result<Args, clap::Error> {
-    let mut definition = definition().term_width(console.width().map_or(100, usize::from).min(100));
+    let mut definition = args::definition_for(args).term_width(console.width().map_or(100, usize::from).min(100));
     let matches = definition.try_get_matches_from_mut(args)?;
     Args::from_arg_matches(&matches)
 }

@@ -26,6 +26,12 @@ pub const CONFIG_MAP: &str = "sidecar-drift-state";
 const READ_AGAIN: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10)];
 
+/// So often a person's change is tried when others write, too. The daemon writes at most once a rollout.
+const EDIT_ATTEMPTS: u32 = 5;
+
+/// What is refused when it cannot be read.
+const READ: &str = "read the ConfigMap sidecar-drift-state";
+
 /// The key in the ConfigMap's data.
 const KEY: &str = "state.json";
 
@@ -95,11 +101,11 @@ impl StateStore {
 
     /// Read it. `None`: there is none, or what it holds makes no sense.
     pub async fn read(&self) -> Result<Option<StateRecord>, Error> {
-        let answer = self.cluster.call(Call::get(self.path())).await.map_err(|lost| self.lost(lost))?;
+        let answer = self.get().await?;
         match answer.status.as_u16() {
             200 => Ok(record(&answer.json())),
             404 => Ok(None),
-            _ => Err(self.refused("read the ConfigMap sidecar-drift-state", &answer)),
+            _ => Err(self.refused(READ, &answer)),
         }
     }
 
@@ -126,16 +132,38 @@ impl StateStore {
         self.read_or_none().await
     }
 
+    /// Change what it holds, whatever that is: a missing one is created, and one that makes no sense is begun anew. Reads
+    /// again when somebody else was faster.
+    pub async fn edit(&self, edit: impl Fn(&mut StateRecord)) -> Result<(), Error> {
+        const WRITE: &str = "write the ConfigMap sidecar-drift-state";
+        let mut attempts = 1;
+        loop {
+            let answer = self.get().await?;
+            let mut state = match answer.status.as_u16() {
+                200 => record(&answer.json()).unwrap_or_default(),
+                404 => StateRecord::default(),
+                _ => return Err(self.refused(READ, &answer)),
+            };
+            edit(&mut state);
+            let answer = if answer.status.is_success() {
+                let found = answer.json();
+                let version = found.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
+                self.try_write(&state, version).await
+            } else {
+                self.cluster.call(self.creation(&state)).await
+            };
+            let answer = answer.map_err(|lost| self.lost(lost))?;
+            match answer.status.as_u16() {
+                409 if attempts < EDIT_ATTEMPTS => attempts += 1,
+                200 | 201 => return Ok(()),
+                _ => return Err(self.refused(WRITE, &answer)),
+            }
+        }
+    }
+
     /// Create the ConfigMap; for `sidecar-drift resume` where no chart did.
     pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
-        let body = json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
-            "data": { KEY: text(state) },
-        });
-        let call = Call::create_config_map(&self.namespace, body);
-        let answer = self.cluster.call(call).await.map_err(|lost| self.lost(lost))?;
+        let answer = self.cluster.call(self.creation(state)).await.map_err(|lost| self.lost(lost))?;
         if answer.status.is_success() {
             return Ok(record(&answer.json()));
         }
@@ -160,6 +188,20 @@ impl StateStore {
     async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, Lost> {
         let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
         self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), fields)).await
+    }
+
+    async fn get(&self) -> Result<Answer, Error> {
+        self.cluster.call(Call::get(self.path())).await.map_err(|lost| self.lost(lost))
+    }
+
+    fn creation(&self, state: &StateRecord) -> Call {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
+            "data": { KEY: text(state) },
+        });
+        Call::create_config_map(&self.namespace, body)
     }
 
     fn path(&self) -> String {

@@ -13,7 +13,7 @@ use crate::core::{
     shape::Name,
 };
 
-/// Requests to the API server that take longer are given up.
+/// Reading from the API server that takes longer is given up.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Loopback: opening the port to others is a decision.

@@ -49,7 +49,7 @@ pub struct Connection {
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; `None`: its current one.
     pub context: Option<String>,
-    /// For every request but dry runs, which have their own.
+    /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
 }
 

@@ -78,8 +78,8 @@ settings! {
         /// Uses this context of the kubeconfig [default: its current context].
         #[arg(long, global = true, value_name = "NAME")]
         context: String,
-        /// Gives up on a request to the API server after this duration; dry runs may take 35s regardless, because the
-        /// server itself waits up to 34s for injectors [default: 10s].
+        /// Gives up on reading from the API server after this duration; dry runs and writes may take 35s regardless,
+        /// because the server itself waits up to 34s for injectors [default: 10s].
         #[arg(long, global = true, value_name = "DURATION")]
         request_timeout: Period,
     }

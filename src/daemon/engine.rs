@@ -1,25 +1,26 @@
 //! The loop: input in, effects out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Progress, clock, connected, state_namespace, workers::Workers};
+use super::{Progress, clock, connected, signals::Signals, state_namespace, workers::Workers};
 use crate::{
     cluster::{
+        client::{Cluster, Server},
         convert::StampKeys,
         state::StateStore,
         watch::{Scope, Watches},
     },
     config::{Config, StopWhen, WatchSet},
     core::{
-        io::{Effect, Input, Notice},
-        policy::Mode,
+        io::{Effect, Input, Notice, WatchEvent, WatchSource},
+        policy::{Mode, Policy},
         report::Report,
         step::Core,
         time::Now,
@@ -34,20 +35,26 @@ const INPUTS: usize = 1024;
 const TICK: Duration = Duration::from_secs(1);
 /// Readers get a new report at most this often.
 const PUBLISH: Duration = Duration::from_millis(250);
-/// A shutdown waits this long for a patch in flight: longer than its two requests may take.
+/// A shutdown waits this long for a patch in flight: Kubernetes kills us after 30 s. Nearly all are answered within one
+/// second; one that is not may have been written, and whoever comes next finds that out from the stamp.
 const LAST_WORDS: Duration = Duration::from_secs(25);
-/// A one-shot command that has heard nothing new for this long shows what it has.
+/// A one-shot command that has heard nothing new for this long, beside the pauses that were asked for, shows what it has.
 const STALLED: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
-    let cluster = connected(&config).await?;
+    let mut signals = Signals::listen()?;
+    // In a task of its own, so that we can be stopped while a server, or a login plugin, keeps us waiting.
+    let mut greeting = JoinSet::new();
+    greeting.spawn(greet(config.clone(), stop));
+    let (cluster, server) = tokio::select! {
+        biased;
+        () = signals.asked() => return stopped_early(config.policy, stop),
+        Some(greeted) = greeting.join_next() => greeted.context("cannot begin")??,
+    };
     let namespaces = match &config.watch {
         WatchSet::Cluster => None,
         WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
     };
-    let somewhere = namespaces.as_ref().and_then(|n| n.first()).map(|n| &**n);
-    let server = cluster.probe(somewhere).await?;
-    tracing::info!(server = cluster.url(), version = server.version, streaming = server.streaming_lists, "connected");
     let (sender, inputs) = mpsc::channel(INPUTS);
     let stamp = StampKeys::new(&config.policy.annotation_prefix);
     let own = state_namespace(&config, &cluster);
@@ -84,11 +91,62 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         workers.also(store.watch(streaming, sender));
     }
     let report = Arc::new(core.report(now));
-    let mut engine = Engine { core, watches, workers, published, stop, report, wake: None, heard: now, stopping: None };
+    let listed = HashSet::new();
+    let patience = patience(&config.policy);
+    let mut engine = Engine {
+        core,
+        watches,
+        workers,
+        published,
+        stop,
+        report,
+        wake: None,
+        listed,
+        heard: now,
+        patience,
+        stopping: None,
+    };
     for input in first {
-        engine.step(input, now);
+        let notices = engine.step(input, now);
+        engine.told(&notices, progress);
     }
-    engine.work(inputs, progress).await
+    engine.work(inputs, signals, progress).await
+}
+
+/// Connects, and finds out what the server is and whether what we were told to look at exists.
+async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
+    let cluster = connected(&config).await?;
+    let mut somewhere = None;
+    if let WatchSet::Namespaces(namespaces) = &config.watch {
+        somewhere = namespaces.first().map(|n| &**n);
+    }
+    let server = cluster.probe(somewhere).await?;
+    tracing::info!(server = cluster.url(), version = server.version, streaming = server.streaming_lists, "connected");
+    if let WatchSet::Namespaces(namespaces) = &config.watch {
+        for namespace in namespaces {
+            if cluster.has_namespace(namespace).await != Some(false) {
+                continue;
+            }
+            // A daemon may be there before its namespaces are.
+            anyhow::ensure!(stop == StopWhen::Never, "there is no namespace `{namespace}`: check `--namespace`");
+            tracing::warn!(%namespace, "there is no such namespace, yet");
+        }
+    }
+    Ok((cluster, server))
+}
+
+/// Nothing was begun, so nothing is to be finished.
+fn stopped_early(policy: Policy, stop: StopWhen) -> anyhow::Result<Arc<Report>> {
+    anyhow::ensure!(stop == StopWhen::Never, "stopped before the API server answered");
+    tracing::info!("stopped before the API server answered");
+    let now = clock::now();
+    Ok(Arc::new(Core::new(policy, [], 0, now).report(now)))
+}
+
+/// How long a one-shot command waits for news: none can come while it pauses because it was told to.
+fn patience(policy: &Policy) -> Duration {
+    let between_renders = Duration::try_from_secs_f64(1.0 / policy.renders_per_second).unwrap_or_default();
+    STALLED + policy.settle + policy.render_spacing + between_renders
 }
 
 struct Engine {
@@ -101,8 +159,12 @@ struct Engine {
     report: Arc<Report>,
     /// When the core wants to be woken.
     wake: Option<Duration>,
+    /// The watches that brought their first list, or cannot.
+    listed: HashSet<WatchSource>,
     /// When something was heard last that moved the report on.
     heard: Now,
+    /// How long a one-shot command waits for more.
+    patience: Duration,
     /// Since when we are asked to stop.
     stopping: Option<Duration>,
 }
@@ -111,10 +173,9 @@ impl Engine {
     async fn work(
         &mut self,
         mut inputs: mpsc::Receiver<Input>,
+        mut signals: Signals,
         progress: &mut Progress<'_>,
     ) -> anyhow::Result<Arc<Report>> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unpublished = true;
@@ -123,7 +184,7 @@ impl Engine {
             let until = self.until_wake(unpublished, last);
             let input = tokio::select! {
                 biased;
-                () = asked(&mut terminate, &mut interrupt) => {
+                () = signals.asked() => {
                     if self.stopping.replace(clock::elapsed()).is_some() {
                         anyhow::bail!("stopped at once, by the second signal");
                     }
@@ -143,12 +204,10 @@ impl Engine {
                 if due {
                     self.wake = None;
                 }
+                self.hear(&input, now);
                 let notices = self.step(input, now);
                 unpublished = true;
-                if !notices.is_empty() {
-                    notices.iter().for_each(metrics::told);
-                    progress(&self.report, &notices);
-                }
+                self.told(&notices, progress);
             }
             if now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
                 last = now.elapsed;
@@ -167,6 +226,25 @@ impl Engine {
         let publish = unpublished.then(|| last + PUBLISH);
         let next = [self.wake, publish].into_iter().flatten().min();
         next.map_or(TICK, |at| at.saturating_sub(now))
+    }
+
+    /// A list that is still coming in is news, however long it takes.
+    fn hear(&mut self, input: &Input, now: Now) {
+        if let Input::Watch { source, event } = input
+            && !self.listed.contains(source)
+        {
+            self.heard = now;
+            if matches!(event, WatchEvent::ResetDone | WatchEvent::Unavailable { .. }) {
+                self.listed.insert(source.clone());
+            }
+        }
+    }
+
+    fn told(&self, notices: &[Notice], progress: &mut Progress<'_>) {
+        if !notices.is_empty() {
+            notices.iter().for_each(metrics::told);
+            progress(&self.report, notices);
+        }
     }
 
     /// One step, and its effects on their way.
@@ -200,20 +278,16 @@ impl Engine {
             // Whoever watches a rollout wants to see it end; the daemon's next replica will.
             let idle = self.core.idle() && (self.stop != StopWhen::RolledOut || !self.core.rolling());
             let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.stop == StopWhen::RolledOut;
+            if !idle && !patience {
+                tracing::warn!("a write was not answered in time; whether it was carried out shows at the next start");
+            }
             return idle || !patience;
         }
-        let complete = self.report.complete || now.elapsed.saturating_sub(self.heard.elapsed) >= STALLED;
+        let complete = self.report.complete || now.elapsed.saturating_sub(self.heard.elapsed) >= self.patience;
         match self.stop {
             StopWhen::Never => false,
             StopWhen::Complete => complete,
             StopWhen::RolledOut => complete && self.core.exhausted(),
         }
-    }
-}
-
-async fn asked(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod engine;
+mod signals;
 mod workers;
 
 use std::sync::Arc;
@@ -22,7 +23,11 @@ pub type Progress<'a> = dyn FnMut(&Report, &[Notice]) + Send + 'a;
 
 /// Connects, works until `stop` says so, and returns the last report.
 pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
-    runtime()?.block_on(engine::run(config, stop, progress))
+    let runtime = runtime()?;
+    let ended = runtime.block_on(engine::run(config, stop, progress));
+    // A name that is being looked up, or a login plugin that waits for somebody, must not keep us.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Writes into the state ConfigMap that all rollouts are paused, and why.
@@ -42,26 +47,11 @@ pub fn resume(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// Changes the state ConfigMap, reading it again when somebody else changed it meanwhile.
 fn edit_state(config: &Config, edit: impl Fn(&mut StateRecord)) -> anyhow::Result<()> {
-    const ATTEMPTS: u32 = 5;
     runtime()?.block_on(async {
         let cluster = connected(config).await?;
-        let store = StateStore::new(cluster.clone(), &state_namespace(config, &cluster));
-        for _ in 0..ATTEMPTS {
-            let Some(mut state) = store.read().await? else {
-                let mut state = StateRecord::default();
-                edit(&mut state);
-                store.create(&state).await?;
-                return Ok(());
-            };
-            edit(&mut state);
-            let content = |s: &StateRecord| StateRecord { resource_version: None, ..s.clone() };
-            if store.write(&state).await.is_some_and(|written| content(&written) == content(&state)) {
-                return Ok(());
-            }
-        }
-        anyhow::bail!("the state ConfigMap was changed by others {ATTEMPTS} times in a row: try again")
+        StateStore::new(cluster.clone(), &state_namespace(config, &cluster)).edit(edit).await?;
+        Ok(())
     })
 }
 
@@ -70,6 +60,7 @@ async fn connected(config: &Config) -> anyhow::Result<Cluster> {
         kubeconfig: config.connection.kubeconfig.clone(),
         context: config.connection.context.clone(),
         as_user: None,
+        request_timeout: Some(config.connection.request_timeout),
     };
     Ok(connect(&options).await?)
 }

@@ -87,10 +87,10 @@ pub fn rendered(outcome: &RenderOutcome, took: Duration) {
     ::metrics::histogram!(table::RENDER_SECONDS.name).record(took.as_secs_f64());
 }
 
-/// Counts a request to the API server; `code` is `None` when no answer came.
-pub fn api_request(verb: &'static str, code: Option<u16>) {
-    let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-    ::metrics::counter!(table::API_REQUESTS.name, "verb" => verb, "code" => code).increment(1);
+/// Counts a request to the API server, by the API's verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`)
+/// and the HTTP status; `timeout` or `error` when no answer came.
+pub fn api_request(verb: &'static str, code: &str) {
+    ::metrics::counter!(table::API_REQUESTS.name, "verb" => verb, "code" => code.to_owned()).increment(1);
 }
 
 /// Counts a watched object that could not be understood.

@@ -80,8 +80,8 @@ metrics! {
         "How often something that injection depends on moved, by scope: cluster, injector, namespace or \
          `service_account`.";
     API_REQUESTS = Counter "api_requests_total" ["verb", "code"],
-        "Requests to the API server by verb and status code; `none` when no answer came. Alert on code 403: rights \
-         are missing.";
+        "Requests to the API server by verb and status code; `timeout` or `error` when no answer came. Alert on code \
+         403: rights are missing.";
     OBJECTS_SKIPPED = Counter "skipped_objects_total" ["kind"],
         "Watched objects that could not be understood, by kind. Alert on any increase: verdicts may miss something.";
     WATCH_RESTARTS = Counter "watch_restarts_total" ["kind"],

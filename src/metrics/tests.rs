@@ -118,8 +118,8 @@ fn local(record: impl FnOnce()) -> Metrics {
 
 fn record_everything() {
     super::rendered(&RenderOutcome::Gone, Duration::from_millis(3));
-    super::api_request("list", Some(200));
-    super::api_request("create", None);
+    super::api_request("list", "200");
+    super::api_request("create", "timeout");
     super::object_skipped(WatchKind::Pods);
     super::watch_restarted(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy));
     super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });

@@ -166,6 +166,7 @@ scripts! {
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not
+        owners_and_budgets_that_hold
         one_from_plan_to_end
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace

@@ -59,6 +59,8 @@ pub struct Document {
 pub struct RolloutDocument {
     api_version: &'static str,
     kind: &'static str,
+    /// Every workload was asked. When false, what is missing here may still differ.
+    complete: bool,
     /// How long all of it took.
     seconds: u64,
     /// Rollouts that went wrong.
@@ -203,6 +205,7 @@ impl RolloutDocument {
         Self {
             api_version: API_VERSION,
             kind: "Rollout",
+            complete: report.complete,
             seconds,
             errors,
             warnings,

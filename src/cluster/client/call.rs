@@ -7,7 +7,7 @@ use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
 use serde_json::Value;
 
-use super::{Cluster, FIELD_MANAGER, layer::TimedOut};
+use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
 use crate::{cluster::paths, core::outcome};
 
 /// A request that is about to be sent.
@@ -103,22 +103,33 @@ pub enum Lost {
 impl Lost {
     /// The whole chain of causes in one line, for messages that have no room for a chain.
     pub fn sentence(&self) -> String {
-        let mut sentence = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !sentence.ends_with(&text) {
-                sentence.push_str(": ");
-                sentence.push_str(&text);
-            }
-            cause = error.source();
-        }
-        sentence
+        chain(self)
     }
+}
+
+/// An error and its causes in one line, what is said twice only once.
+pub(in crate::cluster) fn chain(error: &(dyn StdError + 'static)) -> String {
+    if let Some(failed) = PluginFailed::find(error) {
+        return failed.to_string();
+    }
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !sentence.ends_with(&text) {
+            sentence.push_str(": ");
+            sentence.push_str(&text);
+        }
+        cause = error.source();
+    }
+    sentence
 }
 
 impl From<kube::Error> for Lost {
     fn from(error: kube::Error) -> Self {
+        if let Some(failed) = PluginFailed::find(&error) {
+            return Self::Failed(Box::new(failed));
+        }
         match error {
             kube::Error::Service(inner) => match inner.downcast::<TimedOut>() {
                 Ok(timed_out) => Self::TimedOut(timed_out.0),

@@ -9,7 +9,12 @@ use kube::{
     config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use super::{Cluster, error::Error, layer::MeteredLayer};
+use super::{
+    Cluster,
+    error::Error,
+    layer::{MeteredLayer, READ_TIMEOUT},
+    plugin::PluginFailed,
+};
 
 /// A connection that is not made within this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +28,8 @@ pub struct Connection {
     pub context: Option<String>,
     /// Act as this user (needs the right to impersonate).
     pub as_user: Option<String>,
+    /// Reads that take longer are given up; `None`: 10 s. Writes, dry runs among them, take as long as the server lets them.
+    pub request_timeout: Option<Duration>,
 }
 
 /// Prepare a connection. Nothing is sent yet: [`Cluster::probe`] finds out whether anybody answers.
@@ -39,13 +46,19 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     }
     let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = config.default_namespace.clone();
-    let builder = ClientBuilder::try_from(config).map_err(|error| match error {
-        kube::Error::Auth(_) | kube::Error::RustlsTls(_) | kube::Error::InferKubeconfig(_) => {
-            Error::Credentials(error.into())
+    let builder = ClientBuilder::try_from(config).map_err(|error| {
+        if let Some(failed) = PluginFailed::find(&error) {
+            return Error::Credentials(failed.into());
         }
-        error => Error::KubeconfigInvalid(error.into()),
+        match error {
+            kube::Error::Auth(_) | kube::Error::RustlsTls(_) | kube::Error::InferKubeconfig(_) => {
+                Error::Credentials(error.into())
+            }
+            error => Error::KubeconfigInvalid(error.into()),
+        }
     })?;
-    let client = builder.with_layer(&MeteredLayer).build();
+    let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
+    let client = builder.with_layer(&MeteredLayer { read_timeout }).build();
     Ok(Cluster { client, url: url.into(), namespace: namespace.into() })
 }
 

@@ -5,7 +5,10 @@ use std::{error::Error as StdError, io, path::PathBuf};
 use http::StatusCode;
 use kube::config::KubeconfigError;
 
-use super::call::{Answer, Lost};
+use super::{
+    call::{Answer, Lost},
+    plugin::PluginFailed,
+};
 
 /// Why there is no usable connection to an API server.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +138,7 @@ impl Error {
         let url = url.to_owned();
         if chain_has::<rustls::Error>(&lost) {
             Self::Tls { url, source: lost }
-        } else if chain_has::<kube::client::AuthError>(&lost) {
+        } else if chain_has::<kube::client::AuthError>(&lost) || chain_has::<PluginFailed>(&lost) {
             Self::Credentials(Box::new(lost))
         } else {
             Self::Unreachable { url, source: lost }

@@ -16,12 +16,11 @@ use http_body_util::{BodyExt, Collected, Either};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-/// Requests to the API server, by `verb` (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) and `code` (the
-/// HTTP status; `timeout` or `error` when there was none).
-pub const REQUESTS_TOTAL: &str = "sidecar_drift_api_requests_total";
+use crate::metrics;
 
-/// A read that takes longer than this is lost: the next attempt has better chances than a longer wait.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// A read that takes longer than this is lost, unless a person said otherwise: the next attempt has better chances than a
+/// longer wait.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The API server gives up on a write, or a dry run, after 34 s. One second more, so that we hear its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(35);
@@ -86,19 +85,23 @@ fn is_collection(path: &str) -> bool {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MeteredLayer;
+pub(super) struct MeteredLayer {
+    /// For `get` and `list`.
+    pub(super) read_timeout: Duration,
+}
 
 impl<S> Layer<S> for MeteredLayer {
     type Service = Metered<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Metered { inner }
+        Metered { inner, read_timeout: self.read_timeout }
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Metered<S> {
     inner: S,
+    read_timeout: Duration,
 }
 
 /// A watch's body is passed on as it comes; every other body is read whole here, so that the time-out covers it.
@@ -126,13 +129,13 @@ where
         }
         let verb = verb(request.method(), request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        let limit = match verb {
+            "watch" => WATCH_START_TIMEOUT,
+            "get" | "list" => self.read_timeout,
+            _ => WRITE_TIMEOUT,
+        };
         let response = self.inner.call(request);
         Box::pin(async move {
-            let limit = match verb {
-                "watch" => WATCH_START_TIMEOUT,
-                "get" | "list" => READ_TIMEOUT,
-                _ => WRITE_TIMEOUT,
-            };
             let answer = tokio::time::timeout(limit, async {
                 let (parts, body) = response.await.map_err(Into::into)?.into_parts();
                 let streams = verb == "watch" && parts.status.is_success();
@@ -142,12 +145,11 @@ where
             })
             .await
             .unwrap_or_else(|_| Err(BoxError::from(TimedOut(limit))));
-            let code = match &answer {
-                Ok(response) => response.status().as_str().to_owned(),
-                Err(error) if error.is::<TimedOut>() => "timeout".to_owned(),
-                Err(_) => "error".to_owned(),
-            };
-            metrics::counter!(REQUESTS_TOTAL, "verb" => verb, "code" => code).increment(1);
+            match &answer {
+                Ok(response) => metrics::api_request(verb, response.status().as_str()),
+                Err(error) if error.is::<TimedOut>() => metrics::api_request(verb, "timeout"),
+                Err(_) => metrics::api_request(verb, "error"),
+            }
             answer
         })
     }

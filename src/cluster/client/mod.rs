@@ -4,6 +4,7 @@ mod call;
 mod connect;
 mod error;
 mod layer;
+mod plugin;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,10 @@ use http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
 use tower::{BoxError, Service};
 
+pub(in crate::cluster) use call::chain;
 pub use call::{Answer, Call, Lost};
 pub use connect::{Connection, connect};
 pub use error::Error;
-pub use layer::REQUESTS_TOTAL;
 pub use probe::Server;
 
 /// The name by which the API server knows what we write (`managedFields`) and render.
@@ -46,7 +47,9 @@ impl Cluster {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let client = ClientBuilder::new(service, namespace).with_layer(&layer::MeteredLayer).build();
+        let client = ClientBuilder::new(service, namespace)
+            .with_layer(&layer::MeteredLayer { read_timeout: layer::READ_TIMEOUT })
+            .build();
         Self { client, url: Arc::from(url), namespace: Arc::from(namespace) }
     }
 

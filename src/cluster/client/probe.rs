@@ -1,5 +1,7 @@
 //! What the server is and can do, asked once at the start.
 
+use std::time::Duration;
+
 use futures::{AsyncBufReadExt, TryStreamExt};
 use http::{Request, StatusCode};
 use serde_json::Value;
@@ -20,7 +22,21 @@ pub struct Server {
 /// The versions of the policies that we can read, best first. `v1alpha1` has other field meanings and is not among them.
 const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
+/// The server ends the watch that asks for streaming lists after 5 s. Something between us that passes on the head of an
+/// answer and holds back its body must not keep us.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Cluster {
+    /// Whether there is a namespace of this name; `None`: that cannot be found out.
+    pub async fn has_namespace(&self, name: &str) -> Option<bool> {
+        let answer = self.call(Call::get(format!("/api/v1/namespaces/{name}"))).await.ok()?;
+        match answer.status {
+            StatusCode::OK => Some(true),
+            StatusCode::NOT_FOUND => Some(false),
+            _ => None,
+        }
+    }
+
     /// Ask the server who it is and what it can do. The first request of a process: here it turns out whether the
     /// connection works at all.
     ///
@@ -75,10 +91,14 @@ impl Cluster {
             "/api/v1{scope}/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
              &allowWatchBookmarks=true&fieldSelector=metadata.name%3D.none&timeoutSeconds=5"
         );
-        match self.first_line(&path).await {
-            Ok(line) => line.is_some_and(|line| line.contains("k8s.io/initial-events-end")),
-            Err(lost) => {
+        match tokio::time::timeout(STREAM_PATIENCE, self.first_line(&path)).await {
+            Ok(Ok(line)) => line.is_some_and(|line| line.contains("k8s.io/initial-events-end")),
+            Ok(Err(lost)) => {
                 tracing::debug!(reason = lost.sentence(), "no streaming lists, using pages");
+                false
+            }
+            Err(_) => {
+                tracing::debug!("the streaming list never began, using pages");
                 false
             }
         }

@@ -63,7 +63,7 @@ impl metrics::Recorder for Counted {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        assert_eq!(key.name(), super::REQUESTS_TOTAL);
+        assert_eq!(key.name(), "sidecar_drift_api_requests_total");
         let labels: Vec<&str> = key.labels().map(metrics::Label::value).collect();
         self.0.lock().expect("not poisoned").push(labels.join(" "));
         Counter::noop()

@@ -13,7 +13,10 @@ use kube::{
 };
 
 use super::object::{Content, Row, Watched};
-use crate::{cluster::client::Cluster, core::model::ObjectKey};
+use crate::{
+    cluster::client::{Cluster, chain},
+    core::model::ObjectKey,
+};
 
 /// How many objects are fetched at once where the server has no streaming lists: what client-go does, too.
 const PAGE_SIZE: u32 = 500;
@@ -23,6 +26,14 @@ const WATCH_SECONDS: u32 = 290;
 
 /// A right that is missing, or a kind that is not served, seldom changes; asking again each minute is enough.
 const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
+
+/// A right that was there is taken for lost only when it is refused so often in a row, which takes some seconds: an API
+/// server that was just started refuses everything until it has read its rules.
+const REFUSALS: u32 = 3;
+
+/// Of failures in a row, the second is told, the first having been mended at once; and then every twentieth, which is one
+/// in about ten minutes.
+const TOLD_AGAIN: u32 = 20;
 
 /// What to watch.
 #[derive(Clone, Debug)]
@@ -60,6 +71,8 @@ where
     let mut backoff = DefaultBackoff::default();
     // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
     let mut failures = 0_u32;
+    // Whether we were ever let.
+    let mut allowed = false;
     'restart: loop {
         let mut events = std::pin::pin!(watcher::watcher(api::<C>(cluster, &target), config(&target)));
         // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
@@ -72,7 +85,10 @@ where
                     continue;
                 }
                 Ok(event) => {
-                    failures = 0;
+                    if failures > 1 {
+                        tracing::info!(kind = target.row.kind, namespace = target.namespace, "watching again");
+                    }
+                    (failures, allowed) = (0, true);
                     backoff.reset();
                     if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
                         return;
@@ -85,7 +101,9 @@ where
                 Err(error) => error,
             };
             let status = status(&error);
-            if let Some(unavailable) = status.and_then(|status| unavailable(&target, status)) {
+            let refusal = status.and_then(|status| unavailable(&target, status));
+            if let Some(unavailable) = refusal.filter(|_| !allowed || failures >= REFUSALS) {
+                (failures, allowed) = (0, false);
                 if !tell(unavailable).await {
                     return;
                 }
@@ -94,11 +112,9 @@ where
                 continue 'restart;
             }
             let code = status.map_or(0, |status| status.code);
-            tracing::warn!(
-                kind = target.row.kind, namespace = target.namespace, error = %error, "watch interrupted, taking it up again"
-            );
             let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
             failures += 1;
+            tell_interrupted(&target, &error, failures);
             tokio::time::sleep(delay).await;
             // One of several API servers is older than the one that was asked at the start.
             let too_old = target.streaming && matches!(code, 400 | 422);
@@ -109,6 +125,15 @@ where
                 continue 'restart;
             }
         }
+    }
+}
+
+fn tell_interrupted(target: &Target, error: &watcher::Error, failures: u32) {
+    let (kind, namespace, error) = (target.row.kind, target.namespace.as_deref(), chain(error));
+    if failures == 2 || failures.is_multiple_of(TOLD_AGAIN) {
+        tracing::warn!(kind, namespace, error, failures, "cannot watch, trying again");
+    } else {
+        tracing::debug!(kind, namespace, error, failures, "watch interrupted, taking it up again");
     }
 }
 

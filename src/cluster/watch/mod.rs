@@ -28,12 +28,10 @@ use crate::core::{
     owner::Kind,
     shape::Name,
 };
+use crate::metrics;
 pub(super) use follow::{News, Target, follow};
 use object::{Content, Metadata, Pod};
 pub(super) use object::{Whole, row};
-
-/// Objects that could not be decoded whole, by `kind`: they have no name, or fields of a wrong type.
-pub const OBJECTS_SKIPPED_TOTAL: &str = "sidecar_drift_objects_skipped_total";
 
 /// What is watched.
 #[derive(Clone, Debug)]
@@ -173,7 +171,11 @@ impl Watch {
     async fn run<C: Content>(self) {
         let Self { cluster, target, source, scope, inputs } = self;
         let kind = target.row.kind;
+        let mut listed = false;
         let following = follow::<C, _>(&cluster, target, |news| {
+            if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
+                metrics::watch_restarted(source.kind);
+            }
             let event = event(kind, source.kind, news, &scope.stamp);
             let (inputs, source) = (&inputs, &source);
             async move {
@@ -197,20 +199,20 @@ fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: 
             Some(WatchEvent::Unavailable { forbidden, message })
         }
         News::Apply(None) => {
-            skipped(name, "", "it has no name");
+            skipped(kind, name, "", "it has no name");
             None
         }
         News::Apply(Some((key, content))) => {
             let converted = content.convert(kind, stamp);
             if !converted.faults.is_empty() {
-                skipped(name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
+                skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
             }
             converted.object.map(WatchEvent::Apply)
         }
     }
 }
 
-fn skipped(kind: &'static str, object: &str, faults: &str) {
-    metrics::counter!(OBJECTS_SKIPPED_TOTAL, "kind" => kind).increment(1);
-    tracing::warn!(kind, object, faults, "object with fields that make no sense; they are left out");
+fn skipped(kind: WatchKind, name: &'static str, object: &str, faults: &str) {
+    metrics::object_skipped(kind);
+    tracing::warn!(kind = name, object, faults, "object with fields that make no sense; they are left out");
 }

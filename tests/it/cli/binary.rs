@@ -37,3 +37,26 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(output.status.success(), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn a_flag_beats_its_opposite_in_the_environment() {
+    for (variable, flags) in [
+        ("SIDECAR_DRIFT_NAMESPACE", ["--all-namespaces", "--quiet"]),
+        ("SIDECAR_DRIFT_EXCLUDE_NAMESPACE", ["--include-namespace", "shop"]),
+    ] {
+        let run = || {
+            let mut command = sidecar_drift();
+            command.arg("scan").args(["--kubeconfig", "/nowhere/config"]).env(variable, "shop");
+            command
+        };
+        // It gets as far as the kubeconfig.
+        for flags in [&flags[..], &[]] {
+            let output = run().args(flags).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains("/nowhere/config cannot be read"), "{stderr}");
+        }
+    }
+    let mut both = sidecar_drift();
+    both.args(["scan", "--namespace", "shop", "--all-namespaces"]).assert().code(2);
+}

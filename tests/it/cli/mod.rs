@@ -2,6 +2,7 @@
 
 mod binary;
 mod diff;
+mod documents;
 mod file;
 mod help;
 mod reports;

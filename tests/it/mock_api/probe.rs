@@ -65,6 +65,37 @@ async fn an_old_server_has_neither() {
     assert_eq!(found.expect("a server"), expected);
 }
 
+/// Something between us that holds back what it does not know the end of.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_begins_means_pages() {
+    let (cluster, mut api) = pair();
+    let server = async {
+        version(&mut api).await.reply(200, &json!({ "gitVersion": "v1.36.3" }));
+        api.expect(V1).await.reply(200, &resources(&["mutatingadmissionpolicies"]));
+        streaming_probe(&mut api).await.stream()
+    };
+    let (found, _open) = tokio::join!(cluster.probe(Some("shop")), server);
+    assert!(!found.expect("a server").streaming_lists);
+}
+
+#[tokio::test]
+async fn whether_a_namespace_exists_is_asked_and_may_remain_unknown() {
+    let (cluster, mut api) = pair();
+    let server = async {
+        api.expect("GET /api/v1/namespaces/shop").await.reply(200, &json!({}));
+        api.next().await.fail(404, "NotFound", "namespaces \"shop\" not found");
+        api.next().await.fail(403, "Forbidden", "no");
+    };
+    let client = async {
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            found.push(cluster.has_namespace("shop").await);
+        }
+        found
+    };
+    assert_eq!(tokio::join!(client, server).0, [Some(true), Some(false), None]);
+}
+
 async fn refusal(answer: impl FnOnce(Exchange)) -> Error {
     let (cluster, mut api) = pair();
     let server = async { answer(version(&mut api).await) };

@@ -106,6 +106,38 @@ async fn resume_creates_the_config_map() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_mends_a_config_map_that_makes_no_sense() {
+    let (store, mut api) = store();
+    let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", Some("not JSON")));
+        let exchange = api.expect(&format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift")).await;
+        assert_eq!(exchange.body["metadata"]["resourceVersion"], "7");
+        assert_eq!(exchange.body["data"]["state.json"], stored(&paused("")));
+        exchange.reply(200, &config_map("8", None));
+    };
+    let pause = |state: &mut StateRecord| state.paused = paused("").paused;
+    tokio::join!(store.edit(pause), server).0.expect("written");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_loses_to_others_tries_again_and_hears_of_missing_rights_at_once() {
+    let (store, mut api) = store();
+    let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.fail(404, "NotFound", "not found");
+        api.next().await.fail(409, "AlreadyExists", "already exists");
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", None));
+        api.next().await.fail(409, "Conflict", "the object has been modified");
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("8", None));
+        let exchange = api.next().await;
+        assert_eq!(exchange.body["metadata"]["resourceVersion"], "8");
+        exchange.fail(403, "Forbidden", "configmaps is forbidden");
+        api.expect_silence().await;
+    };
+    let error = tokio::join!(store.edit(|_| ()), server).0.expect_err("refused").to_string();
+    assert!(error.contains("does not let us write the ConfigMap sidecar-drift-state: grant it by RBAC"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_watch_tells_presence_absence_and_nonsense() {
     let (store, mut api) = store();
     let (sender, mut inputs) = mpsc::channel(8);

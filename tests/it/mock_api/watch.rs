@@ -210,6 +210,25 @@ async fn a_missing_right_is_said_and_asked_for_again_each_minute() {
     assert_eq!(session.next().await, WatchEvent::ResetDone);
 }
 
+/// An API server that was just started refuses everything for a moment.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_was_there_is_not_lost_by_one_refusal() {
+    let (mut session, events) = listed().await;
+    session.api = session.api.patient(Duration::from_secs(100));
+    drop(events);
+    for _ in 0..3 {
+        session.api.next().await.fail(403, "Forbidden", "not yet");
+    }
+    let events = session.api.next().await.stream();
+    events.send("ADDED", &pod("b", "3"));
+    assert_eq!(session.next_name().await, "b");
+    drop(events);
+    for _ in 0..4 {
+        session.api.next().await.fail(403, "Forbidden", "no more");
+    }
+    assert!(matches!(session.next().await, WatchEvent::Unavailable { forbidden: true, .. }));
+}
+
 #[tokio::test]
 async fn a_kind_that_is_not_served_is_said() {
     let mut session = start(true, None, scope(None, &[]));

@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot,
-        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, Strategy,
-        WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry,
+        InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement,
+        Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -79,6 +79,11 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
             });
             Object::Node(NodeSnapshot { name: name.into(), ready: !line.flag("not_ready"), kubelet })
         }
+        "pdb" => {
+            let allowed = line.parsed("allowed")?.unwrap_or_default();
+            let selector = selector(line.text("objects"))?;
+            Object::DisruptionBudget(DisruptionBudgetSnapshot { key: path_key(&name)?, selector, allowed })
+        }
         "service" => {
             let selector = line.rest().into_iter().map(|(k, v)| (k.into(), v.into())).collect();
             Object::Service(ServiceSnapshot { key: path_key(&name)?, selector })
@@ -137,6 +142,7 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "configmap" | "serviceaccount" | "limitrange" => WatchKind::Configs(config_kind(name)),
         "endpoints" => WatchKind::EndpointSlices,
         "node" => WatchKind::Nodes,
+        "pdb" => WatchKind::DisruptionBudgets,
         "service" => WatchKind::Services,
         other => WatchKind::Workloads(Kind::from_name(other).with_context(|| format!("{other:?} is not watched"))?),
     })

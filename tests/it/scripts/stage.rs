@@ -117,6 +117,7 @@ impl Stage {
             WatchKind::Pods,
             WatchKind::Configs(ConfigKind::ServiceAccount),
             WatchKind::Configs(ConfigKind::LimitRange),
+            WatchKind::DisruptionBudgets,
             WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
