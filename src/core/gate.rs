@@ -217,3 +217,6 @@ fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
     }
     canary.converged.is_none_or(|at| s.now.since(at) < s.policy.soak)
 }
+
+#[cfg(test)]
+mod tests;

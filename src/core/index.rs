@@ -443,3 +443,6 @@ impl Index {
 fn owner_uid(pod: &PodSnapshot) -> Name {
     pod.owner.as_ref().map_or_else(|| Name::from(""), |owner| owner.uid.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;
+#[cfg(test)]
+mod made;
 pub mod model;
 pub mod outcome;
 pub mod owner;

@@ -49,3 +49,6 @@ fn risk<'a>(c: &Candidate<'a>) -> (bool, std::cmp::Reverse<u32>, &'a WorkloadKey
     let stateful = c.workload.key.kind == Kind::STATEFUL_SET;
     (stateful, std::cmp::Reverse(c.workload.counts.desired), &c.workload.key)
 }
+
+#[cfg(test)]
+mod tests;

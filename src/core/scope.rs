@@ -330,3 +330,6 @@ pub fn healthy(injector: &InjectorSnapshot, index: &Index) -> Option<bool> {
     let whole = backends_of(injector, index).all(|b| !status::exchanging(b) && status::healthy(b));
     Some(whole && services_of(injector).all(answers))
 }
+
+#[cfg(test)]
+mod tests;

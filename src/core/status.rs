@@ -93,3 +93,6 @@ pub fn healthy(w: &WorkloadSnapshot) -> bool {
     // A StatefulSet reports `availableReplicas` since 1.22; ready says the same for one without minReadySeconds.
     !w.deadline_exceeded && c.available >= c.desired && c.ready >= c.desired
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,10 +95,11 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
-        a_move_between_two_renderings_is_no_volatile_field
         a_forbidden_kind_stays_visible
+        a_move_between_two_renderings_is_no_volatile_field
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
+        accepted_for_a_while
         alternating_images_are_unstable
         every_reason_an_answer_can_have
         failures_are_asked_again_ever_more_seldom
@@ -161,12 +162,12 @@ scripts! {
         deleted_after_it_was_planned
         deleted_and_made_anew_while_it_rolls
         denied
+        disruption_budgets
         drift_that_is_gone_is_not_rolled
         kinds_and_strategies_that_hold
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not
-        owners_and_budgets_that_hold
         one_from_plan_to_end
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace

@@ -106,12 +106,14 @@ fn tables_in_documents_use_words_that_exist() -> Result<()> {
     for document in documents {
         let text = fs::read_to_string(&document)?;
         let mut vocabulary = None;
-        for line in text.lines() {
+        let mut lines = text.lines().peekable();
+        while let Some(line) = lines.next() {
+            let heading = lines.peek().is_some_and(|next| next.starts_with("| -") || next.starts_with("|-"));
             let first =
                 line.strip_prefix('|').and_then(|row| row.split('|').next()).map(|cell| cell.trim().trim_matches('`'));
             vocabulary = match (first, vocabulary) {
-                (None, _) => None,
-                (Some(cell), None) => words.iter().map(|w| w.vocabulary).find(|v| *v == cell),
+                (Some(cell), None) if heading => words.iter().map(|w| w.vocabulary).find(|v| *v == cell),
+                (None, _) | (Some(_), None) => None,
                 (Some(cell), Some(of)) => {
                     let known = cell.starts_with('-') || words.iter().any(|w| (w.vocabulary, w.word) == (of, cell));
                     ensure!(known, "{}: {cell:?} is no {of}", document.display());

@@ -72,17 +72,17 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
             let others = line.parsed("others")?.unwrap_or(0);
             Object::Endpoints(EndpointsSnapshot { key: path_key(&name)?, service, ready, others })
         }
+        "budget" => {
+            let allowed = line.parsed("allowed")?.context("how many disruptions are allowed")?;
+            let selector = selector(line.text("objects"))?;
+            Object::DisruptionBudget(DisruptionBudgetSnapshot { key: path_key(&name)?, selector, allowed })
+        }
         "node" => {
             let kubelet = line.text("kubelet").and_then(|v| {
                 let (major, minor) = v.split_once('.')?;
                 Some((major.parse().ok()?, minor.parse().ok()?))
             });
             Object::Node(NodeSnapshot { name: name.into(), ready: !line.flag("not_ready"), kubelet })
-        }
-        "pdb" => {
-            let allowed = line.parsed("allowed")?.unwrap_or_default();
-            let selector = selector(line.text("objects"))?;
-            Object::DisruptionBudget(DisruptionBudgetSnapshot { key: path_key(&name)?, selector, allowed })
         }
         "service" => {
             let selector = line.rest().into_iter().map(|(k, v)| (k.into(), v.into())).collect();
@@ -142,7 +142,7 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "configmap" | "serviceaccount" | "limitrange" => WatchKind::Configs(config_kind(name)),
         "endpoints" => WatchKind::EndpointSlices,
         "node" => WatchKind::Nodes,
-        "pdb" => WatchKind::DisruptionBudgets,
+        "budget" => WatchKind::DisruptionBudgets,
         "service" => WatchKind::Services,
         other => WatchKind::Workloads(Kind::from_name(other).with_context(|| format!("{other:?} is not watched"))?),
     })

@@ -113,11 +113,11 @@ impl Stage {
         let mut kinds = vec![
             WatchKind::Namespaces,
             WatchKind::Nodes,
+            WatchKind::DisruptionBudgets,
             WatchKind::ReplicaSets,
             WatchKind::Pods,
             WatchKind::Configs(ConfigKind::ServiceAccount),
             WatchKind::Configs(ConfigKind::LimitRange),
-            WatchKind::DisruptionBudgets,
             WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),

@@ -1,0 +1,107 @@
+use super::*;
+use crate::core::{
+    made,
+    model::{Counts, WorkloadSnapshot},
+    policy::{Mode, Policy},
+    says::Says,
+    state::StateRecord,
+    words::{Difference, Verdict},
+};
+
+fn workload(kind: Kind, namespace: &str, name: &str, replicas: u32) -> WorkloadSnapshot {
+    let n = replicas;
+    let counts = Counts { desired: n, current: n, updated: n, ready: n, available: n };
+    WorkloadSnapshot { key: made::key(kind, namespace, name), counts, ..made::workload(kind, name) }
+}
+
+fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
+    let says = Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() };
+    let record = StateRecord::default();
+    let candidates = workloads.iter().map(|workload| Candidate {
+        workload,
+        verdict: Verdict::Drifted,
+        differences: [Difference::Changed].into(),
+        collateral: false,
+        change: "proxy image 1 → 2",
+        target: "v1:target",
+        says: &says,
+        history: &[],
+        backs_injector: false,
+        injector_unhealthy: false,
+        disruptions_allowed: None,
+        in_rollout: false,
+        backing_off: false,
+        had_its_turn: false,
+    });
+    let situation = Situation {
+        policy,
+        now: made::at(0),
+        leader: true,
+        guarded: true,
+        record: Some(&record),
+        running: 0,
+        running_in: std::collections::BTreeMap::new(),
+        first_sweep: false,
+        unready_nodes: (0, 3),
+        tokens,
+    };
+    let plan = plan(candidates, situation);
+    let start = plan.start.iter().map(ToString::to_string).collect();
+    (start, plan.held.iter().map(|(key, gate)| format!("{key} {gate}")).collect())
+}
+
+fn enforce() -> Policy {
+    Policy { mode: Mode::Enforce, canary: 0, parallel_rollouts: 9, parallel_per_namespace: 9, ..Policy::default() }
+}
+
+fn fleet() -> Vec<WorkloadSnapshot> {
+    vec![
+        workload(Kind::STATEFUL_SET, "shop", "db", 9),
+        workload(Kind::DEPLOYMENT, "shop", "small", 2),
+        workload(Kind::DEPLOYMENT, "shop", "large", 9),
+        workload(Kind::DAEMON_SET, "bank", "agent", 5),
+        workload(Kind::DEPLOYMENT, "bank", "large", 9),
+    ]
+}
+
+#[test]
+fn least_risk_goes_first_whatever_the_order_of_the_candidates() {
+    let expected = [
+        "Deployment/bank/large",
+        "Deployment/shop/large",
+        "DaemonSet/bank/agent",
+        "Deployment/shop/small",
+        "StatefulSet/shop/db",
+    ];
+    let mut fleet = fleet();
+    for _ in 0..fleet.len() {
+        assert_eq!(planned(&enforce(), &fleet, None).0, expected);
+        fleet.rotate_left(1);
+    }
+}
+
+#[test]
+fn what_is_chosen_counts_for_those_that_follow() {
+    let policy = Policy { parallel_rollouts: 2, parallel_per_namespace: 1, ..enforce() };
+    let (start, held) = planned(&policy, &fleet(), None);
+    assert_eq!(start, ["Deployment/bank/large", "Deployment/shop/large"]);
+    assert!(held.iter().all(|line| line.ends_with(" concurrency")), "{held:?}");
+    let policy = Policy { parallel_per_namespace: 1, ..enforce() };
+    let (start, held) = planned(&policy, &fleet(), None);
+    assert_eq!(start, ["Deployment/bank/large", "Deployment/shop/large"]);
+    assert!(held.iter().all(|line| line.ends_with(" namespace_concurrency")), "{held:?}");
+}
+
+#[test]
+fn the_budget_of_the_hour_is_spent_once() {
+    let (start, held) = planned(&enforce(), &fleet(), Some(3));
+    assert_eq!(start.len(), 3);
+    assert_eq!(held, ["Deployment/shop/small rate_limit", "StatefulSet/shop/db rate_limit"]);
+}
+
+#[test]
+fn one_canary_is_chosen_and_the_others_wait_for_it() {
+    let (start, held) = planned(&Policy { canary: 1, ..enforce() }, &fleet(), None);
+    assert_eq!(start, ["Deployment/bank/large"]);
+    assert!(held.len() == 4 && held.iter().all(|line| line.ends_with(" canary")), "{held:?}");
+}

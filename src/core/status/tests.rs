@@ -1,0 +1,90 @@
+use super::*;
+use crate::core::{made, model::Counts};
+
+fn waiting(w: &WorkloadSnapshot) -> String {
+    match progress(w) {
+        Progress::Waiting(text) => text,
+        Progress::Done => "done".to_owned(),
+        Progress::Failed(why) => format!("failed: {why}"),
+    }
+}
+
+fn counts(kind: Kind, [desired, current, updated, ready, available]: [u32; 5]) -> WorkloadSnapshot {
+    WorkloadSnapshot { counts: Counts { desired, current, updated, ready, available }, ..made::workload(kind, "web") }
+}
+
+#[test]
+fn a_deployment_is_done_when_all_are_new_the_old_are_gone_and_all_are_available() {
+    for (numbers, says, exchanges) in [
+        ([3, 3, 0, 3, 3], "0 of 3 updated", true),
+        ([3, 4, 2, 3, 3], "2 of 3 updated", true),
+        ([3, 4, 3, 4, 4], "1 old replicas are being removed", true),
+        ([3, 3, 3, 2, 2], "2 of 3 updated Pods available", false),
+        ([3, 3, 3, 3, 3], "done", false),
+        ([0, 0, 0, 0, 0], "done", false),
+    ] {
+        let w = counts(Kind::DEPLOYMENT, numbers);
+        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{numbers:?}");
+    }
+}
+
+#[test]
+fn a_daemon_set_is_done_when_all_are_new_and_available() {
+    for (numbers, says, exchanges) in [
+        ([3, 3, 1, 3, 3], "1 of 3 updated", true),
+        ([3, 3, 3, 2, 2], "2 of 3 updated Pods available", false),
+        // Short of Pods, none of them old: nothing is being exchanged.
+        ([3, 2, 2, 2, 2], "2 of 3 updated", false),
+    ] {
+        let w = counts(Kind::DAEMON_SET, numbers);
+        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{numbers:?}");
+    }
+}
+
+#[test]
+fn a_stateful_set_is_done_when_all_are_ready_and_of_one_revision() {
+    let revised = |numbers, partition| WorkloadSnapshot {
+        update_revision: "r2".into(),
+        strategy: Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition },
+        ..counts(Kind::STATEFUL_SET, numbers)
+    };
+    for (w, says, exchanges) in [
+        (counts(Kind::STATEFUL_SET, [3, 3, 3, 3, 3]), "done", false),
+        (counts(Kind::STATEFUL_SET, [3, 3, 3, 2, 2]), "2 of 3 Pods ready", false),
+        (revised([3, 3, 1, 2, 2], 0), "2 of 3 Pods ready", true),
+        (revised([3, 3, 1, 3, 3], 0), "1 of 3 updated", true),
+        (revised([3, 3, 1, 3, 3], 1), "1 of 2 updated (partition 1)", true),
+        (revised([3, 3, 2, 3, 3], 1), "done", false),
+        (revised([3, 3, 0, 3, 3], 9), "done", false),
+    ] {
+        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{:?} {:?}", w.counts, w.strategy);
+    }
+}
+
+#[test]
+fn what_the_controller_has_not_seen_is_neither_done_nor_failed() {
+    for kind in Kind::all() {
+        let w = WorkloadSnapshot { observed_generation: 1, deadline_exceeded: true, ..made::workload(kind, "web") };
+        assert_eq!(waiting(&w), "waiting for the controller to observe the change");
+        assert!(exchanging(&w));
+    }
+}
+
+#[test]
+fn a_rollout_that_was_given_up_or_paused_is_no_exchange() {
+    let half = counts(Kind::DEPLOYMENT, [3, 4, 1, 3, 3]);
+    assert!(exchanging(&half));
+    let given_up = WorkloadSnapshot { deadline_exceeded: true, ..half.clone() };
+    assert_eq!((exchanging(&given_up), healthy(&given_up)), (false, false));
+    assert_eq!(waiting(&given_up), "failed: it exceeded its progress deadline");
+    assert!(!exchanging(&WorkloadSnapshot { paused: true, ..half.clone() }));
+    assert!(!exchanging(&WorkloadSnapshot { strategy: Strategy::OnDelete, ..half }));
+}
+
+#[test]
+fn healthy_is_every_wanted_pod_ready_and_available() {
+    assert!(healthy(&made::workload(Kind::DEPLOYMENT, "web")));
+    for numbers in [[3, 3, 3, 2, 3], [3, 3, 3, 3, 2]] {
+        assert!(!healthy(&counts(Kind::DEPLOYMENT, numbers)));
+    }
+}
