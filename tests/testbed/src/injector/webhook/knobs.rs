@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn turn(number: u64) -> Turn {
-        Turn { number, up: Duration::from_secs(number), random: number * 0x9e37_79b9_7f4a_7c15 }
+        Turn { number, up: Duration::from_secs(number), random: number.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
     }
 
     fn envs(knobs: &Knobs) -> Vec<Vec<(String, String)>> {
