@@ -123,13 +123,21 @@ fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> 
 }
 
 fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
-    let &Rendering { max_renders_per_second, render_burst, renders_in_flight, settle, render_spacing, min_pod_age } =
-        rendering;
+    let &Rendering {
+        max_renders_per_second,
+        render_burst,
+        renders_in_flight,
+        settle,
+        render_spacing,
+        absence,
+        min_pod_age,
+    } = rendering;
     replace(&mut policy.renders_per_second, max_renders_per_second.map(|Rate(rate)| rate));
     replace(&mut policy.render_burst, render_burst.map(|Positive(n)| n));
     replace(&mut policy.renders_in_flight, size("renders-in-flight", renders_in_flight)?);
     replace(&mut policy.settle, settle.map(|Period(time)| time));
     replace(&mut policy.render_spacing, render_spacing.map(|Period(time)| time));
+    replace(&mut policy.absence, absence.map(|Period(time)| time));
     replace(&mut policy.min_pod_age, min_pod_age.map(|Period(time)| time));
     Ok(())
 }

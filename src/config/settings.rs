@@ -146,6 +146,10 @@ settings! {
         /// it [default: 10s].
         #[arg(long, value_name = "DURATION")]
         render_spacing: Period,
+        /// Takes a running sidecar that is not rendered for removed only after three dry runs over this duration; until
+        /// then, and without a witness that its injector works, the workload is undetermined [default: 10m].
+        #[arg(long, value_name = "DURATION")]
+        absence: Period,
         /// Leaves out Pods younger than this duration [default: 5s].
         #[arg(long, value_name = "DURATION")]
         min_pod_age: Period,

@@ -312,7 +312,13 @@ impl Core {
                 if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
                     work.cause = Some(cause.cause.clone());
                 }
-                if add_rendering(work, &request.revision, &request.vector, rendering, now) {
+                let moved = add_rendering(work, &request.revision, &request.vector, rendering, now);
+                if let Some(unstable) = work.set.as_ref().and_then(|set| set.unstable.clone()) {
+                    self.truth.wavered(&request.vector, &unstable, key, now.elapsed);
+                    // What looked like drift of others may be the same wavering.
+                    self.dirty.extend(self.candidates.iter().cloned());
+                }
+                if moved {
                     self.noticed_change(key, &request.vector, now);
                 }
             }
@@ -369,7 +375,7 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: R
         Err(unstable) if more => {
             let last = set.renderings.pop();
             set.renderings = last.into_iter().chain([rendering]).collect();
-            set.unstable = Some(unstable.to_string());
+            set.unstable = Some(unstable);
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}

@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    field::{NameMap, leaves},
+    field::{IMAGE, NameMap, leaves},
     mask::{Mask, Unstable, volatile},
     sidecar::{SidecarSelection, injected},
     title::title,

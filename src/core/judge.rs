@@ -277,9 +277,13 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     };
     if let Some(what) = &set.unstable {
         let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
-        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.clone()), want);
+        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want);
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
+    if let Some(why) = e.truth.wavering(&set.vector, differing(), now.elapsed) {
+        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want);
+    }
     if let Some((pod, sidecars)) = contradicting(set, pods, &groups) {
         let name = &pod.key.name;
         let why = format!("Pod {name} was created meanwhile and is not as its dry run");

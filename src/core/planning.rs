@@ -150,11 +150,14 @@ impl Core {
     }
 
     /// Whether every workload has had its first verdict, or has had time enough. The first to be judged would go first
-    /// otherwise, instead of the one with the least risk.
+    /// otherwise, instead of the one with the least risk. Those whose injector is being exchanged may take long, and are
+    /// not waited for.
     fn end_first_sweep(&mut self, now: Now) {
         let Some(patience) = self.first_sweep else { return };
-        let judged = |(key, _): (&WorkloadKey, _)| {
-            !self.covered(key) || self.work.get(key).is_some_and(|work| !work.judged.passing())
+        let judged = |(key, workload): (&WorkloadKey, &WorkloadSnapshot)| {
+            !self.covered(key)
+                || self.work.get(key).is_some_and(|work| !work.judged.passing())
+                || scope::injectors_of(workload, &self.index).any(|i| scope::exchanging(i, &self.index).is_some())
         };
         if now.elapsed >= patience || self.index.workloads().all(judged) {
             self.first_sweep = None;

@@ -286,17 +286,34 @@ pub fn exchanging(injector: &InjectorSnapshot, index: &Index) -> Option<String> 
     if let Some(backend) = backends_of(injector, index).find(|backend| status::exchanging(backend)) {
         return Some(format!("{} is rolling out", backend.key));
     }
-    let service = services_of(injector).find(|service| {
-        let ready = index.endpoints_of(service).flat_map(|slice| slice.ready.iter());
-        let key = |name: &Name| ObjectKey { namespace: service.namespace.clone(), name: name.clone() };
-        let revisions: BTreeSet<&Name> = ready
-            .filter_map(|name| index.pod(&key(name)))
-            .filter(|pod| !pod.state.terminating)
-            .map(|pod| &pod.revision)
-            .collect();
-        revisions.len() > 1
-    })?;
+    let service = services_of(injector).find(|service| revisions(service, index).len() > 1)?;
     Some(format!("Service {}/{} has Pods of more than one revision", service.namespace, service.name))
+}
+
+/// The revisions of the Pods that answer for a Service. The Pods themselves may not be watched, if only some namespaces
+/// are; then the names tell: a Deployment's Pods are called `<name>-<hash>-<suffix>`.
+fn revisions(service: &ObjectKey, index: &Index) -> BTreeSet<Name> {
+    let ready = index.endpoints_of(service).flat_map(|slice| slice.ready.iter());
+    let revision = |name: &Name| {
+        let pod = index.pod(&ObjectKey { namespace: service.namespace.clone(), name: name.clone() });
+        match pod {
+            Some(pod) => (!pod.state.terminating).then(|| pod.revision.clone()),
+            None => name.rsplit('-').nth(1).map(Name::from),
+        }
+    };
+    ready.filter_map(revision).collect()
+}
+
+/// A Service and the revision that answers for it.
+pub type Serving = BTreeSet<(ObjectKey, Name)>;
+
+/// The one revision that answers for each Service behind an injector; `None` while one of them has none, or several.
+pub fn serving(injector: &InjectorSnapshot, index: &Index) -> Option<Serving> {
+    let one = |service: &ObjectKey| {
+        let mut revisions = revisions(service, index).into_iter();
+        revisions.next().filter(|_| revisions.next().is_none()).map(|revision| (service.clone(), revision))
+    };
+    services_of(injector).map(one).collect()
 }
 
 /// Whether what backs an injector is whole: each Service has a ready endpoint, each workload behind it all its Pods.

@@ -17,7 +17,7 @@ use super::{
     record::Record,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope, Vector},
+    scope::{self, Generations, Scope, Serving, Vector},
     shape::Name,
     status,
     time::Now,
@@ -85,6 +85,8 @@ pub struct Core {
     pub(super) looks: BTreeSet<(Duration, WorkloadKey)>,
     /// Namespaces that back injectors.
     pub(super) backends: BTreeSet<Name>,
+    /// Which revisions answer for each injector, and the version of its scope when they were seen first.
+    pub(super) serving: BTreeMap<Scope, (Serving, u64)>,
     /// Names of containers that admission was seen to inject.
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
@@ -129,6 +131,7 @@ impl Core {
             next_plan: None,
             looks: BTreeSet::new(),
             backends: BTreeSet::new(),
+            serving: BTreeMap::new(),
             injected: BTreeSet::new(),
             truth: Truth::default(),
             unseen: Unseen::default(),
@@ -204,6 +207,9 @@ impl Core {
             if known {
                 self.advance(&change, now);
             }
+            if let Change::Endpoints { namespace } = &change {
+                self.see_who_serves(namespace, now);
+            }
             self.mark(&change, now);
         }
         if relisted {
@@ -223,6 +229,23 @@ impl Core {
         };
         for (scope, cause) in Generations::moves(change, &self.index) {
             self.move_scope(&scope, cause, by, now);
+        }
+    }
+
+    /// Other Pods that answer for an injector are a move, even where no template changed: a second Deployment took over.
+    fn see_who_serves(&mut self, namespace: &Name, now: Now) {
+        let serving = |i| Some((scope::scope_of(i), scope::serving(i, &self.index).filter(|s| !s.is_empty())?));
+        let all: Vec<_> = scope::backed_from(namespace, &self.index).filter_map(serving).collect();
+        for (scope, serving) in all {
+            let version = self.generations.version(&scope);
+            let before = self.serving.insert(scope.clone(), (serving.clone(), version));
+            if let Some((_, known)) = before.filter(|(before, _)| *before != serving) {
+                // Most likely this is what the last move led to.
+                let last = self.generations.moved().find(|(s, _)| **s == scope).filter(|_| version > known);
+                let unannounced = || format!("other Pods answer for it, in namespace {namespace}");
+                let cause = last.map_or_else(unannounced, |(_, generation)| generation.cause.clone());
+                self.move_scope(&scope, cause, None, now);
+            }
         }
     }
 

@@ -9,6 +9,9 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    compare::{self, SidecarDifference, Unstable},
+    judge::UNCERTAIN_RETRY,
+    model::WorkloadKey,
     scope::{Scope, Vector},
     shape::Name,
 };
@@ -20,6 +23,21 @@ pub struct Truth {
     sightings: BTreeMap<(Scope, Name), Duration>,
     /// Scopes whose renderings were contradicted by a real Pod.
     contradicted: BTreeMap<Scope, Contradiction>,
+    /// Sidecars that some workload was given with one image and then with another, under one version of the scope.
+    wavered: BTreeMap<(Scope, Name), Wavering>,
+}
+
+/// An injector that cannot make up its mind gives the same answer twice in a row often enough: what one workload finds
+/// out holds for all, until no workload has found it again for this long.
+const WAVERING_HOLDS: Duration = UNCERTAIN_RETRY;
+
+/// Two renderings of one workload had different images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wavering {
+    /// When that was seen last.
+    at: Duration,
+    /// For people: where, and which.
+    evidence: String,
 }
 
 /// A real Pod that is not as rendered, though nothing moved.
@@ -49,6 +67,31 @@ impl Truth {
     pub fn witnessed(&self, vector: &Vector, name: &Name, since: Duration) -> bool {
         let seen = |scope: &Scope| self.sightings.get(&(scope.clone(), name.clone())).is_some_and(|at| *at >= since);
         injectors(vector).any(seen)
+    }
+
+    /// Two renderings of this workload differ in an image.
+    pub fn wavered(&mut self, vector: &Vector, unstable: &Unstable, workload: &WorkloadKey, now: Duration) {
+        for scope in injectors(vector) {
+            let evidence = format!("{workload}: {unstable}");
+            self.wavered.insert((scope.clone(), unstable.container.clone()), Wavering { at: now, evidence });
+        }
+    }
+
+    /// Why a difference in image is not to be believed now, if so: the injector gave another workload two answers.
+    pub fn wavering<'a>(
+        &self,
+        vector: &Vector,
+        mut differences: impl Iterator<Item = &'a SidecarDifference>,
+        now: Duration,
+    ) -> Option<String> {
+        let found = differences.find_map(|d| {
+            let holds = |scope: &Scope| {
+                let wavering = self.wavered.get(&(scope.clone(), d.sidecar.clone()));
+                wavering.filter(|w| now < w.at + WAVERING_HOLDS)
+            };
+            injectors(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
+        })?;
+        Some(format!("its injector gives different answers: {}", found.evidence))
     }
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
@@ -149,6 +192,27 @@ mod tests {
         assert!(truth.contradicted(&vector, proxy.iter()).is_some());
         truth.agree(&vector, &proxy, at(11));
         assert_eq!(truth.contradicted(&vector, proxy.iter()), None);
+    }
+
+    #[test]
+    fn what_wavers_for_one_workload_is_not_believed_of_another_for_a_while() {
+        let mut truth = Truth::default();
+        let vector = under(mesh(), 1);
+        let container = Name::from("proxy");
+        let unstable = Unstable { container: container.clone(), images: (Some("p:1".into()), Some("p:2".into())) };
+        let workload =
+            WorkloadKey { kind: crate::core::owner::Kind::DEPLOYMENT, namespace: "shop".into(), name: "a".into() };
+        truth.wavered(&vector, &unstable, &workload, S * 10);
+        let difference = |sidecar: &str, pointer: &str| SidecarDifference {
+            sidecar: sidecar.into(),
+            difference: crate::core::words::Difference::Changed,
+            fields: vec![compare::FieldChange { pointer: pointer.to_owned(), running: None, rendered: None }],
+        };
+        let wavering = |d: SidecarDifference, now| truth.wavering(&vector, [d].iter(), now);
+        assert!(wavering(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
+        assert_eq!(wavering(difference("proxy", "/args/0"), S * 11), None);
+        assert_eq!(wavering(difference("agent", "/image"), S * 11), None);
+        assert_eq!(wavering(difference("proxy", "/image"), S * 10 + WAVERING_HOLDS), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 
 use super::{
-    compare::Mask,
+    compare::{Mask, Unstable},
     io::Rendering,
     model::Stamp,
     report::PodGroup,
@@ -83,7 +83,7 @@ pub struct RenderSet {
     /// Fields that differ between them.
     pub mask: Mask,
     /// They differ in an image: which, in one sentence.
-    pub unstable: Option<String>,
+    pub unstable: Option<Unstable>,
     /// When the first was made.
     pub first: Now,
     /// When the last was made.

@@ -7,6 +7,7 @@ mod crash;
 mod detection;
 mod enforce;
 mod errors;
+mod fidelity;
 mod install;
 mod many_replicas;
 mod noticing;

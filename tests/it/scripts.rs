@@ -188,6 +188,7 @@ scripts! {
         a_rendering_under_way_while_the_injector_moves
         a_service_that_selects_another_injector
         a_witness_makes_removed_believed
+        another_copy_takes_over
         half_of_the_injector
         namespace_labels
         policies_and_bindings

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{FieldChange, Text, mask::ContainerMask, shown::Shown};
 use crate::core::{canonical::token, shape::ContainerShape};
 
-pub(super) const IMAGE: &str = "/image";
+/// Where the image is in a projection.
+pub const IMAGE: &str = "/image";
 pub(super) const PLACEMENT: &str = "/placement";
 pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
 

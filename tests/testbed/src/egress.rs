@@ -3,7 +3,7 @@
 //! The API server resolves a webhook's Service to its cluster address and asks this proxy for a tunnel there
 //! (`CONNECT 10.96.0.17:443` over a unix socket). The proxy knows which of our servers stands for which Service.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,23 +22,27 @@ pub(crate) struct EgressProxy {
     _server: Task,
 }
 
-/// From `address:port` of a Service to one of our servers.
+/// From `address:port` of a Service to our servers behind it. As in a real cluster a new connection goes to the next one,
+/// and stays there.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Routes(Arc<Mutex<HashMap<String, SocketAddr>>>);
+pub(crate) struct Routes(Arc<Mutex<HashMap<String, VecDeque<SocketAddr>>>>);
 
 impl Routes {
     /// Removes the route when the guard is dropped.
     #[must_use]
     pub(crate) fn add(&self, service: String, server: SocketAddr) -> Route {
-        self.table().insert(service.clone(), server);
-        Route { routes: self.clone(), service }
+        self.table().entry(service.clone()).or_default().push_back(server);
+        Route { routes: self.clone(), service, server }
     }
 
     fn find(&self, service: &str) -> Option<SocketAddr> {
-        self.table().get(service).copied()
+        let mut table = self.table();
+        let servers = table.get_mut(service)?;
+        servers.rotate_left(usize::from(!servers.is_empty()));
+        servers.back().copied()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, SocketAddr>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, VecDeque<SocketAddr>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -48,11 +52,14 @@ impl Routes {
 pub(crate) struct Route {
     routes: Routes,
     service: String,
+    server: SocketAddr,
 }
 
 impl Drop for Route {
     fn drop(&mut self) {
-        self.routes.table().remove(&self.service);
+        if let Some(servers) = self.routes.table().get_mut(&self.service) {
+            servers.retain(|server| *server != self.server);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -60,6 +60,12 @@ pub(crate) fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Bod
     let mut response = Response::new(Full::new(body.into()).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
+}
+
+/// An answer whose connection breaks before its body has come.
+pub(crate) fn hangup() -> Response<Body> {
+    let broken = futures::stream::once(async { Err::<hyper::body::Frame<Bytes>, _>("broken on purpose".into()) });
+    Response::new(StreamBody::new(broken).boxed_unsync())
 }
 
 fn acceptor(identity: &Identity) -> Result<TlsAcceptor> {

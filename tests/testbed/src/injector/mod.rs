@@ -15,7 +15,7 @@ use crate::workload::bare_pod;
 
 pub use policy::PolicyInjector;
 pub use sidecar::{Placement, Selection, Sidecar};
-pub use webhook::{Knobs, Reach, Review, WebhookInjector, WebhookOptions};
+pub use webhook::{Failure, Knobs, Reach, Review, WebhookInjector, WebhookOptions};
 
 /// A changed policy takes up to 0.8 s to be in force, more on a busy machine.
 const IN_FORCE_DEADLINE: Duration = Duration::from_secs(30);

@@ -1,9 +1,11 @@
 //! An injector as most are: a webhook server, here in this process.
 
+mod home;
+mod knobs;
 mod review;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -14,24 +16,23 @@ use hyper::body::Incoming;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::control_plane::ControlPlane;
-use crate::egress::Route;
-use crate::eventually::eventually;
-use crate::http_server::{Body, HttpServer, answer};
+use crate::http_server::{Body, HttpServer, answer, hangup};
 use crate::injector::{Selection, Sidecar, until_a_pod};
 use crate::namespace::TestNamespace;
+use crate::pki::Identity;
 
-pub use review::{Knobs, Review};
+pub use knobs::{Failure, Knobs};
+pub use review::Review;
+
+use home::Service;
+use knobs::Turn;
 
 /// The name of the injector's Service, Deployment, ConfigMap, and its label.
 const INJECTOR: &str = "injector";
-
-/// The controller takes about a second, longer on a busy machine.
-const ENDPOINT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A MutatingWebhookConfiguration and the server that it calls. The configuration goes when the namespace goes that it was
 /// installed from; the server goes when this is dropped.
@@ -42,6 +43,7 @@ pub struct WebhookInjector<'t> {
     state: Arc<State>,
     service: Option<Service<'t>>,
     server: HttpServer,
+    identity: Identity,
 }
 
 /// How the API server finds the webhook.
@@ -76,13 +78,8 @@ impl Default for WebhookOptions {
 struct State {
     knobs: Mutex<Knobs>,
     reviews: Mutex<Vec<Review>>,
-}
-
-/// The injector's place in the cluster.
-#[derive(Debug)]
-struct Service<'t> {
-    home: TestNamespace<'t>,
-    _route: Route,
+    asked: AtomicU64,
+    started: Instant,
 }
 
 impl<'t> WebhookInjector<'t> {
@@ -108,18 +105,16 @@ impl<'t> WebhookInjector<'t> {
 
         let host = home.as_ref().map(|home| format!("{INJECTOR}.{}.svc", home.name()));
         let identity = control_plane.authority.server(&[host.as_deref().unwrap_or("localhost"), "127.0.0.1"])?;
-        let state = Arc::new(State { knobs: Mutex::new(Knobs { sidecar }), reviews: Mutex::default() });
-        let server = HttpServer::start(Some(&identity), {
-            let state = state.clone();
-            move |request| handle(state.clone(), request)
-        })?;
+        let state = State::new(Knobs::new(sidecar));
+        let server = serve(&identity, &state)?;
 
-        let mut injector = Self { namespace: namespace.clone(), name, state, service: None, server };
+        let mut injector = Self { namespace: namespace.clone(), name, state, service: None, server, identity };
         let mut client_config = json!({"caBundle": BASE64.encode(control_plane.authority.certificate())});
         match home {
             Some(home) => {
                 client_config["service"] = json!({"namespace": home.name(), "name": INJECTOR, "path": "/inject"});
-                injector.service = Some(injector.move_into(home, control_plane).await?);
+                let version = injector.sidecar().version;
+                injector.service = Some(Service::new(home, control_plane, &version, injector.server.address()).await?);
             }
             None => client_config["url"] = json!(format!("https://{}/inject", injector.server.address())),
         }
@@ -162,11 +157,29 @@ impl<'t> WebhookInjector<'t> {
     /// rolled out.
     pub async fn upgrade(&self, version: &str) -> Result<()> {
         let home = self.home().context("an injector that is reached by URL has no Deployment")?;
-        let containers = json!([{"name": INJECTOR, "image": image(version)}]);
+        let containers = json!([{"name": INJECTOR, "image": home::image(version)}]);
         let patch = Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": containers}}}}));
         home.api::<Deployment>().patch(INJECTOR, &PatchParams::default(), &patch).await?;
         self.set_version(version);
         home.wait_for_rollout("Deployment", INJECTOR).await
+    }
+
+    /// Puts a second copy, which injects another version, behind the same Service: each connection of the API server ends at
+    /// one of the two. Returns when both are endpoints. Knobs that are turned later are the first copy's.
+    pub async fn half_upgrade(&mut self, version: &str) -> Result<()> {
+        let mut knobs = self.state.knobs().clone();
+        version.clone_into(&mut knobs.sidecar.version);
+        let state = State::new(knobs);
+        let server = serve(&self.identity, &state)?;
+        let service = self.service.as_mut().context("an injector that is reached by URL has no Service")?;
+        service.add_copy(version, state, server).await
+    }
+
+    /// Removes the first copy; what is left is the second one.
+    pub async fn finish_upgrade(&mut self) -> Result<()> {
+        let service = self.service.as_mut().context("an injector that is reached by URL has no Service")?;
+        (self.state, self.server) = service.remove_first_copy().await?;
+        Ok(())
     }
 
     /// Injects another version from now on, as a consequence of what the ConfigMap says.
@@ -209,54 +222,6 @@ impl<'t> WebhookInjector<'t> {
         }
     }
 
-    /// Creates what stands for the server in the cluster, and tells the egress proxy that the Service means this server.
-    async fn move_into(&self, home: TestNamespace<'t>, control_plane: &ControlPlane) -> Result<Service<'t>> {
-        let labels = json!({"app": INJECTOR});
-        let version = self.sidecar().version;
-        home.create(json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": INJECTOR, "labels": labels},
-            "data": {"version": version},
-        }))
-        .await?;
-        let service = home
-            .create(json!({
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": INJECTOR, "labels": labels},
-                "spec": {"selector": labels, "ports": [{"port": 443, "targetPort": 8443}]},
-            }))
-            .await?;
-        home.deploy(json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": INJECTOR, "labels": labels},
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {"containers": [{
-                        "name": INJECTOR,
-                        "image": image(&version),
-                        "ports": [{"containerPort": 8443}],
-                    }]},
-                },
-            },
-        }))
-        .await?;
-        let slices: Api<EndpointSlice> = home.api();
-        eventually("the injector's Service has an endpoint", ENDPOINT_DEADLINE, async || {
-            let slices = slices.list(&ListParams::default()).await?;
-            Ok(slices.iter().flat_map(|slice| slice.endpoints.iter().flatten()).next().map(drop))
-        })
-        .await?;
-        let address = service["spec"]["clusterIP"].as_str().context("a Service without an address")?;
-        let route = control_plane.egress.routes().add(format!("{address}:443"), self.server.address());
-        Ok(Service { home, _route: route })
-    }
-
     async fn register(&self, options: WebhookOptions, client_config: Value) -> Result<()> {
         let mut webhook = options.selection.selectors(&self.name);
         webhook["name"] = json!("inject.testbed.sidecar-drift");
@@ -266,7 +231,8 @@ impl<'t> WebhookInjector<'t> {
         webhook["failurePolicy"] = json!(if options.ignore_failures { "Ignore" } else { "Fail" });
         webhook["sideEffects"] = json!("None");
         webhook["admissionReviewVersions"] = json!(["v1"]);
-        webhook["timeoutSeconds"] = json!(5);
+        // Long, so that on a busy machine it does not count as slow.
+        webhook["timeoutSeconds"] = json!(20);
         let configuration = serde_json::from_value(json!({
             "metadata": {"name": self.name, "ownerReferences": [self.namespace.as_owner()]},
             "webhooks": [webhook],
@@ -281,20 +247,40 @@ impl<'t> WebhookInjector<'t> {
 }
 
 impl State {
+    fn new(knobs: Knobs) -> Arc<Self> {
+        Arc::new(Self {
+            knobs: Mutex::new(knobs),
+            reviews: Mutex::default(),
+            asked: AtomicU64::new(0),
+            started: Instant::now(),
+        })
+    }
+
     fn knobs(&self) -> MutexGuard<'_, Knobs> {
         self.knobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The injector's own image.
-fn image(version: &str) -> String {
-    format!("registry.test/injector:{version}")
+/// Starts a server that behaves as `state` says.
+fn serve(identity: &Identity, state: &Arc<State>) -> Result<HttpServer> {
+    let state = state.clone();
+    HttpServer::start(Some(identity), move |request| handle(state.clone(), request))
 }
 
 async fn handle(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
-    match respond(&state, request).await {
-        Ok(review) => answer(StatusCode::OK, review.to_string()),
-        Err(error) => answer(StatusCode::BAD_REQUEST, format!("{error:#}")),
+    let answered = respond(&state, request).await;
+    let (failure, delay) = {
+        let knobs = state.knobs();
+        (knobs.failure, knobs.delay)
+    };
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    match (failure, answered) {
+        (Some(Failure::InternalError), _) => answer(StatusCode::INTERNAL_SERVER_ERROR, "failed on purpose"),
+        (Some(Failure::Hangup), _) => hangup(),
+        (_, Ok(review)) => answer(StatusCode::OK, review.to_string()),
+        (_, Err(error)) => answer(StatusCode::BAD_REQUEST, format!("{error:#}")),
     }
 }
 
@@ -303,5 +289,6 @@ async fn respond(state: &State, request: Request<Incoming>) -> Result<Value> {
     let review: Value = serde_json::from_slice(&body).context("not JSON")?;
     ensure!(review["kind"] == "AdmissionReview", "not an AdmissionReview");
     state.reviews.lock().unwrap_or_else(PoisonError::into_inner).push(Review::of(&review));
-    Ok(review::answer(&state.knobs(), &review))
+    let turn = Turn::next(state.asked.fetch_add(1, Ordering::Relaxed), state.started.elapsed());
+    Ok(review::answer(&state.knobs(), &review, turn))
 }

@@ -4,15 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
+use super::knobs::{Failure, Knobs, Turn};
 use crate::injector::{Placement, Sidecar};
-
-/// How the injector behaves; a test turns them while it runs.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Knobs {
-    /// What is injected.
-    pub sidecar: Sidecar,
-}
 
 /// One Pod that the injector was asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,28 +36,51 @@ impl Review {
 }
 
 /// The answer to an AdmissionReview.
-pub(super) fn answer(knobs: &Knobs, review: &Value) -> Value {
+pub(super) fn answer(knobs: &Knobs, review: &Value, turn: Turn) -> Value {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
-    let patch = patch(knobs, &review["request"]["object"]);
-    if !patch.is_empty() {
-        response["patchType"] = json!("JSONPatch");
-        response["patch"] = json!(BASE64.encode(Value::Array(patch).to_string()));
+    let about = Review::of(review);
+    if knobs.failure != Some(Failure::Unpatched) && knobs.serves(&about.user) {
+        let pod = &review["request"]["object"];
+        let sidecar = knobs.sidecar_of(turn, about.dry_run);
+        let mut container = sidecar.container();
+        if knobs.copies_token_volume {
+            copy_token_volume(&mut container, pod);
+        }
+        let patch = patch(&sidecar, &container, pod);
+        if !patch.is_empty() {
+            response["patchType"] = json!("JSONPatch");
+            response["patch"] = json!(BASE64.encode(Value::Array(patch).to_string()));
+        }
     }
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
 }
 
-fn patch(knobs: &Knobs, pod: &Value) -> Vec<Value> {
-    let sidecar = &knobs.sidecar;
+fn patch(sidecar: &Sidecar, container: &Value, pod: &Value) -> Vec<Value> {
     // As most injectors do: a Pod that has one already is left alone.
     if sidecar.is_named_in(pod) {
         return Vec::new();
     }
     match sidecar.placement {
-        Placement::Ordinary => vec![add("/spec/containers/-", &sidecar.container())],
+        Placement::Ordinary => vec![add("/spec/containers/-", container)],
         Placement::Native if pod["spec"]["initContainers"].is_array() => {
-            vec![add("/spec/initContainers/0", &sidecar.container())]
+            vec![add("/spec/initContainers/0", container)]
         }
-        Placement::Native => vec![add("/spec/initContainers", &json!([sidecar.container()]))],
+        Placement::Native => vec![add("/spec/initContainers", &json!([container]))],
+    }
+}
+
+/// The API server has added the volume before webhooks are asked, under a name that it made up for this request.
+fn copy_token_volume(container: &mut Value, pod: &Value) {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten().filter_map(|volume| volume["name"].as_str());
+    let Some(name) = volumes.into_iter().find(|name| name.starts_with("kube-api-access-")) else { return };
+    let mount = json!({
+        "name": name,
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        "readOnly": true,
+    });
+    container["volumeMounts"] = json!([mount]);
+    if let Some(env) = container["env"].as_array_mut() {
+        env.push(json!({"name": "TOKEN_VOLUME", "value": name}));
     }
 }
 
@@ -87,20 +103,49 @@ mod tests {
         serde_json::from_slice(&BASE64.decode(encoded).unwrap()).unwrap()
     }
 
+    fn answered(knobs: &Knobs, review: &Value) -> Value {
+        answer(knobs, review, Turn::next(0, std::time::Duration::ZERO))
+    }
+
     #[test]
     fn a_native_sidecar_comes_before_other_init_containers() {
-        let knobs = Knobs { sidecar: Sidecar::native("proxy") };
+        let knobs = Knobs::new(Sidecar::native("proxy"));
         let with = review(&json!({"spec": {"containers": [], "initContainers": [{"name": "first"}]}}));
-        assert_eq!(patch_of(&answer(&knobs, &with))[0]["path"], "/spec/initContainers/0");
+        assert_eq!(patch_of(&answered(&knobs, &with))[0]["path"], "/spec/initContainers/0");
         let without = review(&json!({"spec": {"containers": []}}));
-        assert_eq!(patch_of(&answer(&knobs, &without))[0]["path"], "/spec/initContainers");
+        assert_eq!(patch_of(&answered(&knobs, &without))[0]["path"], "/spec/initContainers");
     }
 
     #[test]
     fn a_pod_that_has_the_sidecar_is_left_alone() {
-        let knobs = Knobs { sidecar: Sidecar::new("proxy") };
+        let knobs = Knobs::new(Sidecar::new("proxy"));
         let injected = review(&json!({"spec": {"containers": [{"name": "proxy"}]}}));
-        assert_eq!(answer(&knobs, &injected)["response"], json!({"uid": "1", "allowed": true}));
+        assert_eq!(answered(&knobs, &injected)["response"], json!({"uid": "1", "allowed": true}));
+    }
+
+    #[test]
+    fn one_that_fails_open_and_one_that_knows_only_controllers_leave_our_pods_alone() {
+        let untouched = json!({"uid": "1", "allowed": true});
+        let ours = review(&json!({"spec": {"containers": []}}));
+        let mut knobs = Knobs::new(Sidecar::new("proxy"));
+        knobs.failure = Some(Failure::Unpatched);
+        assert_eq!(answered(&knobs, &ours)["response"], untouched);
+        knobs.failure = None;
+        knobs.controllers_only = true;
+        assert_eq!(answered(&knobs, &ours)["response"], untouched);
+        let mut theirs = ours.clone();
+        theirs["request"]["userInfo"]["username"] = json!("system:serviceaccount:kube-system:replicaset-controller");
+        assert!(answered(&knobs, &theirs)["response"]["patch"].is_string());
+    }
+
+    #[test]
+    fn the_token_volume_is_copied_by_its_generated_name() {
+        let mut knobs = Knobs::new(Sidecar::new("proxy"));
+        knobs.copies_token_volume = true;
+        let pod = json!({"spec": {"containers": [], "volumes": [{"name": "kube-api-access-x2x4z"}]}});
+        let container = patch_of(&answered(&knobs, &review(&pod)))[0]["value"].clone();
+        assert_eq!(container["volumeMounts"][0]["name"], "kube-api-access-x2x4z");
+        assert_eq!(container["env"][1], json!({"name": "TOKEN_VOLUME", "value": "kube-api-access-x2x4z"}));
     }
 
     #[test]

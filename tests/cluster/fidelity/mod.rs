@@ -1,0 +1,10 @@
+//! Whatever an injector does, a verdict is true or honestly `undetermined`, and nothing is restarted needlessly.
+//!
+//! The names of the tests begin with the rule that they hold (docs/fidelity.md).
+
+mod absence;
+mod bystanders;
+mod half_upgraded;
+mod hazards;
+mod matrix;
+mod never_settles;
