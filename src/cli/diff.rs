@@ -2,17 +2,8 @@
 
 use clap::Args;
 
-use super::{
-    Context, Exit,
-    args::WorkloadName,
-    engine::look,
-    output::{
-        diff,
-        document::{self, Document},
-    },
-    progress::Bar,
-};
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use super::{Context, Exit, args::WorkloadName, look::Look, output::diff};
+use crate::config::Purpose;
 
 /// Looks once, closely.
 #[derive(Debug, Args)]
@@ -21,25 +12,14 @@ pub struct Diff {
     #[arg(value_name = "KIND/NAME")]
     workload: Option<WorkloadName>,
     #[command(flatten)]
-    display: Display,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    kinds: Kinds,
-    #[command(flatten)]
-    rendering: Rendering,
+    look: Look,
 }
 
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { workload, display, selection, kinds, rendering } = self;
-        let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
-        let only = workload.map(|WorkloadName { kind, name }| (kind, name));
-        let config = context.configure(given, Purpose::Look(only.clone()))?;
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
-        let mut bar = Bar::new(context.console);
-        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-        drop(bar);
+        let only = self.workload.map(|WorkloadName { kind, name }| (kind, name));
+        let looked = context.look(self.look, Purpose::Look(only.clone()))?;
+        let report = &looked.report;
         if let (Some((kind, name)), true) = (only, report.workloads.is_empty()) {
             anyhow::ensure!(
                 report.synced,
@@ -47,11 +27,8 @@ impl Diff {
             );
             anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
         }
-        let text = match format {
-            OutputFormat::Table => diff::text(&report, &mask, context.console.width()),
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
-        };
-        context.console.print(&text)?;
+        let width = context.console.width();
+        context.console.print(&looked.text(|report, mask| diff::text(report, mask, width))?)?;
         Ok(Exit::of(report.complete))
     }
 }

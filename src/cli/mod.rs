@@ -4,6 +4,7 @@ mod args;
 mod diff;
 mod engine;
 mod logging;
+mod look;
 mod notices;
 pub mod output;
 mod pause;

@@ -9,7 +9,7 @@ use super::{
     Context, Exit, UsageError,
     engine::look,
     output::{
-        document::{self, Document, RolloutDocument},
+        document::{self, RolloutDocument},
         rollout::{self, Tally},
         table::Page,
     },
@@ -35,6 +35,10 @@ pub struct Rollout {
     /// Rolls no Deployments [default: false].
     #[arg(long, visible_alias = "exclude-deployments")]
     exclude_deployment: Option<bool>,
+    /// Rolls workloads, too, whose sidecars are as they should be; every gate holds all the same. Needs `--confirm`
+    /// [default: false].
+    #[arg(long)]
+    regardless_of_drift: Option<bool>,
     #[command(flatten)]
     rollouts: Rollouts,
     #[command(flatten)]
@@ -56,9 +60,15 @@ impl Rollout {
             return Err(UsageError(why.to_owned()).into());
         }
         let confirmed = self.confirm.unwrap_or(false);
+        let regardless = self.regardless_of_drift.unwrap_or(false);
+        if regardless && !confirmed {
+            let why = "`--regardless-of-drift` needs `--confirm`: without it nothing is rolled, and what drifted is \
+                       shown; leave one out or add the other";
+            return Err(UsageError(why.to_owned()).into());
+        }
         let Self { rollouts, selection, rendering, state, display, .. } = self;
         let given = Settings { selection, rendering, rollouts, state, display, ..Settings::default() };
-        let config = context.configure(given, Purpose::Rollout { confirmed, kinds })?;
+        let config = context.configure(given, Purpose::Rollout { confirmed, kinds, regardless })?;
         if confirmed { roll(context, config) } else { plan(context, config) }
     }
 
@@ -78,16 +88,10 @@ impl Rollout {
 }
 
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (format, mask) = (config.display.format, Context::mask(&config)?);
-    let mut bar = Bar::new(context.console);
-    let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-    drop(bar);
-    let text = match format {
-        OutputFormat::Table => rollout::plan(&report, Page::of(context.console)),
-        OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
-    };
-    context.console.print(&text)?;
-    Ok(Exit::of(report.complete))
+    let looked = context.look_by(config)?;
+    let page = Page::of(context.console);
+    context.console.print(&looked.text(|report, _| rollout::plan(report, page))?)?;
+    Ok(Exit::of(looked.report.complete))
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {

@@ -4,15 +4,10 @@ use clap::Args;
 
 use super::{
     Context, Exit,
-    engine::look,
-    output::{
-        document::{self, Document},
-        scan,
-        table::Page,
-    },
-    progress::Bar,
+    look::Look,
+    output::{scan, table::Page},
 };
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use crate::config::Purpose;
 
 /// Looks once.
 #[derive(Debug, Args)]
@@ -21,29 +16,14 @@ pub struct Scan {
     #[arg(long)]
     all: Option<bool>,
     #[command(flatten)]
-    display: Display,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    kinds: Kinds,
-    #[command(flatten)]
-    rendering: Rendering,
+    look: Look,
 }
 
 impl Scan {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { all, display, selection, kinds, rendering } = self;
-        let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
-        let config = context.configure(given, Purpose::Look(None))?;
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
-        let mut bar = Bar::new(context.console);
-        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-        drop(bar);
-        let text = match format {
-            OutputFormat::Table => scan::text(&report, all.unwrap_or(false), Page::of(context.console)),
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
-        };
-        context.console.print(&text)?;
-        Ok(Exit::of(report.complete))
+        let looked = context.look(self.look, Purpose::Look(None))?;
+        let (all, page) = (self.all.unwrap_or(false), Page::of(context.console));
+        context.console.print(&looked.text(|report, _| scan::text(report, all, page))?)?;
+        Ok(Exit::of(looked.report.complete))
     }
 }

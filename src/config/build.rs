@@ -5,9 +5,11 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
     Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
 };
 use crate::core::{
+    filter::Filter,
     owner::Kind,
     policy::{Mode, Policy},
     shape::Name,
@@ -32,6 +34,8 @@ pub enum Purpose {
         confirmed: bool,
         /// The kinds to roll.
         kinds: BTreeSet<Kind>,
+        /// Whatever has a proven sidecar is rolled, drifted or not.
+        regardless: bool,
     },
 }
 
@@ -90,9 +94,10 @@ fn yield_to_opposites(given: &Selection, file: &mut File) {
 }
 
 fn connection(client: Client) -> Result<Connection, ConfigError> {
-    let Client { kubeconfig, context, request_timeout } = client;
+    let Client { kubeconfig, context, as_user, request_timeout } = client;
     let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| some_time("request-timeout", period))?;
-    Ok(Connection { kubeconfig, context, request_timeout })
+    let as_user = as_user.filter(|user| !user.is_empty());
+    Ok(Connection { kubeconfig, context, as_user, request_timeout })
 }
 
 fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
@@ -111,11 +116,29 @@ fn listen(daemon: &Daemon) -> Option<SocketAddr> {
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
-    let Selection { namespace: _, all_namespaces: _, include_namespace, exclude_namespace, sidecar_container_name } =
-        selection;
-    policy.include_namespaces = set(include_namespace, name).unwrap_or_default();
-    policy.exclude_namespaces = set(exclude_namespace, name).unwrap_or_default();
-    if !policy.include_namespaces.is_empty() && !policy.exclude_namespaces.is_empty() {
+    let Selection {
+        namespace: _,
+        all_namespaces: _,
+        include_namespace,
+        exclude_namespace,
+        namespace_selector,
+        selector,
+        include_annotation,
+        exclude_annotation,
+        only_started_before,
+        sidecar_container_name,
+    } = selection;
+    policy.filter = Filter {
+        include_namespaces: set(include_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
+        exclude_namespaces: set(exclude_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
+        namespaces: namespace_selector.map(|LabelSelector(selector)| selector),
+        workloads: selector.map(|LabelSelector(selector)| selector),
+        include_annotations: set(include_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
+        exclude_annotations: set(exclude_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
+        started_before: only_started_before.map(|Moment(time)| time),
+        chosen: None,
+    };
+    if !policy.filter.include_namespaces.is_empty() && !policy.filter.exclude_namespaces.is_empty() {
         return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
     }
     policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
@@ -220,7 +243,8 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             policy.only = only;
             policy.one_shot = true;
         }
-        Purpose::Rollout { confirmed, kinds } => {
+        Purpose::Rollout { confirmed, kinds, regardless } => {
+            policy.regardless_of_drift = regardless;
             policy.mode = if confirmed { Mode::Enforce } else { Mode::Report };
             // What will not be rolled need not be asked for either.
             policy.kinds.clone_from(&kinds);

@@ -4,6 +4,7 @@
 //! works by, complete and sound. Nothing after it asks where a value came from or whether it makes sense.
 
 mod build;
+mod choice;
 mod environment;
 mod error;
 mod file;
@@ -49,6 +50,8 @@ pub struct Connection {
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; `None`: its current one.
     pub context: Option<String>,
+    /// Act as this user.
+    pub as_user: Option<String>,
     /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
 }

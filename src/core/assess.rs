@@ -37,8 +37,14 @@ impl Core {
     pub(super) fn covered(&self, key: &WorkloadKey) -> bool {
         self.index.watches_pods_of(&key.namespace)
             && self.policy.kinds.contains(&key.kind)
-            && self.policy.covers_namespace(&key.namespace)
+            && self.takes_namespace(&key.namespace)
+            && self.index.workload(key).is_none_or(|w| self.policy.filter.takes(w))
             && self.policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
+    }
+
+    pub(super) fn takes_namespace(&self, namespace: &str) -> bool {
+        let labels = self.index.namespace(namespace).map(|ns| &ns.labels);
+        self.policy.filter.takes_namespace(namespace, labels)
     }
 
     pub(super) fn assess_dirty(&mut self, now: Now) {
@@ -136,7 +142,7 @@ impl Core {
         if judged.reason == Some(UndeterminedReason::Rolling) {
             work.rolling = Some(now.elapsed);
         }
-        let candidate = judged.differs();
+        let candidate = judged.differs() || (self.policy.regardless_of_drift && judged.is_cured());
         let changed = work.judged != judged;
         let notice = (!judged.passing()).then_some(judged.verdict).filter(|v| work.told != Some(*v)).map(|to| {
             let from = work.told.replace(to);

@@ -50,6 +50,8 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
             service_account: "default".into(),
         },
         says: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         changed_by: None,
     }
 }

@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     gate::{self, Candidate, Situation},
     io::Notice,
-    model::{Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     plan::{self, Plan},
     policy::Mode,
     says::{self, Says},
     scope,
+    shape::Name,
     step::Core,
     time::Now,
     words::{Gate, Verdict},
@@ -37,6 +38,15 @@ impl Core {
         let workload = self.index.workload(key)?;
         let work = self.work.get(key)?;
         let judged = &work.judged;
+        let differing = || judged.groups.iter().flat_map(|group| &group.pods);
+        let pod = |name: &Name| self.index.pod(&ObjectKey { namespace: key.namespace.clone(), name: name.clone() });
+        let filter = &self.policy.filter;
+        let old_enough = filter.started_before.is_none()
+            || if judged.groups.is_empty() {
+                self.index.pods_of(workload).iter().any(|pod| filter.is_old_enough(pod.created))
+            } else {
+                differing().filter_map(pod).any(|pod| filter.is_old_enough(pod.created))
+            };
         let unhealthy = scope::injectors_of(workload, &self.index)
             .any(|i| scope::exchanging(i, &self.index).is_some() || scope::healthy(i, &self.index) == Some(false));
         Some(Candidate {
@@ -44,6 +54,7 @@ impl Core {
             verdict: judged.verdict,
             differences: judged.differences.clone(),
             collateral: judged.collateral,
+            chosen: old_enough && self.covered(key),
             change: &judged.change,
             target: &judged.target,
             says,

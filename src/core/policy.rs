@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{owner::Kind, shape::Name, words::Difference};
+use super::{filter::Filter, owner::Kind, shape::Name, words::Difference};
 
 /// What we may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,10 +33,8 @@ pub struct Policy {
     pub roll_kinds: BTreeSet<Kind>,
     /// Names of sidecars; empty: every injected container is one.
     pub sidecars: BTreeSet<Name>,
-    /// Only these namespaces, if any.
-    pub include_namespaces: BTreeSet<Name>,
-    /// Not these namespaces.
-    pub exclude_namespaces: BTreeSet<Name>,
+    /// Which workloads are looked at.
+    pub filter: Filter,
     /// Only this workload, if one is named (`diff KIND/NAME`).
     pub only: Option<(Kind, Name)>,
     /// Dry runs a second, and how many at once after a pause.
@@ -79,6 +77,8 @@ pub struct Policy {
     pub include_system: bool,
     /// Roll workloads whose Pods were not healthy before.
     pub include_unhealthy: bool,
+    /// Roll workloads, too, whose sidecars are proven to be as they should be. Only a person's word for one rollout.
+    pub regardless_of_drift: bool,
     /// Roll although the API server does not hold us to dry runs.
     pub without_guard: bool,
     /// Whether it does is found out this often.
@@ -101,8 +101,7 @@ impl Default for Policy {
             kinds: Kind::all().collect(),
             roll_kinds: Kind::all().collect(),
             sidecars: BTreeSet::new(),
-            include_namespaces: BTreeSet::new(),
-            exclude_namespaces: BTreeSet::new(),
+            filter: Filter::default(),
             only: None,
             // Below the noise of a deploy hour.
             renders_per_second: 10.0,
@@ -127,6 +126,7 @@ impl Default for Policy {
             allow_collateral: false,
             include_system: false,
             include_unhealthy: false,
+            regardless_of_drift: false,
             without_guard: false,
             guard_interval: Duration::from_mins(1),
             annotation_prefix: "sidecarRollout".to_owned(),
@@ -134,13 +134,5 @@ impl Default for Policy {
             own: None,
             one_shot: false,
         }
-    }
-}
-
-impl Policy {
-    /// Whether this namespace is looked at at all.
-    pub fn covers_namespace(&self, namespace: &str) -> bool {
-        (self.include_namespaces.is_empty() || self.include_namespaces.contains(namespace))
-            && !self.exclude_namespaces.contains(namespace)
     }
 }

@@ -79,7 +79,8 @@ impl Core {
     /// of the others nothing is claimed.
     fn stray_reports(&self) -> impl Iterator<Item = WorkloadReport> {
         let mut strays: BTreeMap<(Name, Name, Name), (usize, Vec<Name>)> = BTreeMap::new();
-        let namespaces = self.index.strays().filter(|(pod, ..)| self.policy.covers_namespace(&pod.key.namespace));
+        let chosen = self.policy.filter.takes_strays();
+        let namespaces = self.index.strays().filter(|(pod, ..)| chosen && self.takes_namespace(&pod.key.namespace));
         for (pod, kind, name) in namespaces {
             if self.policy.only.is_some() || pod.state.finished || pod.state.terminating || pod.state.mirror {
                 continue;

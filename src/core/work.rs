@@ -188,6 +188,11 @@ impl Judged {
         )
     }
 
+    /// It has sidecars, and every one of them is as it would be injected today.
+    pub fn is_cured(&self) -> bool {
+        self.verdict == Verdict::InSync && !self.sidecars.is_empty()
+    }
+
     /// Only a moment in between: an answer is on its way.
     pub fn passing(&self) -> bool {
         matches!(self.reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling))

@@ -13,7 +13,7 @@ use super::{Progress, clock, connected, signals::Signals, state_namespace, worke
 use crate::{
     cluster::{
         client::{Cluster, Server},
-        convert::StampKeys,
+        convert::Keys,
         state::StateStore,
         watch::{Scope, Watches},
     },
@@ -56,10 +56,10 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
     };
     let (sender, inputs) = mpsc::channel(INPUTS);
-    let stamp = StampKeys::new(&config.policy.annotation_prefix);
+    let keys = Keys::of(&config.policy);
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
-    let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), sender.clone());
+    let mut workers = Workers::new(cluster.clone(), own, keys.clone(), store.clone(), sender.clone());
     let published = Published::new(clock::elapsed);
     if let Some(address) = config.listen {
         let listener = http::bind(address).await?;
@@ -72,7 +72,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
             }
         });
     }
-    let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), stamp };
+    let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), keys };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
     let now = clock::now();

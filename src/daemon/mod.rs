@@ -59,7 +59,7 @@ async fn connected(config: &Config) -> anyhow::Result<Cluster> {
     let options = Connection {
         kubeconfig: config.connection.kubeconfig.clone(),
         context: config.connection.context.clone(),
-        as_user: None,
+        as_user: config.connection.as_user.clone(),
         request_timeout: Some(config.connection.request_timeout),
     };
     Ok(connect(&options).await?)

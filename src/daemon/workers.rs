@@ -11,7 +11,7 @@ use super::clock;
 use crate::{
     cluster::{
         client::Cluster,
-        convert::StampKeys,
+        convert::Keys,
         guard::{self, Probe},
         render::Renderer,
         rollout,
@@ -30,7 +30,7 @@ pub(super) struct Workers {
     cluster: Cluster,
     /// Our own namespace.
     own: String,
-    stamp: StampKeys,
+    keys: Keys,
     renderer: Arc<Renderer>,
     store: StateStore,
     /// Looked at right before each write.
@@ -43,13 +43,13 @@ impl Workers {
     pub(super) fn new(
         cluster: Cluster,
         own: String,
-        stamp: StampKeys,
+        keys: Keys,
         store: StateStore,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
-        let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
+        let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()));
         let leading = Arc::new(AtomicBool::new(true));
-        Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+        Self { cluster, own, keys, renderer, store, leading, inputs, tasks: JoinSet::new() }
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
@@ -65,7 +65,7 @@ impl Workers {
     }
 
     pub(super) fn patch(&mut self, request: PatchRequest) {
-        let (cluster, stamp) = (self.cluster.clone(), self.stamp.clone());
+        let (cluster, stamp) = (self.cluster.clone(), self.keys.stamp.clone());
         let (leading, inputs) = (self.leading.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
             let may_write = move || leading.load(Ordering::Acquire);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::core::{
     report::{Report, RolloutReport, WorkloadReport},
-    words::{Gate, Outcome},
+    words::{Gate, Outcome, Verdict},
 };
 
 /// Columns of what was rolled.
@@ -54,7 +54,8 @@ fn gate_in_enforce(w: &WorkloadReport) -> Option<Gate> {
 
 /// The workloads of a report that differ and were not rolled.
 pub fn held(report: &Report) -> Vec<&WorkloadReport> {
-    report.workloads.iter().map(AsRef::as_ref).filter(|w| differs(w) && w.gate.is_some()).collect()
+    let meant = |w: &&WorkloadReport| w.gate.is_some() && (differs(w) || w.verdict == Verdict::InSync);
+    report.workloads.iter().map(AsRef::as_ref).filter(meant).collect()
 }
 
 /// What would be rolled, and what would not and why.

@@ -21,7 +21,7 @@ impl Renderer {
         workload: &Value,
     ) -> Result<Confirmation, RenderOutcome> {
         let key = &request.workload.key;
-        let snapshot = convert::workload(key.kind, workload, &self.stamp)
+        let snapshot = convert::workload(key.kind, workload, &self.keys)
             .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
         let revisions = self.get(&paths::revisions(key.kind, &key.namespace, &selector).map_err(lost)?).await?;
@@ -35,7 +35,7 @@ impl Renderer {
             .into_iter()
             .flatten()
             .filter(|revision| is_controlled_by(revision, &request.workload.uid))
-            .filter_map(|revision| self.stamp.read(revision.pointer(template)?))
+            .filter_map(|revision| self.keys.stamp.read(revision.pointer(template)?))
             .chain(snapshot.template.stamp.clone())
             .collect();
         history.sort_by(|a, b| (a.timestamp, &a.fingerprint, &a.reason).cmp(&(b.timestamp, &b.fingerprint, &b.reason)));

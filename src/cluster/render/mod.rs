@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, Lost},
-    convert::StampKeys,
+    convert::Keys,
     paths,
 };
 use crate::core::{
@@ -26,7 +26,7 @@ use rights::Rights;
 #[derive(Debug)]
 pub struct Renderer {
     cluster: Cluster,
-    stamp: StampKeys,
+    keys: Keys,
     rights: Rights,
 }
 
@@ -39,9 +39,9 @@ struct Source {
 }
 
 impl Renderer {
-    /// A renderer that reads stamps by these keys.
-    pub fn new(cluster: Cluster, stamp: StampKeys) -> Self {
-        Self { cluster, stamp, rights: Rights::default() }
+    /// A renderer that keeps this of workloads.
+    pub fn new(cluster: Cluster, keys: Keys) -> Self {
+        Self { cluster, keys, rights: Rights::default() }
     }
 
     /// Render one workload. Always answers (without the time it took: whoever called has a clock); never takes longer than its requests' time-outs allow.

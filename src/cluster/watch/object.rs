@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, StampKeys},
+    cluster::convert::{self, Converted, Keys},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, ObjectKey},
@@ -77,7 +77,7 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     fn keep(object: Value) -> Self;
 
     /// The snapshot.
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted;
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted;
 }
 
 /// The whole object: kinds of which there are few.
@@ -99,7 +99,7 @@ impl Content for Whole {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -111,7 +111,7 @@ impl Content for Metadata {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -123,7 +123,7 @@ impl Content for Pod {
         Self(convert::pod(&object))
     }
 
-    fn convert(self, _: WatchKind, _: &StampKeys) -> Converted {
+    fn convert(self, _: WatchKind, _: &Keys) -> Converted {
         self.0
     }
 }

@@ -123,6 +123,8 @@ fn workload() -> WorkloadSnapshot {
             service_account: "default".into(),
         },
         says: std::collections::BTreeMap::default(),
+        labels: std::collections::BTreeMap::default(),
+        annotations: std::collections::BTreeMap::default(),
         changed_by: None,
     }
 }

@@ -22,6 +22,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         verdict: Verdict::Drifted,
         differences: [Difference::Changed].into(),
         collateral: false,
+        chosen: true,
         change: "proxy image 1 → 2",
         target: "v1:target",
         says: &says,

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
         client::Server,
-        convert::StampKeys,
+        convert::Keys,
         watch::{Scope, Watches},
     },
     core::{
         io::{Input, WatchEvent, WatchKind, WatchSource},
         model::Object,
         owner::Kind,
+        policy::Policy,
     },
 };
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
-        stamp: StampKeys::new("sidecarRollout"),
+        keys: Keys::of(&Policy::default()),
     }
 }
 

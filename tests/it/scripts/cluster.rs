@@ -138,6 +138,8 @@ impl Cluster {
                 service_account: "default".into(),
             },
             says: BTreeMap::new(),
+            labels: BTreeMap::from([("app".into(), key.name.clone())]),
+            annotations: BTreeMap::new(),
             changed_by: None,
         };
         self.templates.insert(key.clone(), template);
