@@ -32,7 +32,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    fn settings(self) -> Settings {
+    pub(super) fn settings(self) -> Settings {
         let Self { display, selection, kinds, rendering } = self;
         Settings { selection, kinds, rendering, display, ..Settings::default() }
     }
