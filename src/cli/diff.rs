@@ -2,7 +2,12 @@
 
 use clap::Args;
 
-use super::{Context, Exit, args::WorkloadName, look::Look, output::diff};
+use super::{
+    Context, Exit,
+    args::WorkloadName,
+    look::Look,
+    output::{diff, table::Page},
+};
 use crate::config::Purpose;
 
 /// Looks once, closely.
@@ -18,17 +23,15 @@ pub struct Diff {
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let only = self.workload.map(|WorkloadName { kind, name }| (kind, name));
-        let looked = context.look(self.look, Purpose::Look(only.clone()))?;
-        let report = &looked.report;
-        if let (Some((kind, name)), true) = (only, report.workloads.is_empty()) {
-            anyhow::ensure!(
-                report.synced,
-                "the cluster could not be listed in time: whether there is a {kind} `{name}` is not known"
-            );
-            anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
+        let looked = {
+            let config = context.configure(self.look.settings(), Purpose::Look(only.clone()))?;
+            context.look(config)?
+        };
+        if let Some(only) = &only {
+            looked.must_have(only)?;
         }
-        let width = context.console.width();
-        context.console.print(&looked.text(|report, mask| diff::text(report, mask, width))?)?;
-        Ok(Exit::of(report.complete))
+        let page = Page::of(context.console, looked.form());
+        looked.print(context, |report, mask| diff::text(report, mask, page))?;
+        Ok(looked.exit())
     }
 }

@@ -16,6 +16,7 @@
 pub mod client;
 pub mod convert;
 pub mod guard;
+pub mod leader;
 mod paths;
 pub mod render;
 pub mod rollout;

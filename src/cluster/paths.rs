@@ -45,6 +45,11 @@ pub(super) fn config_maps(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
+/// A Lease.
+pub(super) fn lease(namespace: &str, name: &str) -> String {
+    named("coordination.k8s.io", "v1", namespace, "leases", name)
+}
+
 fn revisions_of(kind: Kind) -> &'static str {
     match kind.row().revisions {
         RevisionKind::ReplicaSet => "replicasets",

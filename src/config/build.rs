@@ -57,6 +57,7 @@ impl Config {
         let State { state_namespace } = state;
         let Voice { log_level, log_format, no_color, quiet } = voice;
         let Display { output, show_values } = display;
+        let logged = log_format == Some(LogFormat::Json);
         Ok(Self {
             policy,
             connection: connection(client)?,
@@ -64,7 +65,8 @@ impl Config {
             listen,
             state_namespace: state_namespace.map(name),
             log: Log {
-                level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
+                // Whoever wants a run as log lines wants all of it.
+                level: log_level.unwrap_or(if daemon_runs || logged { LogLevel::Info } else { LogLevel::Warn }),
                 format: log_format.unwrap_or(LogFormat::Text),
             },
             display: Show {
@@ -72,7 +74,10 @@ impl Config {
                 values: show_values.unwrap_or(false),
                 colour: !no_color.unwrap_or(false),
                 quiet: quiet.unwrap_or(false),
+                logged,
+                as_lines: logged && output.is_none(),
             },
+            origin: None,
         })
     }
 }

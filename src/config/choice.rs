@@ -120,8 +120,8 @@ fn is_value(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.len() <= 63
         && text.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'))
-        && text.starts_with(edge) == !text.is_empty()
-        && text.ends_with(edge) == !text.is_empty()
+        && text.starts_with(edge) != text.is_empty()
+        && text.ends_with(edge) != text.is_empty()
 }
 
 /// An annotation, with any value or with this one: `example.com/team` or `example.com/team=a`.

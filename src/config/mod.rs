@@ -8,6 +8,7 @@ mod choice;
 mod environment;
 mod error;
 mod file;
+mod reload;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub use self::{
     build::Purpose,
     environment::with_environment,
     error::ConfigError,
+    reload::Origin,
     settings::{Client, Daemon, Display, File, Kinds, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice},
     values::{LogFormat, LogLevel, OutputFormat},
 };
@@ -41,6 +43,8 @@ pub struct Config {
     pub log: Log,
     /// How results are written.
     pub display: Show,
+    /// Where it can be read again; `None`: there is no file, or it is read but once.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// How the API server is reached.
@@ -76,6 +80,7 @@ pub struct Log {
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub struct Show {
     /// The format.
     pub format: OutputFormat,
@@ -85,6 +90,10 @@ pub struct Show {
     pub colour: bool,
     /// Results and errors only.
     pub quiet: bool,
+    /// Messages are log lines.
+    pub logged: bool,
+    /// And so are results: nobody asked for another form of them.
+    pub as_lines: bool,
 }
 
 /// When the engine comes back to its caller.

@@ -137,7 +137,7 @@ settings! {
         #[arg(long, value_name = "KEY[=VALUE]")]
         exclude_annotation: Vec<AnnotationChoice>,
         /// Rolls a workload only if a Pod that differs was created before this time, in UTC where it names no zone
-        /// [default: now].
+        /// [default: now, so that every Pod counts].
         #[arg(long, value_name = "TIME")]
         only_started_before: Moment,
         /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
@@ -261,7 +261,8 @@ settings! {
 
     /// How results are written.
     Display as display, "Output" {
-        /// Writes the result as a table for people, or as one JSON or YAML document [default: table].
+        /// Writes the result as a table for people (table, wide), as one document (json, yaml) or for a ticket (markdown)
+        /// [default: table].
         #[arg(long, short, value_name = "FORMAT")]
         output: OutputFormat,
         /// Shows the values of args, command and env, which may be secrets; only on a terminal [default: false].

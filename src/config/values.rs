@@ -259,10 +259,14 @@ choices! {
     OutputFormat {
         /// For people.
         Table,
+        /// For people with wide screens: each workload, and all that is known of it in short.
+        Wide,
         /// One JSON document.
         Json,
         /// One YAML document.
         Yaml,
+        /// Tables for a ticket.
+        Markdown,
     }
 }
 

@@ -121,7 +121,11 @@ pub struct Evidence<'a> {
 
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
-    held(e, without_hold(e))
+    let mut assessment = held(e, without_hold(e));
+    let crashes = |pod: &&PodSnapshot| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
+    let pods = e.index.pods_of(e.workload);
+    assessment.judged.crashing = pods.into_iter().filter(crashes).map(|pod| pod.key.name.clone()).collect();
+    assessment
 }
 
 fn without_hold(e: Evidence<'_>) -> Assessment {

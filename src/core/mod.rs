@@ -34,6 +34,7 @@ pub mod shape;
 pub mod state;
 pub mod status;
 pub mod step;
+pub mod story;
 pub mod time;
 pub mod truth;
 mod unseen;

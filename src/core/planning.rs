@@ -237,6 +237,7 @@ impl Core {
         };
         let waits = |key: &&WorkloadKey| match self.work.get(*key).and_then(|w| w.gate) {
             None | Some((Gate::RateLimit | Gate::FirstSweep, _)) => true,
+            Some((Gate::GuardMissing, _)) => !self.guard.answered(),
             Some((Gate::BackingOff, _)) => self.work.get(*key).is_some_and(|w| w.setbacks < ENOUGH),
             Some((Gate::Canary, _)) => soaking(key),
             Some(_) => false,

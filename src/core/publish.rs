@@ -45,7 +45,15 @@ impl Core {
             unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
             renders: self.rendered,
             queued: self.queue.len(),
+            story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
+    }
+
+    /// The one workload that is looked at, if somebody asked about one.
+    fn asked_about(&self) -> Option<&WorkloadKey> {
+        let _ = self.policy.only.as_ref()?;
+        let mut found = self.index.workloads().map(|(key, _)| key).filter(|key| self.covered(key));
+        found.next().filter(|_| found.next().is_none())
     }
 
     fn workload_report(&self, key: &WorkloadKey) -> WorkloadReport {
@@ -70,6 +78,7 @@ impl Core {
             last_confirmed: set.map(|s| s.confirmed.wall),
             sidecars: judged.sidecars.clone(),
             pods: judged.pods,
+            crashing: judged.crashing.clone(),
             differing: judged.groups.clone(),
             masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
             renders: work.renders,
@@ -112,6 +121,7 @@ impl Core {
             last_confirmed: None,
             sidecars,
             pods,
+            crashing: Vec::new(),
             differing: Vec::new(),
             masked: Vec::new(),
             renders: 0,

@@ -12,6 +12,7 @@ use super::{
     policy::Mode,
     shape::Name,
     state::Stop,
+    story::Story,
     what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
@@ -55,6 +56,9 @@ pub struct Report {
     pub renders: u64,
     /// Workloads waiting for a rendering.
     pub queued: usize,
+    /// The whole story of the one workload that was asked about, if it was one.
+    #[serde(default)]
+    pub story: Option<Box<Story>>,
 }
 
 /// One workload.
@@ -90,6 +94,9 @@ pub struct WorkloadReport {
     pub sidecars: Vec<Name>,
     /// Pods that were compared.
     pub pods: usize,
+    /// Pods with a container that crashes or cannot start, whatever the reason.
+    #[serde(default)]
+    pub crashing: Vec<Name>,
     /// The Pods that differ, grouped by how.
     pub differing: Vec<PodGroup>,
     /// Fields that are left out because they differ between two renderings, as `container/pointer`.

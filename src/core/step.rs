@@ -157,10 +157,12 @@ impl Core {
             Input::Leadership(leader) => self.lead(leader, now),
             Input::State(record) => self.state_read(record, now),
             Input::Guard(refused) => self.guard_answered(refused, now),
+            Input::Policy(policy) => self.obey(*policy, now),
             Input::Timer => {}
             Input::Shutdown => {
                 self.stopping = true;
                 self.drop_unpatched();
+                self.tell(Notice::Stopping { rollouts: self.rollouts.len() });
             }
         }
         self.start_if_synced(now);
@@ -398,6 +400,20 @@ impl Core {
         self.leader = leader;
         self.replan = true;
         self.adopt(now);
+    }
+
+    /// From here on the configuration is another. The budgets begin with nothing, so that nobody gets more by changing
+    /// them often.
+    fn obey(&mut self, policy: Policy, now: Now) {
+        self.renders = TokenBucket::empty(policy.renders_per_second, policy.render_burst.max(1), now.elapsed);
+        if (policy.max_rollouts_per_hour, policy.parallel_rollouts)
+            != (self.policy.max_rollouts_per_hour, self.policy.parallel_rollouts)
+        {
+            self.starts = new_starts(&policy, now);
+        }
+        self.policy = policy;
+        self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
+        self.replan = true;
     }
 
     fn start_if_synced(&mut self, now: Now) {

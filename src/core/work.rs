@@ -150,6 +150,8 @@ pub struct Judged {
     pub sidecars: Vec<Name>,
     /// Pods compared.
     pub pods: usize,
+    /// Pods of it, of any revision, with a container that crashes or cannot start.
+    pub crashing: Vec<Name>,
 }
 
 impl Default for Judged {
@@ -172,6 +174,7 @@ impl Judged {
             target: String::new(),
             sidecars: Vec::new(),
             pods: 0,
+            crashing: Vec::new(),
         }
     }
 

@@ -45,6 +45,7 @@ fn report(synced: bool) -> Arc<Report> {
         unavailable: vec![],
         renders: 0,
         queued: 0,
+        story: None,
     })
 }
 

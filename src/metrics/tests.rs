@@ -66,6 +66,7 @@ fn report() -> Report {
         last_confirmed: None,
         sidecars: vec![],
         pods: 2,
+        crashing: vec![],
         differing: vec![PodGroup {
             pods: vec!["cart-1".into(), "cart-2".into()],
             differences: vec![SidecarDifference {
@@ -105,6 +106,7 @@ fn report() -> Report {
         unavailable: vec![],
         renders: 1,
         queued: 3,
+        story: None,
     }
 }
 

@@ -172,9 +172,12 @@ scripts! {
         new_pods_without_any_sidecar
         one_bad_one_does_not
         one_from_plan_to_end
+        only_what_was_created_before
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace
         progress_deadline
+        regardless_of_drift
+        regardless_of_drift_is_not_the_default
         report_mode_changes_nothing
         the_hourly_budget
         the_injector_moves_before_the_patch
