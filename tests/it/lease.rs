@@ -257,7 +257,7 @@ fn clocks() -> impl Strategy<Value = Vec<Clock>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn two_never_lead_at_once(clocks in clocks(), fates in vec(fate(), 20..200)) {
