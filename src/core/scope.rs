@@ -122,7 +122,7 @@ impl Generations {
 
     /// What a rendering of this workload depends on now: its Namespace and every injector that may match its Pods.
     pub fn vector(&self, workload: &WorkloadSnapshot, index: &Index) -> Vector {
-        let namespace = workload.key.namespace.clone();
+        let namespace = index.supposed().namespace(&workload.key.namespace).clone();
         let account = Scope::ServiceAccount(namespace.clone(), workload.template.service_account.clone());
         let general = [Scope::Cluster, Scope::Namespace(namespace), account];
         let injectors = index.injectors().filter(|i| concerns(i, workload, index)).map(scope_of);
@@ -261,11 +261,13 @@ fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &In
 }
 
 fn matches(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
-    let namespace = index.namespace(&workload.key.namespace);
-    injector.entries.iter().any(|entry| {
-        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels))
-            && entry.objects.matches(&workload.template.labels)
-    })
+    let supposed = index.supposed();
+    let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
+    let labels = supposed.labels(&workload.template.labels);
+    injector
+        .entries
+        .iter()
+        .any(|entry| namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.matches(&labels))
 }
 
 /// The injectors that may touch this workload's Pods.

@@ -122,6 +122,9 @@ scripts! {
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
         what_differs_is_rendered_twice
+        what_if_is_never_acted_on
+        workloads_without_pods_are_asked_on_demand
+        workloads_without_pods_are_not_asked
         young_pods_do_not_count
     }
     process {

@@ -1,6 +1,7 @@
 //! What the stories have in common: a corner of the cluster, a ServiceAccount with no right too many, and the program.
 
 mod account;
+mod beyond;
 mod daemon;
 mod injector;
 mod program;
@@ -9,6 +10,7 @@ mod story;
 use std::time::Duration;
 
 pub(crate) use account::Rights;
+pub(crate) use beyond::{create_beyond, resource_of};
 pub(crate) use daemon::{Daemon, Line};
 pub(crate) use injector::Injector;
 pub(crate) use program::{Document, Finished, run};
