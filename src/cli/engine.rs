@@ -8,7 +8,7 @@ use crate::{
     daemon,
 };
 
-pub use crate::daemon::{Asked, DaemonStatus, Ended, Progress, Stopped};
+pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped};
 
 /// What commands ask of the engine.
 pub trait Engine {

@@ -34,7 +34,7 @@ use clap::FromArgMatches;
 use self::{args::Command, output::mask::Mask};
 pub use self::{
     args::{Args, definition},
-    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Progress, Stopped},
+    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped},
     output::Console,
 };
 use crate::config::{Client, Config, ConfigError, File, Origin, Purpose, Settings, Voice};

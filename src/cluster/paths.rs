@@ -45,9 +45,14 @@ pub(super) fn config_maps(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
+/// All Leases of a namespace.
+pub(super) fn leases(namespace: &str) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
+}
+
 /// A Lease.
 pub(super) fn lease(namespace: &str, name: &str) -> String {
-    named("coordination.k8s.io", "v1", namespace, "leases", name)
+    format!("{}/{name}", leases(namespace))
 }
 
 fn revisions_of(kind: Kind) -> &'static str {

@@ -27,6 +27,7 @@ impl Config {
             ("listen", new.listen == self.listen),
             ("state-namespace", new.state_namespace == self.state_namespace),
             ("log-level", new.log == self.log),
+            ("leader-election", new.election == self.election),
             ("mode", new.policy.mode == self.policy.mode),
             ("kinds", new.policy.kinds == self.policy.kinds),
             ("annotation-prefix", new.policy.annotation_prefix == self.policy.annotation_prefix),

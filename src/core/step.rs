@@ -396,6 +396,8 @@ impl Core {
         if leader && !self.leader {
             // What this hour's budget was spent on before is not known here.
             self.starts = new_starts(&self.policy, now);
+            // A follower asks nothing, so the first sweep begins now.
+            self.first_sweep = self.started.then(|| now.elapsed + SWEEP_PATIENCE);
         }
         self.leader = leader;
         self.replan = true;
@@ -422,6 +424,7 @@ impl Core {
         }
         self.started = true;
         self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
+        self.heed_what_just_changed(now);
         self.replan = true;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.adopt(now);

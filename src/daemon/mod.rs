@@ -2,11 +2,12 @@
 
 pub mod clock;
 mod engine;
+mod leading;
 mod reload;
 mod signals;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -14,11 +15,16 @@ use jiff::Timestamp;
 use crate::{
     cluster::{
         client::{Cluster, Connection, connect},
-        leader::{Leader, leader},
+        lease::LeaseStore,
         state::StateStore,
     },
-    config::{Config, StopWhen},
-    core::{io::Notice, report::Report, state::StateRecord, state::Stop},
+    config::{Config, LEASE, StopWhen},
+    core::{
+        io::Notice,
+        lease::{LeaseSpec, Reply, Request},
+        report::Report,
+        state::{StateRecord, Stop},
+    },
 };
 
 /// Is called whenever there is something to tell: with the newest report, and what happened since the last call.
@@ -79,13 +85,46 @@ pub struct DaemonStatus {
     pub now: Timestamp,
 }
 
+/// Who holds the Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The replica.
+    pub holder: String,
+    /// When it said last that it is there.
+    pub renewed: Option<Timestamp>,
+    /// For how long that holds.
+    pub holds: Duration,
+}
+
+impl Leader {
+    /// `None`: it was given back, and nobody took it.
+    fn of(spec: &LeaseSpec) -> Option<Self> {
+        (!spec.holder.is_empty()).then(|| Self {
+            holder: spec.holder.to_string(),
+            renewed: spec.renewed.parse().ok(),
+            holds: spec.duration,
+        })
+    }
+
+    /// Nobody has said for too long that it is there.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
+        self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
+    }
+}
+
 /// Reads what the daemon left in the cluster.
 pub fn status(config: &Config) -> anyhow::Result<DaemonStatus> {
     runtime()?.block_on(async {
         let cluster = connected(config).await?;
         let namespace = state_namespace(config, &cluster);
         let record = StateStore::new(cluster.clone(), &namespace).read().await?;
-        let leader = leader(&cluster, &namespace).await?;
+        let leader = match LeaseStore::new(cluster, &namespace, LEASE).ask(&Request::Read).await {
+            Reply::Is(lease) => Leader::of(&lease.spec),
+            Reply::Missing => None,
+            Reply::Conflict => anyhow::bail!("the Lease {LEASE} cannot be read"),
+            Reply::Failed { message } => anyhow::bail!("the Lease {LEASE} cannot be read: {message}"),
+        };
         Ok(DaemonStatus { namespace, record, leader, now: clock::now().wall })
     })
 }

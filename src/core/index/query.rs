@@ -37,6 +37,16 @@ impl Index {
         self.namespaces.get(name)
     }
 
+    /// The Namespaces, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
+        self.namespaces.iter()
+    }
+
+    /// The objects of which only a hash is kept.
+    pub fn configs(&self) -> impl Iterator<Item = &ConfigSnapshot> {
+        self.configs.values()
+    }
+
     /// All injector objects.
     pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
         self.injectors.values()

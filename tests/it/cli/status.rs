@@ -1,9 +1,10 @@
 //! `status`
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{DaemonStatus, Exit},
-    cluster::leader::Leader,
+    cli::{DaemonStatus, Exit, Leader},
     core::{
         model::WorkloadKey,
         owner::Kind,
@@ -34,7 +35,7 @@ fn status() -> DaemonStatus {
         leader: Some(Leader {
             holder: "sidecar-drift-0".to_owned(),
             renewed: Some(at("2026-03-01T11:59:55Z")),
-            seconds: 15,
+            holds: Duration::from_secs(15),
         }),
         now: at("2026-03-01T12:00:00Z"),
     }
@@ -56,4 +57,11 @@ fn without_a_state_all_rollouts_are_paused_and_it_says_what_helps() {
     let ran = Fake::new(reports::empty()).with_status(nothing).command("status", None);
     assert_eq!(ran.exit, Exit::Ok);
     assert_snapshot!(ran.golden());
+}
+
+#[test]
+fn a_lease_that_nobody_renews_says_that_nobody_is_there() {
+    let leader = status().leader.unwrap();
+    assert!(!leader.is_gone("2026-03-01T12:00:10Z".parse().unwrap()));
+    assert!(leader.is_gone("2026-03-01T12:00:11Z".parse().unwrap()));
 }

@@ -5,6 +5,7 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -138,6 +139,7 @@ fn stage() {
     let (Some(folder), Some(line)) = (env::var_os(STAGE), env::var_os(LINE)) else { return };
     // What the harness has written is none of ours.
     print!("\x1b[2J\x1b[H");
+    std::io::stdout().flush().unwrap();
     let staged = Staged { folder: folder.into(), asked: Mutex::default() };
     let line = line.into_string().unwrap();
     let args = std::iter::once("sidecar-drift").chain(line.split_whitespace()).map(Into::into);

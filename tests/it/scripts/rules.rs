@@ -91,7 +91,7 @@ impl Rules {
             Input::Patched(reply) => drop(self.patches.remove(&reply.ticket)),
             Input::Leadership(leader) => self.leader = *leader,
             Input::Shutdown => self.stopping = true,
-            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Timer => {}
+            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Policy(_) | Input::Timer => {}
         }
     }
 
