@@ -14,6 +14,7 @@ use super::{
     shape::Name,
     status,
     time::Now,
+    trigger::{self, Trigger},
 };
 
 /// Something that renderings depend on and that moves as a whole.
@@ -161,6 +162,16 @@ impl Generations {
                     ConfigKind::ServiceAccount => vec![(Scope::ServiceAccount(namespace, name), why)],
                     ConfigKind::LimitRange => vec![(Scope::Namespace(namespace), why)],
                 }
+            }
+            Change::Trigger { old, new } => {
+                let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
+                let Some(any) = new.as_ref().or(old.as_ref()).filter(|_| !same) else { return Vec::new() };
+                let Some(trigger) = index.triggers().get(any.number) else { return Vec::new() };
+                let one =
+                    Trigger { namespace: any.key.namespace.clone(), name: any.key.name.clone(), ..trigger.clone() };
+                let why = cause(&one.to_string(), how(old.as_ref(), new.as_ref()), any.changed_by.as_ref());
+                let scopes = trigger::scopes(any.number, &any.key, index);
+                scopes.into_iter().map(|scope| (scope, why.clone())).collect()
             }
             Change::Node { old_floor, new_floor } => match (old_floor, new_floor) {
                 (Some(old), Some(new)) if old != new => {

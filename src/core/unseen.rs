@@ -13,7 +13,7 @@ use std::{
 use super::{
     compare,
     io::Rendering,
-    model::{ConfigKind, WorkloadKey},
+    model::WorkloadKey,
     queue::Priority,
     scope::{Scope, Vector},
     step::Core,
@@ -41,9 +41,9 @@ impl Unseen {
         self.follow_ups.first().map(|(at, _)| *at)
     }
 
-    /// A scope moved by an object of this kind: does it take effect at once?
-    pub(super) fn moved(&mut self, scope: &Scope, by: Option<ConfigKind>, now: Duration) {
-        if by == Some(ConfigKind::ConfigMap) && matches!(scope, Scope::Injector(..)) {
+    /// A scope moved; `late`: perhaps not at once.
+    pub(super) fn moved(&mut self, scope: &Scope, late: bool, now: Duration) {
+        if late && matches!(scope, Scope::Injector(..)) {
             self.follow_ups.retain(|(_, s)| s != scope);
             self.follow_ups.extend(FOLLOW_UPS.map(|after| (now + after, scope.clone())));
         }
@@ -88,7 +88,7 @@ impl Core {
         for scope in vector.keys().filter(|scope| matches!(scope, Scope::Injector(..))) {
             if self.unseen.counts(scope, now.elapsed) {
                 let cause = format!("no object changed, but the rendering of {key} did");
-                self.move_scope(scope, cause, None, now);
+                self.move_scope(scope, cause, false, now);
             }
         }
     }
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn a_config_map_is_looked_after_three_times_and_a_new_move_starts_again() {
         let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 100);
+        unseen.moved(&mesh(), true, S * 100);
         assert_eq!((unseen.due(S * 129), unseen.due(S * 130)), (None, Some(mesh())));
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 140);
+        unseen.moved(&mesh(), true, S * 140);
         let times: Vec<_> =
             std::iter::from_fn(|| unseen.next().inspect(|at| assert!(unseen.due(*at).is_some()))).collect();
         assert_eq!(times, [S * 170, S * 230, S * 320]);
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn what_takes_effect_at_once_is_not_looked_after() {
         let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), None, S);
-        unseen.moved(&Scope::Namespace("shop".into()), Some(ConfigKind::LimitRange), S);
+        unseen.moved(&mesh(), false, S);
+        unseen.moved(&Scope::Namespace("shop".into()), true, S);
         assert_eq!(unseen.next(), None);
     }
 
@@ -137,7 +137,7 @@ mod tests {
         assert!(unseen.counts(&mesh(), S));
         assert!(!unseen.counts(&mesh(), S * 600));
         assert!(unseen.counts(&mesh(), S * 601));
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 602);
+        unseen.moved(&mesh(), true, S * 602);
         assert!(unseen.counts(&mesh(), S * 602));
     }
 }
