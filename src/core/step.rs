@@ -415,6 +415,7 @@ impl Core {
         }
         self.started = true;
         self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
+        self.heed_what_just_changed(now);
         self.replan = true;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.adopt(now);

@@ -200,6 +200,7 @@ scripts! {
         removed_needs_a_witness
         service_accounts_limit_ranges_and_nodes
         the_deployment_behind_a_webhook
+        what_changed_right_before_the_start
         what_means_nothing_renders_nothing
         what_never_rests_is_rendered_all_the_same
     }

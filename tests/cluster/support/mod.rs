@@ -17,7 +17,7 @@ pub(crate) use program::{Document, Finished, run};
 pub(crate) use story::{ACCOUNT, Story, story};
 
 /// Longer than anything a test waits for takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(3);
 
 /// The label on a Pod that asks an injector for its sidecar; its value is the injector's name.
 pub(crate) const INJECT: &str = "testbed.sidecar-drift/inject";
