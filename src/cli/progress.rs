@@ -57,12 +57,12 @@ impl<'a> Bar<'a> {
             if self.live.is_some() && matches!(notice, Notice::RolloutProgress { .. }) {
                 continue;
             }
-            let Some(line) = notices::line(notice) else { continue };
+            let Some(said) = notices::line(notice) else { continue };
             // UTC, as everything that we write.
-            let line = format!("{} {line}", report.taken.strftime("%H:%M:%S"));
+            let said = format!("{} {said}", report.taken.strftime("%H:%M:%S"));
             match &self.live {
-                Some(live) => live.all.suspend(|| self.console.note(&line)),
-                None => self.console.note(&line),
+                Some(live) => live.all.suspend(|| self.console.note(&said)),
+                None => self.console.note(&said),
             }
         }
         if let Some(live) = &mut self.live {

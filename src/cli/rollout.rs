@@ -89,8 +89,8 @@ impl Rollout {
             let why = "`--interactive` needs a terminal to ask at; leave it out where nobody can answer";
             return Err(UsageError(why.to_owned()).into());
         }
-        let own_rights = "Rolling out with your own rights. The guard, which holds the daemon to dry runs and to its stamp, does not \
-             bind you.";
+        let own_rights = "Rolling out with your own rights. The guard, which holds the daemon to dry runs and to \
+                          its stamp, does not bind you.";
         context.console.note(&wrap(own_rights, context.console.width(), ""));
         if interactive { ask_then_roll(context, config) } else { roll(context, config) }
     }

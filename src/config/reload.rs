@@ -30,6 +30,7 @@ impl Config {
             ("leader-election", new.election == self.election),
             ("mode", new.policy.mode == self.policy.mode),
             ("kinds", new.policy.kinds == self.policy.kinds),
+            ("trigger", new.policy.triggers == self.policy.triggers),
             ("annotation-prefix", new.policy.annotation_prefix == self.policy.annotation_prefix),
             ("selector", new.policy.filter.labels() == self.policy.filter.labels()),
             ("include-annotation", new.policy.filter.annotations() == self.policy.filter.annotations()),

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use super::selector::{Operator, Requirement, Selector};
 use super::{
     owner::Kind,
     shape::{Name, PodShape},
@@ -275,8 +276,23 @@ pub struct InjectorSnapshot {
     /// The entries that match the creation of Pods (webhooks of the configuration, or the policy's one). Empty: it
     /// does not concern Pods.
     pub entries: Vec<InjectorEntry>,
+    /// The objects that a policy reads beside the Pod.
+    pub params: Option<Params>,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
+}
+
+/// Of a policy the kind of its params, of a binding which of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// A policy: the API group, empty for the core.
+    pub group: Name,
+    /// A policy: the kind.
+    pub kind: Name,
+    /// A binding: the namespace; empty: that of the Pod, or none.
+    pub namespace: Name,
+    /// A binding: the name; empty: a selector chooses.
+    pub name: Name,
 }
 
 /// One webhook, or one policy's match.
@@ -294,56 +310,6 @@ pub struct InjectorEntry {
     pub timeout_seconds: u32,
     /// `sideEffects` is not `None` or `NoneOnDryRun`.
     pub refuses_dry_run: bool,
-}
-
-/// A label selector.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Selector {
-    /// All must hold; none: everything matches.
-    pub requirements: Vec<Requirement>,
-}
-
-/// One requirement of a [`Selector`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Requirement {
-    /// The label.
-    pub key: Name,
-    /// What must be true of it.
-    pub operator: Operator,
-    /// The values for `In` and `NotIn`.
-    pub values: Vec<Name>,
-}
-
-/// The operators of a label selector. An operator that a later Kubernetes adds is `Unknown` and always matches: we
-/// would rather render once too often than miss a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operator {
-    /// The label has one of the values.
-    In,
-    /// The label is absent or has none of the values.
-    NotIn,
-    /// The label is there.
-    Exists,
-    /// The label is not there.
-    DoesNotExist,
-    /// Not known to us.
-    Unknown,
-}
-
-impl Selector {
-    /// Whether an object with these labels is selected.
-    pub fn matches(&self, labels: &BTreeMap<Name, Name>) -> bool {
-        self.requirements.iter().all(|r| {
-            let value = labels.get(&r.key);
-            match r.operator {
-                Operator::In => value.is_some_and(|v| r.values.contains(v)),
-                Operator::NotIn => value.is_none_or(|v| !r.values.contains(v)),
-                Operator::Exists => value.is_some(),
-                Operator::DoesNotExist => value.is_none(),
-                Operator::Unknown => true,
-            }
-        })
-    }
 }
 
 /// Kinds of which only a hash of the content is kept: that it moved is all that matters.
@@ -380,6 +346,19 @@ pub struct ConfigSnapshot {
     pub key: ObjectKey,
     /// sha-256 (hex) of the content. The same for all leader-election records (annotation
     /// `control-plane.alpha.kubernetes.io/leader`): their moves mean nothing.
+    pub hash: Name,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
+/// An object that a [`Trigger`](super::trigger::Trigger) names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerSnapshot {
+    /// The trigger's number.
+    pub number: u16,
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// A hash of the content under a key that is drawn anew in each process: it may be a Secret.
     pub hash: Name,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
@@ -445,6 +424,8 @@ pub enum Object {
     Injector(InjectorSnapshot),
     /// An object of which only a hash is kept.
     Config(ConfigSnapshot),
+    /// An object that a trigger names.
+    Trigger(TriggerSnapshot),
     /// A Service behind an injector.
     Service(ServiceSnapshot),
     /// An EndpointSlice of such a Service.
@@ -466,6 +447,7 @@ impl Object {
             Self::Namespace(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
             Self::Injector(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
             Self::Config(o) => o.key.clone(),
+            Self::Trigger(o) => o.key.clone(),
             Self::Service(o) => o.key.clone(),
             Self::Endpoints(o) => o.key.clone(),
             Self::DisruptionBudget(o) => o.key.clone(),

@@ -71,7 +71,7 @@ impl Core {
         let vector = self.generations.vector(w, &self.index);
         let set = work.set.as_ref();
         let mut stamps = self.history(key);
-        stamps.sort_by(|a, b| b.timestamp.cmp(&a.timestamp));
+        stamps.sort_by_key(|stamp| std::cmp::Reverse(stamp.timestamp));
         let scopes: Vec<String> = vector.keys().map(ToString::to_string).collect();
         Some(Story {
             stands: stands(w),
@@ -113,7 +113,7 @@ impl Core {
         if work.request.is_some() {
             steps.push("a rendering is being asked for".to_owned());
         } else if let Some(due) = self.queue.due(key) {
-            steps.push(format!("rendered again at {} (a daemon; this command ends before)", at(due)));
+            steps.push(format!("a daemon would ask for it again at {}", at(due)));
         }
         if let (Some((Gate::Cooldown, _)) | None, Some(stamp)) = (work.gate, stamps.first())
             && let Ok(over) = stamp.timestamp.checked_add(self.policy.cooldown)

@@ -209,8 +209,9 @@ async fn regardless_of_drift_restarts_what_is_in_sync_but_nothing_without_a_side
 async fn a_time_out_is_a_warning_and_no_error() -> Result<()> {
     drifted(
         "pre-timeout",
-        || vec![slow("web", 600)],
+        || vec![deployment("web", 1)],
         async |story| {
+            slow_down(story, "web", 600).await?;
             let done = story.run(&["rollout", "--confirm", "--timeout=3s", "--include-unhealthy"]).await?.success()?;
             ensure!(
                 done.out.contains("timed_out") && done.out.contains("with 0 errors and 1 warning."),
@@ -274,8 +275,10 @@ fn at_a_terminal(story: &Story<'_>) -> Result<Terminal> {
 async fn ctrl_c_starts_nothing_new_and_waits_for_what_runs() -> Result<()> {
     drifted(
         "pre-ctrl-c",
-        || vec![slow("one", 15), slow("two", 15)],
+        || vec![deployment("one", 1), deployment("two", 1)],
         async |story| {
+            slow_down(story, "one", 15).await?;
+            slow_down(story, "two", 15).await?;
             let terminal = at_a_terminal(story)?;
             terminal.until("a rollout", |screen| screen.contains("started, Update sidecars proxy"))?;
             terminal.send("\x03")?;
@@ -297,8 +300,9 @@ async fn ctrl_c_starts_nothing_new_and_waits_for_what_runs() -> Result<()> {
 async fn ctrl_c_twice_stops_at_once_and_says_what_is_under_way() -> Result<()> {
     drifted(
         "pre-ctrl-c-twice",
-        || vec![slow("web", 600)],
+        || vec![deployment("web", 1)],
         async |story| {
+            slow_down(story, "web", 600).await?;
             let terminal = at_a_terminal(story)?;
             terminal.until("a rollout", |screen| screen.contains("started, Update sidecars proxy"))?;
             terminal.send("\x03")?;

@@ -67,7 +67,7 @@ fn tell(text: &mut String, story: &Story, report: &Report, width: Option<u16>) {
     let rendered = match (&story.revision, story.rendered) {
         (Some(revision), Some((times, at))) => {
             let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
-            vec![format!("the template in {revision}, {times}, last at {at}")]
+            vec![format!("the template in {revision}, {times}, last {} ago", age(at, report.taken))]
         }
         _ => vec!["not rendered".to_owned()],
     };

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     follow_up,
-    scan::{DIFFERING, crashing, differs, remarks, row},
+    scan::{DIFFERING, crashing, differs, remarks, row, sum},
     summary::many,
     table::{Page, Section, sections},
 };
@@ -84,6 +84,7 @@ pub fn plan(report: &Report, page: Page) -> String {
     };
     let mut text = sections(&[to_roll, gated, crashing(report)], page);
     finish(&mut text, report, page);
+    text.push_str(&page.sentence(&sum(report)));
     let last = if go.is_empty() {
         "Nothing is to be rolled out.".to_owned()
     } else {

@@ -61,7 +61,8 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
     text.push_str(&sections(&parts, page));
     if parts.iter().any(|part| part.columns.get(1) == Some(&"WORKLOADS")) {
         let hint = format!(
-            "More than {LISTED_AT_MOST} workloads of a kind are counted by namespace; `--output wide` lists each."
+            "More than {LISTED_AT_MOST} workloads with the same to be said of them are counted by namespace; `--output wide` \
+             lists each."
         );
         text.push_str(&page.sentence(&hint));
     }
@@ -196,13 +197,13 @@ pub fn row(w: &WorkloadReport, columns: &[&str], now: Timestamp) -> Vec<String> 
     columns.iter().map(cell).collect()
 }
 
-/// The gate, and where that is only the mode, the one behind it: `report_only, then cooldown`.
+/// The gate, and where that is only the mode, the one behind it: `report_only then cooldown`.
 pub fn held_by(w: &WorkloadReport) -> String {
     let then = w.gate_in_enforce.filter(|_| w.gate == Some(Gate::ReportOnly));
     match (w.gate, then) {
         (None, _) => String::new(),
         (Some(gate), None) => gate.to_string(),
-        (Some(gate), Some(then)) => format!("{gate}, then {then}"),
+        (Some(gate), Some(then)) => format!("{gate} then {then}"),
     }
 }
 
@@ -228,7 +229,8 @@ pub fn remarks(report: &Report) -> Vec<String> {
     remarks
 }
 
-fn sum(report: &Report) -> String {
+/// The sum of all verdicts.
+pub fn sum(report: &Report) -> String {
     if report.workloads.is_empty() { "0 workloads were found.".to_owned() } else { Summary::of(report).line() + "." }
 }
 

@@ -61,8 +61,9 @@ impl Terminal {
 
     /// What is on the screen now, without spaces at the ends of lines and empty lines at the end.
     pub fn screen(&self) -> String {
-        let contents = lock(&self.screen).screen().contents();
-        let lines: Vec<_> = contents.lines().map(str::trim_end).collect();
+        let parser = lock(&self.screen);
+        let (_, columns) = parser.screen().size();
+        let lines: Vec<_> = parser.screen().rows(0, columns.into()).map(|row| row.trim_end().to_owned()).collect();
         lines.join("\n").trim_end().to_owned()
     }
 
