@@ -47,7 +47,7 @@ pub enum Command {
     Pause(pause::Pause),
     /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
     Resume(resume::Resume),
-    /// Tells how the daemon is: what it remembers, who leads, and, where its API can be reached, what it sees.
+    /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
     Status(status::Status),
     /// Writes what a shell needs to complete our command line.
     Completions(completions::Completions),

@@ -70,13 +70,19 @@ fn outside_parentheses(text: &str) -> Result<Vec<&str>, String> {
     Ok(parts)
 }
 
+/// What would be right.
+const LIKE: &str = "a selector is written like `app=web`, `tier in (a,b)` or `!legacy`";
+
 fn requirement(text: &str) -> Result<Requirement, String> {
     let made = |key: &str, operator, values: Vec<&str>| {
+        if key.is_empty() {
+            return Err(format!("the name of a label is missing; {LIKE}"));
+        }
         if !is_key(key) {
-            return Err(format!("{} cannot be the name of a label", quoted(key)));
+            return Err(format!("`{key}` cannot be the name of a label; {LIKE}"));
         }
         if let Some(value) = values.iter().find(|value| !is_value(value)) {
-            return Err(format!("{} cannot be the value of a label", quoted(value)));
+            return Err(format!("`{value}` cannot be the value of a label; {LIKE}"));
         }
         Ok(Requirement { key: key.into(), operator, values: values.into_iter().map(Into::into).collect() })
     };
@@ -86,7 +92,7 @@ fn requirement(text: &str) -> Result<Requirement, String> {
         return match (words.next(), words.next(), words.next()) {
             (Some(key), Some("in"), None) => made(key, Operator::In, values),
             (Some(key), Some("notin"), None) => made(key, Operator::NotIn, values),
-            _ => Err(format!("{} is written like `tier in (a,b)` or `tier notin (a,b)`", quoted(text))),
+            _ => Err(format!("`{text}` is written like `tier in (a,b)` or `tier notin (a,b)`")),
         };
     }
     if let Some((key, value)) = text.split_once("!=") {
@@ -99,10 +105,6 @@ fn requirement(text: &str) -> Result<Requirement, String> {
         Some(key) => made(key.trim(), Operator::DoesNotExist, vec![]),
         None => made(text, Operator::Exists, vec![]),
     }
-}
-
-fn quoted(text: &str) -> String {
-    if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") }
 }
 
 /// `name` or `example.com/name`, as labels and annotations are called.
