@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
     Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
-    values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
+    values::{
+        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, Whole, set,
+    },
 };
 use crate::core::{
     owner::Kind,
@@ -48,7 +50,7 @@ impl Config {
         select(&mut policy, selection)?;
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
-        run(&mut policy, &daemon)?;
+        run(&mut policy, daemon)?;
         decide(&mut policy, kinds, purpose)?;
         let State { state_namespace } = state;
         let Voice { log_level, log_format, no_color, quiet } = voice;
@@ -157,6 +159,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         allow_collateral,
         include_system,
         include_unhealthy,
+        include_operated,
         annotation_prefix,
         rollout_reason,
     } = rollouts;
@@ -182,13 +185,15 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.allow_collateral, allow_collateral);
     replace(&mut policy.include_system, include_system);
     replace(&mut policy.include_unhealthy, include_unhealthy);
+    replace(&mut policy.include_operated, include_operated);
     replace(&mut policy.annotation_prefix, annotation_prefix.map(|prefix| prefix.0));
     policy.rollout_reason = rollout_reason.filter(|reason| !reason.is_empty());
     Ok(())
 }
 
-fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, listen: _ } = daemon;
+fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
+    let Daemon { mode, resync, without_guard, guard_interval, own_workload, listen: _ } = daemon;
+    policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {

@@ -7,6 +7,7 @@ use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::{
+    model::WorkloadKey,
     owner::Kind,
     words::{Difference, Word},
 };
@@ -30,7 +31,19 @@ macro_rules! read_as_text {
     )+};
 }
 
-read_as_text!(Period, Positive, Whole, Rate, HourlyLimit, KindName, ActOn, DnsLabel, AnnotationPrefix, Listen);
+read_as_text!(
+    Period,
+    Positive,
+    Whole,
+    Rate,
+    HourlyLimit,
+    KindName,
+    ActOn,
+    DnsLabel,
+    AnnotationPrefix,
+    OwnWorkload,
+    Listen
+);
 
 /// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,6 +204,30 @@ impl FromStr for AnnotationPrefix {
              at most {} letters, digits, `-`, `_` and `.` after an optional domain",
             63 - LONGEST_SUFFIX
         ))
+    }
+}
+
+/// The workload that runs us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnWorkload(pub WorkloadKey);
+
+impl FromStr for OwnWorkload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('/').collect();
+        let [kind, namespace, name] = parts[..] else {
+            return Err(
+                "a workload is wanted as KIND/NAMESPACE/NAME, such as `deployment/tools/sidecar-drift`".to_owned()
+            );
+        };
+        let KindName(kind) = kind.parse()?;
+        let DnsLabel(namespace) = namespace.parse()?;
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if name.is_empty() || name.len() > 253 || !name.chars().all(letter) {
+            return Err("a workload's name has at most 253 lower-case letters, digits, dashes and dots".to_owned());
+        }
+        Ok(Self(WorkloadKey { namespace: namespace.into(), kind, name: name.into() }))
     }
 }
 

@@ -114,6 +114,8 @@ pub struct Index {
     names: HashSet<Name>,
     /// Pods that went since unused shapes and names were dropped last.
     departed: usize,
+    /// How often a Pod without a workload came, changed or went.
+    strays_seen: u64,
 }
 
 /// Where one watch stands.
@@ -268,6 +270,7 @@ impl Index {
                 if let Some(owner) = &owner {
                     self.replica_sets_by_owner.entry(owner.clone()).or_default().insert(key.clone());
                 }
+                self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(query::is_known));
                 self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
                 self.replica_sets.insert(key, new);
                 Some(Change::ReplicaSet { owner })
@@ -332,12 +335,14 @@ impl Index {
         }
         let old = self.unlink_pod(&key);
         self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(key.clone());
+        self.strays_seen += u64::from(self.stray(&pod).is_some());
         self.pods.insert(key, pod.clone());
         Some(Change::Pod { old, new: Some(pod) })
     }
 
     fn unlink_pod(&mut self, key: &ObjectKey) -> Option<PodSnapshot> {
         let old = self.pods.remove(key)?;
+        self.strays_seen += u64::from(self.stray(&old).is_some());
         let owner = owner_uid(&old);
         if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {
             siblings.remove(key);
@@ -366,6 +371,7 @@ impl Index {
             }
             WatchKind::ReplicaSets => {
                 let old = self.replica_sets.remove(key)?;
+                self.strays_seen += u64::from(!old.owner.as_ref().is_some_and(query::is_known));
                 self.replica_set_by_uid.remove(&old.uid);
                 let owner = old.owner.map(|o| o.uid);
                 if let Some(uid) = &owner

@@ -5,6 +5,7 @@ mod assess;
 pub mod body;
 mod breaker;
 pub mod budget;
+mod canaries;
 pub mod canonical;
 pub mod compare;
 pub mod fingerprint;
@@ -13,6 +14,7 @@ mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;
+mod locks;
 #[cfg(test)]
 mod made;
 pub mod model;

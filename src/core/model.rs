@@ -113,6 +113,15 @@ pub struct Stamp {
     pub fingerprint: Option<String>,
 }
 
+/// A rollout that was tried: a stamp, as some revision of the workload carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The stamp.
+    pub stamp: Stamp,
+    /// The hash of that revision's template without it, as in [`TemplateSnapshot::hash`].
+    pub template: Name,
+}
+
 /// How a workload replaces its Pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -180,6 +189,8 @@ pub struct WorkloadSnapshot {
     pub template_generation: i64,
     /// The Pod template.
     pub template: TemplateSnapshot,
+    /// Its own controller, if something else decides about it: an operator.
+    pub owner: Option<Owner>,
     /// The workload's own annotations that begin with `sidecar-drift/`, prefix removed.
     pub says: BTreeMap<Name, Name>,
     /// Who changed it last.
@@ -245,6 +256,10 @@ pub enum InjectorKind {
 }
 
 impl InjectorKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] =
+        [Self::MutatingWebhookConfiguration, Self::MutatingAdmissionPolicy, Self::MutatingAdmissionPolicyBinding];
+
     /// The object kind's name.
     pub fn as_str(self) -> &'static str {
         match self {
