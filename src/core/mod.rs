@@ -38,5 +38,6 @@ pub mod step;
 pub mod time;
 pub mod truth;
 mod unseen;
+pub mod what_if;
 pub mod words;
 pub mod work;

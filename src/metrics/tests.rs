@@ -14,6 +14,7 @@ use crate::core::{
     owner::Kind,
     policy::Mode,
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -85,6 +86,7 @@ fn report() -> Report {
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,
+        what_if: WhatIf::default(),
         paused: None,
         breaker: None,
         workloads: vec![Arc::new(workload)],

@@ -4,8 +4,8 @@ use super::Index;
 use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
-        DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey, Owner,
-        PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
+        Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -47,6 +47,16 @@ impl Index {
     pub fn reads_namespaces(&self) -> bool {
         let source = WatchSource { kind: WatchKind::Namespaces, namespace: None };
         self.sources.get(&source).is_some_and(|state| state.synced && state.unavailable.is_none())
+    }
+
+    /// The Namespaces, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
+        self.namespaces.iter()
+    }
+
+    /// The objects of which only a hash is kept.
+    pub fn configs(&self) -> impl Iterator<Item = &ConfigSnapshot> {
+        self.configs.values()
     }
 
     /// All injector objects.

@@ -55,6 +55,8 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
                 policy.own =
                     Some(WorkloadKey { namespace: namespace.into(), kind: Kind::DEPLOYMENT, name: name.into() });
             }
+            "all_workloads" => policy.all_workloads = value == "yes",
+            "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
             _ => bail!("there is no {}", given()),
         }
     }
