@@ -14,6 +14,7 @@ mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;
+pub mod lease;
 mod locks;
 #[cfg(test)]
 mod made;
