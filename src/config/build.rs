@@ -6,7 +6,8 @@ use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, Whole, set,
+        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
+        Whole, set,
     },
 };
 use crate::core::{
@@ -201,7 +202,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
-    let Daemon { mode, resync, without_guard, guard_interval, own_workload, listen: _ } = daemon;
+    let Daemon { mode, resync, trigger, without_guard, guard_interval, own_workload, listen: _ } = daemon;
     policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,
@@ -211,6 +212,10 @@ fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
         }),
     );
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
+    let mut triggers: Vec<_> = trigger.into_iter().flatten().map(|TriggerName(trigger)| trigger).collect();
+    triggers.sort();
+    triggers.dedup();
+    policy.triggers = triggers;
     replace(&mut policy.without_guard, without_guard);
     replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
     Ok(())

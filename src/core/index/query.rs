@@ -5,7 +5,7 @@ use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
         ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
-        Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -52,6 +52,11 @@ impl Index {
     /// The Namespaces, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
         self.namespaces.iter()
+    }
+
+    /// The objects that triggers name.
+    pub fn triggered(&self) -> impl Iterator<Item = &TriggerSnapshot> {
+        self.triggered.values()
     }
 
     /// The objects of which only a hash is kept.

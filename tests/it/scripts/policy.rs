@@ -8,6 +8,7 @@ use sidecar_drift::core::{
     owner::Kind,
     policy::{Mode, Policy},
     shape::Name,
+    trigger::Trigger,
     words::{Difference, Word as _},
 };
 
@@ -54,6 +55,12 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
                 let (namespace, name) = value.split_once('/').with_context(given)?;
                 policy.own =
                     Some(WorkloadKey { namespace: namespace.into(), kind: Kind::DEPLOYMENT, name: name.into() });
+            }
+            "trigger" => {
+                let (kind, object) = value.split_once('/').with_context(given)?;
+                let (namespace, name) = object.split_once('/').with_context(given)?;
+                let (group, kind) = (None, kind.into());
+                policy.triggers.push(Trigger { group, kind, namespace: namespace.into(), name: name.into() });
             }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
