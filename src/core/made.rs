@@ -49,6 +49,7 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
             has_annotations: false,
             service_account: "default".into(),
         },
+        owner: None,
         says: BTreeMap::new(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

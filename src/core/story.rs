@@ -70,7 +70,7 @@ impl Core {
         let work = self.work.get(key).unwrap_or(&fresh);
         let vector = self.generations.vector(w, &self.index);
         let set = work.set.as_ref();
-        let mut stamps = self.history(key);
+        let mut stamps: Vec<_> = self.history(w).into_iter().map(|attempt| attempt.stamp).collect();
         stamps.sort_by_key(|stamp| std::cmp::Reverse(stamp.timestamp));
         let scopes: Vec<String> = vector.keys().map(ToString::to_string).collect();
         Some(Story {

@@ -49,6 +49,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
         update_revision: status.at("updateRevision").name(),
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
         template: template(&spec.at("template"), &keys.stamp),
+        owner: metadata::owner(&object),
         says: metadata::says(&object),
         labels: chosen(&meta.at("labels"), &keys.labels),
         annotations: {
