@@ -13,6 +13,7 @@ mod leaders;
 mod many_replicas;
 mod noticing;
 mod predecessor;
+mod reload;
 mod report_mode;
 mod shutdown;
 mod support;

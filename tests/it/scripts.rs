@@ -144,6 +144,7 @@ scripts! {
         shutdown_in_the_middle
         somebody_else_writes_the_state
         state_missing_means_paused
+        the_configuration_changes
         the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
