@@ -47,7 +47,6 @@ impl Core {
         Report {
             taken: now.wall,
             synced: self.started,
-            stopping: self.stopping,
             complete: self.started && progress.0 == progress.1,
             progress,
             mode: self.policy.mode,

@@ -436,20 +436,6 @@ impl Core {
         self.adopt(now);
     }
 
-    /// From here on the configuration is another. The budgets begin with nothing, so that nobody gets more by changing
-    /// them often.
-    fn obey(&mut self, policy: Policy, now: Now) {
-        self.renders = TokenBucket::empty(policy.renders_per_second, policy.render_burst.max(1), now.elapsed);
-        if (policy.max_rollouts_per_hour, policy.parallel_rollouts)
-            != (self.policy.max_rollouts_per_hour, self.policy.parallel_rollouts)
-        {
-            self.starts = new_starts(&policy, now);
-        }
-        self.policy = policy;
-        self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
-        self.replan = true;
-    }
-
     fn start_if_synced(&mut self, now: Now) {
         if self.started || !self.index.synced() {
             return;
@@ -505,7 +491,7 @@ impl Core {
 }
 
 /// The hourly budget; it holds nothing at first, so that neither a crash nor a new leader fills it.
-fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
+pub(super) fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
     let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
     policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
 }

@@ -83,7 +83,6 @@ fn report() -> Report {
         taken,
         complete: true,
         synced: true,
-        stopping: false,
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,
