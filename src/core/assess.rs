@@ -186,9 +186,15 @@ impl Core {
         span * (800 + thousandths) / 1000
     }
 
+    /// Whether renderings are asked for. Whoever stops a rollout that a person watches still sees whether the new Pods are
+    /// as they should be; what the daemon leaves, the next replica looks at.
+    pub(super) fn renders_now(&self) -> bool {
+        self.leader && self.started && (!self.stopping || (self.policy.one_shot && self.rolling()))
+    }
+
     /// Sends out renderings, as many as the budget allows.
     pub(super) fn dispatch(&mut self, now: Now) {
-        if !self.leader || !self.started || self.stopping {
+        if !self.renders_now() {
             return;
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
@@ -198,6 +204,9 @@ impl Core {
             && self.renders.ready(now.elapsed).is_ok()
         {
             let Some((key, priority)) = self.queue.pop(now.elapsed) else { break };
+            if self.stopping && !self.rollouts.contains_key(&key) {
+                continue;
+            }
             let Some(workload) = self.index.workload(&key) else { continue };
             let vector = self.generations.vector(workload, &self.index);
             match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {

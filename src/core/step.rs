@@ -461,7 +461,7 @@ impl Core {
     // Time -----------------------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.leader && self.started && !self.crowded && !self.stopping {
+        let render = if self.renders_now() && !self.crowded {
             self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
                 Ok(()) => due,
                 Err(token) => due.max(token),

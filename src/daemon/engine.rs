@@ -105,6 +105,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     }
     let (obeyed, changes) = mpsc::channel(1);
     let patience = patience(&config.policy);
+    let watched = config.policy.one_shot && stop == StopWhen::RolledOut;
     workers.also(super::reload::watch(config, obeyed));
     let report = Arc::new(core.report(now));
     let listed = HashSet::new();
@@ -122,6 +123,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         heard: now,
         patience,
         stopping: None,
+        watched,
         changes,
     };
     for input in first {
@@ -213,6 +215,8 @@ struct Engine {
     patience: Duration,
     /// Since when we are asked to stop, and how.
     stopping: Option<(Duration, Asked)>,
+    /// A person watches the rollouts.
+    watched: bool,
     /// New configurations.
     changes: mpsc::Receiver<Config>,
 }
@@ -356,8 +360,8 @@ impl Engine {
     fn done(&self, now: Now) -> bool {
         if let Some((since, _)) = self.stopping {
             // Whoever watches a rollout wants to see it end; the daemon's next replica will.
-            let idle = self.core.idle() && (self.stop != StopWhen::RolledOut || !self.core.rolling());
-            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.stop == StopWhen::RolledOut;
+            let idle = self.core.idle() && !(self.watched && self.core.rolling());
+            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.watched;
             if !idle && !patience {
                 tracing::warn!("a write was not answered in time; whether it was carried out shows at the next start");
             }

@@ -211,7 +211,7 @@ async fn a_time_out_is_a_warning_and_no_error() -> Result<()> {
         "pre-timeout",
         || vec![deployment("web", 1)],
         async |story| {
-            slow_down(story, "web", 600).await?;
+            slow_down(story, "web", 300).await?;
             let done = story.run(&["rollout", "--confirm", "--timeout=3s", "--include-unhealthy"]).await?.success()?;
             ensure!(
                 done.out.contains("timed_out") && done.out.contains("with 0 errors and 1 warning."),
@@ -302,7 +302,7 @@ async fn ctrl_c_twice_stops_at_once_and_says_what_is_under_way() -> Result<()> {
         "pre-ctrl-c-twice",
         || vec![deployment("web", 1)],
         async |story| {
-            slow_down(story, "web", 600).await?;
+            slow_down(story, "web", 300).await?;
             let terminal = at_a_terminal(story)?;
             terminal.until("a rollout", |screen| screen.contains("started, Update sidecars proxy"))?;
             terminal.send("\x03")?;

@@ -135,6 +135,7 @@ scripts! {
         a_crash_while_pods_roll
         a_follower_does_nothing
         a_person_pauses
+        a_person_stops_a_rollout
         a_restart_keeps_the_lock
         guard
         late_answers_of_a_workload_that_is_gone
