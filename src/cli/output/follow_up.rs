@@ -45,7 +45,7 @@ impl FollowUp {
         let crashing = report.workloads.iter().filter(|w| !w.crashing.is_empty());
         all.extend(crashing.map(|w| Self {
             workload: name(w),
-            what: format!("{} crash or cannot start", many(w.crashing.len(), "Pod")),
+            what: format!("Pods that crash or cannot start: {}", w.crashing.len()),
         }));
         let mut undetermined = BTreeMap::<Option<UndeterminedReason>, Vec<&WorkloadReport>>::new();
         for w in report.workloads.iter().filter(|w| w.verdict == Verdict::Undetermined) {

@@ -65,7 +65,11 @@ fn gate_in_enforce(w: &WorkloadReport) -> Option<Gate> {
 
 /// The workloads of a report that were to be rolled and were not.
 pub fn held(report: &Report) -> Vec<&WorkloadReport> {
-    let meant = |w: &&WorkloadReport| w.gate.is_some() && (differs(w) || w.verdict == Verdict::InSync);
+    // Whoever restarts what is in sync knows that what was just restarted is held.
+    let rolled = |w: &WorkloadReport| {
+        report.rollouts.iter().any(|r| (&r.namespace, &r.kind, &r.name) == (&w.namespace, &w.kind, &w.name))
+    };
+    let meant = |w: &&WorkloadReport| w.gate.is_some() && (differs(w) || (w.verdict == Verdict::InSync && !rolled(w)));
     report.workloads.iter().map(AsRef::as_ref).filter(meant).collect()
 }
 
