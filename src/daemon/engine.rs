@@ -105,7 +105,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     }
     let (obeyed, changes) = mpsc::channel(1);
     let patience = patience(&config.policy);
-    let watched = config.policy.one_shot && stop == StopWhen::RolledOut;
+    let seen_by_a_person = config.policy.one_shot && stop == StopWhen::RolledOut;
     workers.also(super::reload::watch(config, obeyed));
     let report = Arc::new(core.report(now));
     let listed = HashSet::new();
@@ -123,7 +123,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         heard: now,
         patience,
         stopping: None,
-        watched,
+        watched: seen_by_a_person,
         changes,
     };
     for input in first {
