@@ -22,13 +22,13 @@ impl Config {
         new.origin.clone_from(&self.origin);
         new.policy.own.clone_from(&self.policy.own);
         let fixed = [
+            ("mode", new.policy.mode == self.policy.mode),
             ("kubeconfig", new.connection == self.connection),
             ("namespace", new.watch == self.watch),
             ("listen", new.listen == self.listen),
             ("state-namespace", new.state_namespace == self.state_namespace),
             ("log-level", new.log == self.log),
             ("leader-election", new.election == self.election),
-            ("mode", new.policy.mode == self.policy.mode),
             ("kinds", new.policy.kinds == self.policy.kinds),
             ("trigger", new.policy.triggers == self.policy.triggers),
             ("annotation-prefix", new.policy.annotation_prefix == self.policy.annotation_prefix),
