@@ -1,11 +1,15 @@
 //! The report: what readers see of the core.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     gate::SYSTEM_NAMESPACES,
+    ignore::{IgnoreRule, IgnoreUse},
     model::WorkloadKey,
-    report::{Report, WorkloadReport},
+    report::{IgnoreReport, Report, WorkloadReport},
     shape::Name,
     step::{Core, KEPT},
     time::Now,
@@ -43,9 +47,21 @@ impl Core {
             rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),
             rollouts_left: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
             unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
+            ignore: self.ignore_report(),
             renders: self.rendered,
             queued: self.queue.len(),
         }
+    }
+
+    /// How much each rule of the site leaves out.
+    fn ignore_report(&self) -> Vec<IgnoreReport> {
+        let all: Vec<_> = self.work.values().map(|work| &work.judged.ignored).filter(|uses| !uses.is_empty()).collect();
+        let of_rule = |(number, rule): (usize, &IgnoreRule)| {
+            let fields = |uses: &&BTreeSet<IgnoreUse>| uses.iter().filter(|u| u.rule == number + 1).count();
+            let counts: Vec<_> = all.iter().map(fields).filter(|n| *n > 0).collect();
+            IgnoreReport { rule: rule.to_string(), fields: counts.iter().sum(), workloads: counts.len() }
+        };
+        self.policy.ignore.iter().enumerate().map(of_rule).collect()
     }
 
     fn workload_report(&self, key: &WorkloadKey) -> WorkloadReport {
@@ -72,6 +88,7 @@ impl Core {
             pods: judged.pods,
             differing: judged.groups.clone(),
             masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
+            ignored: judged.ignored.iter().cloned().collect(),
             renders: work.renders,
         }
     }
@@ -113,6 +130,7 @@ impl Core {
             pods,
             differing: Vec::new(),
             masked: Vec::new(),
+            ignored: Vec::new(),
             renders: 0,
         })
     }
