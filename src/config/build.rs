@@ -7,8 +7,8 @@ use super::{
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
-        Whole, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
+        Rate, TriggerName, Whole, set,
     },
 };
 use crate::core::{
@@ -16,7 +16,7 @@ use crate::core::{
     lease::LeaseTimes,
     owner::Kind,
     policy::{Mode, Policy},
-    shape::Name,
+    shape::{FieldSet, Name},
 };
 
 /// Reading from the API server that takes longer is given up.
@@ -53,6 +53,7 @@ impl Config {
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
+        let ignore = file.ignore.take().unwrap_or_default();
         let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, leadership, display } =
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
@@ -60,9 +61,12 @@ impl Config {
         let listen = listen(&daemon).filter(|_| daemon_runs);
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
+        let render_as = rendering.render_as.clone().unwrap_or_default();
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
         run(&mut policy, daemon)?;
+        let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
+        policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
@@ -72,6 +76,7 @@ impl Config {
         Ok(Self {
             policy,
             connection: connection(client)?,
+            render_as,
             watch,
             listen,
             state_namespace: state_namespace.map(name),
@@ -144,6 +149,7 @@ fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> 
         exclude_annotation,
         only_started_before,
         sidecar_container_name,
+        fields,
     } = selection;
     policy.filter = Filter {
         include_namespaces: set(include_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
@@ -159,6 +165,11 @@ fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> 
         return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
     }
     policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
+    policy.fields = match fields {
+        None | Some(Fields::Default) => FieldSet::Default,
+        Some(Fields::Resources) => FieldSet::Resources,
+        Some(Fields::All) => FieldSet::All,
+    };
     Ok(())
 }
 
@@ -170,6 +181,7 @@ fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
         settle,
         render_spacing,
         absence,
+        render_as: _,
         min_pod_age,
     } = rendering;
     replace(&mut policy.renders_per_second, max_renders_per_second.map(|Rate(rate)| rate));

@@ -6,7 +6,8 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::values::read_as_text;
 use crate::core::{
-    filter::{AnnotationMatch, Glob},
+    filter::AnnotationMatch,
+    ignore::Glob,
     model::{Operator, Requirement, Selector},
 };
 
@@ -26,7 +27,7 @@ impl FromStr for NamespaceGlob {
                         such as `shop` or `team-*`"
                 .to_owned());
         }
-        Ok(Self(Glob(text.into())))
+        Ok(Self(Glob::new(text)))
     }
 }
 

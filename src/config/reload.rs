@@ -29,6 +29,8 @@ impl Config {
             ("state-namespace", new.state_namespace == self.state_namespace),
             ("log-level", new.log == self.log),
             ("leader-election", new.election == self.election),
+            ("render-as", new.render_as == self.render_as),
+            ("fields", new.policy.fields == self.policy.fields),
             ("kinds", new.policy.kinds == self.policy.kinds),
             ("trigger", new.policy.triggers == self.policy.triggers),
             ("annotation-prefix", new.policy.annotation_prefix == self.policy.annotation_prefix),

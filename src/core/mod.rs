@@ -12,6 +12,7 @@ pub mod filter;
 pub mod fingerprint;
 pub mod gate;
 mod guard;
+pub mod ignore;
 pub mod index;
 pub mod io;
 pub mod judge;

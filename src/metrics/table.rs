@@ -90,6 +90,9 @@ metrics! {
     CONFIG_RELOADS = Counter "config_reloads_total" ["file"],
         "How often the configuration file changed while the daemon ran: obeyed, or refused because it made no sense. \
          Alert on any that was refused: the old configuration is still in force.";
+    IGNORED = Gauge "ignored_fields" ["rule"],
+        "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
+         that stays at 0 can go.";
     BUILD_INFO = Gauge "build_info" ["version"],
         "Always 1; the version is a label.";
 }

@@ -8,7 +8,8 @@ use sidecar_drift::{
     cli::{Asked as Signal, Exit, Stopped},
     config::{LogFormat, LogLevel, StopWhen},
     core::{
-        filter::{AnnotationMatch, Glob},
+        filter::AnnotationMatch,
+        ignore::Glob,
         owner::Kind,
         policy::{Mode, Policy},
         report::Report,
@@ -37,7 +38,7 @@ fn names(names: &[&str]) -> BTreeSet<Name> {
 }
 
 fn globs(names: &[&str]) -> BTreeSet<Glob> {
-    names.iter().map(|name| Glob((*name).into())).collect()
+    names.iter().map(|name| Glob::new(name)).collect()
 }
 
 #[test]

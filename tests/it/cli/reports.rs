@@ -113,6 +113,7 @@ pub(crate) fn empty() -> Report {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![],
         renders: 12,
         queued: 0,
         story: None,
@@ -139,6 +140,7 @@ fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> Worklo
         crashing: vec![],
         differing: vec![],
         masked: vec![],
+        ignored: vec![],
         renders: 2,
     }
 }

@@ -14,6 +14,7 @@ use sidecar_drift::{
         model::Object,
         owner::Kind,
         policy::Policy,
+        shape::FieldSet,
     },
 };
 use tokio::sync::mpsc;
@@ -30,6 +31,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
+        fields: FieldSet::Default,
         triggers: Vec::new(),
         keys: Keys::of(&Policy::default()),
     }

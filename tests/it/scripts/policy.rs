@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
-    filter::Glob,
+    ignore::{Glob, IgnoreRule, Ignored},
     model::WorkloadKey,
     owner::Kind,
     policy::{Mode, Policy},
@@ -65,6 +65,11 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
                 let (group, kind) = (None, kind.into());
                 policy.triggers.push(Trigger { group, kind, namespace: namespace.into(), name: name.into() });
             }
+            "ignore" => {
+                let (sidecar, env) = value.split_once(':').with_context(given)?;
+                let what = Ignored::Env(Glob::new(env));
+                policy.ignore.push(IgnoreRule { sidecar: Glob::new(sidecar), what });
+            }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
             _ => bail!("there is no {}", given()),
@@ -74,7 +79,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
 }
 
 fn globs(value: &str) -> BTreeSet<Glob> {
-    value.split(',').map(|glob| Glob(glob.into())).collect()
+    value.split(',').map(|glob| Glob::new(glob)).collect()
 }
 
 fn names(value: &str) -> BTreeSet<Name> {
