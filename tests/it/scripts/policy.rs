@@ -79,7 +79,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
 }
 
 fn globs(value: &str) -> BTreeSet<Glob> {
-    value.split(',').map(|glob| Glob::new(glob)).collect()
+    value.split(',').map(Glob::new).collect()
 }
 
 fn names(value: &str) -> BTreeSet<Name> {
