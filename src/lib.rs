@@ -21,7 +21,8 @@
 //! | [`cluster`] | everything that talks to the API server |
 //! | [`daemon`] | the loop between the two |
 //! | [`cli`] | the commands and their output |
-//! | [`http`] | health, readiness, metrics |
+//! | [`document`] | the shapes of JSON and YAML that leave the program, values masked |
+//! | [`http`] | health, readiness, metrics; the API and the web page |
 //! | [`metrics`] | the table of every metric |
 //! | [`config`] | flags over environment over file, validated once |
 
@@ -30,5 +31,6 @@ pub mod cluster;
 pub mod config;
 pub mod core;
 pub mod daemon;
+pub mod document;
 pub mod http;
 pub mod metrics;

@@ -6,13 +6,13 @@ use super::{
     Context, Exit,
     args::WorkloadName,
     engine::look,
-    output::{
-        diff,
-        document::{self, Document},
-    },
+    output::{self, diff},
     progress::Bar,
 };
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use crate::{
+    config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen},
+    document::Document,
+};
 
 /// Looks once, closely.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ impl Diff {
         }
         let text = match format {
             OutputFormat::Table => diff::text(&report, &mask, context.console.width()),
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
+            OutputFormat::Json | OutputFormat::Yaml => output::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
         Ok(Exit::of(report.complete))

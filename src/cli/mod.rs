@@ -22,13 +22,16 @@ use std::{ffi::OsString, io, process::ExitCode};
 use anyhow::Context as _;
 use clap::FromArgMatches;
 
-use self::{args::Command, output::mask::Mask};
+use self::args::Command;
 pub use self::{
     args::{Args, definition},
     engine::{Daemon, Engine, Progress},
     output::Console,
 };
-use crate::config::{Client, Config, ConfigError, File, Purpose, Settings, Voice};
+use crate::{
+    config::{Client, Config, ConfigError, File, Purpose, Settings, Voice},
+    document::Mask,
+};
 
 /// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

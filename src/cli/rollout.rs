@@ -9,7 +9,7 @@ use super::{
     Context, Exit, UsageError,
     engine::look,
     output::{
-        document::{self, Document, RolloutDocument},
+        self,
         rollout::{self, Tally},
         table::Page,
     },
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{Config, Display, OutputFormat, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
     core::{owner::Kind, report::Report},
+    document::{Document, RolloutDocument},
 };
 
 /// Rolls once, with a person watching.
@@ -84,7 +85,7 @@ fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     drop(bar);
     let text = match format {
         OutputFormat::Table => rollout::plan(&report, Page::of(context.console)),
-        OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
+        OutputFormat::Json | OutputFormat::Yaml => output::write(&Document::new(&report, &mask), format)?,
     };
     context.console.print(&text)?;
     Ok(Exit::of(report.complete))
@@ -105,8 +106,8 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
         OutputFormat::Table => rollout::result(&report, seconds, Page::of(context.console)),
         OutputFormat::Json | OutputFormat::Yaml => {
             let held = rollout::held(&report);
-            let document = RolloutDocument::new(&report, &held, seconds, tally, &mask);
-            document::write(&document, format)?
+            let document = RolloutDocument::new(&report, &held, seconds, (tally.errors, tally.warnings), &mask);
+            output::write(&document, format)?
         }
     };
     context.console.print(&text)?;

@@ -5,14 +5,13 @@ use clap::Args;
 use super::{
     Context, Exit,
     engine::look,
-    output::{
-        document::{self, Document},
-        scan,
-        table::Page,
-    },
+    output::{self, scan, table::Page},
     progress::Bar,
 };
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use crate::{
+    config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen},
+    document::Document,
+};
 
 /// Looks once.
 #[derive(Debug, Args)]
@@ -41,7 +40,7 @@ impl Scan {
         drop(bar);
         let text = match format {
             OutputFormat::Table => scan::text(&report, all.unwrap_or(false), Page::of(context.console)),
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
+            OutputFormat::Json | OutputFormat::Yaml => output::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
         Ok(Exit::of(report.complete))

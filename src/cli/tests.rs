@@ -3,12 +3,11 @@
 use super::{
     definition,
     output::{
-        mask::Mask,
         table::{Page, Section, sections},
         text::{one_line, printable, wrap},
     },
 };
-use crate::core::compare::FieldChange;
+use crate::{core::compare::FieldChange, document::Mask};
 
 #[test]
 fn the_command_line_is_sound() {

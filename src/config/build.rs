@@ -19,6 +19,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Loopback: opening the port to others is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
+/// Beside it, so that who may scrape metrics may not yet read everything.
+const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+
 /// What the configuration is for. The daemon obeys all settings; a one-shot command is a person's, who watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -43,7 +46,8 @@ impl Config {
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
-        let listen = listen(&daemon).filter(|_| daemon_runs);
+        let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
+        let Listen(api_listen) = daemon.api_listen.unwrap_or(Listen(Some(API_LISTEN)));
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
         ask(&mut policy, &rendering)?;
@@ -57,7 +61,8 @@ impl Config {
             policy,
             connection: connection(client)?,
             watch,
-            listen,
+            listen: listen.filter(|_| daemon_runs),
+            api_listen: api_listen.filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
             log: Log {
                 level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
@@ -104,10 +109,6 @@ fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
         (_, Some(false)) => Err(senseless("all-namespaces", "is false, but `namespace` names none; name at least one")),
         _ => Ok(WatchSet::Cluster),
     }
-}
-
-fn listen(daemon: &Daemon) -> Option<SocketAddr> {
-    daemon.listen.unwrap_or(Listen(Some(LISTEN))).0
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
@@ -188,7 +189,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, listen: _ } = daemon;
+    let &Daemon { mode, resync, without_guard, guard_interval, listen: _, api_listen: _ } = daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {

@@ -34,6 +34,8 @@ pub struct Config {
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
     pub listen: Option<SocketAddr>,
+    /// Where the API and the web page are served; `None`: nowhere.
+    pub api_listen: Option<SocketAddr>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
     /// What is logged and how.

@@ -232,6 +232,10 @@ settings! {
         /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
         #[arg(long, value_name = "ADDRESS")]
         listen: Listen,
+        /// Serves the API and the web page at this address and port, or `off`. Nobody has to log in there: open it to
+        /// others only behind something that asks who they are [default: 127.0.0.1:8081].
+        #[arg(long, value_name = "ADDRESS")]
+        api_listen: Listen,
     }
 
     /// How results are written.

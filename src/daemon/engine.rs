@@ -25,7 +25,7 @@ use crate::{
         step::Core,
         time::Now,
     },
-    http::{self, Published},
+    http::Published,
     metrics,
 };
 
@@ -61,17 +61,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let store = StateStore::new(cluster.clone(), &own);
     let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), sender.clone());
     let published = Published::new(clock::elapsed);
-    if let Some(address) = config.listen {
-        let listener = http::bind(address).await?;
-        let address = listener.local_addr().context("cannot tell the address that we listen at")?;
-        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
-        let listening = http::serve(listener, published.clone(), metrics::install()?, std::future::pending());
-        workers.also(async move {
-            if let Err(error) = listening.await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server stopped");
-            }
-        });
-    }
+    super::listen::start(&config, &published, &mut workers).await?;
     let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), stamp };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());

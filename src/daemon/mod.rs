@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod engine;
+mod listen;
 mod signals;
 mod workers;
 

@@ -12,9 +12,8 @@ use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
     model::{InjectorKind, WorkloadKey},
     owner::Kind,
-    policy::Mode,
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    words::{Difference, Gate, Outcome, Verdict},
 };
 
 /// A family of a scrape: its type, its help, and the sets of labels that its series have.
@@ -50,20 +49,9 @@ fn families(text: &str) -> BTreeMap<String, Family> {
 fn report() -> Report {
     let taken = "2026-03-01T12:00:00Z".parse().unwrap();
     let workload = WorkloadReport {
-        kind: "Deployment".into(),
-        namespace: "shop".into(),
-        name: "cart".into(),
         verdict: Verdict::Drifted,
-        reason: Some(UndeterminedReason::Pending),
-        message: None,
         gate: Some(Gate::ReportOnly),
-        gate_in_enforce: None,
-        gate_since: None,
-        change: None,
-        cause: None,
         first_seen: Some("2026-03-01T11:59:00Z".parse().unwrap()),
-        last_confirmed: None,
-        sidecars: vec![],
         pods: 2,
         differing: vec![PodGroup {
             pods: vec!["cart-1".into(), "cart-2".into()],
@@ -74,20 +62,14 @@ fn report() -> Report {
             }],
             collateral: vec![],
         }],
-        masked: vec![],
-        renders: 1,
+        ..WorkloadReport::pending("Deployment".into(), "shop".into(), "cart".into())
     };
     Report {
-        taken,
         complete: true,
         synced: true,
         progress: (1, 1),
-        mode: Mode::Report,
         leader: true,
-        paused: None,
-        breaker: None,
         workloads: vec![Arc::new(workload)],
-        generations: vec![],
         rollouts: vec![RolloutReport {
             kind: "Deployment".into(),
             namespace: "shop".into(),
@@ -98,11 +80,8 @@ fn report() -> Report {
             message: String::new(),
             seconds: 0,
         }],
-        guard: None,
-        rollouts_left: None,
-        unavailable: vec![],
-        renders: 1,
         queued: 3,
+        ..Report::empty(taken)
     }
 }
 

@@ -11,8 +11,17 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 8] =
-    ["all_namespaces", "context", "kubeconfig", "listen", "mode", "namespace", "show_values", "state_namespace"];
+const DECIDED: [&str; 9] = [
+    "all_namespaces",
+    "api_listen",
+    "context",
+    "kubeconfig",
+    "listen",
+    "mode",
+    "namespace",
+    "show_values",
+    "state_namespace",
+];
 
 fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("charts/sidecar-drift").join(path)

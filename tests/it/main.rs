@@ -11,6 +11,8 @@ mod fidelity;
 #[cfg(test)]
 mod mock_api;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod vocabulary;

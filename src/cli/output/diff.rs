@@ -3,15 +3,19 @@
 use std::fmt::Write;
 
 use super::{
-    mask::Mask,
-    scan::{differs, remarks},
-    summary::{Summary, differing, many},
+    scan::remarks,
     text::{one_line, printable, wrap},
 };
-use crate::core::{
-    compare::FieldChange,
-    report::{PodGroup, Report, WorkloadReport},
-    words::{Gate, Verdict, Word},
+use crate::{
+    core::{
+        compare::FieldChange,
+        report::{PodGroup, Report, WorkloadReport},
+        words::{Gate, Verdict, Word},
+    },
+    document::{
+        Mask,
+        summary::{Summary, differing, differs, many},
+    },
 };
 
 /// Of a group of Pods that differ alike, so many are named; `--output json` names all.

@@ -3,14 +3,16 @@
 use std::fmt::Write;
 
 use super::{
-    scan::{DIFFERING, differs, remarks, row},
-    summary::many,
+    scan::{DIFFERING, remarks, row},
     table::{Page, Section, sections},
     text::{printable, wrap},
 };
-use crate::core::{
-    report::{Report, RolloutReport, WorkloadReport},
-    words::{Gate, Outcome},
+use crate::{
+    core::{
+        report::{Report, RolloutReport, WorkloadReport},
+        words::{Gate, Outcome},
+    },
+    document::summary::{differs, many},
 };
 
 /// Columns of what was rolled.

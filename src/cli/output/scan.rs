@@ -3,13 +3,15 @@
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use super::{
-    summary::{Summary, differences, differing, many},
     table::{Page, Section, sections},
     text::{printable, wrap},
 };
-use crate::core::{
-    report::{Report, WorkloadReport},
-    words::{Gate, UndeterminedReason, Verdict, Word},
+use crate::{
+    core::{
+        report::{Report, WorkloadReport},
+        words::{Gate, UndeterminedReason, Verdict, Word},
+    },
+    document::summary::{Summary, differences, differing, differs, many},
 };
 
 /// Columns of workloads that differ.
@@ -103,11 +105,6 @@ fn held_by(w: &WorkloadReport) -> String {
         (Some(gate), None) => gate.to_string(),
         (Some(gate), Some(then)) => format!("{gate}, then {then}"),
     }
-}
-
-/// Whether a rollout might be made for it.
-pub fn differs(w: &WorkloadReport) -> bool {
-    matches!(w.verdict, Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted)
 }
 
 /// What the reader must know to judge the list.

@@ -26,7 +26,9 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "networkPolicy": {
                     "apiServerCIDRs": ["10.0.0.1/32"],
                     "metricsFrom": [{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }],
+                    "apiFrom": [{ "podSelector": { "matchLabels": { "app": "login" } } }],
                 },
+                "api": { "open": true },
             }),
         ),
         (

@@ -70,8 +70,16 @@ impl<'t> Story<'t> {
         let log = self.testbed().directory().join(format!("{}.{number}.log", self.ns.name()));
         self.lock_logs().push(log.clone());
         let namespace = self.ns.name();
-        let always =
-            ["run", "--log-format=json", "--listen=off", "--namespace", namespace, "--state-namespace", namespace];
+        let always = [
+            "run",
+            "--log-format=json",
+            "--listen=off",
+            "--api-listen=off",
+            "--namespace",
+            namespace,
+            "--state-namespace",
+            namespace,
+        ];
         Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, arguments].concat())
     }
 

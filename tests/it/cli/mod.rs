@@ -5,7 +5,7 @@ mod diff;
 mod documents;
 mod file;
 mod help;
-mod reports;
+pub(crate) mod reports;
 mod rollout;
 mod scan;
 mod settings;

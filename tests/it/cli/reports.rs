@@ -72,46 +72,19 @@ pub(crate) fn rolled() -> Report {
 
 /// No workloads.
 pub(crate) fn empty() -> Report {
-    Report {
-        taken: "2026-03-01T12:00:00Z".parse().unwrap(),
-        complete: true,
-        synced: true,
-        progress: (0, 0),
-        mode: Mode::Report,
-        leader: true,
-        paused: None,
-        breaker: None,
-        workloads: vec![],
-        generations: vec![],
-        rollouts: vec![],
-        guard: None,
-        rollouts_left: None,
-        unavailable: vec![],
-        renders: 12,
-        queued: 0,
-    }
+    let taken = "2026-03-01T12:00:00Z".parse().unwrap();
+    Report { complete: true, synced: true, leader: true, renders: 12, ..Report::empty(taken) }
 }
 
 fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> WorkloadReport {
     WorkloadReport {
-        kind: kind.into(),
-        namespace: namespace.into(),
-        name: name.into(),
         verdict,
         reason: None,
-        message: None,
-        gate: None,
-        gate_since: None,
-        gate_in_enforce: None,
-        change: None,
-        cause: None,
-        first_seen: None,
         last_confirmed: Some("2026-03-01T11:59:30Z".parse().unwrap()),
         sidecars: vec!["istio-proxy".into()],
         pods: 1,
-        differing: vec![],
-        masked: vec![],
         renders: 2,
+        ..WorkloadReport::pending(kind.into(), namespace.into(), name.into())
     }
 }
 

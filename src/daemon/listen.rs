@@ -1,0 +1,57 @@
+//! The two listeners: one for the cluster's own probes and scrapes, one for people and programs that read.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::{net::TcpListener, time::interval};
+
+use super::workers::Workers;
+use crate::{
+    config::Config,
+    document::Mask,
+    http::{self, Published, Reader},
+    metrics::{self, Metrics},
+};
+
+/// How often recorded durations are moved into their buckets, whether or not anybody scrapes.
+const UPKEEP: Duration = Duration::from_secs(10);
+
+/// Begins to serve what `config` says.
+pub(super) async fn start(config: &Config, published: &Published, workers: &mut Workers) -> anyhow::Result<()> {
+    if let Some(address) = config.listen {
+        let (listener, address) = bound("listen", address).await?;
+        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
+        let metrics = metrics::install()?;
+        workers.also(upkeep(metrics.clone()));
+        workers.also(serve(listener, http::probes(published.clone(), metrics)));
+    }
+    if let Some(address) = config.api_listen {
+        let (listener, address) = bound("api-listen", address).await?;
+        tracing::info!(%address, "serving the API and the web page");
+        let mask =
+            Mask::random().context("the system gives no random numbers, without which values cannot be hidden")?;
+        workers.also(serve(listener, Reader::new(published.clone(), mask).router(address)));
+    }
+    Ok(())
+}
+
+async fn bound(setting: &'static str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = http::bind(setting, address).await?;
+    let address = listener.local_addr().context("cannot tell the address that we listen at")?;
+    Ok((listener, address))
+}
+
+async fn serve(listener: TcpListener, router: Router) {
+    if let Err(error) = http::serve(listener, router, std::future::pending()).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server stopped");
+    }
+}
+
+async fn upkeep(metrics: Metrics) {
+    let mut interval = interval(UPKEEP);
+    loop {
+        interval.tick().await;
+        metrics.upkeep();
+    }
+}
