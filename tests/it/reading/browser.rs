@@ -13,7 +13,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    core::{report::Report, state::Stop},
+    core::{report::Report, state::Stop, words::Gate},
     document::Mask,
     http::{self, Published, Reader},
 };
@@ -249,7 +249,7 @@ fn pictures_for_the_documents() {
         stage.until("document.querySelector('#beat').dataset.state === 'live'");
         stage.picture(name);
     }
-    let mut stopped = fleet::of(1200);
+    let mut stopped = fleet::held_by(fleet::of(1200), Gate::BreakerOpen);
     stopped.breaker = Some(Stop { reason: "2 of the last 2 rollouts failed".to_owned(), at: stopped.taken });
     stage.published.publish(Arc::new(stopped));
     stage.browser.screen(1280, 860, false);

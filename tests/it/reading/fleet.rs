@@ -73,6 +73,16 @@ pub(super) fn of(n: usize) -> Report {
     }
 }
 
+/// The same fleet, with everything that differs held by one gate.
+pub(super) fn held_by(mut report: Report, gate: Gate) -> Report {
+    for w in report.workloads.iter_mut().filter(|w| w.verdict == Verdict::Drifted) {
+        let w = Arc::make_mut(w);
+        (w.gate, w.gate_in_enforce) = (Some(gate), Some(gate));
+        w.gate_since = Some(report.taken);
+    }
+    report
+}
+
 fn workload(i: usize) -> WorkloadReport {
     let kind = ["Deployment", "Deployment", "Deployment", "StatefulSet", "DaemonSet"][i % 5];
     let name = format!("{}-{}", APPS[i % 10], i / 10);
