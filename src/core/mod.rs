@@ -36,5 +36,6 @@ pub mod step;
 pub mod time;
 pub mod truth;
 mod unseen;
+pub mod what_if;
 pub mod words;
 pub mod work;

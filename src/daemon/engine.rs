@@ -122,6 +122,10 @@ async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Serve
             tracing::warn!(%namespace, "there is no such namespace, yet");
         }
     }
+    if let Some(namespace) = &config.policy.what_if.namespace {
+        let exists = cluster.has_namespace(namespace).await != Some(false);
+        anyhow::ensure!(exists, "there is no namespace `{namespace}`: check `--what-if-namespace`");
+    }
     Ok((cluster, server))
 }
 

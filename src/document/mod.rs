@@ -20,6 +20,7 @@ use crate::core::{
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
     shape::Name,
     state::Stop,
+    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -27,7 +28,7 @@ use crate::core::{
 pub const API_VERSION: &str = "sidecar-drift/v1";
 
 /// What `scan` and `diff` say.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     api_version: &'static str,
@@ -38,6 +39,9 @@ pub struct Document {
     complete: bool,
     /// The mode in force.
     mode: Mode,
+    /// What was supposed: labels, annotations and the namespace of Pods. Absent when things were looked at as they are.
+    #[serde(skip_serializing_if = "WhatIf::is_nothing")]
+    what_if: WhatIf,
     /// Why rollouts are paused; absent when they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Stopped>,
@@ -54,7 +58,7 @@ pub struct Document {
 }
 
 /// What `rollout --confirm` says.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutDocument {
     api_version: &'static str,
@@ -207,6 +211,7 @@ impl Document {
             taken: report.taken.to_string(),
             complete: report.complete,
             mode: report.mode,
+            what_if: report.what_if.clone(),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             unavailable: report.unavailable.clone(),

@@ -53,6 +53,13 @@ fn bad_command_lines() {
         "rollout --exclude-deployments",
         "pause",
         "pause --reason=",
+        "scan --what-if-label istio.io/rev",
+        "scan --what-if-label a/b/c=d",
+        "scan --what-if-label a=not,this",
+        "scan --what-if-annotation =x",
+        "scan --what-if-namespace Canary",
+        "rollout --what-if-label istio.io/rev=canary",
+        "run --what-if-namespace canary",
         "scan --config /does/not/exist.yaml",
     ];
     let fake = Fake::new(reports::fleet());
