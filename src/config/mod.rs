@@ -18,10 +18,12 @@ pub use self::{
     build::Purpose,
     environment::with_environment,
     error::ConfigError,
-    settings::{Client, Daemon, Display, File, Kinds, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice},
+    settings::{
+        Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
+    },
     values::{LogFormat, LogLevel, OutputFormat},
 };
-use crate::core::{policy::Policy, shape::Name};
+use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
 /// Everything that was decided before the program starts its work.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub api_listen: Option<SocketAddr>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
+    /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.
+    pub election: Option<LeaderElection>,
     /// What is logged and how.
     pub log: Log,
     /// How results are written.
@@ -62,6 +66,19 @@ pub enum WatchSet {
     Cluster,
     /// These, each by its own watches; at least one.
     Namespaces(BTreeSet<Name>),
+}
+
+/// How one of several replicas is chosen to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// The Lease's name.
+    pub name: Name,
+    /// Its namespace; `None`: that of the state ConfigMap.
+    pub namespace: Option<Name>,
+    /// How long it lasts.
+    pub times: LeaseTimes,
+    /// What this replica is called; `None`: as its host.
+    pub identity: Option<String>,
 }
 
 /// What is logged and how.

@@ -13,6 +13,7 @@ mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;
+pub mod lease;
 #[cfg(test)]
 mod made;
 pub mod model;

@@ -394,6 +394,8 @@ impl Core {
         if leader && !self.leader {
             // What this hour's budget was spent on before is not known here.
             self.starts = new_starts(&self.policy, now);
+            // A follower asks nothing, so the first sweep begins now.
+            self.first_sweep = self.started.then(|| now.elapsed + SWEEP_PATIENCE);
         }
         self.leader = leader;
         self.replan = true;

@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod engine;
+mod leading;
 mod listen;
 mod signals;
 mod workers;

@@ -164,6 +164,27 @@ fn gauges_say_what_the_report_says() {
 }
 
 #[test]
+fn a_follower_says_nothing_of_workloads() {
+    let mut report = report();
+    report.leader = false;
+    report.complete = false;
+    let text = local(|| ()).render(Some(&report));
+    assert!(text.contains("sidecar_drift_leader 0\n"), "{text}");
+    assert!(text.contains("sidecar_drift_stopped{by=\"pause\"} 0\n"), "{text}");
+    for family in [
+        "workloads",
+        "held_workloads",
+        "differing_pods",
+        "oldest_drift",
+        "queued",
+        "rollouts_in_flight",
+        "report_complete",
+    ] {
+        assert!(!text.contains(&format!("sidecar_drift_{family}")), "{family}: {text}");
+    }
+}
+
+#[test]
 fn a_vanished_namespace_is_gone_at_the_next_scrape() {
     let metrics = local(|| ());
     let mut report = report();

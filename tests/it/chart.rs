@@ -11,11 +11,15 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 9] = [
+const DECIDED: [&str; 13] = [
     "all_namespaces",
     "api_listen",
     "context",
+    "identity",
     "kubeconfig",
+    "leader_election",
+    "lease_name",
+    "lease_namespace",
     "listen",
     "mode",
     "namespace",
