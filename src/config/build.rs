@@ -71,6 +71,7 @@ impl Config {
             watch,
             listen: listen.filter(|_| daemon_runs),
             api_listen: api_listen.filter(|_| daemon_runs),
+            metrics_by_namespace: daemon.metrics_by_namespace.unwrap_or(true),
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
@@ -198,7 +199,8 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, listen: _, api_listen: _ } = daemon;
+    let &Daemon { mode, resync, without_guard, guard_interval, listen: _, api_listen: _, metrics_by_namespace: _ } =
+        daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {

@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Where the API and the web page are served; `None`: nowhere.
     pub api_listen: Option<SocketAddr>,
+    /// Metrics of workloads have the label `namespace`.
+    pub metrics_by_namespace: bool,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
     /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.

@@ -236,6 +236,10 @@ settings! {
         /// others only behind something that asks who they are [default: 127.0.0.1:8081].
         #[arg(long, value_name = "ADDRESS")]
         api_listen: Listen,
+        /// Gives metrics of workloads the label `namespace`; with very many namespaces switch it off by `=false`
+        /// [default: true].
+        #[arg(long)]
+        metrics_by_namespace: bool,
     }
 
     /// Which of several replicas leads.

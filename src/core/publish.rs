@@ -45,6 +45,7 @@ impl Core {
             unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
             renders: self.rendered,
             queued: self.queue.len(),
+            queued_seconds: self.queue.overdue(now.elapsed).as_secs(),
         }
     }
 

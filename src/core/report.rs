@@ -55,6 +55,9 @@ pub struct Report {
     pub renders: u64,
     /// Workloads waiting for a rendering.
     pub queued: usize,
+    /// How many seconds the one that has waited longest is overdue.
+    #[serde(default)]
+    pub queued_seconds: u64,
 }
 
 /// One workload.
@@ -190,6 +193,7 @@ impl Report {
             unavailable: Vec::new(),
             renders: 0,
             queued: 0,
+            queued_seconds: 0,
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) async fn start(config: &Config, published: &Published, workers: &mut 
     if let Some(address) = config.listen {
         let (listener, address) = bound("listen", address).await?;
         tracing::info!(%address, "serving /healthz, /readyz and /metrics");
-        let metrics = metrics::install()?;
+        let metrics = metrics::install(config.metrics_by_namespace)?;
         workers.also(upkeep(metrics.clone()));
         workers.also(serve(listener, http::probes(published.clone(), metrics)));
     }

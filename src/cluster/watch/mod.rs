@@ -30,7 +30,7 @@ use crate::core::{
 };
 use crate::metrics;
 pub(super) use follow::{News, Target, follow};
-use object::{Content, Metadata, Pod};
+use object::{Content, Metadata, Pod, Row};
 pub(super) use object::{Whole, row};
 
 /// What is watched.
@@ -170,13 +170,13 @@ struct Watch {
 impl Watch {
     async fn run<C: Content>(self) {
         let Self { cluster, target, source, scope, inputs } = self;
-        let kind = target.row.kind;
+        let row = target.row;
         let mut listed = false;
         let following = follow::<C, _>(&cluster, target, |news| {
             if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
-                metrics::watch_restarted(source.kind);
+                metrics::watch_restarted(row.plural);
             }
-            let event = event(kind, source.kind, news, &scope.stamp);
+            let event = event(row, source.kind, news, &scope.stamp);
             let (inputs, source) = (&inputs, &source);
             async move {
                 let Some(event) = event else { return true };
@@ -188,31 +188,31 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
+fn event<C: Content>(row: Row, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
     match news {
         News::ResetStarted => Some(WatchEvent::ResetStarted),
         News::ResetDone => Some(WatchEvent::ResetDone),
         News::Delete(key) => Some(WatchEvent::Delete(key)),
         News::Unavailable { forbidden, message } => {
             // The core tells people.
-            tracing::debug!(kind = name, forbidden, reason = message, "cannot watch");
+            tracing::debug!(kind = row.kind, forbidden, reason = message, "cannot watch");
             Some(WatchEvent::Unavailable { forbidden, message })
         }
         News::Apply(None) => {
-            skipped(kind, name, "", "it has no name");
+            skipped(row, "", "it has no name");
             None
         }
         News::Apply(Some((key, content))) => {
             let converted = content.convert(kind, stamp);
             if !converted.faults.is_empty() {
-                skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
+                skipped(row, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
             }
             converted.object.map(WatchEvent::Apply)
         }
     }
 }
 
-fn skipped(kind: WatchKind, name: &'static str, object: &str, faults: &str) {
-    metrics::object_skipped(kind);
-    tracing::warn!(kind = name, object, faults, "object with fields that make no sense; they are left out");
+fn skipped(row: Row, object: &str, faults: &str) {
+    metrics::object_skipped(row.plural);
+    tracing::warn!(kind = row.kind, object, faults, "object with fields that make no sense; they are left out");
 }

@@ -93,14 +93,14 @@ fn banners(report: &Report) -> Vec<Banner> {
         add("warn", "All rollouts are paused", text, Some("sidecar-drift resume"));
     }
     if !report.leader {
-        let text = "Another replica leads: it asks and rolls out. What stands here is only what this one has seen.";
-        add("dim", "This replica does not lead", text.to_owned(), None);
+        let text = "Another replica leads: it asks and rolls out, and it knows the verdicts. Forward the port of that one: the Lease names it.";
+        add("dim", "This replica does not lead", text.to_owned(), Some("kubectl get leases"));
     }
     if !report.unavailable.is_empty() {
         let text = report.unavailable.join("; ");
         add("warn", "Some of the cluster cannot be seen", text, None);
     }
-    if !report.complete {
+    if report.leader && !report.complete {
         let (judged, of) = report.progress;
         let text = if report.synced {
             format!("{} of {} have been asked for so far.", number(judged), many(of, "workload"))
