@@ -24,6 +24,7 @@
 //! | [`document`] | the shapes of JSON and YAML that leave the program, values masked |
 //! | [`http`] | health, readiness, metrics; the API and the web page |
 //! | [`metrics`] | the table of every metric |
+//! | [`notify`] | one webhook: new drift, rollouts that ended, the breaker |
 //! | [`config`] | flags over environment over file, validated once |
 
 pub mod cli;
@@ -34,3 +35,4 @@ pub mod daemon;
 pub mod document;
 pub mod http;
 pub mod metrics;
+pub mod notify;

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
-    LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    LogLevel, Notify, NotifyFormat, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice,
+    WatchSet,
     values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
 };
 use crate::core::{
@@ -72,6 +73,11 @@ impl Config {
             listen: listen.filter(|_| daemon_runs),
             api_listen: api_listen.filter(|_| daemon_runs),
             metrics_by_namespace: daemon.metrics_by_namespace.unwrap_or(true),
+            notify: daemon
+                .notify_url
+                .clone()
+                .filter(|url| daemon_runs && !url.is_empty())
+                .map(|url| Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) }),
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
@@ -199,8 +205,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, listen: _, api_listen: _, metrics_by_namespace: _ } =
-        daemon;
+    let &Daemon { mode, resync, without_guard, guard_interval, .. } = daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {

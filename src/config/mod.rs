@@ -21,7 +21,7 @@ pub use self::{
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
     },
-    values::{LogFormat, LogLevel, OutputFormat},
+    values::{LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Where the API and the web page are served; `None`: nowhere.
     pub api_listen: Option<SocketAddr>,
+    /// Who is notified; `None`: nobody.
+    pub notify: Option<Notify>,
     /// Metrics of workloads have the label `namespace`.
     pub metrics_by_namespace: bool,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
@@ -59,6 +61,21 @@ pub struct Connection {
     pub context: Option<String>,
     /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
+}
+
+/// Who is notified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// The webhook's address; a secret.
+    pub url: String,
+    /// How messages are written.
+    pub format: NotifyFormat,
+}
+
+impl std::fmt::Debug for Notify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notify").field("format", &self.format).finish_non_exhaustive()
+    }
 }
 
 /// Which namespaces are watched.

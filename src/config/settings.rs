@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::values::{
-    ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    Period, Positive, Rate, Whole,
+    ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, NotifyFormat,
+    OutputFormat, Period, Positive, Rate, Whole,
 };
 
 macro_rules! settings {
@@ -240,6 +240,13 @@ settings! {
         /// [default: true].
         #[arg(long)]
         metrics_by_namespace: bool,
+        /// Sends new drift, rollouts that ended and an opened breaker to this webhook. Whoever knows the address can write
+        /// there, so put it into the environment [default: none].
+        #[arg(long, value_name = "URL")]
+        notify_url: String,
+        /// Writes notifications as JSON of our own (json), or as Slack and many others take them (slack) [default: json].
+        #[arg(long, value_name = "FORMAT")]
+        notify_format: NotifyFormat,
     }
 
     /// Which of several replicas leads.

@@ -35,6 +35,7 @@ use crate::{
     },
     http::Published,
     metrics,
+    notify::Notifier,
 };
 
 /// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side.
@@ -74,6 +75,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     }
     let published = Published::new(clock::elapsed);
     super::listen::start(&config, &published, &mut workers).await?;
+    let notifier = super::listen::notify(&config, &mut workers)?;
     let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), stamp };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
@@ -100,6 +102,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         watches,
         workers,
         published,
+        notifier,
         leading,
         term: None,
         stop,
@@ -183,6 +186,8 @@ struct Engine {
     watches: Watches,
     workers: Workers,
     published: Published,
+    /// Tells the webhook, if there is one.
+    notifier: Option<Notifier>,
     leading: Leading,
     /// The term that the core knows of; `None`: it knows that we do not lead.
     term: Option<u64>,
@@ -300,6 +305,11 @@ impl Engine {
     fn told(&self, notices: &[Notice], progress: &mut Progress<'_>) {
         if !notices.is_empty() {
             notices.iter().for_each(metrics::told);
+            if let Some(notifier) = &self.notifier {
+                for notice in notices {
+                    notifier.told(notice);
+                }
+            }
             progress(&self.report, notices);
         }
     }

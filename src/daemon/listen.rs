@@ -1,6 +1,7 @@
-//! The two listeners: one for the cluster's own probes and scrapes, one for people and programs that read.
+//! What the daemon is to others: two listeners, one for the cluster's own probes and scrapes, one for people and programs
+//! that read; and one webhook that is told.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -8,10 +9,11 @@ use tokio::{net::TcpListener, time::interval};
 
 use super::workers::Workers;
 use crate::{
-    config::Config,
+    config::{Config, Notify},
     document::Mask,
     http::{self, Published, Reader},
     metrics::{self, Metrics},
+    notify::{Notifier, Webhook},
 };
 
 /// How often recorded durations are moved into their buckets, whether or not anybody scrapes.
@@ -34,6 +36,18 @@ pub(super) async fn start(config: &Config, published: &Published, workers: &mut 
         workers.also(serve(listener, Reader::new(published.clone(), mask).router(address)));
     }
     Ok(())
+}
+
+/// Begins to tell the webhook that `config` names.
+pub(super) fn notify(config: &Config, workers: &mut Workers) -> anyhow::Result<Option<Notifier>> {
+    let Some(Notify { url, format }) = &config.notify else { return Ok(None) };
+    let webhook = Arc::new(Webhook::new(url, *format)?);
+    let (notifier, work) = Notifier::new(move |message| {
+        let webhook = webhook.clone();
+        async move { webhook.send(message).await }
+    });
+    workers.also(work);
+    Ok(Some(notifier))
 }
 
 async fn bound(setting: &'static str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {

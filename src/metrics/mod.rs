@@ -112,6 +112,11 @@ pub fn watch_restarted(kind: &'static str) {
     ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => kind).increment(1);
 }
 
+/// Counts a notification that was `sent`, `failed`, or was `dropped` before it became one.
+pub fn notified(fate: &'static str) {
+    ::metrics::counter!(table::NOTIFICATIONS.name, "fate" => fate).increment(1);
+}
+
 /// Whether one watch has a connection: counted as long as it lives.
 #[derive(Debug)]
 pub struct WatchHealth {

@@ -99,6 +99,9 @@ metrics! {
         "Watched objects that could not be understood, by kind. Alert on any increase: verdicts may miss something.";
     WATCH_RESTARTS = Counter "sidecar_drift_watch_restarts_total" ["kind"],
         "How often a watch had to list again, by kind. Alert when it rises steadily: the API server drops us.";
+    NOTIFICATIONS = Counter "sidecar_drift_notifications_total" ["fate"],
+        "What became of notifications: messages that were sent, messages that failed, and events that were dropped because \
+         the queue was full. Alert on any failed or dropped.";
     WATCHES_DOWN = Gauge "sidecar_drift_watches_down" ["kind"],
         "Watches without a connection, by kind: refused, not served, or failing again and again. Alert when it stays \
          above 0: what is said of these objects is old.";
@@ -135,6 +138,7 @@ impl Metric {
             "result" => {
                 Some(["rendered", "rejected", "gone"].into_iter().chain(words::<UndeterminedReason>()).collect())
             }
+            "fate" => Some(vec!["sent", "failed", "dropped"]),
             "who" => Some(vec!["api_server", "injector"]),
             "by" => Some(vec!["pause", "breaker", "guard"]),
             "scope" => Some(super::SCOPES.to_vec()),

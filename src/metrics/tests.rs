@@ -106,6 +106,7 @@ fn record_everything() {
     super::object_skipped("pods");
     super::watch_restarted("mutatingadmissionpolicies");
     drop(super::WatchHealth::new("pods"));
+    super::notified("sent");
     super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
     super::told(&Notice::RolloutEnded {
         workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },

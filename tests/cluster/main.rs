@@ -13,5 +13,6 @@ mod leaders;
 mod many_replicas;
 mod noticing;
 mod report_mode;
+mod secrets;
 mod shutdown;
 mod support;

@@ -29,6 +29,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                     "apiFrom": [{ "podSelector": { "matchLabels": { "app": "login" } } }],
                 },
                 "api": { "open": true },
+                "prometheusRule": { "enabled": true, "labels": { "release": "prometheus" } },
             }),
         ),
         (
@@ -41,6 +42,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "networkPolicy": { "enabled": false },
                 "serviceAccount": { "create": false, "name": "theirs" },
                 "serviceMonitor": { "enabled": true },
+                "dashboard": { "enabled": true },
                 "image": { "repository": "registry.test/drift", "tag": "v9", "digest": digest, "pullPolicy": "Always" },
                 "imagePullSecrets": [{ "name": "registry" }],
                 "fullnameOverride": "drift",

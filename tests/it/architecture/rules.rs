@@ -44,11 +44,12 @@ const IMPURE_ITEMS: &[(&str, &str, &str)] = &[
 /// Each layer and the layers it may name. A layer may always name itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["daemon", "cluster", "http", "metrics", "document", "config", "core"]),
-    ("daemon", &["cluster", "http", "metrics", "document", "config", "core"]),
+    ("cli", &["daemon", "cluster", "http", "notify", "metrics", "document", "config", "core"]),
+    ("daemon", &["cluster", "http", "notify", "metrics", "document", "config", "core"]),
     ("cluster", &["metrics", "config", "core"]),
+    ("notify", &["metrics", "document", "config", "core"]),
     ("http", &["metrics", "document", "config", "core"]),
-    ("metrics", &["config", "core"]),
+    ("metrics", &["document", "config", "core"]),
     ("document", &["core"]),
     ("config", &["core"]),
     ("core", &[]),

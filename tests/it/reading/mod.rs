@@ -5,6 +5,7 @@ mod browser;
 mod fleet;
 mod page;
 mod query;
+mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
