@@ -16,7 +16,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
-    io::{Notice, RenderOutcome},
+    io::{Notice, RenderOutcome, WatchKind},
+    model::ConfigKind,
     report::Report,
     words::{Outcome, Word},
 };
@@ -102,14 +103,14 @@ pub fn api_request(verb: &'static str, code: &str) {
     }
 }
 
-/// Counts a watched object that could not be understood. Kinds are in the plural, as in the API server's paths.
-pub fn object_skipped(kind: &'static str) {
-    ::metrics::counter!(table::OBJECTS_SKIPPED.name, "kind" => kind).increment(1);
+/// Counts a watched object that could not be understood.
+pub fn object_skipped(kind: WatchKind) {
+    ::metrics::counter!(table::OBJECTS_SKIPPED.name, "kind" => watched(kind)).increment(1);
 }
 
 /// Counts a watch that has to list again.
-pub fn watch_restarted(kind: &'static str) {
-    ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => kind).increment(1);
+pub fn watch_restarted(kind: WatchKind) {
+    ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => watched(kind)).increment(1);
 }
 
 /// Counts a notification that was `sent`, `failed`, or was `dropped` before it became one.
@@ -177,6 +178,25 @@ pub fn told(notice: &Notice) {
         | Notice::Guard { .. }
         | Notice::WatchUnavailable { .. }
         | Notice::BadAnnotation { .. } => {}
+    }
+}
+
+/// A watched kind as the label `kind`: the resource's name in the plural, as in the API server's paths.
+pub fn watched(kind: WatchKind) -> &'static str {
+    match kind {
+        WatchKind::Pods => "pods",
+        WatchKind::Workloads(kind) => kind.row().plural,
+        WatchKind::ReplicaSets => "replicasets",
+        WatchKind::Namespaces => "namespaces",
+        WatchKind::Injectors(kind) => kind.as_str(),
+        WatchKind::Configs(ConfigKind::ConfigMap) => "configmaps",
+        WatchKind::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
+        WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
+        WatchKind::Trigger(_) => "triggers",
+        WatchKind::Services => "services",
+        WatchKind::EndpointSlices => "endpointslices",
+        WatchKind::DisruptionBudgets => "poddisruptionbudgets",
+        WatchKind::Nodes => "nodes",
     }
 }
 

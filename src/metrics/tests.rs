@@ -9,7 +9,7 @@ use std::{
 use super::{AlreadyInstalled, Metrics, TABLE, Type};
 use crate::core::{
     compare::SidecarDifference,
-    io::{Notice, RenderOutcome},
+    io::{Notice, RenderOutcome, WatchKind},
     model::WorkloadKey,
     owner::Kind,
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
@@ -103,8 +103,8 @@ fn record_everything() {
     super::api_request("list", "200");
     super::api_request("create", "timeout");
     super::api_request("create", "429");
-    super::object_skipped("pods");
-    super::watch_restarted("mutatingadmissionpolicies");
+    super::object_skipped(WatchKind::Pods);
+    super::watch_restarted(WatchKind::Nodes);
     drop(super::WatchHealth::new("pods"));
     super::notified("sent");
     super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
