@@ -55,6 +55,6 @@ impl Scan {
             OutputFormat::Json | OutputFormat::Yaml => output::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
-        Ok(Exit::of(report.complete))
+        Ok(Exit::of(report.complete, &report))
     }
 }

@@ -7,7 +7,8 @@ use super::{
     LogLevel, Notify, NotifyFormat, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice,
     WatchSet,
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, TriggerName, Whole, set,
+        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
+        Whole, set,
     },
 };
 use crate::core::{
@@ -62,7 +63,9 @@ impl Config {
         select(&mut policy, selection)?;
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
-        run(&mut policy, &daemon)?;
+        let metrics_by_namespace = daemon.metrics_by_namespace.unwrap_or(true);
+        let notify = notify(&daemon).filter(|_| daemon_runs);
+        run(&mut policy, daemon)?;
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
@@ -74,12 +77,8 @@ impl Config {
             watch,
             listen: listen.filter(|_| daemon_runs),
             api_listen: api_listen.filter(|_| daemon_runs),
-            metrics_by_namespace: daemon.metrics_by_namespace.unwrap_or(true),
-            notify: daemon
-                .notify_url
-                .clone()
-                .filter(|url| daemon_runs && !url.is_empty())
-                .map(|url| Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) }),
+            metrics_by_namespace,
+            notify,
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
@@ -176,6 +175,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         allow_collateral,
         include_system,
         include_unhealthy,
+        include_operated,
         annotation_prefix,
         rollout_reason,
     } = rollouts;
@@ -201,13 +201,20 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.allow_collateral, allow_collateral);
     replace(&mut policy.include_system, include_system);
     replace(&mut policy.include_unhealthy, include_unhealthy);
+    replace(&mut policy.include_operated, include_operated);
     replace(&mut policy.annotation_prefix, annotation_prefix.map(|prefix| prefix.0));
     policy.rollout_reason = rollout_reason.filter(|reason| !reason.is_empty());
     Ok(())
 }
 
-fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, ref trigger, without_guard, guard_interval, .. } = daemon;
+fn notify(daemon: &Daemon) -> Option<Notify> {
+    let url = daemon.notify_url.clone().filter(|url| !url.is_empty())?;
+    Some(Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) })
+}
+
+fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
+    let Daemon { mode, resync, trigger, without_guard, guard_interval, own_workload, .. } = daemon;
+    policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {
@@ -216,7 +223,7 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
         }),
     );
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
-    let mut triggers: Vec<_> = trigger.iter().flatten().map(|TriggerName(trigger)| trigger.clone()).collect();
+    let mut triggers: Vec<_> = trigger.into_iter().flatten().map(|TriggerName(trigger)| trigger).collect();
     triggers.sort();
     triggers.dedup();
     policy.triggers = triggers;

@@ -68,6 +68,7 @@ fn report() -> Report {
     Report {
         complete: true,
         synced: true,
+        stopping: false,
         progress: (1, 1),
         leader: true,
         workloads: vec![Arc::new(workload)],
