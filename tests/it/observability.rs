@@ -71,9 +71,11 @@ fn matchers(query: &str) -> Vec<(String, String, Vec<String>)> {
         let name: String = name.chars().rev().collect();
         let Some((inside, _)) = query[at + 1..].split_once('}') else { continue };
         for matcher in inside.split(',').filter(|matcher| !matcher.is_empty()) {
-            let Some((label, value)) = matcher.split_once('=') else { continue };
-            let label = label.trim().trim_end_matches('!').to_owned();
-            let values = value.trim_start_matches('~').trim_matches('"').split('|').map(str::to_owned).collect();
+            let Some(at) = matcher.find(['=', '!']) else { continue };
+            let (label, value) = matcher.split_at(at);
+            let label = label.trim().to_owned();
+            let values =
+                value.trim_start_matches(['=', '!', '~']).trim_matches('"').split('|').map(str::to_owned).collect();
             found.push((name.clone(), label, values));
         }
     }
