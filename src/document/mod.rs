@@ -17,7 +17,7 @@ use self::summary::{Summary, differing};
 use crate::core::{
     compare::FieldChange,
     policy::Mode,
-    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     shape::Name,
     state::Stop,
     what_if::WhatIf,
@@ -50,6 +50,9 @@ pub struct Document {
     breaker: Option<Stopped>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
+    /// The rules by which fields are left out, and what each leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore: Vec<Ignore>,
     summary: Summary,
     /// What rollouts would change, the commonest change first.
     changes: Vec<Change>,
@@ -85,6 +88,15 @@ pub struct Stopped {
     pub reason: String,
     /// Since when, RFC 3339, UTC.
     pub at: String,
+}
+
+/// One rule under `ignore`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ignore {
+    rule: String,
+    fields: usize,
+    workloads: usize,
 }
 
 /// What a number of rollouts would change.
@@ -142,6 +154,9 @@ pub struct Workload {
     pub groups: Vec<Group>,
     /// Fields that differ between two renderings and are left out, as `container/pointer`.
     pub unstable_fields: Vec<String>,
+    /// Fields that differ and are left out by a rule, as `container/pointer`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored_fields: Vec<String>,
 }
 
 /// Pods that differ in the same way.
@@ -215,6 +230,7 @@ impl Document {
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             unavailable: report.unavailable.clone(),
+            ignore: report.ignore.iter().map(Ignore::of).collect(),
             summary: Summary::of(report),
             changes: Change::all(report),
             workloads: report.workloads.iter().map(|w| Workload::of(w, mask)).collect(),
@@ -248,6 +264,13 @@ impl Stopped {
     /// Why and since when.
     pub fn of(stop: &Stop) -> Self {
         Self { reason: stop.reason.clone(), at: stop.at.to_string() }
+    }
+}
+
+impl Ignore {
+    fn of(report: &IgnoreReport) -> Self {
+        let IgnoreReport { rule, fields, workloads } = report.clone();
+        Self { rule, fields, workloads }
     }
 }
 
@@ -292,6 +315,7 @@ impl Workload {
             differences: summary::differences(w),
             groups: w.differing.iter().map(|g| Group::of(g, mask)).collect(),
             unstable_fields: w.masked.clone(),
+            ignored_fields: w.ignored.iter().map(|used| used.field.clone()).collect(),
         }
     }
 }

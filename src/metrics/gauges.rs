@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, COMPLETE, HELD, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, ROLLOUTS_IN_FLIGHT,
+    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, ROLLOUTS_IN_FLIGHT,
     ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WORKLOADS,
 };
 use crate::{
@@ -82,6 +82,9 @@ fn workloads(report: &Report, by_namespace: bool) {
     }
     for (gate, n) in count(workloads.iter().filter_map(|w| w.gate)) {
         gauge!(HELD.name, "gate" => gate.as_str()).set(number(n));
+    }
+    for (place, rule) in (1_usize..).zip(&report.ignore) {
+        gauge!(IGNORED.name, "rule" => place.to_string()).set(number(rule.fields));
     }
 }
 

@@ -117,6 +117,9 @@ metrics! {
         "File descriptors that this process may open.";
     PROCESS_START = Gauge "process_start_time_seconds" [],
         "When this process started, in seconds since 1970. Alert when it changes often: the process crashes.";
+    IGNORED = Gauge "sidecar_drift_ignored_fields" ["rule"],
+        "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
+         that stays at 0 can go.";
     BUILD_INFO = Gauge "sidecar_drift_build_info" ["version"],
         "Always 1; the version is a label.";
 }

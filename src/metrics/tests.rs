@@ -12,7 +12,7 @@ use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
     model::WorkloadKey,
     owner::Kind,
-    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     words::{Difference, Gate, Outcome, Verdict},
 };
 
@@ -83,6 +83,7 @@ fn report() -> Report {
             seconds: 0,
         }],
         rollouts_left: Some(19),
+        ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         queued: 3,
         queued_seconds: 42,
         ..Report::empty(taken)
