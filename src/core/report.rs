@@ -13,13 +13,13 @@ use super::{
     policy::Mode,
     shape::Name,
     state::Stop,
+    story::Story,
     what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
 
 /// Everything that is known at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about the process")]
 pub struct Report {
     /// When it was made, UTC.
     pub taken: Timestamp,
@@ -27,8 +27,6 @@ pub struct Report {
     pub complete: bool,
     /// Watches are synced; before that the list of workloads may be short.
     pub synced: bool,
-    /// Somebody asked us to stop; nothing new is begun.
-    pub stopping: bool,
     /// How far the first sweep is: workloads judged, of how many.
     pub progress: (usize, usize),
     /// The mode in force.
@@ -65,6 +63,9 @@ pub struct Report {
     /// How many seconds the one that has waited longest is overdue.
     #[serde(default)]
     pub queued_seconds: u64,
+    /// The whole story of the one workload that was asked about, if it was one.
+    #[serde(default)]
+    pub story: Option<Box<Story>>,
 }
 
 /// One workload.
@@ -100,6 +101,9 @@ pub struct WorkloadReport {
     pub sidecars: Vec<Name>,
     /// Pods that were compared.
     pub pods: usize,
+    /// Pods with a container that crashes or cannot start, whatever the reason.
+    #[serde(default)]
+    pub crashing: Vec<Name>,
     /// The Pods that differ, grouped by how.
     pub differing: Vec<PodGroup>,
     /// Fields that are left out because they differ between two renderings, as `container/pointer`.
@@ -186,6 +190,7 @@ impl WorkloadReport {
             last_confirmed: None,
             sidecars: Vec::new(),
             pods: 0,
+            crashing: Vec::new(),
             differing: Vec::new(),
             masked: Vec::new(),
             ignored: Vec::new(),
@@ -201,7 +206,6 @@ impl Report {
             taken,
             complete: false,
             synced: false,
-            stopping: false,
             progress: (0, 0),
             mode: Mode::Report,
             leader: false,
@@ -218,6 +222,7 @@ impl Report {
             renders: 0,
             queued: 0,
             queued_seconds: 0,
+            story: None,
         }
     }
 

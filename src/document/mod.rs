@@ -3,7 +3,7 @@
 //!
 //! A later version may add fields. One that removes or renames any is called `sidecar-drift/v2`.
 
-mod mask;
+pub mod mask;
 mod schema;
 pub mod summary;
 
@@ -58,26 +58,6 @@ pub struct Document {
     changes: Vec<Change>,
     /// All workloads, by namespace, kind and name.
     workloads: Vec<Workload>,
-}
-
-/// What `rollout --confirm` says.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RolloutDocument {
-    api_version: &'static str,
-    kind: &'static str,
-    /// Every workload was asked. When false, what is missing here may still differ.
-    complete: bool,
-    /// How long all of it took.
-    seconds: u64,
-    /// Rollouts that went wrong.
-    errors: usize,
-    /// Rollouts that nobody knows the end of, or that somebody else overtook.
-    warnings: usize,
-    /// Every rollout, oldest first.
-    rollouts: Vec<Rollout>,
-    /// Workloads that differ and were not rolled.
-    held: Vec<Workload>,
 }
 
 /// Why and since when something is stopped.
@@ -148,6 +128,8 @@ pub struct Workload {
     pub pods: usize,
     /// Pods of those that differ.
     pub pods_differing: usize,
+    /// Pods with a container that crashes or cannot start.
+    pub pods_crashing: Vec<Name>,
     /// Which words of difference occur in it.
     pub differences: BTreeSet<Difference>,
     /// The Pods that differ, grouped by how.
@@ -238,28 +220,6 @@ impl Document {
     }
 }
 
-impl RolloutDocument {
-    /// What became of the rollouts of `report`, and which workloads are left.
-    pub fn new(
-        report: &Report,
-        held: &[&WorkloadReport],
-        seconds: u64,
-        (errors, warnings): (usize, usize),
-        mask: &Mask,
-    ) -> Self {
-        Self {
-            api_version: API_VERSION,
-            kind: "Rollout",
-            complete: report.complete,
-            seconds,
-            errors,
-            warnings,
-            rollouts: report.rollouts.iter().rev().map(Rollout::of).collect(),
-            held: held.iter().map(|w| Workload::of(w, mask)).collect(),
-        }
-    }
-}
-
 impl Stopped {
     /// Why and since when.
     pub fn of(stop: &Stop) -> Self {
@@ -312,6 +272,7 @@ impl Workload {
             sidecars: w.sidecars.clone(),
             pods: w.pods,
             pods_differing: differing(w),
+            pods_crashing: w.crashing.clone(),
             differences: summary::differences(w),
             groups: w.differing.iter().map(|g| Group::of(g, mask)).collect(),
             unstable_fields: w.masked.clone(),

@@ -113,6 +113,12 @@ pub fn watch_restarted(kind: WatchKind) {
     ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => watched(kind)).increment(1);
 }
 
+/// Counts a change of the configuration file.
+pub fn reloaded(obeyed: bool) {
+    let how = if obeyed { "obeyed" } else { "refused" };
+    ::metrics::counter!(table::CONFIG_RELOADS.name, "file" => how).increment(1);
+}
+
 /// Counts a notification that was `sent`, `failed`, or was `dropped` before it became one.
 pub fn notified(fate: &'static str) {
     ::metrics::counter!(table::NOTIFICATIONS.name, "fate" => fate).increment(1);
@@ -174,6 +180,7 @@ pub fn told(notice: &Notice) {
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::RolloutHeld { .. }
+        | Notice::Stopping { .. }
         | Notice::BreakerOpened { .. }
         | Notice::Guard { .. }
         | Notice::WatchUnavailable { .. }

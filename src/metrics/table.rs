@@ -117,6 +117,9 @@ metrics! {
         "File descriptors that this process may open.";
     PROCESS_START = Gauge "process_start_time_seconds" [],
         "When this process started, in seconds since 1970. Alert when it changes often: the process crashes.";
+    CONFIG_RELOADS = Counter "sidecar_drift_config_reloads_total" ["file"],
+        "How often the configuration file changed while the daemon ran: obeyed, or refused because it made no sense. \
+         Alert on any that was refused: the old configuration is still in force.";
     IGNORED = Gauge "sidecar_drift_ignored_fields" ["rule"],
         "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
          that stays at 0 can go.";
@@ -144,6 +147,7 @@ impl Metric {
             "fate" => Some(vec!["sent", "failed", "dropped"]),
             "who" => Some(vec!["api_server", "injector"]),
             "by" => Some(vec!["pause", "breaker", "guard"]),
+            "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),
             _ => None,
         }

@@ -68,7 +68,6 @@ fn report() -> Report {
     Report {
         complete: true,
         synced: true,
-        stopping: false,
         progress: (1, 1),
         leader: true,
         workloads: vec![Arc::new(workload)],
@@ -109,6 +108,7 @@ fn record_everything() {
     super::watch_restarted(WatchKind::Nodes);
     drop(super::WatchHealth::new("pods"));
     super::notified("sent");
+    super::reloaded(true);
     super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
     super::told(&Notice::RolloutEnded {
         workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },

@@ -26,7 +26,10 @@ pub(crate) fn fleet() -> Report {
             ..workload("Deployment", "shop", "basket", Verdict::Undetermined)
         },
         drifted("Deployment", "shop", "cart", Gate::ReportOnly, vec![hot_patched(), upgraded(&["cart-5d8f-aaaaa", "cart-5d8f-bbbbb", "cart-5d8f-ccccc", "cart-5d8f-ddddd", "cart-5d8f-eeeee", "cart-5d8f-fffff"])]),
-        workload("Deployment", "shop", "frontend", Verdict::InSync),
+        WorkloadReport {
+            crashing: vec!["frontend-66f8-kkkkk".into()],
+            ..workload("Deployment", "shop", "frontend", Verdict::InSync)
+        },
         WorkloadReport {
             change: Some("vault-agent missing".to_owned()),
             gate: Some(Gate::ReportOnly),
@@ -46,6 +49,27 @@ pub(crate) fn fleet() -> Report {
         workload("DaemonSet", "tools", "node-agent", Verdict::NotInjected),
     ];
     Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (9, 9), ..empty() }
+}
+
+/// So many that nobody wants to read each: 500 that drifted alike in 25 namespaces, and 30 that cannot be asked.
+pub(crate) fn large() -> Report {
+    let mut workloads = Vec::new();
+    for n in 0..500 {
+        let namespace = format!("team-{:02}", n % 25);
+        let pods = [format!("web-{n}-a"), format!("web-{n}-b")];
+        let gate = if n % 7 == 0 { Gate::OptedOut } else { Gate::ReportOnly };
+        let group = upgraded(&pods.each_ref().map(String::as_str));
+        let mut w = drifted("Deployment", &namespace, &format!("web-{n}"), gate, vec![group]);
+        w.gate_in_enforce = (n % 7 == 0).then_some(Gate::OptedOut);
+        workloads.push(w);
+    }
+    for n in 0..30 {
+        workloads.push(WorkloadReport {
+            reason: Some(UndeterminedReason::Forbidden),
+            ..workload("Deployment", "vault", &format!("closed-{n}"), Verdict::Undetermined)
+        });
+    }
+    Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (530, 530), ..empty() }
 }
 
 /// The fleet after a rollout.
