@@ -12,6 +12,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY tests/testbed tests/testbed
 COPY src src
+COPY templates templates
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --locked --release --bin sidecar-drift \
@@ -23,6 +24,8 @@ LABEL org.opencontainers.image.title="sidecar-drift" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /sidecar-drift /usr/local/bin/sidecar-drift
 COPY LICENSE /LICENSE
+# By which the webhook of --notify-url is known.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # Nobody, by number, so that Kubernetes can see that it is not root.
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/sidecar-drift"]

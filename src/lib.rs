@@ -21,8 +21,10 @@
 //! | [`cluster`] | everything that talks to the API server |
 //! | [`daemon`] | the loop between the two |
 //! | [`cli`] | the commands and their output |
-//! | [`http`] | health, readiness, metrics |
+//! | [`document`] | the shapes of JSON and YAML that leave the program, values masked |
+//! | [`http`] | health, readiness, metrics; the API and the web page |
 //! | [`metrics`] | the table of every metric |
+//! | [`notify`] | one webhook: new drift, rollouts that ended, the breaker |
 //! | [`config`] | flags over environment over file, validated once |
 
 pub mod cli;
@@ -30,5 +32,7 @@ pub mod cluster;
 pub mod config;
 pub mod core;
 pub mod daemon;
+pub mod document;
 pub mod http;
 pub mod metrics;
+pub mod notify;

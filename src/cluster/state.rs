@@ -12,11 +12,14 @@ use super::{
     paths,
     watch::{self, News, Target, Whole},
 };
-use crate::core::{
-    io::{Input, WatchKind},
-    model::ConfigKind,
-    shape::Name,
-    state::StateRecord,
+use crate::{
+    core::{
+        io::{Input, WatchKind},
+        model::ConfigKind,
+        shape::Name,
+        state::StateRecord,
+    },
+    metrics,
 };
 
 /// The ConfigMap's name.
@@ -61,6 +64,7 @@ impl StateStore {
             namespace: Some(self.namespace.to_string()),
             name: Some(CONFIG_MAP.to_owned()),
             streaming,
+            counted_as: metrics::watched(WatchKind::Configs(ConfigKind::ConfigMap)),
         };
         async move {
             let mut found = false;

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
-    LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    LogLevel, Notify, NotifyFormat, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice,
+    WatchSet,
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
         ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
@@ -24,6 +25,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Loopback: opening the port to others is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Beside it, so that who may scrape metrics may not yet read everything.
+const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 
 /// The Lease's name, unless another one is given.
 pub const LEASE: &str = "sidecar-drift";
@@ -58,12 +62,15 @@ impl Config {
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
-        let listen = listen(&daemon).filter(|_| daemon_runs);
+        let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
+        let Listen(api_listen) = daemon.api_listen.unwrap_or(Listen(Some(API_LISTEN)));
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
         let render_as = rendering.render_as.clone().unwrap_or_default();
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
+        let metrics_by_namespace = daemon.metrics_by_namespace.unwrap_or(true);
+        let notify = notify(&daemon).filter(|_| daemon_runs);
         run(&mut policy, daemon)?;
         let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
         policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
@@ -78,7 +85,10 @@ impl Config {
             connection: connection(client)?,
             render_as,
             watch,
-            listen,
+            listen: listen.filter(|_| daemon_runs),
+            api_listen: api_listen.filter(|_| daemon_runs),
+            metrics_by_namespace,
+            notify,
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
@@ -131,10 +141,6 @@ fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
         (_, Some(false)) => Err(senseless("all-namespaces", "is false, but `namespace` names none; name at least one")),
         _ => Ok(WatchSet::Cluster),
     }
-}
-
-fn listen(daemon: &Daemon) -> Option<SocketAddr> {
-    daemon.listen.unwrap_or(Listen(Some(LISTEN))).0
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
@@ -241,8 +247,13 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     Ok(())
 }
 
+fn notify(daemon: &Daemon) -> Option<Notify> {
+    let url = daemon.notify_url.clone().filter(|url| !url.is_empty())?;
+    Some(Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) })
+}
+
 fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
-    let Daemon { mode, resync, trigger, without_guard, guard_interval, own_workload, listen: _ } = daemon;
+    let Daemon { mode, resync, trigger, without_guard, guard_interval, own_workload, .. } = daemon;
     policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,

@@ -24,7 +24,7 @@ pub use self::{
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
     },
-    values::{Caller, LogFormat, LogLevel, OutputFormat},
+    values::{Caller, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
@@ -41,6 +41,12 @@ pub struct Config {
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
     pub listen: Option<SocketAddr>,
+    /// Where the API and the web page are served; `None`: nowhere.
+    pub api_listen: Option<SocketAddr>,
+    /// Who is notified; `None`: nobody.
+    pub notify: Option<Notify>,
+    /// Metrics of workloads have the label `namespace`.
+    pub metrics_by_namespace: bool,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
     /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.
@@ -64,6 +70,21 @@ pub struct Connection {
     pub as_user: Option<String>,
     /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
+}
+
+/// Who is notified.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Notify {
+    /// The webhook's address; a secret.
+    pub url: String,
+    /// How messages are written.
+    pub format: NotifyFormat,
+}
+
+impl std::fmt::Debug for Notify {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notify").field("format", &self.format).finish_non_exhaustive()
+    }
 }
 
 /// Which namespaces are watched.

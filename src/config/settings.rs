@@ -13,7 +13,7 @@ use super::{
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen,
-        LogFormat, LogLevel, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
+        LogFormat, LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
     },
 };
 
@@ -281,6 +281,21 @@ settings! {
         /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
         #[arg(long, value_name = "ADDRESS")]
         listen: Listen,
+        /// Serves the API and the web page at this address and port, or `off`. Nobody has to log in there: open it to
+        /// others only behind something that asks who they are [default: 127.0.0.1:8081].
+        #[arg(long, value_name = "ADDRESS")]
+        api_listen: Listen,
+        /// Gives metrics of workloads the label `namespace`; with very many namespaces switch it off by `=false`
+        /// [default: true].
+        #[arg(long)]
+        metrics_by_namespace: bool,
+        /// Sends new drift, rollouts that ended and an opened breaker to this webhook. Whoever knows the address can write
+        /// there, so put it into the environment [default: none].
+        #[arg(long, value_name = "URL")]
+        notify_url: String,
+        /// Writes notifications as JSON of our own (json), or as Slack and many others take them (slack) [default: json].
+        #[arg(long, value_name = "FORMAT")]
+        notify_format: NotifyFormat,
     }
 
     /// Which of several replicas leads.

@@ -391,6 +391,14 @@ choices! {
         Json,
     }
 
+    /// How notifications are written.
+    NotifyFormat {
+        /// JSON of our own.
+        Json,
+        /// As Slack and what is like it take it.
+        Slack,
+    }
+
     /// How results are written.
     OutputFormat {
         /// For people.

@@ -64,6 +64,7 @@ impl Core {
             ignore: self.ignore_report(),
             renders: self.rendered,
             queued: self.queue.len(),
+            queued_seconds: self.queue.overdue(now.elapsed).as_secs(),
             story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
     }

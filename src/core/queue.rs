@@ -182,6 +182,12 @@ impl RenderQueue {
         self.entries.values().filter(|e| e.priority < Priority::Periodic || e.ready).count()
     }
 
+    /// How long the one that has waited longest is overdue.
+    pub fn overdue(&self, now: Duration) -> Duration {
+        let first = self.entries.values().map(|entry| entry.due).min();
+        first.map_or(Duration::ZERO, |due| now.saturating_sub(due))
+    }
+
     /// Nothing waits but periodic looks.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,6 @@
 //! What readers see: a snapshot of all verdicts, published by the engine and never changed afterwards.
 //!
-//! It holds values as they are; whatever prints or serves it masks them first (`cli::output::mask`).
+//! It holds values as they are; whatever prints or serves it masks them first (`document::Mask`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -60,6 +60,9 @@ pub struct Report {
     pub renders: u64,
     /// Workloads waiting for a rendering.
     pub queued: usize,
+    /// How many seconds the one that has waited longest is overdue.
+    #[serde(default)]
+    pub queued_seconds: u64,
     /// The whole story of the one workload that was asked about, if it was one.
     #[serde(default)]
     pub story: Option<Box<Story>>,
@@ -168,7 +171,61 @@ pub struct RolloutReport {
     pub seconds: u64,
 }
 
+impl WorkloadReport {
+    /// A workload that has not been asked for yet.
+    pub fn pending(kind: Name, namespace: Name, name: Name) -> Self {
+        Self {
+            kind,
+            namespace,
+            name,
+            verdict: Verdict::Undetermined,
+            reason: Some(UndeterminedReason::Pending),
+            message: None,
+            gate: None,
+            gate_since: None,
+            gate_in_enforce: None,
+            change: None,
+            cause: None,
+            first_seen: None,
+            last_confirmed: None,
+            sidecars: Vec::new(),
+            pods: 0,
+            crashing: Vec::new(),
+            differing: Vec::new(),
+            masked: Vec::new(),
+            ignored: Vec::new(),
+            renders: 0,
+        }
+    }
+}
+
 impl Report {
+    /// Nothing is known yet: no workloads, no watch synced, nobody leads.
+    pub fn empty(taken: Timestamp) -> Self {
+        Self {
+            taken,
+            complete: false,
+            synced: false,
+            progress: (0, 0),
+            mode: Mode::Report,
+            leader: false,
+            what_if: WhatIf::default(),
+            paused: None,
+            breaker: None,
+            guard: None,
+            workloads: Vec::new(),
+            generations: Vec::new(),
+            rollouts: Vec::new(),
+            rollouts_left: None,
+            unavailable: Vec::new(),
+            ignore: Vec::new(),
+            renders: 0,
+            queued: 0,
+            queued_seconds: 0,
+            story: None,
+        }
+    }
+
     /// How many workloads have each verdict.
     pub fn totals(&self) -> BTreeMap<Verdict, usize> {
         let mut totals = BTreeMap::new();

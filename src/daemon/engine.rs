@@ -33,8 +33,9 @@ use crate::{
         step::Core,
         time::Now,
     },
-    http::{self, Published},
+    http::Published,
     metrics,
+    notify::Notifier,
 };
 
 /// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side.
@@ -74,17 +75,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         workers.also(keeper);
     }
     let published = Published::new(clock::elapsed);
-    if let Some(address) = config.listen {
-        let listener = http::bind(address).await?;
-        let address = listener.local_addr().context("cannot tell the address that we listen at")?;
-        tracing::info!(%address, "serving /healthz, /readyz and /metrics");
-        let listening = http::serve(listener, published.clone(), metrics::install()?, std::future::pending());
-        workers.also(async move {
-            if let Err(error) = listening.await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server stopped");
-            }
-        });
-    }
+    super::listen::start(&config, &published, &mut workers).await?;
+    let notifier = super::listen::notify(&config, &mut workers)?;
     let scope = Scope {
         namespaces,
         kinds: config.policy.kinds.clone(),
@@ -120,6 +112,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         watches,
         workers,
         published,
+        notifier,
         leading,
         term: None,
         stop,
@@ -205,6 +198,8 @@ struct Engine {
     watches: Watches,
     workers: Workers,
     published: Published,
+    /// Tells the webhook, if there is one.
+    notifier: Option<Notifier>,
     leading: Leading,
     /// The term that the core knows of; `None`: it knows that we do not lead.
     term: Option<u64>,
@@ -332,6 +327,11 @@ impl Engine {
     fn told(&self, notices: &[Notice], progress: &mut Progress<'_>) {
         if !notices.is_empty() {
             notices.iter().for_each(metrics::told);
+            if let Some(notifier) = &self.notifier {
+                for notice in notices {
+                    notifier.told(notice);
+                }
+            }
             progress(&self.report, notices);
         }
     }

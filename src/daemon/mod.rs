@@ -3,6 +3,7 @@
 pub mod clock;
 mod engine;
 mod leading;
+mod listen;
 mod reload;
 mod signals;
 mod workers;

@@ -1,11 +1,20 @@
-//! What the daemon serves: `/healthz`, `/readyz` and `/metrics`.
+//! What the daemon serves, on two listeners: `/healthz`, `/readyz` and `/metrics` for the cluster ([`probes`]), the API and
+//! the web page for people ([`Reader`]). All of it reads what is published; nothing waits for the engine.
 
+pub mod answers;
+mod api;
+mod openapi;
+mod page;
 mod published;
+pub mod query;
+mod reader;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    openapi::document,
     published::Published,
-    server::{BindError, bind, serve},
+    reader::Reader,
+    server::{BindError, bind, probes, serve},
 };

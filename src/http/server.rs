@@ -1,4 +1,4 @@
-//! The server.
+//! Listening and serving, and what the cluster itself asks.
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -20,33 +20,29 @@ const ENGINE_HANGS: Duration = Duration::from_secs(30);
 /// How long requests in flight may take when we are asked to stop; none of ours takes a second.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-/// How often recorded durations are moved into their buckets, whether or not anybody scrapes.
-const UPKEEP: Duration = Duration::from_secs(10);
-
 /// The address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {address}: choose another address with `--listen`, or `--listen off`")]
+#[error("cannot listen at {address}: choose another address with `--{setting}`, or `--{setting} off`")]
 pub struct BindError {
+    setting: &'static str,
     address: SocketAddr,
     #[source]
     source: io::Error,
 }
 
-/// Listens at `address`; port 0 takes a free one.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+/// Listens at `address`, which the setting of this name says; port 0 takes a free one.
+pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { setting, address, source })
 }
 
 /// Serves until `stop` resolves, then lets requests in flight finish.
 pub async fn serve(
     listener: TcpListener,
-    published: Published,
-    metrics: Metrics,
+    router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let upkeep = metrics.clone();
     let (stopping, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router(published, metrics)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         stop.await;
         drop(stopping);
     });
@@ -54,18 +50,11 @@ pub async fn serve(
         ended = server.into_future() => ended,
         // A client that never finishes its request cannot keep us.
         () = async { _ = stopped.await; time::sleep(LAST_REQUESTS).await } => Ok(()),
-        () = async {
-            let mut interval = time::interval(UPKEEP);
-            loop {
-                interval.tick().await;
-                upkeep.upkeep();
-            }
-        } => Ok(()),
     }
 }
 
-/// The routes.
-pub(super) fn router(published: Published, metrics: Metrics) -> Router {
+/// What the cluster itself asks: `/healthz`, `/readyz` and `/metrics`.
+pub fn probes(published: Published, metrics: Metrics) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -13,11 +13,8 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tower::ServiceExt;
 
-use super::{Published, bind, serve, server::router};
-use crate::{
-    core::{policy::Mode, report::Report, what_if::WhatIf},
-    metrics,
-};
+use super::{Published, bind, probes, serve};
+use crate::{core::report::Report, metrics};
 
 /// A handle whose clock stands still until it is moved.
 fn published() -> (Published, Arc<AtomicU64>) {
@@ -27,32 +24,13 @@ fn published() -> (Published, Arc<AtomicU64>) {
 }
 
 fn report(synced: bool) -> Arc<Report> {
-    Arc::new(Report {
-        taken: "2026-03-01T12:00:00Z".parse().unwrap(),
-        complete: synced,
-        synced,
-        progress: (0, 0),
-        mode: Mode::Report,
-        leader: true,
-        what_if: WhatIf::default(),
-        paused: None,
-        breaker: None,
-        workloads: vec![],
-        generations: vec![],
-        rollouts: vec![],
-        guard: None,
-        rollouts_left: None,
-        unavailable: vec![],
-        ignore: vec![],
-        renders: 0,
-        queued: 0,
-        story: None,
-    })
+    let taken = "2026-03-01T12:00:00Z".parse().unwrap();
+    Arc::new(Report { complete: synced, synced, leader: true, ..Report::empty(taken) })
 }
 
 async fn get(published: &Published, path: &str) -> (u16, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let response = router(published.clone(), metrics::Metrics::detached()).oneshot(request).await.unwrap();
+    let response = probes(published.clone(), metrics::Metrics::detached()).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -95,15 +73,15 @@ async fn a_scrape_holds_the_gauges_of_the_published_report() {
 #[tokio::test]
 async fn it_listens_and_stops_when_asked() {
     let (published, _) = published();
-    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let listener = bind("listen", "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let taken = listener.local_addr().unwrap();
-    let refused = bind(taken).await.unwrap_err();
+    let refused = bind("listen", taken).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         format!("cannot listen at {taken}: choose another address with `--listen`, or `--listen off`")
     );
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = serve(listener, published, metrics::Metrics::detached(), async { _ = stopped.await });
+    let server = serve(listener, probes(published, metrics::Metrics::detached()), async { _ = stopped.await });
     stop.send(()).unwrap();
     server.await.unwrap();
 }

@@ -2,46 +2,80 @@
 
 use std::collections::BTreeMap;
 
-use ::metrics::gauge;
+use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, ROLLOUTS_IN_FLIGHT, STOPPED,
-    UNDETERMINED, WORKLOADS,
+    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, ROLLOUTS_IN_FLIGHT,
+    ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WORKLOADS,
 };
-use crate::core::{
-    report::{Report, WorkloadReport},
-    words::Word,
+use crate::{
+    core::{
+        report::{Report, WorkloadReport},
+        shape::Name,
+        words::Word,
+    },
+    document::summary::differing,
 };
 
 /// The text of all gauges, from a recorder that is thrown away afterwards.
-pub(super) fn render(report: Option<&Report>) -> String {
+pub(super) fn render(report: Option<&Report>, by_namespace: bool) -> String {
     let recorder = super::recorder();
     let handle = recorder.handle();
     ::metrics::with_local_recorder(&recorder, || {
         gauge!(BUILD_INFO.name, "version" => env!("CARGO_PKG_VERSION")).set(1);
         if let Some(report) = report {
-            write(report);
+            write(report, by_namespace);
         }
     });
     handle.render()
 }
 
-fn write(report: &Report) {
+fn write(report: &Report, by_namespace: bool) {
     gauge!(LEADER.name).set(yes(report.leader));
     gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
     gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
     // A follower asks nothing, so what it knows of workloads is old or nothing at all.
     if report.leader {
-        write_findings(report);
+        write_findings(report, by_namespace);
     }
 }
 
-fn write_findings(report: &Report) {
+fn write_findings(report: &Report, by_namespace: bool) {
+    workloads(report, by_namespace);
+    gauge!(COMPLETE.name).set(yes(report.complete));
+    gauge!(OLDEST_DRIFT.name).set(oldest(report));
+    gauge!(QUEUE.name).set(number(report.queued));
+    gauge!(QUEUE_AGE.name).set(whole(report.queued_seconds));
+    let in_flight = report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
+    gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
+    if let Some(left) = report.rollouts_left {
+        gauge!(ROLLOUTS_LEFT.name).set(f64::from(left));
+    }
+}
+
+fn workloads(report: &Report, by_namespace: bool) {
     let workloads = &report.workloads;
-    let verdicts = count(workloads.iter().map(|w| (w.namespace.clone(), w.kind.clone(), w.verdict)));
+    let namespace = |w: &WorkloadReport| by_namespace.then(|| w.namespace.clone());
+    let labels = |namespace: Option<Name>, others: Vec<Label>| {
+        namespace.map(|namespace| Label::new("namespace", namespace)).into_iter().chain(others).collect::<Vec<_>>()
+    };
+    let verdicts = count(workloads.iter().map(|w| (namespace(w), w.kind.clone(), w.verdict)));
     for ((namespace, kind, verdict), n) in verdicts {
-        gauge!(WORKLOADS.name, "namespace" => namespace, "kind" => kind, "verdict" => verdict.as_str()).set(number(n));
+        let others = vec![Label::new("kind", kind), Label::from_static_parts("verdict", verdict.as_str())];
+        gauge!(WORKLOADS.name, labels(namespace, others)).set(number(n));
+    }
+    let sidecars = workloads.iter().flat_map(|w| w.sidecars.iter().map(move |s| (namespace(w), s.clone(), w.verdict)));
+    for ((namespace, sidecar, verdict), n) in count(sidecars) {
+        let others = vec![Label::new("sidecar", sidecar), Label::from_static_parts("verdict", verdict.as_str())];
+        gauge!(SIDECARS.name, labels(namespace, others)).set(number(n));
+    }
+    let mut pods = BTreeMap::new();
+    for workload in workloads {
+        *pods.entry(namespace(workload)).or_default() += differing(workload);
+    }
+    for (namespace, n) in pods {
+        gauge!(PODS_DIFFERING.name, labels(namespace, vec![])).set(number(n));
     }
     for (reason, n) in count(workloads.iter().filter_map(|w| w.reason)) {
         gauge!(UNDETERMINED.name, "reason" => reason.as_str()).set(number(n));
@@ -49,25 +83,9 @@ fn write_findings(report: &Report) {
     for (gate, n) in count(workloads.iter().filter_map(|w| w.gate)) {
         gauge!(HELD.name, "gate" => gate.as_str()).set(number(n));
     }
-    let mut pods = BTreeMap::new();
-    for workload in workloads {
-        *pods.entry(workload.namespace.clone()).or_default() += differing(workload);
-    }
-    for (namespace, n) in pods {
-        gauge!(PODS_DIFFERING.name, "namespace" => namespace).set(number(n));
-    }
     for (place, rule) in (1_usize..).zip(&report.ignore) {
         gauge!(IGNORED.name, "rule" => place.to_string()).set(number(rule.fields));
     }
-    gauge!(OLDEST_DRIFT.name).set(oldest(report));
-    gauge!(QUEUE.name).set(number(report.queued));
-    let in_flight = report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
-    gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
-    gauge!(COMPLETE.name).set(yes(report.complete));
-}
-
-fn differing(workload: &WorkloadReport) -> usize {
-    workload.differing.iter().map(|group| group.pods.len()).sum()
 }
 
 /// Seconds between the first sight of the oldest difference and the report.
@@ -86,6 +104,11 @@ fn count<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
 
 #[expect(clippy::cast_precision_loss, reason = "no cluster has 2^52 of anything")]
 fn number(n: usize) -> f64 {
+    n as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing waits for 2^52 seconds")]
+fn whole(n: u64) -> f64 {
     n as f64
 }
 

@@ -1,10 +1,11 @@
 //! Metrics: one table ([`TABLE`]), functions that count, and the text of a scrape.
 //!
-//! Counters and histograms are global and recorded where things happen. Gauges are not kept at all: each scrape computes
-//! them from the published report into a recorder of its own, so that a gauge cannot go stale and the series of a
-//! namespace that vanished are gone at the next scrape.
+//! Counters and histograms are global and recorded where things happen. Gauges are not kept (but that of the watches, which
+//! no report knows): each scrape computes them from the published report into a recorder of its own, so that a gauge cannot
+//! go stale and the series of a namespace that vanished are gone at the next scrape.
 
 mod gauges;
+mod process;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
     model::ConfigKind,
     report::Report,
-    words::Word,
+    words::{Outcome, Word},
 };
 
 /// The first words of a scope's name.
@@ -27,10 +28,15 @@ const SCOPES: &[&str] = &["cluster", "injector", "namespace", "service_account",
 /// Seconds. A webhook on the same cluster answers within 10 ms; the server gives up on all of them after 34 s.
 const RENDER_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0];
 
+/// Seconds. Three replicas take half a minute; a large StatefulSet takes hours.
+const ROLLOUT_BUCKETS: &[f64] = &[10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0];
+
 /// What is needed to answer a scrape.
 #[derive(Clone)]
 pub struct Metrics {
     counters: PrometheusHandle,
+    /// Metrics of workloads have the label `namespace`.
+    by_namespace: bool,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -44,27 +50,28 @@ impl std::fmt::Debug for Metrics {
 #[error("metrics are installed already")]
 pub struct AlreadyInstalled;
 
-/// Starts counting, for the whole process.
-pub fn install() -> Result<Metrics, AlreadyInstalled> {
+/// Starts counting, for the whole process. `by_namespace`: metrics of workloads have the label `namespace`.
+pub fn install(by_namespace: bool) -> Result<Metrics, AlreadyInstalled> {
     let recorder = recorder();
     let counters = recorder.handle();
     ::metrics::set_global_recorder(recorder).map_err(|_| AlreadyInstalled)?;
     start_at_zero();
-    Ok(Metrics { counters })
+    Ok(Metrics { counters, by_namespace })
 }
 
 impl Metrics {
     /// Counts nothing; for servers in tests.
     #[cfg(test)]
     pub(crate) fn detached() -> Self {
-        Self { counters: recorder().handle() }
+        Self { counters: recorder().handle(), by_namespace: true }
     }
 
     /// The text of a scrape: what was counted so far, and the gauges of `report`.
     #[must_use]
     pub fn render(&self, report: Option<&Report>) -> String {
         let mut text = self.counters.render();
-        text.push_str(&gauges::render(report));
+        text.push_str(&gauges::render(report, self.by_namespace));
+        text.push_str(&process::render());
         text
     }
 
@@ -91,6 +98,9 @@ pub fn rendered(outcome: &RenderOutcome, took: Duration) {
 /// and the HTTP status; `timeout` or `error` when no answer came.
 pub fn api_request(verb: &'static str, code: &str) {
     ::metrics::counter!(table::API_REQUESTS.name, "verb" => verb, "code" => code.to_owned()).increment(1);
+    if code == "429" {
+        ::metrics::counter!(table::THROTTLED.name, "who" => "api_server").increment(1);
+    }
 }
 
 /// Counts a watched object that could not be understood.
@@ -109,6 +119,43 @@ pub fn reloaded(obeyed: bool) {
     ::metrics::counter!(table::CONFIG_RELOADS.name, "file" => how).increment(1);
 }
 
+/// Counts a notification that was `sent`, `failed`, or was `dropped` before it became one.
+pub fn notified(fate: &'static str) {
+    ::metrics::counter!(table::NOTIFICATIONS.name, "fate" => fate).increment(1);
+}
+
+/// Whether one watch has a connection: counted as long as it lives.
+#[derive(Debug)]
+pub struct WatchHealth {
+    kind: &'static str,
+    down: bool,
+}
+
+impl WatchHealth {
+    /// Of a new watch, of which nothing bad is known.
+    #[must_use]
+    pub fn new(kind: &'static str) -> Self {
+        // So that the series is there before it is needed.
+        ::metrics::gauge!(table::WATCHES_DOWN.name, "kind" => kind).increment(0.0);
+        Self { kind, down: false }
+    }
+
+    /// It is down from now on, or up.
+    pub fn set(&mut self, down: bool) {
+        if std::mem::replace(&mut self.down, down) != down {
+            let gauge = ::metrics::gauge!(table::WATCHES_DOWN.name, "kind" => self.kind);
+            gauge.increment(if down { 1.0 } else { -1.0 });
+        }
+    }
+}
+
+impl Drop for WatchHealth {
+    /// What is not watched any more, on purpose, is not down.
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
 /// Counts what people are told, where it is counted at all.
 pub fn told(notice: &Notice) {
     match notice {
@@ -117,11 +164,19 @@ pub fn told(notice: &Notice) {
             let scope = SCOPES.iter().find(|known| **known == first).copied().unwrap_or("other");
             ::metrics::counter!(table::GENERATION_MOVES.name, "scope" => scope).increment(1);
         }
-        Notice::RolloutEnded { outcome, .. } => {
+        Notice::RolloutEnded { outcome, seconds, .. } => {
             ::metrics::counter!(table::ROLLOUTS.name, "outcome" => outcome.as_str()).increment(1);
+            // One that is late has not ended yet.
+            if *outcome != Outcome::TimedOut {
+                #[expect(clippy::cast_precision_loss, reason = "no rollout takes 2^52 seconds")]
+                ::metrics::histogram!(table::ROLLOUT_SECONDS.name, "outcome" => outcome.as_str())
+                    .record(*seconds as f64);
+            }
+        }
+        Notice::InjectorSlow { .. } => {
+            ::metrics::counter!(table::THROTTLED.name, "who" => "injector").increment(1);
         }
         Notice::VerdictChanged { .. }
-        | Notice::InjectorSlow { .. }
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::RolloutHeld { .. }
@@ -133,8 +188,8 @@ pub fn told(notice: &Notice) {
     }
 }
 
-/// The resource's name in the plural, as in the API server's paths.
-fn watched(kind: WatchKind) -> &'static str {
+/// A watched kind as the label `kind`: the resource's name in the plural, as in the API server's paths.
+pub fn watched(kind: WatchKind) -> &'static str {
     match kind {
         WatchKind::Pods => "pods",
         WatchKind::Workloads(kind) => kind.row().plural,
@@ -155,9 +210,13 @@ fn watched(kind: WatchKind) -> &'static str {
 /// A recorder with our buckets that knows every metric's help.
 fn recorder() -> PrometheusRecorder {
     let builder = PrometheusBuilder::new();
-    let matcher = Matcher::Full(table::RENDER_SECONDS.name.to_owned());
-    // Only an empty list of buckets is refused.
-    let builder = builder.set_buckets_for_metric(matcher, RENDER_BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
+    let buckets = |builder: PrometheusBuilder, name: &str, buckets| {
+        // Only an empty list of buckets is refused.
+        let with = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets);
+        with.unwrap_or_else(|_| PrometheusBuilder::new())
+    };
+    let builder = buckets(builder, table::RENDER_SECONDS.name, RENDER_BUCKETS);
+    let builder = buckets(builder, table::ROLLOUT_SECONDS.name, ROLLOUT_BUCKETS);
     let recorder = builder.build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
         for metric in TABLE {

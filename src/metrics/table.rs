@@ -7,7 +7,7 @@ use crate::core::words::{Gate, Outcome, UndeterminedReason, Verdict, Word};
 pub enum Type {
     /// Only grows; 0 at the start of the process.
     Counter,
-    /// As things stand at the scrape, computed from the published report.
+    /// As things stand at the scrape.
     Gauge,
     /// How long things took.
     Histogram,
@@ -29,7 +29,7 @@ pub struct Metric {
 macro_rules! metrics {
     ($($constant:ident = $kind:ident $name:literal [$($label:literal),*], $help:literal;)+) => {
         $(#[doc = $help] pub(super) const $constant: Metric = Metric {
-            name: concat!("sidecar_drift_", $name),
+            name: $name,
             kind: Type::$kind,
             labels: &[$($label),*],
             help: $help,
@@ -41,59 +41,89 @@ macro_rules! metrics {
 }
 
 metrics! {
-    WORKLOADS = Gauge "workloads" ["namespace", "kind", "verdict"],
+    WORKLOADS = Gauge "sidecar_drift_workloads" ["namespace", "kind", "verdict"],
         "Workloads by verdict. Alert when drifted, missing or `non_convergent` stay above 0 for longer than your own \
          rollouts take.";
-    UNDETERMINED = Gauge "undetermined_workloads" ["reason"],
+    SIDECARS = Gauge "sidecar_drift_sidecar_workloads" ["namespace", "sidecar", "verdict"],
+        "Workloads by sidecar and verdict; one with two sidecars counts under each, so do not add them up.";
+    UNDETERMINED = Gauge "sidecar_drift_undetermined_workloads" ["reason"],
         "Workloads without an honest verdict, by reason. Alert when any reason but pending, settling and rolling \
          lasts for an hour.";
-    HELD = Gauge "held_workloads" ["gate"],
+    HELD = Gauge "sidecar_drift_held_workloads" ["gate"],
         "Workloads that differ and are not being rolled, by the gate that holds them. Alert in enforce mode when a \
          gate that you did not choose holds for a day.";
-    PODS_DIFFERING = Gauge "differing_pods" ["namespace"],
+    PODS_DIFFERING = Gauge "sidecar_drift_differing_pods" ["namespace"],
         "Running Pods that differ from what would be injected today.";
-    OLDEST_DRIFT = Gauge "oldest_drift_seconds" [],
+    OLDEST_DRIFT = Gauge "sidecar_drift_oldest_drift_seconds" [],
         "How long the oldest difference has been known, 0 without one. Alert when it exceeds the time in which your \
          fleet should be up to date.";
-    RENDERS = Counter "renders_total" ["result"],
+    RENDERS = Counter "sidecar_drift_renders_total" ["result"],
         "Dry-run Pod creations by what came of them: rendered, rejected, gone, or the reason of an undetermined. \
          Alert when the share that is not rendered grows.";
-    RENDER_SECONDS = Histogram "render_duration_seconds" [],
+    RENDER_SECONDS = Histogram "sidecar_drift_render_duration_seconds" [],
         "How long dry-run Pod creations took. Alert when the 95th percentile nears a fifth of your injectors' \
          `timeoutSeconds`.";
-    QUEUE = Gauge "queued_renders" [],
+    QUEUE = Gauge "sidecar_drift_queued_renders" [],
         "Workloads waiting for a dry run. Alert when it does not fall for longer than the resync interval.";
-    ROLLOUTS = Counter "rollouts_total" ["outcome"],
+    QUEUE_AGE = Gauge "sidecar_drift_oldest_queued_seconds" [],
+        "How long the dry run that has waited longest is overdue. Alert when it exceeds an hour: verdicts are old.";
+    ROLLOUTS = Counter "sidecar_drift_rollouts_total" ["outcome"],
         "Rollouts that ended, by outcome; a `timed_out` one may be counted again when it ends. Alert on any failed, \
          denied or `non_convergent`.";
-    ROLLOUTS_IN_FLIGHT = Gauge "rollouts_in_flight" [],
+    ROLLOUTS_IN_FLIGHT = Gauge "sidecar_drift_rollouts_in_flight" [],
         "Rollouts under way.";
-    STOPPED = Gauge "stopped" ["by"],
+    ROLLOUT_SECONDS = Histogram "sidecar_drift_rollout_duration_seconds" ["outcome"],
+        "How long rollouts took until they ended, by outcome.";
+    ROLLOUTS_LEFT = Gauge "sidecar_drift_rollouts_left" [],
+        "Rollouts that may still be started in this hour; absent without a limit. Alert when it stays 0 for a day: the \
+         limit is too low for your fleet.";
+    STOPPED = Gauge "sidecar_drift_stopped" ["by"],
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, or the \
          missing `guard`. Alert on breaker and guard: neither mends itself.";
-    LEADER = Gauge "leader" [],
+    LEADER = Gauge "sidecar_drift_leader" [],
         "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
          replicas is not 1 for some minutes.";
-    COMPLETE = Gauge "report_complete" [],
+    COMPLETE = Gauge "sidecar_drift_report_complete" [],
         "1 when all watches are synced and every workload has been asked. Alert when it stays 0 for longer than a \
          first sweep takes.";
-    GENERATION_MOVES = Counter "generation_moves_total" ["scope"],
+    GENERATION_MOVES = Counter "sidecar_drift_generation_moves_total" ["scope"],
         "How often something that injection depends on moved, by scope: cluster, injector, namespace or \
          `service_account`.";
-    API_REQUESTS = Counter "api_requests_total" ["verb", "code"],
+    API_REQUESTS = Counter "sidecar_drift_api_requests_total" ["verb", "code"],
         "Requests to the API server by verb and status code; `timeout` or `error` when no answer came. Alert on code \
          403: rights are missing.";
-    OBJECTS_SKIPPED = Counter "skipped_objects_total" ["kind"],
+    THROTTLED = Counter "sidecar_drift_throttled_total" ["who"],
+        "How often we were asked to slow down, by who: the `api_server` with code 429, an `injector` by answering slowly. \
+         Alert when it rises steadily: we are a burden.";
+    OBJECTS_SKIPPED = Counter "sidecar_drift_skipped_objects_total" ["kind"],
         "Watched objects that could not be understood, by kind. Alert on any increase: verdicts may miss something.";
-    WATCH_RESTARTS = Counter "watch_restarts_total" ["kind"],
+    WATCH_RESTARTS = Counter "sidecar_drift_watch_restarts_total" ["kind"],
         "How often a watch had to list again, by kind. Alert when it rises steadily: the API server drops us.";
-    CONFIG_RELOADS = Counter "config_reloads_total" ["file"],
+    NOTIFICATIONS = Counter "sidecar_drift_notifications_total" ["fate"],
+        "What became of notifications: messages that were sent, messages that failed, and events that were dropped because \
+         the queue was full. Alert on any failed or dropped.";
+    WATCHES_DOWN = Gauge "sidecar_drift_watches_down" ["kind"],
+        "Watches without a connection, by kind: refused, not served, or failing again and again. Alert when it stays \
+         above 0: what is said of these objects is old.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" [],
+        "CPU time that this process used. On Linux only, as all of process.";
+    PROCESS_MEMORY = Gauge "process_resident_memory_bytes" [],
+        "Memory that this process has resident. Alert when it nears the container's limit.";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" [],
+        "Memory that this process has mapped.";
+    PROCESS_FDS = Gauge "process_open_fds" [],
+        "File descriptors that this process has open.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" [],
+        "File descriptors that this process may open.";
+    PROCESS_START = Gauge "process_start_time_seconds" [],
+        "When this process started, in seconds since 1970. Alert when it changes often: the process crashes.";
+    CONFIG_RELOADS = Counter "sidecar_drift_config_reloads_total" ["file"],
         "How often the configuration file changed while the daemon ran: obeyed, or refused because it made no sense. \
          Alert on any that was refused: the old configuration is still in force.";
-    IGNORED = Gauge "ignored_fields" ["rule"],
+    IGNORED = Gauge "sidecar_drift_ignored_fields" ["rule"],
         "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
          that stays at 0 can go.";
-    BUILD_INFO = Gauge "build_info" ["version"],
+    BUILD_INFO = Gauge "sidecar_drift_build_info" ["version"],
         "Always 1; the version is a label.";
 }
 
@@ -114,6 +144,8 @@ impl Metric {
             "result" => {
                 Some(["rendered", "rejected", "gone"].into_iter().chain(words::<UndeterminedReason>()).collect())
             }
+            "fate" => Some(vec!["sent", "failed", "dropped"]),
+            "who" => Some(vec!["api_server", "injector"]),
             "by" => Some(vec!["pause", "breaker", "guard"]),
             "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),

@@ -10,12 +10,10 @@ use super::{AlreadyInstalled, Metrics, TABLE, Type};
 use crate::core::{
     compare::SidecarDifference,
     io::{Notice, RenderOutcome, WatchKind},
-    model::{InjectorKind, WorkloadKey},
+    model::WorkloadKey,
     owner::Kind,
-    policy::Mode,
     report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
-    what_if::WhatIf,
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    words::{Difference, Gate, Outcome, Verdict},
 };
 
 /// A family of a scrape: its type, its help, and the sets of labels that its series have.
@@ -51,22 +49,11 @@ fn families(text: &str) -> BTreeMap<String, Family> {
 fn report() -> Report {
     let taken = "2026-03-01T12:00:00Z".parse().unwrap();
     let workload = WorkloadReport {
-        kind: "Deployment".into(),
-        namespace: "shop".into(),
-        name: "cart".into(),
         verdict: Verdict::Drifted,
-        reason: Some(UndeterminedReason::Pending),
-        message: None,
         gate: Some(Gate::ReportOnly),
-        gate_in_enforce: None,
-        gate_since: None,
-        change: None,
-        cause: None,
         first_seen: Some("2026-03-01T11:59:00Z".parse().unwrap()),
-        last_confirmed: None,
-        sidecars: vec![],
+        sidecars: vec!["proxy".into(), "agent".into()],
         pods: 2,
-        crashing: vec![],
         differing: vec![PodGroup {
             pods: vec!["cart-1".into(), "cart-2".into()],
             differences: vec![SidecarDifference {
@@ -76,22 +63,14 @@ fn report() -> Report {
             }],
             collateral: vec![],
         }],
-        masked: vec![],
-        ignored: vec![],
-        renders: 1,
+        ..WorkloadReport::pending("Deployment".into(), "shop".into(), "cart".into())
     };
     Report {
-        taken,
         complete: true,
         synced: true,
         progress: (1, 1),
-        mode: Mode::Report,
         leader: true,
-        what_if: WhatIf::default(),
-        paused: None,
-        breaker: None,
         workloads: vec![Arc::new(workload)],
-        generations: vec![],
         rollouts: vec![RolloutReport {
             kind: "Deployment".into(),
             namespace: "shop".into(),
@@ -102,13 +81,11 @@ fn report() -> Report {
             message: String::new(),
             seconds: 0,
         }],
-        guard: None,
-        rollouts_left: None,
-        unavailable: vec![],
+        rollouts_left: Some(19),
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
-        renders: 1,
         queued: 3,
-        story: None,
+        queued_seconds: 42,
+        ..Report::empty(taken)
     }
 }
 
@@ -119,15 +96,19 @@ fn local(record: impl FnOnce()) -> Metrics {
         super::start_at_zero();
         record();
     });
-    Metrics { counters: recorder.handle() }
+    Metrics { counters: recorder.handle(), by_namespace: true }
 }
 
 fn record_everything() {
     super::rendered(&RenderOutcome::Gone, Duration::from_millis(3));
     super::api_request("list", "200");
     super::api_request("create", "timeout");
+    super::api_request("create", "429");
     super::object_skipped(WatchKind::Pods);
-    super::watch_restarted(WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy));
+    super::watch_restarted(WatchKind::Nodes);
+    drop(super::WatchHealth::new("pods"));
+    super::notified("sent");
+    super::reloaded(true);
     super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
     super::told(&Notice::RolloutEnded {
         workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },
@@ -159,7 +140,8 @@ fn the_table_and_a_scrape_agree() {
 #[test]
 fn names_follow_the_conventions() {
     for metric in TABLE {
-        assert!(metric.name.starts_with("sidecar_drift_"), "{}", metric.name);
+        let standard = metric.name.starts_with("process_");
+        assert!(standard || metric.name.starts_with("sidecar_drift_"), "{}", metric.name);
         assert_eq!(metric.kind == Type::Counter, metric.name.ends_with("_total"), "{}", metric.name);
         assert!(metric.help.ends_with('.'), "{}", metric.name);
     }
@@ -182,6 +164,10 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_differing_pods{namespace=\"shop\"} 2",
         "sidecar_drift_oldest_drift_seconds 60",
         "sidecar_drift_queued_renders 3",
+        "sidecar_drift_oldest_queued_seconds 42",
+        "sidecar_drift_rollouts_left 19",
+        "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"agent\",verdict=\"drifted\"} 1",
+        "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"proxy\",verdict=\"drifted\"} 1",
         "sidecar_drift_rollouts_in_flight 1",
         "sidecar_drift_stopped{by=\"breaker\"} 0",
         "sidecar_drift_leader 1",
@@ -200,6 +186,9 @@ fn a_follower_says_nothing_of_workloads() {
     assert!(text.contains("sidecar_drift_stopped{by=\"pause\"} 0\n"), "{text}");
     for family in [
         "workloads",
+        "sidecar_workloads",
+        "oldest_queued",
+        "rollouts_left",
         "held_workloads",
         "differing_pods",
         "oldest_drift",
@@ -221,9 +210,72 @@ fn a_vanished_namespace_is_gone_at_the_next_scrape() {
 }
 
 #[test]
+fn the_label_namespace_can_be_left_out() {
+    let metrics = Metrics { by_namespace: false, ..local(|| ()) };
+    let mut report = report();
+    let mut other = (*report.workloads[0]).clone();
+    other.namespace = "pay".into();
+    report.workloads.push(other.into());
+    let text = metrics.render(Some(&report));
+    assert!(!text.contains("namespace="), "{text}");
+    assert!(text.contains("sidecar_drift_workloads{kind=\"Deployment\",verdict=\"drifted\"} 2\n"), "{text}");
+    assert!(text.contains("sidecar_drift_differing_pods 4\n"), "{text}");
+}
+
+#[test]
+fn a_watch_is_down_from_when_it_fails_until_it_is_up_or_ended() {
+    let metrics = local(|| ());
+    let recorder = super::recorder();
+    let down = |n| format!("sidecar_drift_watches_down{{kind=\"pods\"}} {n}\n");
+    let shown = || recorder.handle().render();
+    ::metrics::with_local_recorder(&recorder, || {
+        let (mut one, mut other) = (super::WatchHealth::new("pods"), super::WatchHealth::new("pods"));
+        assert!(shown().contains(&down(0)));
+        one.set(true);
+        one.set(true);
+        other.set(true);
+        assert!(shown().contains(&down(2)));
+        one.set(false);
+        assert!(shown().contains(&down(1)));
+        drop((one, other));
+        assert!(shown().contains(&down(0)));
+    });
+    drop(metrics);
+}
+
+#[test]
+fn a_rollout_that_is_late_has_no_duration_yet() {
+    let ended = |outcome, seconds| Notice::RolloutEnded {
+        workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },
+        outcome,
+        message: String::new(),
+        seconds,
+    };
+    let text = local(|| {
+        super::told(&ended(Outcome::TimedOut, 300));
+        super::told(&ended(Outcome::Converged, 420));
+    })
+    .render(None);
+    assert!(text.contains("sidecar_drift_rollouts_total{outcome=\"timed_out\"} 1\n"), "{text}");
+    assert!(!text.contains("duration_seconds_count{outcome=\"timed_out\"}"), "{text}");
+    assert!(text.contains("sidecar_drift_rollout_duration_seconds_sum{outcome=\"converged\"} 420\n"), "{text}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_process_says_how_much_it_uses() {
+    let text = local(|| ()).render(None);
+    for name in ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"] {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).expect(name);
+        assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() >= 0.0, "{line}");
+    }
+    assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"));
+}
+
+#[test]
 fn metrics_are_installed_once() {
-    let first = super::install();
-    let second = super::install();
+    let first = super::install(true);
+    let second = super::install(true);
     assert!(first.is_ok());
     assert!(matches!(second, Err(AlreadyInstalled)));
 }

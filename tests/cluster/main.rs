@@ -15,5 +15,6 @@ mod noticing;
 mod predecessor;
 mod reload;
 mod report_mode;
+mod secrets;
 mod shutdown;
 mod support;

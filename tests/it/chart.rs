@@ -11,8 +11,9 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 15] = [
+const DECIDED: [&str; 16] = [
     "all_namespaces",
+    "api_listen",
     "as_user",
     "context",
     "identity",

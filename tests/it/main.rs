@@ -13,6 +13,10 @@ mod lease;
 #[cfg(test)]
 mod mock_api;
 #[cfg(test)]
+mod observability;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod vocabulary;

@@ -5,11 +5,10 @@ pub mod diff;
 pub mod document;
 pub mod explain;
 pub mod follow_up;
-pub mod mask;
 pub mod rollout;
 pub mod scan;
-pub mod summary;
 pub mod table;
 pub mod text;
 
 pub use self::console::Console;
+pub use crate::document::{mask, summary};

@@ -14,6 +14,8 @@ use crate::core::{
     words::{Difference, Gate, UndeterminedReason, Verdict, Word},
 };
 
+pub use crate::document::summary::differs;
+
 /// Columns of workloads that differ.
 pub const DIFFERING: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS", "HELD BY"];
 /// The same where something is known of the past.
@@ -205,11 +207,6 @@ pub fn held_by(w: &WorkloadReport) -> String {
         (Some(gate), None) => gate.to_string(),
         (Some(gate), Some(then)) => format!("{gate} then {then}"),
     }
-}
-
-/// Whether a rollout might be made for it.
-pub fn differs(w: &WorkloadReport) -> bool {
-    matches!(w.verdict, Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted)
 }
 
 /// What the reader must know to judge the list.

@@ -16,6 +16,7 @@ use super::object::{Content, Row, Watched};
 use crate::{
     cluster::client::{Cluster, chain},
     core::model::ObjectKey,
+    metrics::WatchHealth,
 };
 
 /// How many objects are fetched at once where the server has no streaming lists: what client-go does, too.
@@ -44,6 +45,8 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) name: Option<String>,
     /// The server sends the list within the watch.
     pub(in crate::cluster) streaming: bool,
+    /// The label under which it is counted when it is down.
+    pub(in crate::cluster) counted_as: &'static str,
 }
 
 /// What a watch says, kind by kind the same.
@@ -73,6 +76,7 @@ where
     let mut failures = 0_u32;
     // Whether we were ever let.
     let mut allowed = false;
+    let mut health = WatchHealth::new(target.counted_as);
     'restart: loop {
         let mut events = std::pin::pin!(watcher::watcher(api::<C>(cluster, &target), config(&target)));
         // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
@@ -89,6 +93,7 @@ where
                         tracing::info!(kind = &*target.row.kind, namespace = target.namespace, "watching again");
                     }
                     (failures, allowed) = (0, true);
+                    health.set(false);
                     backoff.reset();
                     if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
                         return;
@@ -104,6 +109,7 @@ where
             let refusal = status.and_then(|status| unavailable(&target, status));
             if let Some(unavailable) = refusal.filter(|_| !allowed || failures >= REFUSALS) {
                 (failures, allowed) = (0, false);
+                health.set(true);
                 if !tell(unavailable).await {
                     return;
                 }
@@ -114,6 +120,8 @@ where
             let code = status.map_or(0, |status| status.code);
             let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
             failures += 1;
+            // The first one is retried at once, and most often that is all.
+            health.set(failures > 1);
             tell_interrupted(&target, &error, failures);
             tokio::time::sleep(delay).await;
             // One of several API servers is older than the one that was asked at the start.

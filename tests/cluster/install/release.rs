@@ -73,7 +73,8 @@ impl<'t> Release<'t> {
             .iter()
             .filter_map(Value::as_str)
             .map(|argument| if argument.starts_with("--config=") { file.as_str() } else { argument });
-        let arguments: Vec<&str> = arguments.chain(QUICK).chain(["--listen=127.0.0.1:0"]).collect();
+        let arguments: Vec<&str> =
+            arguments.chain(QUICK).chain(["--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"]).collect();
         let log = testbed.directory().join(format!("{}.log", self.ns.name()));
         Daemon::start(testbed, &self.kubeconfig, &log, &arguments)
     }

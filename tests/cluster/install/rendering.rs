@@ -26,7 +26,10 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "networkPolicy": {
                     "apiServerCIDRs": ["10.0.0.1/32"],
                     "metricsFrom": [{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }],
+                    "apiFrom": [{ "podSelector": { "matchLabels": { "app": "login" } } }],
                 },
+                "api": { "open": true },
+                "prometheusRule": { "enabled": true, "labels": { "release": "prometheus" } },
             }),
         ),
         (
@@ -43,6 +46,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "networkPolicy": { "enabled": false },
                 "serviceAccount": { "create": false, "name": "theirs" },
                 "serviceMonitor": { "enabled": true },
+                "dashboard": { "enabled": true },
                 "image": { "repository": "registry.test/drift", "tag": "v9", "digest": digest, "pullPolicy": "Always" },
                 "imagePullSecrets": [{ "name": "registry" }],
                 "fullnameOverride": "drift",

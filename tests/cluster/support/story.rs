@@ -71,9 +71,12 @@ impl<'t> Story<'t> {
         self.lock_logs().push(log.clone());
         let namespace = self.ns.name();
         let always = ["run", "--log-format=json", "--namespace", namespace, "--state-namespace", namespace];
-        let serves = arguments.iter().any(|argument| argument.starts_with("--listen"));
-        let silent: &[&str] = if serves { &[] } else { &["--listen=off"] };
-        Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, silent, arguments].concat())
+        let unless_given = |flag: &'static str| {
+            let given = arguments.iter().any(|argument| argument.starts_with(flag.trim_end_matches("off")));
+            (!given).then_some(flag)
+        };
+        let silent: Vec<&str> = ["--listen=off", "--api-listen=off"].into_iter().filter_map(unless_given).collect();
+        Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, &silent, arguments].concat())
     }
 
     /// Runs a command that looks at the story's namespace, quickly, to its end.

@@ -44,11 +44,13 @@ const IMPURE_ITEMS: &[(&str, &str, &str)] = &[
 /// Each layer and the layers it may name. A layer may always name itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["daemon", "cluster", "http", "metrics", "config", "core"]),
-    ("daemon", &["cluster", "http", "metrics", "config", "core"]),
+    ("cli", &["daemon", "cluster", "http", "notify", "metrics", "document", "config", "core"]),
+    ("daemon", &["cluster", "http", "notify", "metrics", "document", "config", "core"]),
     ("cluster", &["metrics", "config", "core"]),
-    ("http", &["metrics", "config", "core"]),
-    ("metrics", &["config", "core"]),
+    ("notify", &["metrics", "document", "config", "core"]),
+    ("http", &["metrics", "document", "config", "core"]),
+    ("metrics", &["document", "config", "core"]),
+    ("document", &["core"]),
     ("config", &["core"]),
     ("core", &[]),
 ];

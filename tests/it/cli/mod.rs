@@ -9,7 +9,7 @@ mod file;
 mod help;
 mod migrating;
 mod predecessor;
-mod reports;
+pub(crate) mod reports;
 mod rollout;
 mod scan;
 mod settings;

@@ -8,7 +8,6 @@ use sidecar_drift::core::{
     policy::Mode,
     report::{GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
     story::{Dependency, Story},
-    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -138,51 +137,19 @@ pub(crate) fn rolled() -> Report {
 
 /// No workloads.
 pub(crate) fn empty() -> Report {
-    Report {
-        taken: "2026-03-01T12:00:00Z".parse().unwrap(),
-        complete: true,
-        synced: true,
-        progress: (0, 0),
-        mode: Mode::Report,
-        leader: true,
-        what_if: WhatIf::default(),
-        paused: None,
-        breaker: None,
-        workloads: vec![],
-        generations: vec![],
-        rollouts: vec![],
-        guard: None,
-        rollouts_left: None,
-        unavailable: vec![],
-        ignore: vec![],
-        renders: 12,
-        queued: 0,
-        story: None,
-    }
+    let taken = "2026-03-01T12:00:00Z".parse().unwrap();
+    Report { complete: true, synced: true, leader: true, renders: 12, ..Report::empty(taken) }
 }
 
 fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> WorkloadReport {
     WorkloadReport {
-        kind: kind.into(),
-        namespace: namespace.into(),
-        name: name.into(),
         verdict,
         reason: None,
-        message: None,
-        gate: None,
-        gate_since: None,
-        gate_in_enforce: None,
-        change: None,
-        cause: None,
-        first_seen: None,
         last_confirmed: Some("2026-03-01T11:59:30Z".parse().unwrap()),
         sidecars: vec!["istio-proxy".into()],
         pods: 1,
-        crashing: vec![],
-        differing: vec![],
-        masked: vec![],
-        ignored: vec![],
         renders: 2,
+        ..WorkloadReport::pending(kind.into(), namespace.into(), name.into())
     }
 }
 

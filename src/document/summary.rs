@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::core::{
@@ -10,7 +11,7 @@ use crate::core::{
 };
 
 /// How many workloads have which verdict, reason and gate. Words that do not occur are left out.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// All workloads.
@@ -64,4 +65,9 @@ pub fn differing(workload: &WorkloadReport) -> usize {
 /// Which words of difference occur in it.
 pub fn differences(workload: &WorkloadReport) -> BTreeSet<Difference> {
     workload.differing.iter().flat_map(|group| &group.differences).map(|sidecar| sidecar.difference).collect()
+}
+
+/// Whether a rollout might be made for it.
+pub fn differs(w: &WorkloadReport) -> bool {
+    matches!(w.verdict, Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted)
 }

@@ -1,0 +1,175 @@
+//! What a notification says.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    core::{
+        io::Notice,
+        model::WorkloadKey,
+        words::{Outcome, Verdict, Word},
+    },
+    document::{API_VERSION, summary::many},
+};
+
+/// Workloads of one change that are named; the others are counted.
+const NAMED: usize = 10;
+/// Changes, and rollouts, in one message; the others are counted.
+const MOST: usize = 20;
+
+/// Something that people are notified of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Happened {
+    /// A workload differs from what would be injected, or would be refused.
+    Drift {
+        /// Which.
+        workload: WorkloadKey,
+        /// What it is now.
+        verdict: Verdict,
+        /// What a rollout would change; empty where there is none.
+        change: String,
+    },
+    /// A rollout ended, or is late.
+    Ended {
+        /// Whose.
+        workload: WorkloadKey,
+        /// How.
+        outcome: Outcome,
+        /// One sentence.
+        message: String,
+    },
+    /// The breaker opened.
+    Breaker {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Happened {
+    /// What a notice says, if it is one that people are notified of.
+    pub fn of(notice: &Notice) -> Option<Self> {
+        match notice {
+            Notice::VerdictChanged { workload, from, to, change, .. } => {
+                let tells = matches!(
+                    to,
+                    Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
+                );
+                (tells && from != to).then(|| Self::Drift {
+                    workload: workload.clone(),
+                    verdict: *to,
+                    change: change.clone(),
+                })
+            }
+            Notice::RolloutEnded { workload, outcome, message, .. } => {
+                Some(Self::Ended { workload: workload.clone(), outcome: *outcome, message: message.clone() })
+            }
+            Notice::BreakerOpened { reason, .. } => Some(Self::Breaker { reason: reason.clone() }),
+            _ => None,
+        }
+    }
+}
+
+/// One message: what happened within a short time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Message {
+    drift: BTreeMap<(Verdict, String), Workloads>,
+    /// The first of them, and how many more there were.
+    ended: Vec<(WorkloadKey, Outcome, String)>,
+    more_ended: usize,
+    breaker: Option<String>,
+}
+
+/// Some are named, all are counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Workloads {
+    total: usize,
+    named: Vec<String>,
+}
+
+impl Message {
+    /// Adds what happened; returns whether it must not wait.
+    pub fn add(&mut self, happened: Happened) -> bool {
+        match happened {
+            Happened::Drift { workload, verdict, change } => {
+                let workloads = self.drift.entry((verdict, change)).or_default();
+                let name = workload.to_string();
+                if workloads.named.contains(&name) {
+                    return false;
+                }
+                workloads.total += 1;
+                if workloads.named.len() < NAMED {
+                    workloads.named.push(name);
+                }
+                false
+            }
+            Happened::Ended { workload, outcome, message } => {
+                if self.ended.len() < MOST {
+                    self.ended.push((workload, outcome, message));
+                } else {
+                    self.more_ended += 1;
+                }
+                false
+            }
+            Happened::Breaker { reason } => {
+                self.breaker = Some(reason);
+                true
+            }
+        }
+    }
+
+    /// A line for each thing, the worst first.
+    pub fn text(&self) -> String {
+        let mut lines = Vec::new();
+        if let Some(reason) = &self.breaker {
+            lines.push(format!(
+                "The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`."
+            ));
+        }
+        for ((verdict, change), workloads) in self.drift.iter().take(MOST) {
+            let what = if change.is_empty() { verdict.meaning() } else { change };
+            let named = workloads.named.join(", ");
+            let more = match workloads.total - workloads.named.len() {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            lines.push(format!("{} {verdict}: {what} ({named}{more})", many(workloads.total, "workload")));
+        }
+        if let Some(more) = self.drift.len().checked_sub(MOST).filter(|more| *more > 0) {
+            lines.push(format!("and {} more", many(more, "change")));
+        }
+        for (workload, outcome, message) in &self.ended {
+            let why = if message.is_empty() { String::new() } else { format!(", {message}") };
+            lines.push(format!("Rollout of {workload}: {outcome}{why}"));
+        }
+        if self.more_ended > 0 {
+            lines.push(format!("and {} more", many(self.more_ended, "rollout")));
+        }
+        lines.join("\n")
+    }
+
+    /// As JSON of our own.
+    pub fn json(&self) -> Value {
+        let drift = self.drift.iter().take(MOST).map(|((verdict, change), workloads)| {
+            json!({ "verdict": verdict, "change": change, "total": workloads.total, "workloads": workloads.named })
+        });
+        let ended = self.ended.iter().map(|(workload, outcome, message)| {
+            json!({ "workload": workload.to_string(), "outcome": outcome, "message": message })
+        });
+        json!({
+            "apiVersion": API_VERSION,
+            "kind": "Notification",
+            "text": self.text(),
+            "drift": drift.collect::<Vec<_>>(),
+            "rollouts": ended.collect::<Vec<_>>(),
+            "breaker": self.breaker,
+        })
+    }
+
+    /// As Slack and what is like it take it: `<`, `>` and `&` would be markup.
+    pub fn slack(&self) -> Value {
+        let text = self.text().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        json!({ "text": format!("*sidecar-drift*\n{text}") })
+    }
+}

@@ -1,0 +1,74 @@
+//! Values of env can be secrets: those of the cluster's Pods are in nothing that the daemon says.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use testbed::{Testbed, injector::Sidecar, skip, workload::deployment};
+
+use crate::support::{Injector, Rights, story};
+
+/// Planted into the app's container, into the sidecar before the change, and into the sidecar after it.
+const SECRETS: [&str; 3] =
+    ["pl4nted-app/secret+\"a\"&<b>", "pl4nted-old/secret+\"c\"&<d>", "pl4nted-new/secret+\"e\"&<f>"];
+
+/// What a secret could be recognised by. The beginning is the same in all encodings that leave letters alone.
+fn forms(secret: &str) -> [String; 3] {
+    let hash = Sha256::digest(secret).iter().take(4).fold(String::new(), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    });
+    // The first nine letters fill whole groups of base64.
+    let beginning = match &secret[8..11] {
+        "app" => "cGw0bnRlZC1h",
+        "old" => "cGw0bnRlZC1v",
+        _ => "cGw0bnRlZC1u",
+    };
+    [secret[..11].to_owned(), beginning.to_owned(), hash]
+}
+
+#[tokio::test]
+async fn an_env_value_is_in_no_log_no_answer_no_page_and_no_metric() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector");
+    }
+    story("secrets", Rights::Enforce, async |story| {
+        let [app, old, new] = SECRETS;
+        let ns = &story.ns;
+        story.create_state().await?;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy").env("TOKEN", old)).await?;
+        let with_secret = |workload: &mut serde_json::Value| {
+            workload["spec"]["template"]["spec"]["containers"][0]["env"] =
+                json!([{ "name": "PASSWORD", "value": app }]);
+        };
+        ns.deploy(deployment("web", 2).pod_label(injector.label()).with(with_secret)).await?;
+        let arguments = ["--log-level=debug", "--api-listen=127.0.0.1:0"];
+        let daemon = story.daemon(&arguments)?;
+        daemon.until_verdict("Deployment/web", "in_sync", None).await?;
+        injector.change(|sidecar| *sidecar = sidecar.clone().env("TOKEN", new)).await?;
+        daemon.until_verdict("Deployment/web", "drifted", None).await?;
+
+        let at = format!("workloads/{}/Deployment/web", ns.name());
+        let mut said = String::new();
+        for path in
+            ["/", "/workloads", &format!("/{at}"), &format!("/api/v1/{at}"), "/api/v1/workloads", "/api/v1/plan"]
+        {
+            said += &daemon.fetch(path).await?;
+        }
+        assert!(said.contains("/env/TOKEN") && said.contains("masked "), "the difference is not shown: {said}");
+        for line in daemon.lines()? {
+            _ = writeln!(said, "{line:?}");
+        }
+        assert!(said.contains("DEBUG"), "the log is not that of debugging");
+        for command in [&["scan"][..], &["diff"], &["diff", "-o", "json"]] {
+            let ran = story.run(command).await?;
+            _ = write!(said, "{ran:?}");
+        }
+        for (secret, form) in SECRETS.iter().flat_map(|secret| forms(secret).map(|form| (secret, form))) {
+            assert!(!said.contains(&form), "{secret} is there as {form}");
+        }
+        Ok(())
+    })
+    .await
+}

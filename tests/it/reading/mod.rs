@@ -1,0 +1,66 @@
+//! The API and the web page: what a reader gets, of reports made by hand.
+
+mod api;
+mod browser;
+mod fleet;
+mod page;
+mod query;
+mod secrets;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use sidecar_drift::{
+    core::report::Report,
+    document::Mask,
+    http::{Published, Reader},
+};
+use tower::ServiceExt;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: axum::http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A header, empty if it is not there.
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+/// A handle on which nothing is published yet.
+fn published() -> Published {
+    Published::new(|| Duration::ZERO)
+}
+
+/// The routes of a listener on loopback that has this to tell.
+pub(crate) fn reading(report: Report) -> Router {
+    let published = published();
+    published.publish(Arc::new(report));
+    routes(published, "127.0.0.1:8081")
+}
+
+fn routes(published: Published, address: &str) -> Router {
+    Reader::new(published, Mask::with_key(&[7; 32])).router(address.parse().unwrap())
+}
+
+async fn ask(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+pub(crate) async fn get(router: &Router, path: &str) -> Answer {
+    ask(router, Request::get(path).header("host", "localhost:8081").body(Body::empty()).unwrap()).await
+}

@@ -1,0 +1,170 @@
+//! A value that may be a secret leaves the program in no form: not as it is, not encoded, not hashed without a key.
+
+use std::{fmt::Write as _, sync::Arc};
+
+use sha2::{Digest, Sha256};
+use sidecar_drift::{
+    core::{
+        compare::{FieldChange, SidecarDifference},
+        report::Report,
+        words::Difference,
+    },
+    metrics,
+};
+
+use super::{get, reading};
+use crate::cli::{Fake, reports};
+
+/// With everything in it that encodings change.
+const SECRET: &str = "pl4nted/secret+\"value\"&<é>=";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for i in 0..=three.len() {
+            text.push(char::from(alphabet[(bits >> (18 - 6 * i)) as usize & 63]));
+        }
+    }
+    text
+}
+
+/// Each form in which the value could be recognised.
+fn forms() -> Vec<(&'static str, String)> {
+    let standard = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let for_urls = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let json = serde_json::to_string(SECRET).unwrap();
+    let hash = hex(&Sha256::digest(SECRET));
+    let html = SECRET.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;").replace('"', "&#34;");
+    let url: String = SECRET
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
+    let form: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+    vec![
+        ("plain", SECRET.to_owned()),
+        ("plain, the beginning", "pl4nted".to_owned()),
+        ("base64", base64(SECRET.as_bytes(), standard)),
+        ("base64 for URLs", base64(SECRET.as_bytes(), for_urls)),
+        ("JSON", json.trim_matches('"').to_owned()),
+        ("JSON in JSON", serde_json::to_string(&json).unwrap().trim_matches('"').to_owned()),
+        ("HTML", html),
+        ("URL", url),
+        ("form", form),
+        ("hex", hex(SECRET.as_bytes())),
+        // As many digits as are shown of a keyed one, at least.
+        ("SHA-256", hash[..8].to_owned()),
+        ("SHA-256, base64", base64(&Sha256::digest(SECRET), standard)[..10].to_owned()),
+    ]
+}
+
+fn check(place: &str, text: &str) {
+    let lower = text.to_lowercase();
+    for (form, value) in forms() {
+        assert!(
+            !text.contains(&value) && !lower.contains(&value.to_lowercase()),
+            "{place} holds the secret as {form}: {text}"
+        );
+    }
+}
+
+/// The fleet with the secret in each place where a value can be.
+fn planted() -> Report {
+    let mut report = reports::fleet();
+    let change = |pointer: &str, running: Option<&str>, rendered: Option<&str>| FieldChange {
+        pointer: pointer.to_owned(),
+        running: running.map(Into::into),
+        rendered: rendered.map(Into::into),
+    };
+    let places = || {
+        vec![
+            change("/args/1", Some(SECRET), Some("x")),
+            change("/command/0", None, Some(SECRET)),
+            change("/env/TOKEN/value", Some("x"), Some(SECRET)),
+            change("/env/CONFIG/value/deep/0", Some(SECRET), None),
+            change("/resources/limits", Some(SECRET), Some("x")),
+        ]
+    };
+    for w in &mut report.workloads {
+        for group in &mut Arc::make_mut(w).differing {
+            group.differences.push(SidecarDifference {
+                sidecar: "istio-proxy".into(),
+                difference: Difference::Changed,
+                fields: places(),
+            });
+            group
+                .collateral
+                .extend(["/app/env/PASSWORD/value", "/app/args/0"].map(|at| change(at, Some(SECRET), Some("x"))));
+        }
+    }
+    report
+}
+
+#[test]
+fn the_test_finds_what_it_looks_for() {
+    for (form, value) in forms() {
+        let found = std::panic::catch_unwind(|| check("here", &format!("a {value} b")));
+        assert!(found.is_err(), "{form}");
+    }
+    assert_eq!(base64(b"hunter2", b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"), "aHVudGVyMg");
+}
+
+#[tokio::test]
+async fn no_answer_and_no_page_holds_a_secret() {
+    let report = planted();
+    assert!(format!("{report:?}").contains("pl4nted"), "nothing was planted");
+    let mut paths: Vec<String> = ["status", "workloads?limit=1000", "generations", "rollouts", "plan", "openapi.json"]
+        .map(|path| format!("/api/v1/{path}"))
+        .into();
+    paths.extend(["/", "/workloads", "/plan", "/activity"].map(str::to_owned));
+    for w in &report.workloads {
+        let at = format!("workloads/{}/{}/{}", w.namespace, w.kind, w.name);
+        paths.extend([format!("/{at}"), format!("/api/v1/{at}")]);
+    }
+    let router = reading(report);
+    let mut masked = 0;
+    for path in paths {
+        let answer = get(&router, &path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        check(&path, &answer.body);
+        masked += answer.body.matches("masked ").count();
+    }
+    assert!(masked > 50, "the planted values were not even shown masked");
+    // Nor can it be found by asking for it.
+    let asked = get(&router, "/api/v1/workloads?q=pl4nted").await.json();
+    assert_eq!(asked["total"], 0);
+}
+
+#[test]
+fn no_command_prints_a_secret() {
+    for line in [
+        "scan",
+        "scan --all",
+        "scan -o json",
+        "scan -o yaml",
+        "diff",
+        "diff -o json",
+        "rollout",
+        "rollout --confirm -o json",
+    ] {
+        let ran = Fake::new(planted()).command(line, None);
+        assert!(!ran.out.is_empty(), "{line}");
+        check(line, &ran.out);
+        check(line, &ran.err);
+    }
+}
+
+#[test]
+fn no_metric_holds_a_secret() {
+    let metrics = metrics::install(true).unwrap();
+    let text = metrics.render(Some(&planted()));
+    assert!(text.contains("sidecar_drift_workloads"), "{text}");
+    check("/metrics", &text);
+}
