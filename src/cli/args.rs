@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{diff, pause, resume, rollout, run, scan, version};
+use super::{diff, pause, replay, resume, rollout, run, scan, version};
 use crate::{
     config::{Client, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
@@ -45,6 +45,8 @@ pub enum Command {
     Pause(pause::Pause),
     /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
     Resume(resume::Resume),
+    /// Plays a recording of `run --record` again, checks that it has the same effects, and shows the plan at any moment of it.
+    Replay(replay::Replay),
     /// Prints the version.
     Version(version::Version),
 }

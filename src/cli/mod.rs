@@ -8,6 +8,7 @@ mod notices;
 pub mod output;
 mod pause;
 mod progress;
+mod replay;
 mod resume;
 mod rollout;
 mod run;
@@ -96,6 +97,7 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Rollout(command) => command.execute(&mut context),
         Command::Pause(command) => command.execute(&mut context),
         Command::Resume(command) => command.execute(&mut context),
+        Command::Replay(command) => command.execute(&mut context),
         Command::Version(command) => command.execute(&mut context),
     }
 }

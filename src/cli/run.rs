@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Context, Exit, notices};
-use crate::config::{Daemon, Kinds, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen};
+use crate::config::{Daemon, Kinds, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen};
 
 /// The daemon.
 #[derive(Debug, Args)]
@@ -12,6 +12,8 @@ pub struct Run {
     daemon: Daemon,
     #[command(flatten)]
     state: State,
+    #[command(flatten)]
+    record: Record,
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -24,8 +26,8 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { daemon, state, selection, kinds, rendering, rollouts } = self;
-        let given = Settings { selection, kinds, rendering, rollouts, state, daemon, ..Settings::default() };
+        let Self { daemon, state, record, selection, kinds, rendering, rollouts } = self;
+        let given = Settings { selection, kinds, rendering, rollouts, state, daemon, record, ..Settings::default() };
         let config = context.configure(given, Purpose::Run)?;
         let engine = context.engine;
         engine.run(config, StopWhen::Never, &mut |_, told| told.iter().for_each(notices::log))?;

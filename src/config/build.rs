@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
-    Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    Record, Recording, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
 };
 use crate::core::{
@@ -18,6 +18,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Loopback: opening the port to others is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// A day or so of a cluster with a thousand Pods.
+const RECORD_LIMIT: u32 = 256;
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// What the configuration is for. The daemon obeys all settings; a one-shot command is a person's, who watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +44,7 @@ impl Config {
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
-        let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, display } =
+        let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, record, display } =
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
@@ -58,6 +63,7 @@ impl Config {
             connection: connection(client)?,
             watch,
             listen,
+            recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
             log: Log {
                 level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
@@ -108,6 +114,12 @@ fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
 
 fn listen(daemon: &Daemon) -> Option<SocketAddr> {
     daemon.listen.unwrap_or(Listen(Some(LISTEN))).0
+}
+
+fn recording(record: Record) -> Option<Recording> {
+    let Record { record, record_limit, record_values } = record;
+    let limit = u64::from(record_limit.map_or(RECORD_LIMIT, |Positive(n)| n)) * MEBIBYTE;
+    Some(Recording { path: record?, limit, plain: record_values.unwrap_or(false) })
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {

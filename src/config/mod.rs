@@ -18,7 +18,9 @@ pub use self::{
     build::Purpose,
     environment::with_environment,
     error::ConfigError,
-    settings::{Client, Daemon, Display, File, Kinds, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice},
+    settings::{
+        Client, Daemon, Display, File, Kinds, NAMES, Record, Rendering, Rollouts, Selection, Settings, State, Voice,
+    },
     values::{LogFormat, LogLevel, OutputFormat},
 };
 use crate::core::{policy::Policy, shape::Name};
@@ -34,6 +36,8 @@ pub struct Config {
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
     pub listen: Option<SocketAddr>,
+    /// Where every input is written down; `None`: nowhere.
+    pub recording: Option<Recording>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
     /// What is logged and how.
@@ -60,6 +64,17 @@ pub enum WatchSet {
     Cluster,
     /// These, each by its own watches; at least one.
     Namespaces(BTreeSet<Name>),
+}
+
+/// A recording of the daemon's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The file.
+    pub path: PathBuf,
+    /// It ends at this many bytes.
+    pub limit: u64,
+    /// Values are kept as they are, not as hashes.
+    pub plain: bool,
 }
 
 /// What is logged and how.

@@ -234,6 +234,20 @@ settings! {
         listen: Listen,
     }
 
+    /// What is written down, for the case that something goes wrong.
+    Record as record, "Daemon" {
+        /// Writes every input of the daemon into this file, so that `sidecar-drift replay` can play them again; values of
+        /// env, args and commands are kept as hashes [default: none].
+        #[arg(long, value_name = "FILE")]
+        record: PathBuf,
+        /// Ends the recording, not the daemon, when it has grown to so many MiB [default: 256].
+        #[arg(long, value_name = "NUMBER")]
+        record_limit: Positive,
+        /// Keeps values as they are in the recording; they may be secrets [default: false].
+        #[arg(long)]
+        record_values: bool,
+    }
+
     /// How results are written.
     Display as display, "Output" {
         /// Writes the result as a table for people, or as one JSON or YAML document [default: table].

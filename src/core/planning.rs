@@ -212,6 +212,11 @@ impl Core {
         self.work.get(key).is_some_and(|w| w.judged.verdict != Verdict::Undetermined)
     }
 
+    /// The fingerprint of what a rollout of this workload would bring; empty where that is not known.
+    pub fn target(&self, key: &WorkloadKey) -> Option<&str> {
+        self.work.get(key).map(|work| &*work.judged.target)
+    }
+
     /// Rollouts are under way.
     pub fn rolling(&self) -> bool {
         !self.rollouts.is_empty()

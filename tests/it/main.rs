@@ -13,4 +13,6 @@ mod mock_api;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod vocabulary;

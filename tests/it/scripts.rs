@@ -13,11 +13,11 @@ mod objects;
 mod pods;
 mod policy;
 mod random;
-mod rules;
-mod show;
+pub(crate) mod rules;
+pub(crate) mod show;
 mod stage;
 mod verbs;
-mod words;
+pub(crate) mod words;
 
 use std::{
     collections::BTreeSet,
