@@ -17,6 +17,7 @@ mod scan;
 mod tests;
 mod usage;
 mod version;
+mod what_if;
 
 use std::{ffi::OsString, io, process::ExitCode};
 

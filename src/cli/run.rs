@@ -3,7 +3,9 @@
 use clap::Args;
 
 use super::{Context, Exit, notices};
-use crate::config::{Daemon, Kinds, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen};
+use crate::config::{
+    Daemon, Kinds, Leadership, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,
+};
 
 /// The daemon.
 #[derive(Debug, Args)]
@@ -14,6 +16,8 @@ pub struct Run {
     state: State,
     #[command(flatten)]
     record: Record,
+    #[command(flatten)]
+    leadership: Leadership,
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -26,8 +30,18 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { daemon, state, record, selection, kinds, rendering, rollouts } = self;
-        let given = Settings { selection, kinds, rendering, rollouts, state, daemon, record, ..Settings::default() };
+        let Self { daemon, state, record, leadership, selection, kinds, rendering, rollouts } = self;
+        let given = Settings {
+            selection,
+            kinds,
+            rendering,
+            rollouts,
+            state,
+            daemon,
+            record,
+            leadership,
+            ..Settings::default()
+        };
         let config = context.configure(given, Purpose::Run)?;
         let engine = context.engine;
         engine.run(config, StopWhen::Never, &mut |_, told| told.iter().for_each(notices::log))?;

@@ -11,6 +11,7 @@ use super::{
         table::Page,
     },
     progress::Bar,
+    what_if::What,
 };
 use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
 
@@ -20,6 +21,12 @@ pub struct Scan {
     /// Lists workloads that are as they should be, too, which are only counted otherwise; JSON and YAML always hold them [default: false].
     #[arg(long)]
     all: Option<bool>,
+    /// Asks of every workload whether a Pod of it would come back, also of those that run none now, and lists all [default:
+    /// false].
+    #[arg(long)]
+    all_workloads: Option<bool>,
+    #[command(flatten)]
+    what_if: What,
     #[command(flatten)]
     display: Display,
     #[command(flatten)]
@@ -32,15 +39,20 @@ pub struct Scan {
 
 impl Scan {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { all, display, selection, kinds, rendering } = self;
+        let Self { all, all_workloads, what_if, display, selection, kinds, rendering } = self;
         let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
-        let config = context.configure(given, Purpose::Look(None))?;
+        let mut config = context.configure(given, Purpose::Look(None))?;
+        let all_workloads = all_workloads.unwrap_or(false);
+        config.policy.all_workloads = all_workloads;
+        config.policy.what_if = what_if.into();
         let (format, mask) = (config.display.format, Context::mask(&config)?);
         let mut bar = Bar::new(context.console);
         let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         let text = match format {
-            OutputFormat::Table => scan::text(&report, all.unwrap_or(false), Page::of(context.console)),
+            OutputFormat::Table => {
+                scan::text(&report, all_workloads || all.unwrap_or(false), Page::of(context.console))
+            }
             OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;

@@ -37,6 +37,9 @@ fn sentence(error: &clap::Error, args: &[OsString]) -> String {
         ErrorKind::UnknownArgument if arg.starts_with('-') && arg.contains(|c: char| c.is_ascii_digit()) => {
             format!("`{arg}` is no flag, and numbers and durations cannot be negative")
         }
+        ErrorKind::UnknownArgument if arg.starts_with("--what-if") => {
+            format!("`{arg}` is a flag of `scan`: what is only supposed is never acted on")
+        }
         ErrorKind::UnknownArgument => {
             let better = said(ContextKind::SuggestedArg).map_or_else(
                 || "; `--help` lists those that it takes".to_owned(),

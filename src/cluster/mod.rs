@@ -8,6 +8,7 @@
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
 //! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
+//! | [`lease`] | the Lease that says which replica leads |
 //! | [`state`] | the ConfigMap that outlives the process |
 //!
 //! Nothing here decides anything about workloads, and nothing here repeats a request by itself, with two exceptions
@@ -16,6 +17,7 @@
 pub mod client;
 pub mod convert;
 pub mod guard;
+pub mod lease;
 mod paths;
 pub mod render;
 pub mod rollout;

@@ -45,6 +45,16 @@ pub(super) fn config_maps(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
+/// All Leases of a namespace.
+pub(super) fn leases(namespace: &str) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
+}
+
+/// A Lease.
+pub(super) fn lease(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", leases(namespace))
+}
+
 fn revisions_of(kind: Kind) -> &'static str {
     match kind.row().revisions {
         RevisionKind::ReplicaSet => "replicasets",

@@ -111,9 +111,16 @@ impl StateStore {
 
     /// Carry out [`Effect::WriteState`](crate::core::io::Effect::WriteState) and send what came of it as
     /// [`Input::State`]. Whoever watches hears of each version once, in the order of the versions.
-    pub async fn write_and_tell(&self, state: &StateRecord, inputs: &mpsc::Sender<Input>) {
+    ///
+    /// `may_write` is asked right before: it says whether we lead at this very moment. If not, it is only read.
+    pub async fn write_and_tell(
+        &self,
+        state: &StateRecord,
+        may_write: &(dyn Fn() -> bool + Send + Sync),
+        inputs: &mpsc::Sender<Input>,
+    ) {
         let mut told = self.told.lock().await;
-        let written = self.write(state).await;
+        let written = if may_write() { self.write(state).await } else { self.read_or_none().await };
         *told = version(written.as_ref());
         // Nobody listens any more only when the process ends.
         _ = inputs.send(Input::State(written)).await;

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, Log, LogFormat, LogLevel, OutputFormat,
-    Record, Recording, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
+    LogLevel, OutputFormat, Record, Recording, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
 };
 use crate::core::{
+    lease::LeaseTimes,
     owner::Kind,
     policy::{Mode, Policy},
     shape::Name,
@@ -23,6 +24,12 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const RECORD_LIMIT: u32 = 256;
 
 const MEBIBYTE: u64 = 1024 * 1024;
+
+/// The Lease's name, unless another one is given.
+const LEASE: &str = "sidecar-drift";
+
+/// Longer than any name of a Pod that is not made to be long, and short enough to be read.
+const LONGEST_IDENTITY: usize = 200;
 
 /// What the configuration is for. The daemon obeys all settings; a one-shot command is a person's, who watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +51,19 @@ impl Config {
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
-        let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, record, display } =
-            given.over(&file);
+        let Settings {
+            client,
+            voice,
+            selection,
+            kinds,
+            rendering,
+            rollouts,
+            state,
+            daemon,
+            record,
+            leadership,
+            display,
+        } = given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
         let listen = listen(&daemon).filter(|_| daemon_runs);
@@ -55,6 +73,7 @@ impl Config {
         roll(&mut policy, rollouts, daemon_runs)?;
         run(&mut policy, &daemon)?;
         decide(&mut policy, kinds, purpose)?;
+        let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
         let Voice { log_level, log_format, no_color, quiet } = voice;
         let Display { output, show_values } = display;
@@ -65,6 +84,7 @@ impl Config {
             listen,
             recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
+            election,
             log: Log {
                 level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
                 format: log_format.unwrap_or(LogFormat::Text),
@@ -212,6 +232,50 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
     replace(&mut policy.without_guard, without_guard);
     replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
     Ok(())
+}
+
+/// On in enforce mode, where two that do not know of each other do harm; in report mode nothing is written that was not
+/// asked for.
+fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>, ConfigError> {
+    let Leadership {
+        leader_election,
+        lease_name,
+        lease_namespace,
+        lease_duration,
+        lease_renew_deadline,
+        lease_retry,
+        identity,
+    } = leadership;
+    let duration = match lease_duration {
+        None => LeaseTimes::default().duration,
+        Some(period) => some_time("lease-duration", period)?,
+    };
+    if duration.subsec_nanos() != 0 || duration.as_secs() > i32::MAX.unsigned_abs().into() {
+        return Err(senseless("lease-duration", "is not in whole seconds that a Lease can say, such as `15s`"));
+    }
+    let renew_deadline =
+        lease_renew_deadline.map_or(Ok(duration * 2 / 3), |period| some_time("lease-renew-deadline", period))?;
+    if renew_deadline >= duration {
+        let message = "must be less than `lease-duration`: a leader has to stop before another may start";
+        return Err(senseless("lease-renew-deadline", message));
+    }
+    let retry = lease_retry.map_or(Ok(renew_deadline / 5), |period| some_time("lease-retry", period))?;
+    if retry >= renew_deadline {
+        return Err(senseless(
+            "lease-retry",
+            "must be less than `lease-renew-deadline`: no renewal would come in time",
+        ));
+    }
+    let too_long = |identity: &String| identity.is_empty() || identity.len() > LONGEST_IDENTITY;
+    if identity.as_ref().is_some_and(too_long) {
+        return Err(senseless("identity", "has 1 to 200 characters"));
+    }
+    Ok(leader_election.unwrap_or(mode == Mode::Enforce).then(|| LeaderElection {
+        name: lease_name.map_or_else(|| Name::from(LEASE), name),
+        namespace: lease_namespace.map(name),
+        times: LeaseTimes { duration, renew_deadline, retry },
+        identity,
+    }))
 }
 
 /// What the command itself decides, whatever the settings say.

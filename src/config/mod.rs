@@ -19,11 +19,12 @@ pub use self::{
     environment::with_environment,
     error::ConfigError,
     settings::{
-        Client, Daemon, Display, File, Kinds, NAMES, Record, Rendering, Rollouts, Selection, Settings, State, Voice,
+        Client, Daemon, Display, File, Kinds, Leadership, NAMES, Record, Rendering, Rollouts, Selection, Settings,
+        State, Voice,
     },
     values::{LogFormat, LogLevel, OutputFormat},
 };
-use crate::core::{policy::Policy, shape::Name};
+use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
 /// Everything that was decided before the program starts its work.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +41,8 @@ pub struct Config {
     pub recording: Option<Recording>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
+    /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.
+    pub election: Option<LeaderElection>,
     /// What is logged and how.
     pub log: Log,
     /// How results are written.
@@ -75,6 +78,19 @@ pub struct Recording {
     pub limit: u64,
     /// Values are kept as they are, not as hashes.
     pub plain: bool,
+}
+
+/// How one of several replicas is chosen to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// The Lease's name.
+    pub name: Name,
+    /// Its namespace; `None`: that of the state ConfigMap.
+    pub namespace: Option<Name>,
+    /// How long it lasts.
+    pub times: LeaseTimes,
+    /// What this replica is called; `None`: as its host.
+    pub identity: Option<String>,
 }
 
 /// What is logged and how.

@@ -248,6 +248,33 @@ settings! {
         record_values: bool,
     }
 
+    /// Which of several replicas leads.
+    Leadership as leadership, "Leader election" {
+        /// Lets one of several replicas lead, by a Lease: it alone asks and writes, the others watch and wait [default:
+        /// true with --mode=enforce, else false].
+        #[arg(long)]
+        leader_election: bool,
+        /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
+        #[arg(long, value_name = "NAME")]
+        lease_name: DnsLabel,
+        /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
+        #[arg(long, value_name = "NAME")]
+        lease_namespace: DnsLabel,
+        /// Takes the lead over when its holder has not been heard of for this duration, in whole seconds [default: 15s].
+        #[arg(long, value_name = "DURATION")]
+        lease_duration: Period,
+        /// Leads no longer when the Lease could not be renewed for this duration, which must be the shorter one [default:
+        /// two thirds of --lease-duration].
+        #[arg(long, value_name = "DURATION")]
+        lease_renew_deadline: Period,
+        /// Looks at the Lease, or renews it, this often [default: a fifth of --lease-renew-deadline].
+        #[arg(long, value_name = "DURATION")]
+        lease_retry: Period,
+        /// Names this replica in the Lease, followed by a number that is new in each process [default: the host's name].
+        #[arg(long, value_name = "NAME")]
+        identity: String,
+    }
+
     /// How results are written.
     Display as display, "Output" {
         /// Writes the result as a table for people, or as one JSON or YAML document [default: table].

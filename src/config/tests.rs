@@ -6,7 +6,10 @@ use super::{
     Config, File, Log, LogFormat, LogLevel, Purpose, Settings, WatchSet,
     values::{AnnotationPrefix, DnsLabel, Period, listed},
 };
-use crate::core::policy::{Mode, Policy};
+use crate::core::{
+    lease::LeaseTimes,
+    policy::{Mode, Policy},
+};
 
 fn daemon(yaml: &str) -> Config {
     let file = File::parse(yaml, Path::new("test.yaml")).unwrap();
@@ -45,6 +48,27 @@ fn a_file_may_hold_every_setting() {
     assert_eq!(config.listen, None);
     assert_eq!(config.connection.request_timeout, Duration::from_mins(1));
     assert_eq!(config.state_namespace.as_deref(), Some("tools"));
+}
+
+#[test]
+fn enforcing_replicas_take_turns_unless_told_otherwise() {
+    assert_eq!(daemon("").election, None);
+    let election = daemon("mode: enforce").election.unwrap();
+    assert_eq!(election.times, LeaseTimes::default());
+    assert_eq!((&*election.name, election.namespace), ("sidecar-drift", None));
+    assert_eq!(daemon("{mode: enforce, leader-election: false}").election, None);
+    let times = daemon("{leader-election: true, lease-duration: 30s}").election.unwrap().times;
+    let seconds = [times.duration, times.renew_deadline, times.retry].map(|time| time.as_secs());
+    assert_eq!(seconds, [30, 20, 4]);
+}
+
+#[test]
+fn who_acts_once_stands_for_no_election() {
+    let file = || File::parse("{mode: enforce, leader-election: true}", Path::new("test.yaml")).unwrap();
+    let rollout = Purpose::Rollout { confirmed: true, kinds: Policy::default().kinds };
+    for purpose in [Purpose::Look(None), rollout] {
+        assert_eq!(Config::new(Settings::default(), file(), purpose).unwrap().election, None);
+    }
 }
 
 #[test]

@@ -217,7 +217,7 @@ impl Core {
         }
         let current = self.index.workload(key).and_then(|workload| {
             let (revision, pods) = judge::current(workload, &self.index)?;
-            (!pods.is_empty()).then_some((workload, revision))
+            (self.policy.all_workloads || !pods.is_empty()).then_some((workload, revision))
         });
         let Some((workload, revision)) = current else {
             if confirm {
@@ -247,6 +247,7 @@ impl Core {
             revision: revision.object,
             ordinals,
             confirm,
+            what_if: self.policy.what_if.clone(),
         }));
     }
 

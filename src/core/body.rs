@@ -9,7 +9,7 @@ mod stateful_set;
 
 use serde_json::{Map, Value, json};
 
-use super::owner::Kind;
+use super::{owner::Kind, what_if::WhatIf};
 
 /// How many ordinals to try for a StatefulSet's Pod (rule R3): each is taken only if a Pod was created in between.
 pub const NAME_ATTEMPTS: u32 = 5;
@@ -49,6 +49,8 @@ pub struct BodyRequest<'a> {
     /// Whether to say `blockOwnerDeletion`, as controllers do. With the admission plugin
     /// `OwnerReferencesPermissionEnforcement` that takes the right to update the owner's finalizers (rule R2).
     pub block_owner_deletion: bool,
+    /// What the Pod is supposed to have beside what its controller gives it.
+    pub what_if: &'a WhatIf,
 }
 
 /// A Pod to be created.
@@ -113,11 +115,29 @@ pub fn pod_body(request: &BodyRequest<'_>) -> Result<Body, BodyError> {
     } else if kind == Kind::DAEMON_SET {
         daemon_set::complete(&mut pod, request);
     }
+    suppose(&mut pod, request.what_if);
     if labels(&mut pod).is_none_or(|labels| labels.is_empty()) {
         let (kind, name) = context();
         return Err(BodyError::NoLabels { kind, name });
     }
     Ok(Body { json: pod, pod_name })
+}
+
+/// Gives the Pod what nobody gave it.
+fn suppose(pod: &mut Value, what_if: &WhatIf) {
+    let Some(metadata) = pod.get_mut("metadata") else { return };
+    for (field, supposed) in [("labels", &what_if.labels), ("annotations", &what_if.annotations)] {
+        if supposed.is_empty() {
+            continue;
+        }
+        if metadata.get(field).is_none_or(|v| !v.is_object()) {
+            insert(metadata, field, json!({}));
+        }
+        let Some(present) = metadata.get_mut(field) else { continue };
+        for (key, value) in supposed {
+            insert(present, key, json!(**value));
+        }
+    }
 }
 
 /// What all controllers give their Pods: labels, annotations and finalizers of the template, a name to be generated,

@@ -143,8 +143,25 @@ pub fn compare_all(
     mask: &Mask,
     patched_images: &[Name],
 ) -> Comparison {
+    compare_across(None, running, running_name, renderings, selection, mask, patched_images)
+}
+
+/// As [`compare_all`], where the renderings may be as if in another namespace: `namespaces` are theirs and the running
+/// Pod's.
+pub fn compare_across(
+    namespaces: Option<(&str, &str)>,
+    running: &PodShape,
+    running_name: &str,
+    renderings: &[Rendering],
+    selection: &SidecarSelection,
+    mask: &Mask,
+    patched_images: &[Name],
+) -> Comparison {
     let comparisons = renderings.iter().rev().map(|rendering| {
-        let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: running_name });
+        let rendered = rendering.pod_name.as_deref();
+        // No name is ever replaced by another where there is only one.
+        let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };
+        let names = Some(names).filter(|_| rendered.is_some() || namespaces.is_some());
         compare(running, rendering, selection, mask, names.as_ref(), patched_images)
     });
     let fields = |comparison: &Comparison| -> usize {
@@ -159,7 +176,7 @@ pub fn compare_all(
 /// unless the injector moved.
 pub fn target_fingerprint(rendering: &Rendering, selection: &SidecarSelection, mask: &Mask) -> String {
     // No Pod has this name, so it stands for all of them.
-    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)" });
+    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)", namespaces: None });
     let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
     for sidecar in &selection.sidecars(rendering, None) {
         let Some(container) = rendering.rendered.container(sidecar) else { continue };

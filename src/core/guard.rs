@@ -60,9 +60,9 @@ impl Core {
         self.guard.in_force.is_some_and(|sent| now.elapsed.saturating_sub(sent) < trusted)
     }
 
-    /// As readers see it; `None`: there is no need of a guard.
+    /// As readers see it; `None`: there is no need of a guard. A follower needs none, and does not probe it.
     pub(super) fn guard_report(&self, now: Now) -> Option<bool> {
-        self.needs_guard().then(|| self.guarded(now))
+        (self.needs_guard() && self.leader).then(|| self.guarded(now))
     }
 
     /// Whether a rollout that was planned then may be patched now.

@@ -18,6 +18,7 @@ use super::{
     },
     owner::Kind,
     shape::{Name, PodShape},
+    what_if::WhatIf,
 };
 
 /// What is watched in the namespaces that back injectors.
@@ -110,6 +111,8 @@ pub struct Index {
     budgets: BTreeMap<ObjectKey, DisruptionBudgetSnapshot>,
     nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
+    /// What renderings suppose.
+    what_if: WhatIf,
     shapes: HashSet<Arc<PodShape>>,
     names: HashSet<Name>,
     /// Pods that went since unused shapes and names were dropped last.
@@ -135,6 +138,16 @@ impl Index {
         let mut index = Self::default();
         index.expect(sources);
         index
+    }
+
+    /// Renderings suppose this from now on.
+    pub fn suppose(&mut self, what_if: WhatIf) {
+        self.what_if = what_if;
+    }
+
+    /// What renderings suppose.
+    pub fn supposed(&self) -> &WhatIf {
+        &self.what_if
     }
 
     /// Wait for these watches, too.

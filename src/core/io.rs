@@ -10,6 +10,7 @@ use super::{
     owner::Kind,
     shape::{Name, PodShape},
     state::StateRecord,
+    what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -139,6 +140,9 @@ pub struct RenderRequest {
     pub ordinals: Option<(u32, u32)>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
+    /// What is supposed; never anything where `confirm` is set.
+    #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
+    pub what_if: WhatIf,
 }
 
 /// The answer to [`Effect::Render`].

@@ -72,7 +72,7 @@ pub struct Revision {
 }
 
 /// The workload's current revision and those of its Pods that are of it and alive (rules R1, C8). `None`: not known
-/// yet, or there is no such Pod.
+/// yet. A DaemonSet without Pods has an empty one: its newest, whatever that is called.
 pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revision, Vec<&'a PodSnapshot>)> {
     let mut pods = index.pods_of(w);
     pods.retain(|p| !p.state.terminating && !p.state.finished && !p.state.mirror);
@@ -89,11 +89,12 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
             revision.clone()
         }
         _ => {
-            let newest = pods.iter().map(|p| p.template_generation).max()?;
+            // Without Pods nobody told us what its revision is called.
+            let newest = pods.iter().map(|p| p.template_generation).max().unwrap_or_default();
             pods.retain(|p| p.template_generation == newest);
             // As the controller names them, cut to the length of a name.
             let prefix: String = w.key.name.chars().take(223).collect();
-            Name::from(format!("{prefix}-{}", pods.first()?.revision))
+            pods.first().map_or_else(|| Name::from(""), |pod| Name::from(format!("{prefix}-{}", pod.revision)))
         }
     };
     Some((Revision { object }, pods))
@@ -155,10 +156,10 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let why = "its new Pods were not seen yet".to_owned();
         return Assessment::new(Judged::undetermined(UndeterminedReason::Settling, Some(why)), Want::Look(until));
     }
-    if all.is_empty() {
+    if all.is_empty() && !policy.all_workloads {
         return nothing(Judged::plain(Verdict::NoPods));
     }
-    if pods.is_empty() {
+    if pods.is_empty() && !all.is_empty() {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its Pods were just created".to_owned()));
         return Assessment::new(judged, ripe.unwrap_or(Want::Nothing));
     }
@@ -173,6 +174,10 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
     let Some(set) = work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == vector) else {
         return first_rendering(e, &vector);
     };
+    if all.is_empty() {
+        // It would come back, and there is nothing to compare it with.
+        return Assessment::new(Judged::plain(Verdict::NoPods), Want::Periodic);
+    }
     let assessment = compare_with(e, set, &pods);
     match (&assessment.want, ripe) {
         (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
@@ -242,7 +247,7 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
 fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
-    let (groups, reordered) = differing(set, pods, &selection);
+    let (groups, reordered) = differing(e, set, pods, &selection);
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
@@ -259,7 +264,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
             let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, Some(why)) };
             return Assessment::new(judged, Want::Periodic);
         }
-        return Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
+        return Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
     }
     let wanted = match (reordered, set.mask.is_empty()) {
         (true, _) => RENDERINGS_IF_REORDERED,
@@ -284,7 +289,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
         return Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want);
     }
-    if let Some((pod, sidecars)) = contradicting(set, pods, &groups) {
+    if let Some((pod, sidecars)) = contradicting(e, set, pods, &groups) {
         let name = &pod.key.name;
         let why = format!("Pod {name} was created meanwhile and is not as its dry run");
         let judged = doubt(UndeterminedReason::DryRunSensitive, why);
@@ -304,27 +309,31 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { birth: agreeing(set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
+    Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
 }
 
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
 const BIRTH_MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-fn born_since<'a>(set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<Item = &'a PodSnapshot> {
+fn born_since<'a>(e: Evidence<'_>, set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<Item = &'a PodSnapshot> {
     let first = set.first.wall;
-    pods.iter().copied().filter(move |pod| pod.created >= first + BIRTH_MARGIN && pod.patched_images.is_empty())
+    // No Pod is ever born as is only supposed.
+    let real = e.policy.what_if.is_nothing();
+    let since = move |pod: &&PodSnapshot| pod.created >= first + BIRTH_MARGIN && pod.patched_images.is_empty();
+    pods.iter().copied().filter(move |pod| real && since(pod))
 }
 
 /// A Pod that a real controller created after the first rendering of the set and before its last, and that has a sidecar
 /// otherwise than all of them. A sidecar that it lacks is no contradiction: its injector may have been down at that
 /// moment.
 fn contradicting<'a>(
+    e: Evidence<'_>,
     set: &RenderSet,
     pods: &[&'a PodSnapshot],
     groups: &[PodGroup],
 ) -> Option<(&'a PodSnapshot, BTreeSet<Name>)> {
     let last = set.confirmed.wall;
-    born_since(set, pods).filter(|pod| pod.created < last).find_map(|pod| {
+    born_since(e, set, pods).filter(|pod| pod.created < last).find_map(|pod| {
         let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
         let otherwise = group.differences.iter().filter(|d| d.difference != Difference::Missing);
         let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
@@ -333,9 +342,9 @@ fn contradicting<'a>(
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
-fn agreeing(set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
+fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
     let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
-    let newest = born_since(set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
+    let newest = born_since(e, set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
     (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }
 
@@ -395,12 +404,18 @@ fn verdict(w: &WorkloadSnapshot, work: &Work, judged: &Judged) -> Verdict {
 
 /// The Pods that match no rendering of the set, grouped by how they differ; and whether for some of them it is only the
 /// order. Pods that share a shape are compared once, unless their names play a part.
-fn differing(set: &RenderSet, pods: &[&PodSnapshot], selection: &SidecarSelection) -> (Vec<PodGroup>, bool) {
+fn differing(
+    e: Evidence<'_>,
+    set: &RenderSet,
+    pods: &[&PodSnapshot],
+    selection: &SidecarSelection,
+) -> (Vec<PodGroup>, bool) {
     let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
     let mut groups: BTreeMap<Comparison, Vec<Name>> = BTreeMap::new();
+    let namespaces = e.policy.what_if.namespaces(&e.workload.key.namespace);
     let compare = |pod: &PodSnapshot| {
         let (name, patched) = (&*pod.key.name, &*pod.patched_images);
-        compare::compare_all(&pod.shape, name, &set.renderings, selection, &set.mask, patched)
+        compare::compare_across(namespaces, &pod.shape, name, &set.renderings, selection, &set.mask, patched)
     };
     let named = set.renderings.iter().any(|r| r.pod_name.is_some());
     for pod in pods {

@@ -13,6 +13,7 @@ mod guard;
 pub mod index;
 pub mod io;
 pub mod judge;
+pub mod lease;
 #[cfg(test)]
 mod made;
 pub mod model;
@@ -36,5 +37,6 @@ pub mod step;
 pub mod time;
 pub mod truth;
 mod unseen;
+pub mod what_if;
 pub mod words;
 pub mod work;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{owner::Kind, shape::Name, words::Difference};
+use super::{owner::Kind, shape::Name, what_if::WhatIf, words::Difference};
 
 /// What we may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,6 +89,12 @@ pub struct Policy {
     pub rollout_reason: Option<String>,
     /// Our own workload, never rolled by ourselves.
     pub own: Option<(Name, Name)>,
+    /// Workloads without Pods are asked about, too: would one come back?
+    #[serde(default)]
+    pub all_workloads: bool,
+    /// What renderings suppose. Whatever they find is never acted on.
+    #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
+    pub what_if: WhatIf,
     /// Whether the mode comes from a person at a terminal: canary, soak and hourly limit then apply only if given.
     pub one_shot: bool,
 }
@@ -132,6 +138,8 @@ impl Default for Policy {
             annotation_prefix: "sidecarRollout".to_owned(),
             rollout_reason: None,
             own: None,
+            all_workloads: false,
+            what_if: WhatIf::default(),
             one_shot: false,
         }
     }

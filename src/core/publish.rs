@@ -34,6 +34,7 @@ impl Core {
             progress,
             mode: self.policy.mode,
             leader: self.leader,
+            what_if: self.policy.what_if.clone(),
             paused: self.record.get().and_then(|r| r.paused.clone()),
             breaker: self.record.get().and_then(|r| r.breaker.clone()),
             guard: self.guard_report(now),

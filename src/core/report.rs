@@ -12,6 +12,7 @@ use super::{
     policy::Mode,
     shape::Name,
     state::Stop,
+    what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -30,6 +31,9 @@ pub struct Report {
     pub mode: Mode,
     /// This replica leads.
     pub leader: bool,
+    /// What the renderings supposed: then nothing here is as things are.
+    #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
+    pub what_if: WhatIf,
     /// All rollouts are paused.
     pub paused: Option<Stop>,
     /// The breaker is open.

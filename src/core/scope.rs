@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -59,7 +60,8 @@ pub struct Generation {
 #[derive(Debug, Default)]
 pub struct Generations {
     moved: BTreeMap<Scope, Generation>,
-    /// Scopes whose backends are being exchanged (`None`), or when that ended.
+    /// Scopes whose backends are being exchanged (`None`), or when that ended; also when we started, for those that
+    /// changed right before.
     exchanged: BTreeMap<Scope, Option<Duration>>,
 }
 
@@ -80,8 +82,13 @@ impl Generations {
         true
     }
 
-    /// When something happened last, in one of these scopes, that takes a while to be in force: a move, or the end of an
-    /// exchange of backends.
+    /// Something changed in a scope right before we started: no move of ours, but it may not be in force yet.
+    pub fn changed_before_start(&mut self, scope: &Scope, now: Now) {
+        self.exchanged.entry(scope.clone()).or_insert(Some(now.elapsed));
+    }
+
+    /// When something happened last, in one of these scopes, that takes a while to be in force: a move, the end of an
+    /// exchange of backends, or a change right before we started.
     pub fn unsettled_since(&self, vector: &Vector) -> Option<Duration> {
         let moved = vector.keys().filter_map(|scope| self.moved.get(scope)).map(|g| g.at.elapsed);
         let exchanged = vector.keys().filter_map(|scope| self.exchanged.get(scope).copied().flatten());
@@ -115,7 +122,7 @@ impl Generations {
 
     /// What a rendering of this workload depends on now: its Namespace and every injector that may match its Pods.
     pub fn vector(&self, workload: &WorkloadSnapshot, index: &Index) -> Vector {
-        let namespace = workload.key.namespace.clone();
+        let namespace = index.supposed().namespace(&workload.key.namespace).clone();
         let account = Scope::ServiceAccount(namespace.clone(), workload.template.service_account.clone());
         let general = [Scope::Cluster, Scope::Namespace(namespace), account];
         let injectors = index.injectors().filter(|i| concerns(i, workload, index)).map(scope_of);
@@ -191,6 +198,19 @@ impl Generations {
     }
 }
 
+/// The scopes that somebody changed at that time or later, as the objects themselves say, and by what kind of object.
+pub fn changed_since(since: Timestamp, index: &Index) -> Vec<(Scope, Option<ConfigKind>)> {
+    let recent = |by: Option<&ChangedBy>| by.and_then(|by| by.time).is_some_and(|time| time >= since);
+    let injectors = index.injectors().filter(|i| recent(i.changed_by.as_ref())).map(|i| (scope_of(i), None));
+    let namespaces = index.namespaces().filter(|(_, namespace)| recent(namespace.changed_by.as_ref()));
+    let namespaces = namespaces.map(|(name, _)| (Scope::Namespace(name.clone()), None));
+    let configs = index.configs().filter(|config| recent(config.changed_by.as_ref())).flat_map(|config| {
+        let change = Change::Config { old: None, new: Some(config.clone()) };
+        Generations::moves(&change, index).into_iter().map(|(scope, _)| (scope, Some(config.kind)))
+    });
+    injectors.chain(namespaces).chain(configs).collect()
+}
+
 fn how<T>(old: Option<&T>, new: Option<&T>) -> &'static str {
     match (old, new) {
         (None, Some(_)) => "created",
@@ -241,11 +261,13 @@ fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &In
 }
 
 fn matches(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
-    let namespace = index.namespace(&workload.key.namespace);
-    injector.entries.iter().any(|entry| {
-        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels))
-            && entry.objects.matches(&workload.template.labels)
-    })
+    let supposed = index.supposed();
+    let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
+    let labels = supposed.labels(&workload.template.labels);
+    injector
+        .entries
+        .iter()
+        .any(|entry| namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.matches(&labels))
 }
 
 /// The injectors that may touch this workload's Pods.

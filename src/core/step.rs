@@ -12,7 +12,7 @@ use super::{
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::{ConfigKind, WorkloadKey, WorkloadSnapshot},
     pace::Pace,
-    policy::Policy,
+    policy::{Mode, Policy},
     queue::RenderQueue,
     record::Record,
     report::{GenerationReport, RolloutReport},
@@ -100,13 +100,19 @@ pub struct Core {
 
 impl Core {
     /// A core that waits for these watches.
-    pub fn new(policy: Policy, sources: impl IntoIterator<Item = WatchSource>, seed: u64, now: Now) -> Self {
+    pub fn new(mut policy: Policy, sources: impl IntoIterator<Item = WatchSource>, seed: u64, now: Now) -> Self {
+        let mut index = Index::expecting(sources);
+        if !policy.what_if.is_nothing() {
+            // Nothing is as the renderings suppose, so nothing may be done about what they find.
+            policy.mode = Mode::Report;
+            index.suppose(policy.what_if.clone());
+        }
         Self {
             renders: TokenBucket::full(policy.renders_per_second, policy.render_burst.max(1), now.elapsed),
             starts: new_starts(&policy, now),
             policy,
             seed,
-            index: Index::expecting(sources),
+            index,
             generations: Generations::default(),
             work: BTreeMap::new(),
             queue: RenderQueue::default(),
@@ -388,6 +394,8 @@ impl Core {
         if leader && !self.leader {
             // What this hour's budget was spent on before is not known here.
             self.starts = new_starts(&self.policy, now);
+            // A follower asks nothing, so the first sweep begins now.
+            self.first_sweep = self.started.then(|| now.elapsed + SWEEP_PATIENCE);
         }
         self.leader = leader;
         self.replan = true;
@@ -400,6 +408,7 @@ impl Core {
         }
         self.started = true;
         self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
+        self.heed_what_just_changed(now);
         self.replan = true;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.adopt(now);

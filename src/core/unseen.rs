@@ -10,12 +10,14 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
+
 use super::{
     compare,
     io::Rendering,
     model::{ConfigKind, WorkloadKey},
     queue::Priority,
-    scope::{Scope, Vector},
+    scope::{self, Scope, Vector},
     step::Core,
     time::Now,
 };
@@ -79,6 +81,24 @@ impl Core {
             if let Some((key, _)) = sample {
                 let key = key.clone();
                 self.queue.schedule(&key, now.elapsed, Priority::Moved, now.elapsed);
+            }
+        }
+    }
+
+    /// What changed right before we started may not be in force yet either: an API server takes a moment to put a policy
+    /// in force, and an injector minutes to see a new ConfigMap.
+    pub(super) fn heed_what_just_changed(&mut self, now: Now) {
+        let late = FOLLOW_UPS.last().copied().unwrap_or_default();
+        for (settles, span) in [(true, self.policy.settle), (false, late)] {
+            // The API server's clock is cut to seconds.
+            let span = SignedDuration::try_from(span + Duration::from_secs(1)).unwrap_or(SignedDuration::MAX);
+            let Ok(since) = now.wall.checked_sub(span) else { continue };
+            for (scope, by) in scope::changed_since(since, &self.index) {
+                if settles {
+                    self.generations.changed_before_start(&scope, now);
+                } else {
+                    self.unseen.moved(&scope, by, now.elapsed);
+                }
             }
         }
     }

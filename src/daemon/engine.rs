@@ -1,6 +1,6 @@
 //! The loop: input in, effects out.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -9,17 +9,26 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{Progress, clock, connected, recording::Recorder, signals::Signals, state_namespace, workers::Workers};
+use super::{
+    Progress, clock, connected,
+    leading::{self, GiveBack, Leading},
+    recording::Recorder,
+    signals::Signals,
+    state_namespace,
+    workers::Workers,
+};
 use crate::{
     cluster::{
         client::{Cluster, Server},
         convert::StampKeys,
+        lease::LeaseStore,
         state::StateStore,
         watch::{Scope, Watches},
     },
-    config::{Config, StopWhen, WatchSet},
+    config::{Config, LeaderElection, StopWhen, WatchSet},
     core::{
         io::{Effect, Input, Notice, WatchEvent, WatchSource},
+        lease::Election,
         policy::{Mode, Policy},
         report::Report,
         step::Core,
@@ -59,7 +68,11 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let stamp = StampKeys::new(&config.policy.annotation_prefix);
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
-    let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), sender.clone());
+    let (leading, give_back, keeper) = stand(&config, &cluster, &own)?;
+    let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), leading.clone(), sender.clone());
+    if let Some(keeper) = keeper {
+        workers.also(keeper);
+    }
     let published = Published::new(clock::elapsed);
     if let Some(address) = config.listen {
         let listener = http::bind(address).await?;
@@ -81,7 +94,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let core = Core::new(config.policy.clone(), watches.sources(), seed, now);
     let begin = |wanted| Recorder::begin(wanted, &config.policy, watches.sources(), seed, now);
     let recorder = config.recording.as_ref().map(begin).transpose()?;
-    let mut first = vec![Input::Leadership(true)];
+    let mut first = Vec::new();
     if config.policy.mode == Mode::Enforce {
         // A person's rollout starts at once, so what the ConfigMap says must be known before.
         if config.policy.one_shot {
@@ -101,6 +114,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         watches,
         workers,
         published,
+        leading,
+        term: None,
         stop,
         report,
         wake: None,
@@ -113,7 +128,28 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         let notices = engine.step(input, now);
         engine.told(&notices, progress);
     }
-    engine.work(inputs, signals, progress).await
+    let ended = engine.work(inputs, signals, progress).await;
+    if let Some(give_back) = give_back
+        && ended.is_ok()
+    {
+        give_back.now().await;
+    }
+    ended
+}
+
+type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
+fn stand(config: &Config, cluster: &Cluster, own: &str) -> anyhow::Result<(Leading, Option<GiveBack>, Option<Keeper>)> {
+    let Some(LeaderElection { name, namespace, times, identity }) = &config.election else {
+        return Ok((Leading::always(), None, None));
+    };
+    let namespace = namespace.as_deref().unwrap_or(own);
+    let me = leading::identity(identity.as_deref())?;
+    tracing::info!(lease = format!("{namespace}/{name}"), identity = &*me, "standing for election");
+    let store = LeaseStore::new(cluster.clone(), namespace, name);
+    let (leading, give_back, keeper) = leading::keep(Election::new(me, *times), *times, store);
+    Ok((leading, Some(give_back), Some(Box::pin(keeper))))
 }
 
 /// Connects, and finds out what the server is and whether what we were told to look at exists.
@@ -134,6 +170,10 @@ async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Serve
             anyhow::ensure!(stop == StopWhen::Never, "there is no namespace `{namespace}`: check `--namespace`");
             tracing::warn!(%namespace, "there is no such namespace, yet");
         }
+    }
+    if let Some(namespace) = &config.policy.what_if.namespace {
+        let exists = cluster.has_namespace(namespace).await != Some(false);
+        anyhow::ensure!(exists, "there is no namespace `{namespace}`: check `--what-if-namespace`");
     }
     Ok((cluster, server))
 }
@@ -158,6 +198,9 @@ struct Engine {
     watches: Watches,
     workers: Workers,
     published: Published,
+    leading: Leading,
+    /// The term that the core knows of; `None`: it knows that we do not lead.
+    term: Option<u64>,
     stop: StopWhen,
     /// The newest report.
     report: Arc<Report>,
@@ -198,11 +241,15 @@ impl Engine {
                 error = self.watches.failed() => return Err(error).context("a watch failed"),
                 error = self.workers.failed() => return Err(error).context("a worker failed"),
                 input = inputs.recv() => input,
+                () = self.leading.changed() => None,
                 () = sleep(until) => None,
                 _ = ticks.tick() => None,
             };
             self.published.tick();
             let now = clock::now();
+            if self.look_who_leads(now, progress) {
+                unpublished = true;
+            }
             let due = self.wake.is_some_and(|at| at <= now.elapsed);
             if let Some(input) = input.or(due.then_some(Input::Timer)) {
                 if due {
@@ -244,6 +291,27 @@ impl Engine {
         }
     }
 
+    /// Tells the core when we begin or cease to lead; whether it did. Before each step, so that a process that was frozen
+    /// begins nothing that is another's by now.
+    fn look_who_leads(&mut self, now: Now, progress: &mut Progress<'_>) -> bool {
+        let term = self.leading.term(now.elapsed);
+        let known = std::mem::replace(&mut self.term, term);
+        if known == term {
+            return false;
+        }
+        if known.is_some() {
+            tracing::warn!("another replica may lead from now on");
+            let notices = self.step(Input::Leadership(false), now);
+            self.told(&notices, progress);
+        }
+        if term.is_some() {
+            tracing::info!("leading");
+            let notices = self.step(Input::Leadership(true), now);
+            self.told(&notices, progress);
+        }
+        true
+    }
+
     fn told(&self, notices: &[Notice], progress: &mut Progress<'_>) {
         if !notices.is_empty() {
             notices.iter().for_each(metrics::told);
@@ -263,9 +331,9 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Render(request) => self.workers.render(request),
-                Effect::Patch(request) => self.workers.patch(request),
+                Effect::Patch(request) => self.workers.patch(request, self.term),
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
-                Effect::WriteState(record) => self.workers.write_state(record),
+                Effect::WriteState(record) => self.workers.write_state(record, self.term),
                 Effect::ProbeGuard => self.workers.probe_guard(),
                 Effect::Tell(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),

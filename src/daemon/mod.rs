@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod engine;
+mod leading;
 pub mod recording;
 mod signals;
 mod workers;

@@ -1,13 +1,10 @@
 //! Carries out effects. Each worker sends exactly one reply.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::clock;
+use super::{clock, leading::Leading};
 use crate::{
     cluster::{
         client::Cluster,
@@ -33,8 +30,8 @@ pub(super) struct Workers {
     stamp: StampKeys,
     renderer: Arc<Renderer>,
     store: StateStore,
-    /// Looked at right before each write.
-    leading: Arc<AtomicBool>,
+    /// Asked right before each write.
+    leading: Leading,
     inputs: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
 }
@@ -45,10 +42,10 @@ impl Workers {
         own: String,
         stamp: StampKeys,
         store: StateStore,
+        leading: Leading,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
-        let leading = Arc::new(AtomicBool::new(true));
         Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
     }
 
@@ -64,21 +61,28 @@ impl Workers {
         });
     }
 
-    pub(super) fn patch(&mut self, request: PatchRequest) {
-        let (cluster, stamp) = (self.cluster.clone(), self.stamp.clone());
-        let (leading, inputs) = (self.leading.clone(), self.inputs.clone());
+    /// `term`: in which it was decided. What was decided in an earlier one is not written.
+    pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
+        let (cluster, stamp, inputs) = (self.cluster.clone(), self.stamp.clone(), self.inputs.clone());
+        let may_write = self.may_write(term);
         self.tasks.spawn(async move {
-            let may_write = move || leading.load(Ordering::Acquire);
             let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;
             _ = inputs.send(Input::Patched(reply)).await;
         });
     }
 
-    pub(super) fn write_state(&mut self, record: StateRecord) {
+    /// `term`: as for a patch.
+    pub(super) fn write_state(&mut self, record: StateRecord, term: Option<u64>) {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
+        let may_write = self.may_write(term);
         self.tasks.spawn(async move {
-            store.write_and_tell(&record, &inputs).await;
+            store.write_and_tell(&record, &may_write, &inputs).await;
         });
+    }
+
+    fn may_write(&self, term: Option<u64>) -> impl Fn() -> bool + Send + Sync + use<> {
+        let leading = self.leading.clone();
+        move || term.is_some() && leading.term(clock::elapsed()) == term
     }
 
     pub(super) fn probe_guard(&mut self) {

@@ -15,7 +15,7 @@ use tower::ServiceExt;
 
 use super::{Published, bind, serve, server::router};
 use crate::{
-    core::{policy::Mode, report::Report},
+    core::{policy::Mode, report::Report, what_if::WhatIf},
     metrics,
 };
 
@@ -34,6 +34,7 @@ fn report(synced: bool) -> Arc<Report> {
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,
+        what_if: WhatIf::default(),
         paused: None,
         breaker: None,
         workloads: vec![],

@@ -27,6 +27,17 @@ pub(super) fn render(report: Option<&Report>) -> String {
 }
 
 fn write(report: &Report) {
+    gauge!(LEADER.name).set(yes(report.leader));
+    gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
+    gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
+    gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
+    // A follower asks nothing, so what it knows of workloads is old or nothing at all.
+    if report.leader {
+        write_findings(report);
+    }
+}
+
+fn write_findings(report: &Report) {
     let workloads = &report.workloads;
     let verdicts = count(workloads.iter().map(|w| (w.namespace.clone(), w.kind.clone(), w.verdict)));
     for ((namespace, kind, verdict), n) in verdicts {
@@ -49,10 +60,6 @@ fn write(report: &Report) {
     gauge!(QUEUE.name).set(number(report.queued));
     let in_flight = report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
     gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
-    gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
-    gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
-    gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
-    gauge!(LEADER.name).set(yes(report.leader));
     gauge!(COMPLETE.name).set(yes(report.complete));
 }
 

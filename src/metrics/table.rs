@@ -72,7 +72,8 @@ metrics! {
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, or the \
          missing `guard`. Alert on breaker and guard: neither mends itself.";
     LEADER = Gauge "leader" [],
-        "1 on the replica that leads. Alert when the sum over the replicas is not 1 for some minutes.";
+        "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
+         replicas is not 1 for some minutes.";
     COMPLETE = Gauge "report_complete" [],
         "1 when all watches are synced and every workload has been asked. Alert when it stays 0 for longer than a \
          first sweep takes.";

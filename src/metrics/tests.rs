@@ -14,6 +14,7 @@ use crate::core::{
     owner::Kind,
     policy::Mode,
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -84,6 +85,7 @@ fn report() -> Report {
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,
+        what_if: WhatIf::default(),
         paused: None,
         breaker: None,
         workloads: vec![Arc::new(workload)],
@@ -181,6 +183,27 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_leader 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_follower_says_nothing_of_workloads() {
+    let mut report = report();
+    report.leader = false;
+    report.complete = false;
+    let text = local(|| ()).render(Some(&report));
+    assert!(text.contains("sidecar_drift_leader 0\n"), "{text}");
+    assert!(text.contains("sidecar_drift_stopped{by=\"pause\"} 0\n"), "{text}");
+    for family in [
+        "workloads",
+        "held_workloads",
+        "differing_pods",
+        "oldest_drift",
+        "queued",
+        "rollouts_in_flight",
+        "report_complete",
+    ] {
+        assert!(!text.contains(&format!("sidecar_drift_{family}")), "{family}: {text}");
     }
 }
 

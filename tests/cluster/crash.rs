@@ -22,9 +22,16 @@ const FLEET: [(&str, &str); 5] = [
     ("DaemonSet", "agent"),
 ];
 
-/// Cool-down and daily cap are out of the way: not they must prevent a second rollout.
-const ENFORCE: [&str; 5] =
-    ["--mode=enforce", "--without-guard", "--max-rollouts-per-hour=unlimited", "--cooldown=0s", "--daily-cap=100"];
+/// Cool-down and daily cap are out of the way: not they must prevent a second rollout. Who was killed holds the lease for a
+/// while.
+const ENFORCE: [&str; 6] = [
+    "--mode=enforce",
+    "--without-guard",
+    "--max-rollouts-per-hour=unlimited",
+    "--cooldown=0s",
+    "--daily-cap=100",
+    "--lease-duration=3s",
+];
 
 /// Whoever restarts may do everything at once, and so do everything twice.
 const AT_ONCE: [&str; 3] = ["--parallel-rollouts=5", "--parallel-per-namespace=5", "--soak=1s"];

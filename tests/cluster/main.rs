@@ -9,6 +9,7 @@ mod enforce;
 mod errors;
 mod fidelity;
 mod install;
+mod leaders;
 mod many_replicas;
 mod noticing;
 mod report_mode;

@@ -11,8 +11,20 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 8] =
-    ["all_namespaces", "context", "kubeconfig", "listen", "mode", "namespace", "show_values", "state_namespace"];
+const DECIDED: [&str; 12] = [
+    "all_namespaces",
+    "context",
+    "identity",
+    "kubeconfig",
+    "leader_election",
+    "lease_name",
+    "lease_namespace",
+    "listen",
+    "mode",
+    "namespace",
+    "show_values",
+    "state_namespace",
+];
 
 fn file(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("charts/sidecar-drift").join(path)

@@ -122,6 +122,9 @@ scripts! {
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
         what_differs_is_rendered_twice
+        what_if_is_never_acted_on
+        workloads_without_pods_are_asked_on_demand
+        workloads_without_pods_are_not_asked
         young_pods_do_not_count
     }
     process {
@@ -195,6 +198,7 @@ scripts! {
         removed_needs_a_witness
         service_accounts_limit_ranges_and_nodes
         the_deployment_behind_a_webhook
+        what_changed_right_before_the_start
         what_means_nothing_renders_nothing
         what_never_rests_is_rendered_all_the_same
     }

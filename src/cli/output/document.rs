@@ -19,6 +19,7 @@ use crate::{
         report::{PodGroup, Report, RolloutReport, WorkloadReport},
         shape::Name,
         state::Stop,
+        what_if::WhatIf,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
     },
 };
@@ -38,6 +39,9 @@ pub struct Document {
     complete: bool,
     /// The mode in force.
     mode: Mode,
+    /// What was supposed: labels, annotations and the namespace of Pods. Absent when things were looked at as they are.
+    #[serde(skip_serializing_if = "WhatIf::is_nothing")]
+    what_if: WhatIf,
     /// Why rollouts are paused; absent when they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Stopped>,
@@ -188,6 +192,7 @@ impl Document {
             taken: report.taken.to_string(),
             complete: report.complete,
             mode: report.mode,
+            what_if: report.what_if.clone(),
             paused: report.paused.as_ref().map(stopped),
             breaker: report.breaker.as_ref().map(stopped),
             unavailable: report.unavailable.clone(),

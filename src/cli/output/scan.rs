@@ -28,7 +28,14 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
             matches!(w.verdict, Verdict::InSync | Verdict::NotInjected | Verdict::NoPods)
         }));
     }
-    let mut text = sections(&parts, page);
+    let mut text = String::new();
+    if !report.what_if.is_nothing() {
+        let supposed =
+            format!("What would be injected if {}. Nothing of it is so, and nothing was changed.", report.what_if);
+        text.push_str(&wrap(&printable(&supposed), page.width, ""));
+        text.push_str("\n\n");
+    }
+    text.push_str(&sections(&parts, page));
     for remark in remarks(report) {
         text.push_str(&wrap(&printable(&remark), page.width, "  "));
         text.push('\n');

@@ -39,6 +39,11 @@ impl Call {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(namespace)), config_map)
     }
 
+    /// Create a Lease.
+    pub fn create_lease(namespace: &str, lease: Value) -> Self {
+        Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::leases(namespace)), lease)
+    }
+
     /// Not public: what we can create is what has a function above.
     fn post(path: String, body: Value) -> Self {
         Self { method: Method::POST, path, body: Some(("application/json", body)) }

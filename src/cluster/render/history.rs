@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Renderer, is_controlled_by, lost, undetermined};
+use super::{Renderer, is_controlled_by, lost, text, undetermined};
 use crate::{
     cluster::{convert, paths},
     core::{
@@ -23,24 +23,40 @@ impl Renderer {
         let key = &request.workload.key;
         let snapshot = convert::workload(key.kind, workload, &self.stamp)
             .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
-        let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
-        let revisions = self.get(&paths::revisions(key.kind, &key.namespace, &selector).map_err(lost)?).await?;
+        let revisions = self.revisions(request, workload).await?;
         let template = match key.kind.row().revisions {
             RevisionKind::ReplicaSet => "/spec/template",
             RevisionKind::ControllerRevision => "/data/spec/template",
         };
         let mut history: Vec<Stamp> = revisions
-            .get("items")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter(|revision| is_controlled_by(revision, &request.workload.uid))
+            .iter()
             .filter_map(|revision| self.stamp.read(revision.pointer(template)?))
             .chain(snapshot.template.stamp.clone())
             .collect();
         history.sort_by(|a, b| (a.timestamp, &a.fingerprint, &a.reason).cmp(&(b.timestamp, &b.fingerprint, &b.reason)));
         history.dedup();
         Ok(Confirmation { workload: snapshot, history })
+    }
+
+    /// The name of the newest revision of a workload whose Pods do not tell it, because there are none.
+    pub(super) async fn newest_revision(
+        &self,
+        request: &RenderRequest,
+        workload: &Value,
+    ) -> Result<String, RenderOutcome> {
+        let number = |revision: &&Value| revision.get("revision").and_then(Value::as_i64);
+        let revisions = self.revisions(request, workload).await?;
+        let newest = revisions.iter().max_by_key(number).map(|revision| text(revision, "/metadata/name").to_owned());
+        newest.ok_or(RenderOutcome::Gone)
+    }
+
+    /// All retained revisions of a workload.
+    async fn revisions(&self, request: &RenderRequest, workload: &Value) -> Result<Vec<Value>, RenderOutcome> {
+        let key = &request.workload.key;
+        let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
+        let found = self.get(&paths::revisions(key.kind, &key.namespace, &selector).map_err(lost)?).await?;
+        let items = found.get("items").and_then(Value::as_array).into_iter().flatten();
+        Ok(items.filter(|revision| is_controlled_by(revision, &request.workload.uid)).cloned().collect())
     }
 }
 

@@ -77,7 +77,10 @@ impl Renderer {
             }
             workload = Some(object);
         }
-        let name = revision_name(request).ok_or(RenderOutcome::Gone)?;
+        let name = match revision_name(request) {
+            Some(name) => name,
+            None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
+        };
         let revision = self.get(&paths::revision(key.kind, &key.namespace, &name)).await?;
         if !is_controlled_by(&revision, &request.workload.uid) {
             return Err(RenderOutcome::Gone);
@@ -101,7 +104,7 @@ impl Renderer {
 
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
     async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
-        let namespace = &request.workload.key.namespace;
+        let namespace = request.what_if.namespace(&request.workload.key.namespace);
         let template = Arc::new(PodShape::from_template(&source.template));
         let plural = owner_plural(request.workload.key.kind);
         let mut block_owner_deletion = self.rights.may_block_deletion(&self.cluster, plural).await;
@@ -116,6 +119,7 @@ impl Renderer {
                 ordinals: request.ordinals,
                 attempt,
                 block_owner_deletion,
+                what_if: &request.what_if,
             })
             .map_err(|error| undetermined(error.to_string()))?;
             let answer = self.cluster.call(Call::dry_run_pod(namespace, body.json)).await.map_err(lost)?;

@@ -38,6 +38,7 @@ impl Set<'_> {
             ordinals,
             attempt,
             block_owner_deletion: true,
+            what_if: &WhatIf::default(),
         })
     }
 }
@@ -58,6 +59,7 @@ fn build(
         ordinals: None,
         attempt: 0,
         block_owner_deletion: block,
+        what_if: &WhatIf::default(),
     })
 }
 

@@ -19,11 +19,18 @@ pub struct NameMap<'a> {
     pub rendered: &'a str,
     /// The running Pod's.
     pub running: &'a str,
+    /// Two names of its namespace: a rendering as if in another one.
+    pub namespaces: Option<(&'a str, &'a str)>,
 }
 
 impl NameMap<'_> {
     fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        token::replace(text, self.rendered, self.running)
+        let named = token::replace(text, self.rendered, self.running);
+        let Some((rendered, running)) = self.namespaces else { return named };
+        match named {
+            Cow::Borrowed(text) => token::replace(text, rendered, running),
+            Cow::Owned(text) => Cow::Owned(token::replace(&text, rendered, running).into_owned()),
+        }
     }
 }
 

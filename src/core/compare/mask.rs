@@ -107,7 +107,9 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
     let mut mask = Mask::default();
     // A name that was taken meanwhile gives the second rendering another one (rule R3): that is not volatile.
     let names = match (&first.pod_name, &second.pod_name) {
-        (Some(first), Some(second)) if first != second => Some(NameMap { rendered: second, running: first }),
+        (Some(first), Some(second)) if first != second => {
+            Some(NameMap { rendered: second, running: first, namespaces: None })
+        }
         _ => None,
     };
     let (first, second) = (&first.rendered, &second.rendered);

@@ -194,7 +194,7 @@ fn named(pod: &str, image: &str, peers: &str) -> PodShape {
 #[test]
 fn r3_a_field_that_only_follows_the_pods_name_is_equal() {
     let peers = "db-0,db-1,db-6,db-10";
-    let names = NameMap { rendered: "db-6", running: "db-1" };
+    let names = NameMap { rendered: "db-6", running: "db-1", namespaces: None };
     let by = |running: &PodShape, rendered: &PodShape| {
         let (selection, mask) = (SidecarSelection::default(), Mask::default());
         compare(running, &rendering(rendered), &selection, &mask, Some(&names), &[])
@@ -222,7 +222,7 @@ fn r8_a_mere_change_of_order_is_recognised_as_such() {
 
 #[test]
 fn r3_an_image_does_not_follow_the_pods_name() {
-    let names = NameMap { rendered: "db-6", running: "db-1" };
+    let names = NameMap { rendered: "db-6", running: "db-1", namespaces: None };
     let of = |tag: &str| pod(Some(proxy(&format!("proxy:{tag}"), &[])));
     let (selection, mask) = (SidecarSelection::default(), Mask::default());
     let found = compare(&of("db-1"), &rendering(&of("db-6")), &selection, &mask, Some(&names), &[]);

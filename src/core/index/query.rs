@@ -3,8 +3,8 @@
 use super::Index;
 use crate::core::{
     model::{
-        DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey, PodSnapshot,
-        ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
+        PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -35,6 +35,16 @@ impl Index {
     /// One Namespace.
     pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
         self.namespaces.get(name)
+    }
+
+    /// The Namespaces, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
+        self.namespaces.iter()
+    }
+
+    /// The objects of which only a hash is kept.
+    pub fn configs(&self) -> impl Iterator<Item = &ConfigSnapshot> {
+        self.configs.values()
     }
 
     /// All injector objects.

@@ -89,11 +89,10 @@ impl Redactor {
 
     fn field(&self, field: &str, value: &Value, name: Option<&str>) -> Value {
         match (field, value) {
-            ("command" | "args", _) => self.all(value, name),
             ("env", Value::Object(entries)) => {
                 entries.iter().map(|(variable, entry)| (variable.clone(), self.entry(entry, name))).collect()
             }
-            ("env", _) => self.all(value, name),
+            ("env" | "command" | "args", _) => self.all(value, name),
             _ => value.clone(),
         }
     }

@@ -118,7 +118,9 @@ fn play(header: &Header, inputs: &[Line], cut_off: Option<usize>, known: &mut Kn
             let found = effects.iter().map(|effect| comparable(effect, header.plain));
             let found = found.collect::<Result<Vec<_>, _>>()?;
             let mut recorded = line.effects.clone();
-            recorded.iter_mut().for_each(|effect| translate_effect(effect, known));
+            for effect in &mut recorded {
+                translate_effect(effect, known);
+            }
             if recorded != found {
                 differs = Some((at + 2, Value::from(recorded).to_string(), Value::from(found).to_string()));
             }

@@ -10,7 +10,6 @@ use super::bystanders::{BY_URL, supported};
 use crate::support::{Rights, story};
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r7_absence_is_believed_where_nothing_is_left_that_injects_and_not_where_something_is() -> Result<()> {
     if !supported().await? {
         return testbed::skip("it takes a policy and a webhook of our own");

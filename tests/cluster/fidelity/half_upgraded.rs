@@ -6,7 +6,6 @@ use testbed::injector::{Reach, Sidecar, WebhookOptions};
 use super::bystanders::{BY_URL, beside_genuine_drift};
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r9_a_half_upgraded_pair_is_held_until_one_hash_is_left() -> Result<()> {
     let behind_a_service = WebhookOptions { reach: Reach::Service, ..BY_URL };
     beside_genuine_drift("half-upgraded", 5, (Sidecar::new("proxy"), behind_a_service), async |fleet| {
@@ -31,7 +30,6 @@ async fn r9_a_half_upgraded_pair_is_held_until_one_hash_is_left() -> Result<()> 
 const NOT_ASKED: (&str, &str) = ("", "");
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r9_a_copy_that_takes_over_without_a_change_of_any_template_is_noticed() -> Result<()> {
     let behind_a_service = WebhookOptions { reach: Reach::Service, ..BY_URL };
     beside_genuine_drift("taken-over", 5, (Sidecar::new("proxy"), behind_a_service), async |fleet| {

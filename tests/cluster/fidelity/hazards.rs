@@ -12,7 +12,6 @@ const UNAVAILABLE: (&str, &str) = ("undetermined", "injector_unavailable");
 const IN_SYNC: (&str, &str) = ("in_sync", "");
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r7_an_injector_that_is_down_with_ignore_takes_no_sidecar_away() -> Result<()> {
     beside_genuine_drift("hazard-ignore", 5, (Sidecar::native("proxy"), BY_URL), async |fleet| {
         for failure in [Failure::Hangup, Failure::InternalError] {
@@ -28,7 +27,6 @@ async fn r7_an_injector_that_is_down_with_ignore_takes_no_sidecar_away() -> Resu
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r6_an_injector_that_is_down_with_fail_is_an_error_and_no_drift() -> Result<()> {
     beside_genuine_drift("hazard-fail", 5, (Sidecar::new("proxy"), refusing()), async |fleet| {
         fleet.odd.set(|knobs| knobs.failure = Some(Failure::InternalError));
@@ -42,7 +40,6 @@ fn refusing() -> WebhookOptions {
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r7_an_injector_that_knows_only_the_controllers_takes_no_sidecar_away() -> Result<()> {
     beside_genuine_drift("hazard-caller", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.controllers_only = true);
@@ -52,7 +49,6 @@ async fn r7_an_injector_that_knows_only_the_controllers_takes_no_sidecar_away() 
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r10_a_slow_injector_is_left_alone_and_others_are_served() -> Result<()> {
     beside_genuine_drift("hazard-slow", 8, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.edit_webhook(|webhook| webhook["timeoutSeconds"] = json!(5)).await?;
@@ -67,7 +63,6 @@ async fn r10_a_slow_injector_is_left_alone_and_others_are_served() -> Result<()>
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r8_an_injector_that_flaps_between_two_versions_makes_no_drift() -> Result<()> {
     beside_genuine_drift("hazard-flapping", 20, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.alternates_with = Some("v2".to_owned()));
@@ -77,7 +72,6 @@ async fn r8_an_injector_that_flaps_between_two_versions_makes_no_drift() -> Resu
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r8_a_value_that_is_new_in_each_rendering_makes_no_drift() -> Result<()> {
     // From the beginning, so that each Pod has its own.
     let sidecar = Sidecar::new("proxy").env("NONCE", "0");
@@ -89,7 +83,6 @@ async fn r8_a_value_that_is_new_in_each_rendering_makes_no_drift() -> Result<()>
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c3_c5_random_order_of_the_environment_and_of_a_list_inside_makes_no_drift() -> Result<()> {
     let sidecar = Sidecar::new("proxy").env("A", "1").env("B", "2").env("C", "3").env("LIST", "W10=");
     beside_genuine_drift("hazard-order", 5, (sidecar, BY_URL), async |fleet| {
@@ -103,7 +96,6 @@ async fn c3_c5_random_order_of_the_environment_and_of_a_list_inside_makes_no_dri
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c4_the_generated_name_of_the_token_volume_makes_no_drift() -> Result<()> {
     beside_genuine_drift("hazard-token", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.copies_token_volume = true);
@@ -114,7 +106,6 @@ async fn c4_the_generated_name_of_the_token_volume_makes_no_drift() -> Result<()
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c6_a_limit_range_that_is_added_makes_no_drift() -> Result<()> {
     beside_genuine_drift("hazard-limit-range", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         let limits = json!([{

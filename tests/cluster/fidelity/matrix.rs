@@ -148,7 +148,6 @@ fn cell(report: &Document, kind: &str, name: &str) -> Result<String> {
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r1_r2_r8_c2_c3_c13_the_matrix() -> Result<()> {
     if !supported().await? {
         return testbed::skip("it takes a policy and a webhook of our own");

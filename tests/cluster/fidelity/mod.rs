@@ -4,7 +4,9 @@
 
 mod absence;
 mod bystanders;
+mod comes_back;
 mod half_upgraded;
 mod hazards;
 mod matrix;
 mod never_settles;
+mod what_if;

@@ -13,7 +13,6 @@ use super::bystanders::{BY_URL, Bystanders, beside_genuine_drift};
 const UNDETERMINED: (&str, &str) = ("undetermined", "");
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn r12_an_injector_that_secretly_treats_dry_runs_differently_costs_one_canary() -> Result<()> {
     beside_genuine_drift("hazard-secret", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.in_dry_run = Some(Sidecar::new("proxy").version("v2")));
@@ -29,7 +28,6 @@ async fn r12_an_injector_that_secretly_treats_dry_runs_differently_costs_one_can
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c11_a_value_drawn_from_two_costs_at_most_one_rollout_each() -> Result<()> {
     let sidecar = Sidecar::new("proxy").env("COLOUR", "red");
     beside_genuine_drift("hazard-drawn", 10, (sidecar, BY_URL), async |fleet| {
@@ -46,7 +44,6 @@ async fn c11_a_value_drawn_from_two_costs_at_most_one_rollout_each() -> Result<(
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c11_an_injector_that_never_converges_is_followed_once_and_not_after_restarts() -> Result<()> {
     let sidecar = Sidecar::new("proxy").env("MINUTE", "none");
     beside_genuine_drift("hazard-never", 5, (sidecar, BY_URL), async |fleet| {
@@ -76,7 +73,6 @@ async fn restart_and_count(fleet: &Bystanders<'_, '_>, most: usize) -> Result<()
 }
 
 #[tokio::test]
-#[ignore = "not run together with the other stories yet: cargo test --test cluster fidelity -- --ignored"]
 async fn c11_a_tool_that_removes_our_stamps_does_not_make_us_roll_again() -> Result<()> {
     beside_genuine_drift("hazard-stripped", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set_version("v2");

@@ -1,6 +1,6 @@
 //! A guard that goes while the daemon enforces: nothing more is rolled until it is back.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
@@ -76,21 +76,9 @@ async fn patches(ns: &TestNamespace<'_>) -> Result<usize> {
 
 /// Waits until a scrape has this line.
 async fn until_metric(daemon: &Daemon<'_>, wanted: &str) -> Result<()> {
-    let serving = daemon.until_it_says("where it listens", |line| !line.text("address").is_empty()).await?;
-    let address = serving.text("address").to_owned();
     eventually(format_args!("a scrape has {wanted}"), DEADLINE, async || {
-        let text = scrape(&address).await?;
+        let text = daemon.fetch("/metrics").await?;
         Ok(text.lines().any(|line| line == wanted).then_some(()))
     })
     .await
-}
-
-async fn scrape(address: &str) -> Result<String> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    let mut stream = tokio::net::TcpStream::connect(address).await.context("the daemon does not listen")?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
-    Ok(text)
 }

@@ -50,6 +50,10 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "nodeSelector": { "kubernetes.io/os": "linux" },
                 "tolerations": [{ "operator": "Exists" }],
                 "affinity": { "nodeAffinity": {} },
+                "replicas": 3,
+                "podDisruptionBudget": { "enabled": false },
+                "topologySpreadConstraints":
+                    [{ "maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule" }],
             }),
         ),
     ]
@@ -132,7 +136,9 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
     let refused = [
         (json!({ "mode": "observe" }), "/mode': value must be one of 'report', 'enforce'"),
         (json!({ "Mode": "report" }), "additional properties 'Mode' not allowed"),
-        (json!({ "replicas": 2 }), "/replicas': maximum: got 2, want 1"),
+        (json!({ "replicas": 20 }), "/replicas': maximum: got 20, want 5"),
+        (json!({ "podDisruptionBudget": { "minAvailable": 1 } }), "additional properties 'minAvailable' not allowed"),
+        (config("leader-election", json!(false)), "/config': additional properties 'leader-election' not allowed"),
         (json!({ "namespaces": "shop" }), "/namespaces': got string, want array"),
         (json!({ "namespaces": ["Shop"] }), "/namespaces/0': 'Shop' does not match pattern"),
         (json!({ "namespaces": ["shop", "shop"] }), "/namespaces': items at 0 and 1 are equal"),

@@ -26,7 +26,6 @@ struct Right {
 
 /// One control plane of its own: a daemon that watches the whole cluster would hear of other tests' injectors.
 #[tokio::test]
-#[ignore = "under load the end of the DaemonSet's rollout is sometimes not seen within a minute; run it with --ignored"]
 async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     let testbed = Testbed::start(Options::default()).await?;
     let Some(audit) = testbed.audit() else { return testbed::skip("an existing cluster's audit log cannot be read") };

@@ -116,6 +116,15 @@ fn namespace_rules(rights: Rights) -> Value {
             "resourceNames": ["sidecar-drift-state"],
             "verbs": ["get", "list", "watch", "patch"],
         }));
+        // One that does not exist has no name, yet.
+        let group = ["coordination.k8s.io"];
+        rules.push(json!({"apiGroups": group, "resources": ["leases"], "verbs": ["create"]}));
+        rules.push(json!({
+            "apiGroups": group,
+            "resources": ["leases"],
+            "resourceNames": ["sidecar-drift"],
+            "verbs": ["get", "patch"],
+        }));
     }
     Value::Array(rules)
 }

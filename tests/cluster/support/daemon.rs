@@ -82,8 +82,35 @@ impl<'t> Daemon<'t> {
 
     /// Asks it to stop, as Kubernetes does.
     pub(crate) fn ask_to_stop(&self) -> Result<()> {
+        self.send(Signal::TERM)
+    }
+
+    /// Lets it do nothing at all, as a node that hangs does.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.send(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        self.send(Signal::CONT)
+    }
+
+    fn send(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child().id()).ok().and_then(Pid::from_raw).context("not a process")?;
-        Ok(kill_process(pid, Signal::TERM)?)
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// What it serves there, head and body; it must have been told to listen.
+    pub(crate) async fn fetch(&self, path: &str) -> Result<String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let serving = self.until_it_says("where it listens", |line| !line.text("address").is_empty()).await?;
+        let stream = tokio::net::TcpStream::connect(serving.text("address")).await;
+        let mut stream = stream.context("the daemon does not listen")?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
     }
 
     /// Waits until it ends.

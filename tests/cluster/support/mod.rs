@@ -1,6 +1,7 @@
 //! What the stories have in common: a corner of the cluster, a ServiceAccount with no right too many, and the program.
 
 mod account;
+mod beyond;
 mod daemon;
 mod injector;
 mod program;
@@ -9,13 +10,14 @@ mod story;
 use std::time::Duration;
 
 pub(crate) use account::Rights;
+pub(crate) use beyond::{create_beyond, resource_of};
 pub(crate) use daemon::{Daemon, Line};
 pub(crate) use injector::Injector;
 pub(crate) use program::{Document, Finished, run};
 pub(crate) use story::{ACCOUNT, Story, story};
 
 /// Longer than anything a test waits for takes on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(3);
 
 /// The label on a Pod that asks an injector for its sidecar; its value is the injector's name.
 pub(crate) const INJECT: &str = "testbed.sidecar-drift/inject";

@@ -70,9 +70,10 @@ impl<'t> Story<'t> {
         let log = self.testbed().directory().join(format!("{}.{number}.log", self.ns.name()));
         self.lock_logs().push(log.clone());
         let namespace = self.ns.name();
-        let always =
-            ["run", "--log-format=json", "--listen=off", "--namespace", namespace, "--state-namespace", namespace];
-        Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, arguments].concat())
+        let always = ["run", "--log-format=json", "--namespace", namespace, "--state-namespace", namespace];
+        let serves = arguments.iter().any(|argument| argument.starts_with("--listen"));
+        let silent: &[&str] = if serves { &[] } else { &["--listen=off"] };
+        Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, silent, arguments].concat())
     }
 
     /// Runs a command that looks at the story's namespace, quickly, to its end.

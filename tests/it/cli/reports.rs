@@ -6,6 +6,7 @@ use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
     policy::Mode,
     report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -79,6 +80,7 @@ pub(crate) fn empty() -> Report {
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,
+        what_if: WhatIf::default(),
         paused: None,
         breaker: None,
         workloads: vec![],

@@ -13,6 +13,7 @@ use sidecar_drift::core::{
     io::Rendering,
     owner::Kind,
     shape::PodShape,
+    what_if::WhatIf,
     words::Difference,
 };
 
@@ -123,6 +124,7 @@ pub(super) fn the_body_is_the_controllers(folder: &Folder) {
         ordinals: None,
         attempt: 0,
         block_owner_deletion: true,
+        what_if: &WhatIf::default(),
     });
     let body = body.expect("a template").json;
     for number in folder.numbered("running") {

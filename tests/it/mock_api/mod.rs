@@ -2,6 +2,7 @@
 
 mod api;
 mod guard;
+mod lease;
 mod probe;
 mod render;
 mod rollout;

@@ -9,6 +9,7 @@ use sidecar_drift::{
         io::{RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
         model::WorkloadKey,
         owner::Kind,
+        what_if::WhatIf,
         words::UndeterminedReason,
     },
 };
@@ -34,6 +35,7 @@ fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         revision: revision.into(),
         ordinals: None,
         confirm: false,
+        what_if: WhatIf::default(),
     }
 }
 
@@ -116,6 +118,54 @@ async fn a_deployment_is_rendered_from_its_replica_set() {
     let RenderOutcome::Rendered(rendering) = reply.outcome else { panic!("{:?}", reply.outcome) };
     assert!(rendering.template.container("proxy").is_none());
     assert_eq!(&*rendering.rendered.container("proxy").expect("injected").image, "proxy:2");
+}
+
+#[tokio::test]
+async fn what_is_supposed_is_in_the_pod_and_in_the_path() {
+    let (renderer, mut api) = renderer();
+    let supposed = json!({
+        "labels": { "app": "other", "rev": "canary" }, "annotations": { "a": "b" }, "namespace": "next",
+    });
+    let what_if = serde_json::from_value(supposed).expect("what is supposed");
+    let request = RenderRequest { what_if, ..request(Kind::DEPLOYMENT, "web", "web-5d") };
+    let server = async {
+        api.expect(REPLICA_SET).await.reply(200, &replica_set());
+        deny_blocking(&mut api).await;
+        let exchange = api.expect(&CREATE.replace("/shop/", "/next/")).await;
+        assert_eq!(exchange.body["metadata"]["labels"], json!({ "app": "other", "rev": "canary" }));
+        assert_eq!(exchange.body["metadata"]["annotations"], json!({ "a": "b" }));
+        assert_eq!(exchange.body["metadata"]["ownerReferences"][0]["uid"], "web-5d-uid");
+        exchange.reply(201, &rendered());
+    };
+    let (reply, ()) = tokio::join!(renderer.render(&request), server);
+    assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)));
+}
+
+#[tokio::test]
+async fn a_daemon_set_without_pods_is_rendered_from_its_newest_revision() {
+    let (renderer, mut api) = renderer();
+    let request = request(Kind::DAEMON_SET, "agent", "");
+    let revision = |name: &str, number: u32| {
+        controlled(name, &json!({ "revision": number, "data": { "spec": { "template": template(None) } } }))
+    };
+    let server = async {
+        let set = json!({ "metadata": { "name": "agent", "uid": "owner-uid" }, "spec": {
+            "selector": { "matchLabels": { "app": "web" } },
+        } });
+        api.expect("GET /apis/apps/v1/namespaces/shop/daemonsets/agent").await.reply(200, &set);
+        let stranger = json!({ "metadata": { "name": "agent-z" }, "revision": 9 });
+        let all =
+            json!({ "items": [revision("agent-b", 2), stranger, revision("agent-c", 7), revision("agent-a", 1)] });
+        api.expect("GET /apis/apps/v1/namespaces/shop/controllerrevisions?&labelSelector=app%3Dweb")
+            .await
+            .reply(200, &all);
+        let newest = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/agent-c";
+        api.expect(newest).await.reply(200, &revision("agent-c", 7));
+        deny_blocking(&mut api).await;
+        api.expect(CREATE).await.reply(201, &rendered());
+    };
+    let (reply, ()) = tokio::join!(renderer.render(&request), server);
+    assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)), "{:?}", reply.outcome);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
+use jiff::{SignedDuration, Timestamp};
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
@@ -14,21 +15,23 @@ use sidecar_drift::core::{
     shape::Name,
 };
 
-use super::{cluster::key, line::Line};
+use super::{cluster::key, line::Line, stage::BEGINNING};
 
 pub(super) enum Made {
     Put(Object),
     Delete(WatchKind, ObjectKey),
 }
 
-/// `webhook mesh hash=2 service=mesh/injector select=mesh:on by=helm`
+/// `webhook mesh hash=2 service=mesh/injector select=mesh:on by=helm ago=3s`: changed so long before the script begins
 pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
     let name = line.expect("its name")?;
     if line.flag("deleted") {
         let (kind, key) = named(verb, &name)?;
         return Ok(Made::Delete(kind, key));
     }
-    let changed_by = line.name("by").map(|manager| ChangedBy { manager, time: None });
+    let ago = line.duration("ago")?.map(SignedDuration::try_from).transpose()?;
+    let time = ago.map(|ago| BEGINNING.parse::<Timestamp>()?.checked_sub(ago)).transpose()?;
+    let changed_by = line.name("by").map(|manager| ChangedBy { manager, time });
     let hash = line.name("hash").unwrap_or_else(|| "1".into());
     let object = match verb {
         "namespace" => {

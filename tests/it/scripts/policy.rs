@@ -48,6 +48,8 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "include_unhealthy" => policy.include_unhealthy = value == "yes",
             "without_guard" => policy.without_guard = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
+            "all_workloads" => policy.all_workloads = value == "yes",
+            "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
             "own" => policy.own = value.split_once('/').map(|(ns, name)| (ns.into(), name.into())),
             _ => bail!("there is no {}", given()),
         }

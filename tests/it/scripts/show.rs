@@ -15,8 +15,14 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
     Some(match effect {
         Effect::Render(r) => {
             let why = if r.confirm { " to confirm" } else { "" };
+            let what_if = if r.what_if.is_nothing() { String::new() } else { format!(", as if {}", r.what_if) };
             let range = |(low, high)| format!(", ordinals {low} to {high} exist");
-            format!("> render {} of {}{}{why}", r.workload.key, r.revision, r.ordinals.map(range).unwrap_or_default())
+            format!(
+                "> render {} of {}{}{why}{what_if}",
+                r.workload.key,
+                r.revision,
+                r.ordinals.map(range).unwrap_or_default()
+            )
         }
         Effect::Patch(p) => {
             format!("> patch {} with {} {:?}", p.workload.key, p.stamp.timestamp.strftime("%H:%M:%S"), p.stamp.reason)

@@ -23,7 +23,7 @@ use sidecar_drift::core::{
 use super::{cluster::Cluster, pods::Container, rules::Rules, show};
 
 /// The wall clock at 0s.
-const BEGINNING: &str = "2026-03-02T10:00:00Z";
+pub(super) const BEGINNING: &str = "2026-03-02T10:00:00Z";
 
 /// Who answers the core's requests.
 #[derive(Debug, Default)]

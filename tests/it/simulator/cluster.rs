@@ -29,6 +29,17 @@ pub(super) enum Fate {
     Stuck,
 }
 
+/// A change of a Pod template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Template {
+    /// Its owner has a new version of the application.
+    Update,
+    /// We rolled it.
+    Stamp(Stamp),
+    /// A tool took our stamp away.
+    Strip,
+}
+
 /// A ReplicaSet or ControllerRevision.
 #[derive(Clone, Debug)]
 pub(super) struct Revision {
@@ -162,15 +173,21 @@ impl Cluster {
     }
 
     /// Changes its Pod template.
-    pub(super) fn edit_template(&mut self, key: &WorkloadKey, app: Option<u32>, stamp: Option<Option<Stamp>>) {
+    pub(super) fn edit_template(&mut self, key: &WorkloadKey, change: Template) {
         let Some(workload) = self.workloads.get_mut(key) else { return };
-        workload.app = app.unwrap_or(workload.app);
+        if change == Template::Update {
+            workload.app += 1;
+        }
         let hash = template_hash(workload.app);
         self.edit_spec(key, |w| {
             w.template.hash = hash;
-            if let Some(stamp) = stamp {
-                w.template.has_annotations |= stamp.is_some();
-                w.template.stamp = stamp;
+            match change {
+                Template::Update => {}
+                Template::Stamp(stamp) => {
+                    w.template.has_annotations = true;
+                    w.template.stamp = Some(stamp);
+                }
+                Template::Strip => w.template.stamp = None,
             }
             if w.key.kind == Kind::DAEMON_SET {
                 w.template_generation += 1;

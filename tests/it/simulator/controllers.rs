@@ -114,7 +114,9 @@ impl Round<'_> {
             (_, Strategy::OnDelete) => self.fill(key, w, revision, pods),
             (_, Strategy::Recreate) => {
                 let old: Vec<_> = pods.iter().filter(|pod| !pod.current).collect();
-                old.iter().for_each(|pod| self.remove(&pod.key));
+                for pod in &old {
+                    self.remove(&pod.key);
+                }
                 !old.is_empty() || self.fill(key, w, revision, pods)
             }
             (_, Strategy::RollingUpdate { max_unavailable, max_surge, .. }) => {

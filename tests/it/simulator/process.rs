@@ -24,8 +24,8 @@ use super::{rules::Rules, tamper::Tamper};
 
 /// The lease: another may take it after this long without a renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
-/// Who holds it stops earlier, by this much.
-pub(super) const MARGIN: Duration = Duration::from_secs(5);
+/// Who holds it stops earlier.
+const TERM: Duration = Duration::from_secs(10);
 
 /// What one watch has said to one process.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +72,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(policy: &Policy, tamper: &Tamper, place: Place, recording: Option<&Recording>) -> Result<Self> {
+    pub(super) fn new(policy: &Policy, tamper: Tamper, place: Place, recording: Option<&Recording>) -> Result<Self> {
         let Place { incarnation, at, boot, wall, seed, .. } = place;
         let now = super::world::now(at, boot, wall);
         let policy = tamper.policy(policy.clone(), place.restarted);
@@ -104,7 +104,7 @@ impl Process {
 
     /// Whether it may write at this moment, by its own clock.
     pub(super) fn may_write(&self, at: Duration) -> bool {
-        self.leads && self.renewed.is_some_and(|renewed| at < renewed + LEASE - MARGIN)
+        self.leads && self.renewed.is_some_and(|renewed| at < renewed + TERM)
     }
 
     pub(super) fn is_partitioned(&self, at: Duration) -> bool {

@@ -1,6 +1,9 @@
 //! Recordings of histories: played again they have the same effects, whether values were kept or not.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::daemon::recording::{Replayed, replay};
@@ -18,7 +21,7 @@ fn recorded(seed: u64, plain: bool) -> Result<(tempfile::TempDir, Vec<PathBuf>)>
     Ok((directory, files))
 }
 
-fn same(file: &PathBuf) -> Result<Replayed> {
+fn same(file: &Path) -> Result<Replayed> {
     let replayed = replay(file, None).with_context(|| file.display().to_string())?;
     if let Some((line, recorded, found)) = &replayed.differs {
         anyhow::bail!("line {line}: {recorded}\nbut now {found}");

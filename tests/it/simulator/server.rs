@@ -14,6 +14,7 @@ use sidecar_drift::core::{
 };
 
 use super::{
+    cluster::Template,
     injection::{Answer, Content, trouble},
     process::LEASE,
     truth::Write,
@@ -54,7 +55,7 @@ impl World {
             Call::Reads(request) => self.read_for_patch(place, request),
             Call::Patches(request) => self.patch(place, &request)?,
             Call::WritesState(record) => self.write_state(place, *record),
-            Call::HearsOfState => self.hear_of_state(place)?,
+            Call::HearsOfState => self.hear_of_state(place),
             Call::Probes => {
                 let refused = !self.troubles.no_guard && !self.lost(place);
                 self.reply(place, Input::Guard(refused));
@@ -200,7 +201,7 @@ impl World {
             p.suspended.is_some() || p.feeds.values().any(|f| f.broken || f.forbidden || f.lag > Duration::ZERO)
         });
         self.truth.written(write, &self.cluster, behind)?;
-        self.cluster.edit_template(&key, None, Some(Some(request.stamp.clone())));
+        self.cluster.edit_template(&key, Template::Stamp(request.stamp.clone()));
         self.appoint(&key);
         Ok(())
     }
@@ -240,20 +241,17 @@ impl World {
         self.later_at(place, at, Call::Hears(Box::new(Input::State(state))));
     }
 
-    fn hear_of_state(&mut self, place: usize) -> Result<()> {
+    fn hear_of_state(&mut self, place: usize) {
         let (version, state) = (self.stored.version, self.stored.record.clone());
         let lost = self.lost(place);
-        let Some(process) = self.process(place) else { return Ok(()) };
+        let Some(process) = self.process(place) else { return };
         if process.writing_state || lost {
-            self.later(place, (100, 900), Call::HearsOfState);
-            return Ok(());
+            return self.later(place, (100, 900), Call::HearsOfState);
         }
-        if process.told_state == version && state.is_some() {
-            return Ok(());
+        if process.told_state != version || state.is_none() {
+            process.told_state = version;
+            self.tell_state(place, state);
         }
-        process.told_state = version;
-        self.tell_state(place, state);
-        Ok(())
     }
 
     // The lease ------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ impl World {
             }
             Verdict::NoPods => ensure!(self.cluster.pods_of(key).is_empty(), "it has Pods, in truth"),
             Verdict::Rejected => ensure!(false, "nothing refuses it, in truth"),
-            Verdict::Undetermined => self.may_be_open(w)?,
+            Verdict::Undetermined => may_be_open(w)?,
         }
         let Some(gate) = w.gate else { return Ok(()) };
         let alone = report.breaker.is_none() && report.paused.is_none();
@@ -90,20 +90,6 @@ impl World {
             self.canary_failed(w, report)?;
         }
         Ok(())
-    }
-
-    /// Why nothing can be said though all is well.
-    fn may_be_open(&self, w: &WorkloadReport) -> Result<()> {
-        use UndeterminedReason as Reason;
-        match w.reason {
-            // Its own rollout never ends: partitions, pauses.
-            Some(Reason::Rolling) => Ok(()),
-            // Until a Pod is born, or the injector moves.
-            Some(Reason::DryRunSensitive) => Ok(()),
-            // Nobody else is given the sidecar that is missing here.
-            Some(Reason::InjectorUnavailable) => Ok(()),
-            other => anyhow::bail!("{other:?} though all is well"),
-        }
     }
 
     fn stays_paused(&self, w: &WorkloadReport) -> bool {
@@ -122,4 +108,16 @@ impl World {
         ensure!(!canary.workloads.iter().all(|key| fine(verdict(&key.name))), "its canary is in sync");
         Ok(())
     }
+}
+
+/// Why nothing may be said though all is well: its own rollout never ends (a partition, a pause); a Pod contradicted its
+/// dry run, and none was born since; nobody else is given the sidecar that is missing here.
+fn may_be_open(w: &WorkloadReport) -> Result<()> {
+    use UndeterminedReason::{DryRunSensitive, InjectorUnavailable, Rolling};
+    ensure!(
+        matches!(w.reason, Some(Rolling | DryRunSensitive | InjectorUnavailable)),
+        "{:?} though all is well",
+        w.reason
+    );
+    Ok(())
 }

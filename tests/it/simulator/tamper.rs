@@ -9,6 +9,7 @@ use sidecar_drift::core::{
     policy::Policy,
     report::Report,
     shape::Name,
+    state::StateRecord,
 };
 
 use super::cluster::Cluster;
@@ -100,7 +101,7 @@ impl Tamper {
                 _ => {}
             },
             (Self::IgnoresPause, Input::State(Some(state))) => state.paused = None,
-            (Self::IgnoresPause, Input::State(state @ None)) => *state = Some(Default::default()),
+            (Self::IgnoresPause, Input::State(state @ None)) => *state = Some(StateRecord::default()),
             (Self::IgnoresBreaker, Input::State(Some(state))) => {
                 state.breaker = None;
                 state.recent.clear();
@@ -131,7 +132,7 @@ impl Tamper {
     pub(super) fn effects(self, mut effects: Vec<Effect>, cluster: &Cluster, number: u64) -> Vec<Effect> {
         match self {
             Self::RollsInSync if number.is_multiple_of(50) => {
-                effects.extend(any_patch(cluster, number).map(Effect::Patch))
+                effects.extend(any_patch(cluster, number).map(Effect::Patch));
             }
             Self::PatchesTwice => {
                 let again: Vec<_> =

@@ -17,7 +17,7 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::{Fate, key},
+    cluster::{Fate, Template, key},
     fault::{Fault, Notice, namespace},
     injection::{Content, Down, SIDECAR, Sidecar},
     scenario::NAMESPACES,
@@ -169,8 +169,7 @@ impl World {
             Fault::RenderTrouble(at, reason) => drop(self.injector.troubles.insert(namespace(at).into(), reason)),
             Fault::OwnerUpdates(at) => {
                 let key = self.whose(at);
-                let app = self.cluster.workloads.get(&key).map(|w| w.app + 1);
-                self.cluster.edit_template(&key, app, None);
+                self.cluster.edit_template(&key, Template::Update);
                 self.appoint(&key);
             }
             Fault::OwnerScales(at, replicas) => {
@@ -286,7 +285,7 @@ impl World {
                 }
             }
             Fault::WatchLost(place, kind) => self.break_watches(place, Some(kind)),
-            Fault::WatchLags(place, kind) => self.lag(place, kind, lasts.min(Duration::from_secs(60))),
+            Fault::WatchLags(place, kind) => self.lag(place, kind, lasts.min(Duration::from_mins(1))),
             Fault::WatchForbidden(place, kind) => {
                 let source = WatchSource { kind, namespace: None };
                 if let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(&source)) {
@@ -322,7 +321,7 @@ impl World {
         }
     }
 
-    pub(super) fn fault_ends(&mut self, index: usize) -> Result<()> {
+    pub(super) fn fault_ends(&mut self, index: usize) {
         let fault = self.scenario.faults[index].2.clone();
         self.write_down(|| format!("* no more {fault:?}"));
         match fault {
@@ -376,21 +375,19 @@ impl World {
                     self.relist(place, &source);
                 }
             }
-            Fault::Suspended(_) | Fault::Partitioned(_) | Fault::StateMissing => {}
             _ => {}
         }
-        Ok(())
     }
 
     /// All is well from here on, but for what owners decided.
-    pub(super) fn heal(&mut self) -> Result<()> {
+    pub(super) fn heal(&mut self) {
         self.write_down(|| "* all is well from here on".to_owned());
         for index in 0..self.scenario.faults.len() {
             let (begins, lasts, fault) = self.scenario.faults[index].clone();
             let stays = matches!(fault, Fault::OwnerSays(..) | Fault::SwitchedOff(_)) && !index.is_multiple_of(2);
             let over = begins + lasts + Duration::from_secs(60) < self.at;
             if !stays && !over {
-                self.fault_ends(index)?;
+                self.fault_ends(index);
             }
         }
         for place in 0..self.processes.len() {
@@ -406,7 +403,6 @@ impl World {
         for (key, ..) in self.scenario.fleet.clone() {
             self.appoint(&key);
         }
-        Ok(())
     }
 
     /// One change more, of an injector that is well.
@@ -421,7 +417,7 @@ impl World {
     fn strip(&mut self, key: &WorkloadKey) {
         if self.cluster.workload(key).is_some_and(|w| w.template.stamp.is_some()) {
             self.write_down(|| format!("{key}: the stamp is removed"));
-            self.cluster.edit_template(key, None, Some(None));
+            self.cluster.edit_template(key, Template::Strip);
             self.truth.look(&self.cluster, key);
             self.appoint(key);
         }

@@ -221,7 +221,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Begins(index) => self.fault_begins(index)?,
-            Event::Ends(index) => self.fault_ends(index)?,
+            Event::Ends(index) => self.fault_ends(index),
             Event::Fights(key, until) => self.fight(&key, until),
             Event::TakesEffect(version) => self.injector.version = self.injector.version.max(version),
             Event::Controller(key) => {
@@ -240,7 +240,7 @@ impl World {
                     _ => {}
                 }
             }
-            Event::Heals => self.heal()?,
+            Event::Heals => self.heal(),
             Event::LastMove => self.last_move(),
         }
         Ok(())
@@ -289,7 +289,7 @@ impl World {
             limit: u64::MAX,
             plain: *plain,
         });
-        let process = Process::new(&self.scenario.policy, &self.tamper, begun, recording.as_ref())?;
+        let process = Process::new(&self.scenario.policy, self.tamper, begun, recording.as_ref())?;
         let sources: Vec<_> = process.feeds.keys().cloned().collect();
         self.processes[place] = Some(process);
         self.hear(place, Input::Leadership(false))?;

@@ -21,7 +21,7 @@ use crate::progress;
 use crate::testbed::Testbed;
 
 /// Long enough for a busy machine; a new namespace usually takes a tenth of a second.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// What is shown when a test fails, in this order.
 const DUMPED: [(&str, &str, &str); 9] = [

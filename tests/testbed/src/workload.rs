@@ -13,7 +13,7 @@ use crate::eventually::eventually;
 use crate::namespace::TestNamespace;
 
 /// Longer than any rollout of a test, on a busy machine.
-const ROLLOUT_DEADLINE: Duration = Duration::from_mins(1);
+const ROLLOUT_DEADLINE: Duration = Duration::from_mins(3);
 
 /// A manifest under construction. It becomes JSON by `Value::from`, which [`TestNamespace::create`] does by itself.
 #[derive(Debug, Clone)]

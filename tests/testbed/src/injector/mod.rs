@@ -18,7 +18,7 @@ pub use sidecar::{Placement, Selection, Sidecar};
 pub use webhook::{Failure, Knobs, Reach, Review, WebhookInjector, WebhookOptions};
 
 /// A changed policy takes up to 0.8 s to be in force, more on a busy machine.
-const IN_FORCE_DEADLINE: Duration = Duration::from_secs(30);
+const IN_FORCE_DEADLINE: Duration = Duration::from_mins(2);
 
 /// Waits until a Pod that is created now, asking for this injector's sidecar, comes out as it should.
 async fn until_a_pod(

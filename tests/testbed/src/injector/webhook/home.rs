@@ -21,7 +21,7 @@ use crate::namespace::TestNamespace;
 const SECOND: &str = "injector-second";
 
 /// The controller takes about a second, longer on a busy machine.
-const ENDPOINT_DEADLINE: Duration = Duration::from_secs(30);
+const ENDPOINT_DEADLINE: Duration = Duration::from_mins(2);
 
 /// The injector's place in the cluster: Service, Deployment, ConfigMap, and the way to the server.
 #[derive(Debug)]

@@ -48,6 +48,8 @@ pub enum Failure {
     Hangup,
     /// It says "allowed", with no patch, as if nothing were to be done (fail open).
     Unpatched,
+    /// It refuses the Pod, on purpose.
+    Denied,
 }
 
 /// What is different in each request.

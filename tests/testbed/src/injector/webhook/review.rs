@@ -39,6 +39,11 @@ impl Review {
 pub(super) fn answer(knobs: &Knobs, review: &Value, turn: Turn) -> Value {
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     let about = Review::of(review);
+    if knobs.failure == Some(Failure::Denied) {
+        response["allowed"] = json!(false);
+        response["status"] = json!({"message": "no more of these"});
+        return json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+    }
     if knobs.failure != Some(Failure::Unpatched) && knobs.serves(&about.user) {
         let pod = &review["request"]["object"];
         let sidecar = knobs.sidecar_of(turn, about.dry_run);

@@ -1,0 +1,90 @@
+//! The Lease that says who leads: carries out what [`core::lease`](crate::core::lease) asks for.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    client::{Answer, Call, Cluster, FIELD_MANAGER},
+    paths,
+};
+use crate::core::lease::{Lease, LeaseSpec, Reply, Request};
+
+/// One Lease, whether or not it exists. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LeaseStore {
+    cluster: Cluster,
+    namespace: Arc<str>,
+    name: Arc<str>,
+}
+
+impl LeaseStore {
+    /// The one of this name in this namespace.
+    pub fn new(cluster: Cluster, namespace: &str, name: &str) -> Self {
+        Self { cluster, namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+
+    /// Carry out one request, once: whether it is repeated is not decided here.
+    pub async fn ask(&self, request: &Request) -> Reply {
+        let path = paths::lease(&self.namespace, &self.name);
+        let call = match request {
+            Request::Read => Call::get(path),
+            Request::Create(spec) => {
+                let metadata = json!({ "name": &*self.name, "namespace": &*self.namespace });
+                let body = json!({
+                    "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": fields(spec),
+                });
+                Call::create_lease(&self.namespace, body)
+            }
+            // Only what it says: its labels and annotations are others'.
+            Request::Replace { version, spec } => {
+                let body = json!({ "metadata": { "resourceVersion": &**version }, "spec": fields(spec) });
+                Call::merge_patch(format!("{path}?fieldManager={FIELD_MANAGER}"), body)
+            }
+        };
+        match self.cluster.call(call).await {
+            Ok(answer) => reply(&answer),
+            Err(lost) => Reply::Failed { message: lost.sentence() },
+        }
+    }
+}
+
+fn reply(answer: &Answer) -> Reply {
+    match answer.status.as_u16() {
+        200 | 201 => lease(&answer.json()).map_or_else(
+            || Reply::Failed { message: "the API server answered with something that is no Lease".to_owned() },
+            Reply::Is,
+        ),
+        404 => Reply::Missing,
+        409 => Reply::Conflict,
+        _ => Reply::Failed { message: answer.message() },
+    }
+}
+
+/// A field without a value is left out of a merge by `null`.
+fn fields(spec: &LeaseSpec) -> Value {
+    let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
+    json!({
+        "holderIdentity": &*spec.holder,
+        "leaseDurationSeconds": spec.duration.as_secs(),
+        "acquireTime": text(&spec.acquired),
+        "renewTime": text(&spec.renewed),
+        "leaseTransitions": spec.transitions,
+    })
+}
+
+fn lease(object: &Value) -> Option<Lease> {
+    let version = object.pointer("/metadata/resourceVersion")?.as_str()?.into();
+    let spec = object.get("spec");
+    let field = |name| spec.and_then(|spec| spec.get(name));
+    let text = |name| field(name).and_then(Value::as_str).unwrap_or_default().into();
+    let number = |name| field(name).and_then(Value::as_u64).unwrap_or_default();
+    let spec = LeaseSpec {
+        holder: text("holderIdentity"),
+        duration: Duration::from_secs(number("leaseDurationSeconds")),
+        acquired: text("acquireTime"),
+        renewed: text("renewTime"),
+        transitions: u32::try_from(number("leaseTransitions")).unwrap_or_default(),
+    };
+    Some(Lease { version, spec })
+}

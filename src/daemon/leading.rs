@@ -1,0 +1,175 @@
+//! Whether we lead, at this very moment: the task that keeps the lease, and those who ask it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::rand::GetRandomFlags;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+use super::clock;
+use crate::{
+    cluster::lease::LeaseStore,
+    core::{
+        lease::{Election, LeaseTimes, Reply, Request, Tenure, Turn},
+        shape::Name,
+    },
+};
+
+/// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
+const GIVING_BACK: Duration = Duration::from_secs(2);
+
+/// Of failures in a row, the first is told and then every thirtieth, which is one a minute.
+const TOLD_AGAIN: u32 = 30;
+
+/// Says whether we lead. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    tenure: watch::Receiver<Option<Tenure>>,
+}
+
+impl Leading {
+    /// Nobody else is there, so we lead for ever.
+    pub(super) fn always() -> Self {
+        let (_, tenure) = watch::channel(Some(Tenure { term: 1, until: Duration::MAX }));
+        Self { tenure }
+    }
+
+    /// The term in which we lead at this moment. It is the clock that answers, not the task that keeps the lease: both may
+    /// have been frozen together.
+    pub(super) fn term(&self, now: Duration) -> Option<u64> {
+        self.tenure.borrow().filter(|tenure| now < tenure.until).map(|tenure| tenure.term)
+    }
+
+    /// Waits until there is something to look at again, besides the time.
+    pub(super) async fn changed(&mut self) {
+        if self.tenure.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What nobody else calls themselves: the host's name, if no other is given, and a number that is new in each process. A
+/// container that was restarted is not the one that held the lease, which may not have noticed, yet.
+pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
+    let mut random = [0; 4];
+    // Few bytes are always given whole.
+    rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty()).context("no random numbers")?;
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    Ok(format!("{}_{:08x}", given.unwrap_or(&host), u32::from_be_bytes(random)).into())
+}
+
+/// Ends the task that keeps the lease, and waits until it is given back.
+#[derive(Debug)]
+pub(super) struct GiveBack {
+    ask: oneshot::Sender<()>,
+    done: mpsc::Receiver<()>,
+}
+
+impl GiveBack {
+    pub(super) async fn now(mut self) {
+        // Fails only if the task has ended.
+        _ = self.ask.send(());
+        _ = self.done.recv().await;
+    }
+}
+
+/// What to ask whether we lead, how to stop leading, and the task that keeps the lease.
+pub(super) fn keep(
+    election: Election,
+    times: LeaseTimes,
+    store: LeaseStore,
+) -> (Leading, GiveBack, impl Future<Output = ()> + Send) {
+    let (sender, tenure) = watch::channel(None);
+    let (ask, asked) = oneshot::channel();
+    let (finished, done) = mpsc::channel(1);
+    let keeper = Keeper { election, store, tenure: sender, patience: times.renew_deadline / 2, failures: 0 };
+    let task = async move {
+        keeper.work(asked).await;
+        drop(finished);
+    };
+    (Leading { tenure }, GiveBack { ask, done }, task)
+}
+
+struct Keeper {
+    election: Election,
+    store: LeaseStore,
+    tenure: watch::Sender<Option<Tenure>>,
+    /// A request that takes longer is given up, so that another fits into the rest of the renew deadline.
+    patience: Duration,
+    /// In a row.
+    failures: u32,
+}
+
+impl Keeper {
+    async fn work(mut self, mut asked: oneshot::Receiver<()>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut asked => break,
+                () = self.turn() => {}
+            }
+        }
+        self.give_back().await;
+    }
+
+    async fn turn(&mut self) {
+        let now = clock::now();
+        match self.election.turn(now) {
+            Turn::Wait(until) => sleep(until.saturating_sub(now.elapsed)).await,
+            Turn::Ask(request) => {
+                let reply = timeout(self.patience, self.store.ask(&request)).await.unwrap_or_else(|_| Reply::Failed {
+                    message: format!("no answer within {} s", self.patience.as_secs_f32()),
+                });
+                let holder = self.election.holder().cloned();
+                self.tell_failure(&reply);
+                self.election.answered(&request, now.elapsed, reply, clock::elapsed());
+                self.tenure.send_replace(self.election.tenure(clock::elapsed()));
+                if let Some(new) = self.election.holder().filter(|new| holder.as_ref() != Some(*new)) {
+                    tracing::info!(holder = &**new, "the lease has a new holder");
+                }
+            }
+        }
+    }
+
+    fn tell_failure(&mut self, reply: &Reply) {
+        let Reply::Failed { message } = reply else {
+            self.failures = 0;
+            return;
+        };
+        if self.failures.is_multiple_of(TOLD_AGAIN) {
+            tracing::warn!(reason = message, "the lease cannot be read or written; trying again");
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    async fn give_back(&mut self) {
+        self.tenure.send_replace(None);
+        if self.election.release(clock::elapsed()).is_none() {
+            return;
+        }
+        if timeout(GIVING_BACK, self.try_to_give_back()).await.unwrap_or(false) {
+            tracing::info!("the lease is given back");
+        } else {
+            tracing::warn!("the lease could not be given back; others wait until it runs out");
+        }
+    }
+
+    /// Whether it is not ours any more.
+    async fn try_to_give_back(&mut self) -> bool {
+        // Twice, because we may have been stopped in the middle of a renewal, and then know a version that is gone.
+        for _ in 0..2 {
+            let Some(request) = self.election.release(clock::elapsed()) else { return true };
+            if matches!(self.store.ask(&request).await, Reply::Is(_)) {
+                return true;
+            }
+            let sent = clock::elapsed();
+            let reply = self.store.ask(&Request::Read).await;
+            self.election.answered(&Request::Read, sent, reply, clock::elapsed());
+        }
+        false
+    }
+}
