@@ -12,6 +12,7 @@ mod install;
 mod leaders;
 mod many_replicas;
 mod noticing;
+mod recording;
 mod report_mode;
 mod shutdown;
 mod support;

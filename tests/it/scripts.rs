@@ -135,6 +135,7 @@ scripts! {
         a_crash_while_pods_roll
         a_follower_does_nothing
         a_person_pauses
+        an_owners_rollout_after_ours
         guard
         late_answers_of_a_workload_that_is_gone
         leadership_lost_while_it_rolls

@@ -16,6 +16,9 @@ use sidecar_drift::core::{
 /// The sidecar's name.
 pub(super) const SIDECAR: &str = "proxy";
 
+/// A value of the sidecar that nobody may see.
+pub(super) const SECRET: &str = "a-planted-secret";
+
 /// What a Pod is made of, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Content {
@@ -64,6 +67,7 @@ impl Content {
             let mut container = json!({ "name": SIDECAR, "image": format!("proxy:{tag}"), "env": [
                 { "name": "NONCE", "value": sidecar.nonce.to_string() },
                 { "name": "PERIOD", "value": sidecar.period.to_string() },
+                { "name": "TOKEN", "value": SECRET },
             ]});
             if sidecar.native {
                 container["restartPolicy"] = json!("Always");

@@ -57,8 +57,6 @@ pub(super) struct Truth {
     differed: BTreeMap<(usize, WorkloadKey), bool>,
     /// Workloads whose Pods crashed at some time.
     crashed: BTreeSet<WorkloadKey>,
-    /// The version of the state ConfigMap that a person wrote last.
-    by_person: u64,
 }
 
 impl Truth {
@@ -70,7 +68,6 @@ impl Truth {
             flights: BTreeMap::new(),
             differed: BTreeMap::new(),
             crashed: BTreeSet::new(),
-            by_person: 0,
         }
     }
 
@@ -89,10 +86,6 @@ impl Truth {
         if !lasts {
             self.flights.remove(key);
         }
-    }
-
-    pub(super) fn resumed(&mut self, version: u64) {
-        self.by_person = version;
     }
 
     /// A workload was read, and a dry run of its Pod was made, for a rollout that is about to start.
@@ -146,8 +139,9 @@ impl Truth {
         // All of a history lies within one day.
         ensure!(before.len() < self.policy.daily_cap as usize, "{key} is rolled {} times in a day", before.len() + 1);
         if let Some(last) = before.last() {
-            let since = write.at.saturating_sub(last.at) + self.jumps + SECOND;
-            ensure!(since >= self.policy.cooldown, "{key} is rolled again after {}s", (write.at - last.at).as_secs());
+            let since = write.at.saturating_sub(last.at);
+            let rested = since + self.jumps + SECOND >= self.policy.cooldown;
+            ensure!(rested, "{key} is rolled again after {}s", since.as_secs());
         }
         let Some(hourly) = self.policy.max_rollouts_per_hour else { return Ok(()) };
         let rate = f64::from(hourly) / 3600.0;
@@ -213,20 +207,16 @@ impl Truth {
         }
         Ok(())
     }
+}
 
-    /// Only a person lifts a pause, or closes the breaker.
-    pub(super) fn state_is_written(
-        &self,
-        record: &StateRecord,
-        stored: Option<&StateRecord>,
-        version: u64,
-    ) -> Result<()> {
-        let current = record.resource_version.as_deref() == Some(version.to_string().as_str());
-        let Some(stored) = stored.filter(|_| current) else { return Ok(()) };
-        ensure!(stored.paused.is_none() || record.paused == stored.paused, "a pause is lifted");
-        ensure!(stored.breaker.is_none() || record.breaker == stored.breaker, "the breaker is closed");
-        Ok(())
-    }
+/// Only a person lifts a pause, or closes the breaker.
+pub(super) fn state_is_written(record: &StateRecord, stored: Option<&StateRecord>) -> Result<()> {
+    let Some(stored) = stored.filter(|stored| record.resource_version == stored.resource_version) else {
+        return Ok(());
+    };
+    ensure!(stored.paused.is_none() || record.paused == stored.paused, "a pause is lifted");
+    ensure!(stored.breaker.is_none() || record.breaker == stored.breaker, "the breaker is closed");
+    Ok(())
 }
 
 /// Nothing restricts us.

@@ -28,7 +28,7 @@ use super::{
     random::Random,
     scenario::{QUIET, Scenario, TROUBLED},
     tamper::Tamper,
-    truth::Truth,
+    truth::{Truth, state_is_written},
 };
 use crate::scripts::show;
 
@@ -427,7 +427,7 @@ impl World {
                 if let Some(process) = self.process(place) {
                     process.writing_state = true;
                 }
-                self.truth.state_is_written(&record, self.stored.record.as_ref(), self.stored.version)?;
+                state_is_written(&record, self.stored.record.as_ref())?;
                 self.later(place, (10, 300), Call::WritesState(Box::new(record)));
             }
             Effect::WakeAt(elapsed) => {
