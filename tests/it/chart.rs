@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 12] = [
+const DECIDED: [&str; 13] = [
     "all_namespaces",
     "context",
     "identity",
@@ -24,6 +24,7 @@ const DECIDED: [&str; 12] = [
     "namespace",
     "show_values",
     "state_namespace",
+    "trigger",
 ];
 
 fn file(path: &str) -> PathBuf {

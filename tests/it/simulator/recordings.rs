@@ -73,7 +73,10 @@ fn what_is_no_recording_is_named_as_such() -> Result<()> {
     assert_eq!(why(b"{\"kind\":\"Pod\"}\n")?, foreign);
     assert_eq!(why(&[0xff, 0xfe, 0])?, "`FILE` is no recording: it is not text");
     let newer = why(b"{\"sidecar_drift_recording\":7}\n")?;
-    assert!(newer.ends_with("it is a recording of format 7, and this version reads format 1; use the version that wrote it"));
+    assert!(
+        newer
+            .ends_with("it is a recording of format 7, and this version reads format 1; use the version that wrote it")
+    );
     let missing = replay(&directory.path().join("none"), None).err().context("it is there")?;
     assert!(format!("{missing:#}").starts_with("cannot read `"), "{missing:#}");
     Ok(())
