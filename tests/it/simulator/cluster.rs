@@ -107,6 +107,7 @@ pub(super) fn source_of(object: &Object) -> WatchSource {
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
         Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
         Object::Node(_) => (WatchKind::Nodes, None),
+        Object::Trigger(trigger) => (WatchKind::Trigger(trigger.number), None),
     };
     WatchSource { kind, namespace }
 }

@@ -93,6 +93,7 @@ impl World {
                 timeout_seconds: 10,
                 refuses_dry_run,
             }],
+            params: None,
             changed_by: None,
         }));
     }
