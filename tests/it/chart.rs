@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 13] = [
+const DECIDED: [&str; 16] = [
     "all_namespaces",
     "context",
     "identity",
@@ -22,6 +22,9 @@ const DECIDED: [&str; 13] = [
     "listen",
     "mode",
     "namespace",
+    "record",
+    "record_limit",
+    "record_values",
     "show_values",
     "state_namespace",
     "trigger",

@@ -99,11 +99,11 @@ fn a_recording_that_is_cut_off_is_replayed_up_to_there_and_one_that_was_changed_
     let why = replay(file, None).err().context("a broken line was replayed")?;
     assert!(format!("{why:#}").contains("line 6 is no input"), "{why:#}");
 
-    let (before, after) = text.split_once("\"render\":{\"ticket\":1,").context("nothing was rendered")?;
-    fs::write(file, format!("{before}\"render\":{{\"ticket\":9,{after}"))?;
+    let (before, after) = text.split_once("\"render\":{\"confirm\":false").context("nothing was rendered")?;
+    fs::write(file, format!("{before}\"render\":{{\"confirm\":true{after}"))?;
     let (line, recorded, found) = replay(file, None)?.differs.context("another effect was not noticed")?;
     assert_eq!(line, before.lines().count());
-    assert!(recorded.contains("\"ticket\":9") && found.contains("\"ticket\":1"), "{recorded} {found}");
+    assert!(recorded.contains("\"confirm\":true") && found.contains("\"confirm\":false"), "{recorded} {found}");
     Ok(())
 }
 
