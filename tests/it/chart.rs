@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 16] = [
+const DECIDED: [&str; 17] = [
     "all_namespaces",
     "context",
     "identity",
@@ -27,6 +27,7 @@ const DECIDED: [&str; 16] = [
     "record_values",
     "show_values",
     "state_namespace",
+    "own_workload",
     "trigger",
 ];
 

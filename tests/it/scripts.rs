@@ -135,6 +135,7 @@ scripts! {
         a_crash_while_pods_roll
         a_follower_does_nothing
         a_person_pauses
+        a_restart_keeps_the_lock
         an_owners_rollout_after_ours
         guard
         late_answers_of_a_workload_that_is_gone
@@ -157,8 +158,13 @@ scripts! {
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
+        a_move_needs_a_canary_of_its_own
+        a_stripped_canary
         allowed_all_the_same
+        an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late
+        an_operator_owns_it
+        born_shortly_after_a_move
         canary_soak_and_the_others
         conflict_three_times
         cooldown_daily_cap_and_already_tried
@@ -169,6 +175,7 @@ scripts! {
         disruption_budgets
         drift_that_is_gone_is_not_rolled
         kinds_and_strategies_that_hold
+        namespaces_that_cannot_be_read
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not
@@ -180,6 +187,7 @@ scripts! {
         the_hourly_budget
         the_injector_moves_before_the_patch
         the_owner_rolls_meanwhile
+        the_quota_is_full
         the_same_change_comes_again
         the_stamp_is_stripped
         the_watch_of_pods_is_behind
