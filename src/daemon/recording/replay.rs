@@ -150,7 +150,7 @@ fn translate(input: &mut Input, known: &Known) {
         Input::Rendered(reply) => {
             if let Some(confirmation) = &mut reply.confirmation {
                 confirmation.workload.template.stamp.iter_mut().for_each(stamp);
-                confirmation.history.iter_mut().for_each(stamp);
+                confirmation.history.iter_mut().map(|attempt| &mut attempt.stamp).for_each(stamp);
             }
         }
         _ => {}

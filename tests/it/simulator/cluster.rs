@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
-        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
+        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -208,6 +208,7 @@ impl Cluster {
             generation: 1,
             observed_generation: 0,
             terminating: false,
+            owner: None,
             paused: false,
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy,
@@ -292,12 +293,15 @@ impl Cluster {
     }
 
     /// The stamps in all revisions that are kept, and in the template.
-    pub(super) fn history(&self, key: &WorkloadKey) -> Vec<Stamp> {
+    pub(super) fn history(&self, key: &WorkloadKey) -> Vec<Attempt> {
         let revisions = self.workloads.get(key).map(|w| w.revisions.as_slice()).unwrap_or_default();
-        let mut stamps: Vec<_> = revisions.iter().filter_map(|r| r.stamp.clone()).collect();
-        let live = self.workload(key).and_then(|w| w.template.stamp.clone());
-        stamps.extend(live.filter(|stamp| !stamps.contains(stamp)));
-        stamps
+        let tried = |stamp: &Stamp, template: Name| Attempt { stamp: stamp.clone(), template };
+        let of = |r: &Revision| Some(tried(r.stamp.as_ref()?, template_hash(r.app)));
+        let mut history: Vec<_> = revisions.iter().filter_map(of).collect();
+        let live = self.workload(key).map(|w| &w.template);
+        let live = live.and_then(|t| Some(tried(t.stamp.as_ref()?, t.hash.clone())));
+        history.extend(live.filter(|attempt| !history.contains(attempt)));
+        history
     }
 
     // Pods -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ use sidecar_drift::core::{
     policy::{Mode, Policy},
     report::Report,
     shape::Name,
-    state::StateRecord,
+    state::{Canary, StateRecord},
     time::Now,
 };
 
@@ -45,7 +45,7 @@ impl Rules {
         self.every.check_effects(policy, effects, report, now)?;
         for effect in effects {
             if let Effect::Patch(request) = effect {
-                self.check_patch(policy, &request.workload.key, report, now)?;
+                self.check_patch(policy, &request.workload.key, now)?;
             }
         }
         Ok(())
@@ -55,7 +55,7 @@ impl Rules {
         self.every.idle()
     }
 
-    fn check_patch(&self, policy: &Policy, key: &WorkloadKey, report: &Report, now: Now) -> Result<()> {
+    fn check_patch(&self, policy: &Policy, key: &WorkloadKey, now: Now) -> Result<()> {
         let state =
             self.state.as_ref().with_context(|| format!("{key} is patched, and nobody knows whether we may"))?;
         ensure!(state.paused.is_none(), "{key} is patched during a pause");
@@ -67,16 +67,12 @@ impl Rules {
         if policy.canary == 0 {
             return Ok(());
         }
-        let of_key = |w: &&sidecar_drift::core::report::RolloutReport| {
-            w.outcome.is_none() && (&*w.kind, &w.namespace, &w.name) == (key.kind.as_str(), &key.namespace, &key.name)
-        };
-        let rollout = report.rollouts.iter().find(of_key).with_context(|| format!("{key} is patched by no rollout"))?;
-        let canary = state.canaries.get(&rollout.change);
-        let canary = canary.with_context(|| format!("{key} is patched before its canary is on record"))?;
-        let soaked = canary.converged.is_some_and(|at| now.since(at) >= policy.soak);
-        ensure!(canary.workloads.contains(key) || soaked, "{key} is patched before its canary has proven itself");
-        let many = canary.workloads.len();
-        ensure!(many <= policy.canary, "{many} canaries for {}", rollout.change);
+        // Which scope it goes first for is the planner's business; it must be one.
+        let soaked = |c: &Canary| c.converged.is_some_and(|at| now.since(at) >= policy.soak);
+        let proven = state.canaries.values().any(|c| c.workloads.contains(key) || soaked(c));
+        ensure!(proven, "{key} is patched before its canary is on record, or has proven itself");
+        let many = state.canaries.values().map(|c| c.workloads.len()).max().unwrap_or(0);
+        ensure!(many <= policy.canary, "{many} canaries at once");
         Ok(())
     }
 }

@@ -42,8 +42,9 @@ pub(super) struct Scenario {
 impl Scenario {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
-        let policy = policy(&mut random);
+        let mut policy = policy(&mut random);
         let fleet = fleet(&mut random);
+        policy.own = random.percent(5).then(|| fleet[0].0.clone());
         let mut faults = Vec::new();
         let count = random.below(14);
         for _ in 0..count {
@@ -120,7 +121,6 @@ fn policy(random: &mut Random) -> Policy {
         include_system: random.percent(20),
         without_guard: random.percent(70),
         guard_interval: random.one_of(&[Duration::from_secs(20), Duration::from_mins(1)]),
-        own: random.percent(5).then(|| ("shop".into(), "a".into())),
         ..Policy::default()
     };
     if random.percent(50) {

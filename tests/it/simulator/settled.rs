@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
     policy::Mode,
     report::{Report, WorkloadReport},
+    state::Canary,
     status::{self, Progress},
     words::{Gate, UndeterminedReason, Verdict},
 };
@@ -87,7 +88,7 @@ impl World {
         ensure!(gate != Gate::Paused || self.stays_paused(w), "it is still paused");
         ensure!(gate != Gate::GuardMissing, "the guard is in force, in truth");
         if gate == Gate::Canary && alone {
-            self.canary_failed(w, report)?;
+            self.canary_failed(report)?;
         }
         Ok(())
     }
@@ -98,14 +99,12 @@ impl World {
     }
 
     /// What waits for a canary waits for one that failed.
-    fn canary_failed(&self, w: &WorkloadReport, report: &Report) -> Result<()> {
+    fn canary_failed(&self, report: &Report) -> Result<()> {
         let record = self.stored.record.as_ref().context("the state is missing")?;
-        let change = w.change.as_deref().unwrap_or_default();
-        let canary = record.canaries.get(change).with_context(|| format!("there is no canary for {change:?}"))?;
-        ensure!(canary.converged.is_none(), "its canary has proven itself");
         let verdict = |name: &str| report.workloads.iter().find(|w| &*w.name == name).map(|w| w.verdict);
         let fine = |v| matches!(v, Some(Verdict::InSync | Verdict::NotInjected));
-        ensure!(!canary.workloads.iter().all(|key| fine(verdict(&key.name))), "its canary is in sync");
+        let failed = |c: &Canary| c.converged.is_none() && !c.workloads.iter().all(|key| fine(verdict(&key.name)));
+        ensure!(record.canaries.values().any(failed), "no canary of {:?} has failed", record.canaries);
         Ok(())
     }
 }

@@ -173,8 +173,7 @@ impl Truth {
         ensure!(included, "{key} is rolled though it is excluded");
         let system = &*key.namespace == "kube-system" || &*key.namespace == "mesh";
         ensure!(!system || policy.include_system, "{key} is rolled in a system namespace");
-        let own = policy.own.as_ref().is_some_and(|(ns, name)| *ns == key.namespace && *name == key.name);
-        ensure!(!own, "{key} is ourselves");
+        ensure!(policy.own.as_ref() != Some(key) || policy.include_system, "{key} is ourselves");
         ensure!(w.strategy != Strategy::OnDelete, "{key} is rolled, which replaces no Pod");
         let alone = w.counts.desired == 1 && key.kind != Kind::DAEMON_SET;
         let down = match w.strategy {
