@@ -22,7 +22,7 @@ pub use self::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Record, Rendering, Rollouts, Selection, Settings,
         State, Voice,
     },
-    values::{LogFormat, LogLevel, OutputFormat},
+    values::{Caller, LogFormat, LogLevel, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
@@ -33,6 +33,8 @@ pub struct Config {
     pub policy: Policy,
     /// How the API server is reached.
     pub connection: Connection,
+    /// As whom Pods are created in dry run.
+    pub render_as: Caller,
     /// What is watched.
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
