@@ -229,7 +229,11 @@ pub(super) fn differs(cluster: &Cluster, injector: &Injector, key: &WorkloadKey,
         return true;
     }
     let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return true };
-    let as_wanted = |content: &Content| content.lasting().sidecar == wanted.sidecar;
+    // Once it is the same each time, what was another one each time differs like any other field.
+    let as_wanted = |content: &Content| {
+        let content = if injector.nonce { content.lasting() } else { *content };
+        content.sidecar == wanted.sidecar
+    };
     !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(|pod| as_wanted(&pod.content))
 }
 
