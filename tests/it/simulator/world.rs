@@ -124,6 +124,8 @@ pub(super) struct World {
     pub(super) truth: Truth,
     pub(super) reached: Reached,
     pub(super) steps: u64,
+    /// When a dry run was asked for last.
+    pub(super) asked: Duration,
     /// What happened, line by line, if somebody wants to read it.
     pub(super) transcript: Option<Vec<String>>,
     /// Where processes write down what they hear, and whether they keep values as they are.
@@ -160,6 +162,7 @@ impl World {
             truth: Truth::new(&scenario),
             reached: Reached::default(),
             steps: 0,
+            asked: Duration::ZERO,
             transcript: written_down.then(Vec::new),
             record_in: None,
             scenario,
@@ -419,6 +422,7 @@ impl World {
         match effect {
             Effect::Render(request) => {
                 let sent = self.at;
+                self.asked = sent;
                 self.later(place, (20, 400), Call::Renders(Box::new(request), sent));
             }
             Effect::Patch(request) => self.later(place, (5, 60), Call::Reads(Box::new(request))),
