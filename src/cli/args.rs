@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{completions, diff, explain, man, pause, resume, rollout, run, scan, status, version};
+use super::{completions, diff, explain, man, pause, replay, resume, rollout, run, scan, status, version};
 use crate::{
     config::{Client, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
@@ -47,6 +47,8 @@ pub enum Command {
     Pause(pause::Pause),
     /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
     Resume(resume::Resume),
+    /// Plays a recording of `run --record` again, checks that it has the same effects, and shows the plan at any moment of it.
+    Replay(replay::Replay),
     /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
     Status(status::Status),
     /// Writes what a shell needs to complete our command line.

@@ -14,6 +14,7 @@ mod notices;
 pub mod output;
 mod pause;
 mod progress;
+mod replay;
 mod resume;
 mod rollout;
 mod run;
@@ -123,6 +124,7 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Rollout(command) => command.execute(&mut context),
         Command::Pause(command) => command.execute(&mut context),
         Command::Resume(command) => command.execute(&mut context),
+        Command::Replay(command) => command.execute(&mut context),
         Command::Explain(command) => command.execute(&mut context),
         Command::Status(command) => command.execute(&mut context),
         Command::Completions(command) => command.execute(&mut context),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Context, Exit, lines, notices, output::rollout::Tally};
 use crate::{
-    config::{Daemon, Kinds, Leadership, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
+    config::{Daemon, Kinds, Leadership, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen},
     core::policy::Mode,
 };
 
@@ -20,6 +20,8 @@ pub struct Run {
     #[command(flatten)]
     state: State,
     #[command(flatten)]
+    record: Record,
+    #[command(flatten)]
     leadership: Leadership,
     #[command(flatten)]
     selection: Selection,
@@ -33,9 +35,18 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { once, daemon, state, leadership, selection, kinds, rendering, rollouts } = self;
-        let given =
-            Settings { selection, kinds, rendering, rollouts, state, daemon, leadership, ..Settings::default() };
+        let Self { once, daemon, state, record, leadership, selection, kinds, rendering, rollouts } = self;
+        let given = Settings {
+            selection,
+            kinds,
+            rendering,
+            rollouts,
+            state,
+            daemon,
+            record,
+            leadership,
+            ..Settings::default()
+        };
         let mut config = context.configure(given, Purpose::Run)?;
         let stop = match (once.unwrap_or(false), config.policy.mode) {
             (false, _) => StopWhen::Never,

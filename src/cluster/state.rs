@@ -247,5 +247,6 @@ fn version(state: Option<&StateRecord>) -> Option<u64> {
 }
 
 fn text(state: &StateRecord) -> String {
-    serde_json::to_string(state).unwrap_or_default()
+    // The version is the object's, which says it itself.
+    serde_json::to_string(&StateRecord { resource_version: None, ..state.clone() }).unwrap_or_default()
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
-    LogLevel, Notify, NotifyFormat, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice,
-    WatchSet,
+    LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts, Selection, Settings, Show,
+    State, Voice, WatchSet,
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
         ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
@@ -28,6 +28,10 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 
 /// Beside it, so that who may scrape metrics may not yet read everything.
 const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+/// A day or so of a cluster with a thousand Pods.
+const RECORD_LIMIT: u32 = 256;
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// The Lease's name, unless another one is given.
 pub const LEASE: &str = "sidecar-drift";
@@ -58,8 +62,19 @@ impl Config {
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
         let ignore = file.ignore.take().unwrap_or_default();
-        let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, leadership, display } =
-            given.over(&file);
+        let Settings {
+            client,
+            voice,
+            selection,
+            kinds,
+            rendering,
+            rollouts,
+            state,
+            daemon,
+            record,
+            leadership,
+            display,
+        } = given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
         let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
@@ -89,6 +104,7 @@ impl Config {
             api_listen: api_listen.filter(|_| daemon_runs),
             metrics_by_namespace,
             notify,
+            recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
@@ -141,6 +157,12 @@ fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
         (_, Some(false)) => Err(senseless("all-namespaces", "is false, but `namespace` names none; name at least one")),
         _ => Ok(WatchSet::Cluster),
     }
+}
+
+fn recording(record: Record) -> Option<Recording> {
+    let Record { record, record_limit, record_values } = record;
+    let limit = u64::from(record_limit.map_or(RECORD_LIMIT, |Positive(n)| n)) * MEBIBYTE;
+    Some(Recording { path: record?, limit, plain: record_values.unwrap_or(false) })
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {

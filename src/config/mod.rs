@@ -22,7 +22,8 @@ pub use self::{
     error::ConfigError,
     reload::Origin,
     settings::{
-        Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
+        Client, Daemon, Display, File, Kinds, Leadership, NAMES, Record, Rendering, Rollouts, Selection, Settings,
+        State, Voice,
     },
     values::{Caller, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
@@ -47,6 +48,8 @@ pub struct Config {
     pub notify: Option<Notify>,
     /// Metrics of workloads have the label `namespace`.
     pub metrics_by_namespace: bool,
+    /// Where every input is written down; `None`: nowhere.
+    pub recording: Option<Recording>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
     /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.
@@ -94,6 +97,17 @@ pub enum WatchSet {
     Cluster,
     /// These, each by its own watches; at least one.
     Namespaces(BTreeSet<Name>),
+}
+
+/// A recording of the daemon's inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The file.
+    pub path: PathBuf,
+    /// It ends at this many bytes.
+    pub limit: u64,
+    /// Values are kept as they are, not as hashes.
+    pub plain: bool,
 }
 
 /// How one of several replicas is chosen to lead.

@@ -298,6 +298,20 @@ settings! {
         notify_format: NotifyFormat,
     }
 
+    /// What is written down, for the case that something goes wrong.
+    Record as record, "Daemon" {
+        /// Writes every input of the daemon into this file, so that `sidecar-drift replay` can play them again; values of
+        /// env, args and commands are kept as hashes [default: none].
+        #[arg(long, value_name = "FILE")]
+        record: PathBuf,
+        /// Ends the recording, not the daemon, when it has grown to so many MiB [default: 256].
+        #[arg(long, value_name = "NUMBER")]
+        record_limit: Positive,
+        /// Keeps values as they are in the recording; they may be secrets [default: false].
+        #[arg(long)]
+        record_values: bool,
+    }
+
     /// Which of several replicas leads.
     Leadership as leadership, "Leader election" {
         /// Lets one of several replicas lead, by a Lease: it alone asks and writes, the others watch and wait [default:

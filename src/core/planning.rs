@@ -231,6 +231,11 @@ impl Core {
         self.touch(key);
     }
 
+    /// The fingerprint of what a rollout of this workload would bring; empty where that is not known.
+    pub fn target(&self, key: &WorkloadKey) -> Option<&str> {
+        self.work.get(key).map(|work| &*work.judged.target)
+    }
+
     /// Rollouts are under way.
     pub fn rolling(&self) -> bool {
         !self.rollouts.is_empty()

@@ -11,7 +11,7 @@ use super::{model::WorkloadKey, shape::Name, words::Outcome};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateRecord {
     /// The ConfigMap's resourceVersion that this was read at: a write holds only for it. Not part of the content.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<Name>,
     /// Set: a person paused all rollouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]

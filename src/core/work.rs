@@ -61,7 +61,7 @@ pub struct Work {
     pub setbacks: u32,
     /// A rollout of it ended in this process.
     pub ended: bool,
-    /// The stamp of the last one that was followed to its end.
+    /// The stamp of the last one that was followed to its end, or seen to be finished.
     pub ended_stamp: Option<Stamp>,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,

@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     Asked, Ended, Progress, Stopped, clock, connected,
     leading::{self, GiveBack, Leading},
+    recording::Recorder,
     signals::Signals,
     state_namespace,
     workers::Workers,
@@ -90,6 +91,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let seed = now.wall.as_nanosecond().unsigned_abs();
     let seed = u64::try_from(seed % u128::from(u64::MAX)).unwrap_or_default();
     let core = Core::new(config.policy.clone(), watches.sources(), seed, now);
+    let begin = |wanted| Recorder::begin(wanted, &config.policy, watches.sources(), seed, now);
+    let recorder = config.recording.as_ref().map(begin).transpose()?;
     let mut first = Vec::new();
     if config.policy.mode == Mode::Enforce {
         // A person's rollout starts at once, so what the ConfigMap says must be known before.
@@ -109,6 +112,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let listed = HashSet::new();
     let mut engine = Engine {
         core,
+        recorder,
         watches,
         workers,
         published,
@@ -195,6 +199,7 @@ fn patience(policy: &Policy) -> Duration {
 
 struct Engine {
     core: Core,
+    recorder: Option<Recorder>,
     watches: Watches,
     workers: Workers,
     published: Published,
@@ -339,7 +344,13 @@ impl Engine {
     /// One step, and its effects on their way.
     fn step(&mut self, input: Input, now: Now) -> Vec<Notice> {
         let mut notices = Vec::new();
-        for effect in self.core.step(input, now) {
+        let heard = self.recorder.is_some().then(|| input.clone());
+        let effects = self.core.step(input, now);
+        if let (Some(recorder), Some(input)) = (&mut self.recorder, heard) {
+            let recorded = recorder.record(input, now, &effects, &self.core);
+            self.end_recording_if(recorded);
+        }
+        for effect in effects {
             match effect {
                 Effect::Render(request) => self.workers.render(request),
                 Effect::Patch(request) => self.workers.patch(request, self.term),
@@ -354,7 +365,17 @@ impl Engine {
         notices
     }
 
+    /// What cannot be recorded any more is no reason to stop working.
+    fn end_recording_if(&mut self, recorded: anyhow::Result<()>) {
+        if let Err(error) = recorded {
+            tracing::warn!(reason = format!("{error:#}"), "the recording ends here; what it has can be replayed");
+            self.recorder = None;
+        }
+    }
+
     fn publish(&mut self, now: Now) {
+        let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
+        self.end_recording_if(flushed);
         let report = Arc::new(self.core.report(now));
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
             self.heard = now;

@@ -4,6 +4,7 @@ pub mod clock;
 mod engine;
 mod leading;
 mod listen;
+pub mod recording;
 mod reload;
 mod signals;
 mod workers;

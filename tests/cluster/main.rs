@@ -13,6 +13,7 @@ mod leaders;
 mod many_replicas;
 mod noticing;
 mod predecessor;
+mod recording;
 mod reload;
 mod report_mode;
 mod secrets;

@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 16] = [
+const DECIDED: [&str; 19] = [
     "all_namespaces",
     "api_listen",
     "as_user",
@@ -24,6 +24,9 @@ const DECIDED: [&str; 16] = [
     "listen",
     "mode",
     "namespace",
+    "record",
+    "record_limit",
+    "record_values",
     "show_values",
     "state_namespace",
     "own_workload",

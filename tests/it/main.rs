@@ -19,4 +19,6 @@ mod reading;
 #[cfg(test)]
 mod scripts;
 #[cfg(test)]
+mod simulator;
+#[cfg(test)]
 mod vocabulary;

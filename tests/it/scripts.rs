@@ -13,11 +13,11 @@ mod objects;
 mod pods;
 mod policy;
 mod random;
-mod rules;
-mod show;
+pub(crate) mod rules;
+pub(crate) mod show;
 mod stage;
 mod verbs;
-mod words;
+pub(crate) mod words;
 
 use std::{
     collections::BTreeSet,
@@ -138,6 +138,7 @@ scripts! {
         a_person_pauses
         a_person_stops_a_rollout
         a_restart_keeps_the_lock
+        an_owners_rollout_after_ours
         guard
         late_answers_of_a_workload_that_is_gone
         leadership_lost_while_it_rolls

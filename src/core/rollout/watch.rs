@@ -39,6 +39,7 @@ impl Core {
 
     /// Takes over a workload's rollout if it is one of ours that nobody follows.
     pub(in crate::core) fn adopt_one(&mut self, key: &WorkloadKey, now: Now) {
+        self.note_finished(key);
         if !self.started || !self.leader || self.stopping || self.policy.mode < Mode::Enforce || !self.covered(key) {
             return;
         }
@@ -61,6 +62,16 @@ impl Core {
         rollout.adopted = true;
         self.rollouts.insert(key.clone(), rollout);
         self.touch(key);
+    }
+
+    /// A rollout of ours that is finished stays so, whoever followed it: when its owner rolls the workload later our stamp is
+    /// still on the template.
+    fn note_finished(&mut self, key: &WorkloadKey) {
+        let Some(w) = self.index.workload(key).filter(|_| !self.rollouts.contains_key(key)) else { return };
+        let Some(stamp) = w.template.stamp.as_ref().filter(|_| status::progress(w) == Progress::Done) else { return };
+        if let Some(work) = self.work.get_mut(key).filter(|work| work.ended_stamp.as_ref() != Some(stamp)) {
+            work.ended_stamp = Some(stamp.clone());
+        }
     }
 
     pub(super) fn watch_rolling(&mut self, key: &WorkloadKey, now: Now) {

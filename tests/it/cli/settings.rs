@@ -4,8 +4,8 @@ use clap::{Arg, ArgMatches, FromArgMatches};
 use sidecar_drift::{
     cli,
     config::{
-        Client, Config, Daemon, Display, File, Kinds, Leadership, NAMES, Purpose, Rendering, Rollouts, Selection,
-        Settings, State, Voice,
+        Client, Config, Daemon, Display, File, Kinds, Leadership, NAMES, Purpose, Record, Rendering, Rollouts,
+        Selection, Settings, State, Voice,
     },
 };
 
@@ -79,6 +79,7 @@ fn given(matches: &ArgMatches) -> Config {
         rollouts: Rollouts::from_arg_matches(run).unwrap(),
         state: State::from_arg_matches(run).unwrap(),
         daemon: Daemon::from_arg_matches(run).unwrap(),
+        record: Record::from_arg_matches(run).unwrap(),
         leadership: Leadership::from_arg_matches(run).unwrap(),
         display: Display::default(),
     };

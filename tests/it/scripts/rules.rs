@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(10);
 const WITHOUT_WEBHOOK: usize = 8;
 
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Renderings under way: ticket → for whom, and whether to confirm.
     renders: BTreeMap<u64, (WorkloadRef, bool)>,
     patches: BTreeMap<u64, WorkloadRef>,
@@ -34,7 +34,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn check(
+    pub(crate) fn check(
         &mut self,
         policy: &Policy,
         input: &Input,
@@ -43,6 +43,17 @@ impl Rules {
         now: Now,
     ) -> Result<()> {
         self.take(input, now);
+        self.check_effects(policy, effects, report, now)
+    }
+
+    /// As `check`, of an input that was taken in.
+    pub(crate) fn check_effects(
+        &mut self,
+        policy: &Policy,
+        effects: &[Effect],
+        report: &Report,
+        now: Now,
+    ) -> Result<()> {
         for effect in effects {
             self.carry_out(policy, effect, now)?;
         }
@@ -66,19 +77,19 @@ impl Rules {
     }
 
     /// Whether all requests were answered.
-    pub(super) fn idle(&self) -> bool {
+    pub(crate) fn idle(&self) -> bool {
         self.renders.is_empty() && self.patches.is_empty()
     }
 
     /// Nothing may wait for an answer that nobody will give.
-    pub(super) fn nothing_pending(report: &Report) -> Result<()> {
+    pub(crate) fn nothing_pending(report: &Report) -> Result<()> {
         let pending = |reason| matches!(reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling));
         let left: Vec<_> = report.workloads.iter().filter(|w| pending(w.reason)).map(|w| &w.name).collect();
         ensure!(left.is_empty(), "still waiting: {left:?}");
         Ok(())
     }
 
-    fn take(&mut self, input: &Input, now: Now) {
+    pub(crate) fn take(&mut self, input: &Input, now: Now) {
         match input {
             Input::Rendered(reply) => {
                 let asked = self.renders.remove(&reply.ticket);

@@ -11,7 +11,7 @@ use sidecar_drift::core::{
 };
 
 /// What is to be done (`>`) and what is told (`!`); `None` for what is shown elsewhere.
-pub(super) fn effect(effect: &Effect) -> Option<String> {
+pub(crate) fn effect(effect: &Effect) -> Option<String> {
     Some(match effect {
         Effect::Render(r) => {
             let why = if r.confirm { " to confirm" } else { "" };
@@ -73,7 +73,7 @@ fn notice(notice: &Notice) -> Option<String> {
     })
 }
 
-pub(super) fn state(record: &StateRecord) -> String {
+pub(crate) fn state(record: &StateRecord) -> String {
     let mut parts = Vec::new();
     parts.extend(record.paused.as_ref().map(|stop| format!("paused ({})", stop.reason)));
     parts.extend(record.breaker.as_ref().map(|_| "breaker open".to_owned()));
@@ -92,7 +92,7 @@ pub(super) fn state(record: &StateRecord) -> String {
 }
 
 /// One workload's verdict and what holds it, in one line.
-pub(super) fn verdict(w: &WorkloadReport, report: &Report) -> String {
+pub(crate) fn verdict(w: &WorkloadReport, report: &Report) -> String {
     let mut line = format!("= {}/{}/{} {}", w.kind, w.namespace, w.name, w.verdict);
     let mut add = |text: String| line.push_str(&text);
     if let Some(reason) = w.reason {
@@ -121,7 +121,7 @@ pub(super) fn verdict(w: &WorkloadReport, report: &Report) -> String {
 }
 
 /// Everything of a report that the single lines do not show.
-pub(super) fn report(report: &Report, render_queue: bool) -> Vec<String> {
+pub(crate) fn report(report: &Report, render_queue: bool) -> Vec<String> {
     let (judged, all) = report.progress;
     let complete = if report.complete { "complete" } else { "incomplete" };
     let mut lines = vec![format!("| {complete}: {judged} of {all} judged, {} renderings", report.renders)];

@@ -6,7 +6,7 @@ fn word<W: Word>(word: W) -> (&'static str, &'static str) {
     (W::VOCABULARY, word.as_str())
 }
 
-pub(super) fn reached(report: &Report) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn reached(report: &Report) -> Vec<(&'static str, &'static str)> {
     let mut found: Vec<_> = report.rollouts.iter().filter_map(|r| r.outcome).map(word).collect();
     for w in &report.workloads {
         found.push(word(w.verdict));

@@ -1,0 +1,166 @@
+//! Values as keyed hashes. Equal values stay equal, so that the core decides the same by them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use hmac::{Hmac, KeyInit, Mac};
+use rustix::rand::GetRandomFlags;
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::core::{
+    canonical::token,
+    fingerprint::Fingerprint,
+    io::{Input, PatchOutcome, RenderOutcome, WatchEvent},
+    model::Object,
+    shape::{ContainerShape, PodShape},
+};
+
+/// Stands for a Pod's own name while the text around it is hashed; no text contains it.
+const NAME: &str = "\u{1}";
+
+/// Bytes of a hash that are kept: enough that no two values of a cluster have the same.
+const KEPT: usize = 8;
+
+/// Hashes values with a key that nobody knows.
+pub(super) struct Redactor {
+    hmac: Hmac<Sha256>,
+}
+
+impl Redactor {
+    pub(super) fn random() -> anyhow::Result<Self> {
+        let mut key = [0; 32];
+        rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())
+            .context("the system gives no random numbers, without which values cannot be hidden")?;
+        Self::with_key(&key)
+    }
+
+    pub(super) fn with_key(key: &[u8; 32]) -> anyhow::Result<Self> {
+        Ok(Self { hmac: Hmac::new_from_slice(key).context("no key for the values")? })
+    }
+
+    /// Everything in an input that may be a secret.
+    pub(super) fn input(&self, input: &mut Input) {
+        match input {
+            Input::Watch { event: WatchEvent::Apply(Object::Pod(pod)), .. } => {
+                pod.shape = self.shape(&pod.shape, Some(&pod.key.name));
+            }
+            Input::Rendered(reply) => match &mut reply.outcome {
+                RenderOutcome::Rendered(rendering) => {
+                    let name = rendering.pod_name.as_deref();
+                    rendering.template = self.shape(&rendering.template, name);
+                    rendering.rendered = self.shape(&rendering.rendered, name);
+                }
+                RenderOutcome::Rejected { message } | RenderOutcome::Undetermined { message, .. } => unquote(message),
+                RenderOutcome::Gone => {}
+            },
+            Input::Patched(reply) => match &mut reply.outcome {
+                PatchOutcome::Denied { message }
+                | PatchOutcome::Unknown { message }
+                | PatchOutcome::Failed { message, .. } => unquote(message),
+                PatchOutcome::Patched { .. }
+                | PatchOutcome::Conflict
+                | PatchOutcome::Gone
+                | PatchOutcome::NotLeader => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// `name`: the Pod's own, which stays where it is part of a value (rule R3).
+    fn shape(&self, shape: &PodShape, name: Option<&str>) -> Arc<PodShape> {
+        let containers = shape.containers.iter().map(|container| {
+            let projection = match container.projection.as_object() {
+                // An image is nobody's secret, nor is where a value is taken from.
+                Some(fields) => {
+                    fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, name))).collect()
+                }
+                None => self.all(&container.projection, name),
+            };
+            ContainerShape {
+                fingerprint: Fingerprint::of(&projection),
+                projection: Arc::new(projection),
+                collateral: container.collateral.clone(),
+                ..container.clone()
+            }
+        });
+        Arc::new(PodShape { containers: containers.collect() })
+    }
+
+    fn field(&self, field: &str, value: &Value, name: Option<&str>) -> Value {
+        match (field, value) {
+            ("env", Value::Object(entries)) => {
+                entries.iter().map(|(variable, entry)| (variable.clone(), self.entry(entry, name))).collect()
+            }
+            ("env" | "command" | "args", _) => self.all(value, name),
+            _ => value.clone(),
+        }
+    }
+
+    /// `{"value": ..}`, or `{"valueFrom": ..}` with no value of its own.
+    fn entry(&self, entry: &Value, name: Option<&str>) -> Value {
+        let Value::Object(members) = entry else { return self.all(entry, name) };
+        let member = |(key, value): (&String, &Value)| {
+            // Of what a value refers to there is a hash, which a person could try values against.
+            let secret = matches!(key.as_str(), "value" | "references");
+            (key.clone(), if secret { self.all(value, name) } else { value.clone() })
+        };
+        members.iter().map(member).collect()
+    }
+
+    fn all(&self, value: &Value, name: Option<&str>) -> Value {
+        match value {
+            Value::String(text) => self.text(text, name).into(),
+            Value::Number(number) => self.text(&number.to_string(), None).into(),
+            Value::Array(elements) => elements.iter().map(|element| self.all(element, name)).collect(),
+            Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), self.all(v, name))).collect(),
+            Value::Null | Value::Bool(_) => value.clone(),
+        }
+    }
+
+    fn text(&self, text: &str, name: Option<&str>) -> String {
+        let Some(name) = name else { return self.hash(text) };
+        let parts: Vec<_> = token::replace(text, name, NAME).split(NAME).map(|part| self.hash(part)).collect();
+        parts.join(name)
+    }
+
+    fn hash(&self, text: &str) -> String {
+        if text.is_empty() {
+            return String::new();
+        }
+        let mut hmac = self.hmac.clone();
+        hmac.update(text.as_bytes());
+        let hash = hmac.finalize().into_bytes();
+        let digits: Vec<_> = hash.iter().take(KEPT).map(|byte| format!("{byte:02x}")).collect();
+        // Brackets, so that a Pod's name beside it is still a whole word.
+        format!("<{}>", digits.concat())
+    }
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Redactor(values hidden)")
+    }
+}
+
+/// The API server quotes values that it does not like.
+fn unquote(message: &mut String) {
+    let parts = message.split('"').enumerate().map(|(at, part)| if at % 2 == 1 { "…" } else { part });
+    *message = parts.collect::<Vec<_>>().join("\"");
+}
+
+/// What sentences within a value quote.
+pub(super) fn quotes(value: &mut Value) {
+    match value {
+        Value::Array(elements) => elements.iter_mut().for_each(quotes),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match value {
+                    Value::String(text) if key == "message" => unquote(text),
+                    other => quotes(other),
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,161 @@
+//! Whole histories from a seed: a cluster with its controllers and an injector, and one or two processes of ours in it, to
+//! which everything happens that may. After every step [`rules`] must hold of each process, and [`truth`] of the cluster;
+//! when all has been well for a while, [`settled`] says how everything must have ended.
+//!
+//! `make simulate SEEDS=10000` plays many; `make simulate SEED=17` plays one and prints all of it.
+
+mod cluster;
+mod controllers;
+mod coverage;
+mod fault;
+mod history;
+mod injection;
+mod process;
+mod random;
+mod recordings;
+mod rules;
+mod scenario;
+mod server;
+mod settled;
+mod tamper;
+mod trouble;
+mod truth;
+mod world;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+
+use self::{coverage::Coverage, scenario::Scenario, tamper::Tamper, world::World};
+
+/// Plays one history; its words, and how many writes and steps there were.
+fn play(scenario: Scenario, tamper: Tamper, written_down: bool) -> (World, Result<()>) {
+    let mut world = World::new(scenario, tamper, written_down);
+    // A panic of the core is a finding like any other.
+    let played = catch_unwind(AssertUnwindSafe(|| world.play()));
+    let played = played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(anyhow!("the core panicked: {}", text.unwrap_or_default()))
+    });
+    (world, played)
+}
+
+/// The same history with fewer faults, as long as it fails.
+fn shrunk(scenario: Scenario, tamper: Tamper) -> Scenario {
+    let mut least = scenario;
+    loop {
+        let mut fewer = (0..least.faults.len()).rev().map(|at| {
+            let mut fewer = least.clone();
+            fewer.faults.remove(at);
+            fewer
+        });
+        let Some(found) = fewer.find(|fewer| play(fewer.clone(), tamper, false).1.is_err()) else { return least };
+        least = found;
+    }
+}
+
+/// What went wrong, and the whole history of it.
+fn story(scenario: Scenario, tamper: Tamper) -> String {
+    let seed = scenario.seed;
+    let least = shrunk(scenario, tamper);
+    let (world, played) = play(least, tamper, true);
+    let lines = world.transcript.unwrap_or_default().join("\n");
+    let why = played.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    let policy = format!("{:?}", world.scenario.policy);
+    format!("{policy}\n{lines}\nseed {seed}, with the faults {:?}: {why}", world.scenario.faults)
+}
+
+/// Plays these seeds on every core of the machine.
+fn play_all(seeds: std::ops::Range<u64>, tamper: Tamper) -> Result<(Coverage, u64)> {
+    let (next, steps) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+    let work = || -> Result<Coverage, u64> {
+        let mut coverage = Coverage::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return Ok(coverage);
+            }
+            let (world, played) = play(Scenario::new(seed), tamper, false);
+            if played.is_err() {
+                next.store(seeds.end, Ordering::Relaxed);
+                return Err(seed);
+            }
+            steps.fetch_add(world.steps, Ordering::Relaxed);
+            coverage.add(&world.reached);
+        }
+    };
+    let found: Vec<_> = thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let hands: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        hands.into_iter().map(|hand| hand.join().unwrap_or(Err(0))).collect()
+    });
+    let mut all = Coverage::new();
+    let mut failed = Vec::new();
+    for result in found {
+        match result {
+            Ok(coverage) => all.merge(coverage),
+            Err(seed) => failed.push(seed),
+        }
+    }
+    match failed.first() {
+        Some(seed) => bail!(story(Scenario::new(*seed), tamper)),
+        None => Ok((all, steps.into_inner())),
+    }
+}
+
+/// A variable of `make simulate`.
+#[expect(clippy::disallowed_methods, reason = "the switches of make simulate")]
+fn variable(name: &str) -> Result<Option<u64>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    text.parse().map(Some).with_context(|| format!("{name}={text} is no number"))
+}
+
+#[test]
+#[ignore = "for make simulate"]
+#[expect(clippy::disallowed_methods, reason = "how fast it is is part of the answer")]
+fn many_histories() -> Result<()> {
+    if let Some(seed) = variable("SEED")? {
+        let (world, played) = play(Scenario::new(seed), Tamper::Nothing, true);
+        println!("{}", world.transcript.unwrap_or_default().join("\n"));
+        return played;
+    }
+    let (seeds, from) = (variable("SEEDS")?.unwrap_or(1000), variable("FROM")?.unwrap_or(1));
+    let began = std::time::Instant::now();
+    let (coverage, steps) = play_all(from..from + seeds, Tamper::Nothing)?;
+    let seconds = began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let (rate, each) = (seeds as f64 / seconds, steps as f64 / seeds as f64);
+    println!("{}", coverage.table());
+    println!("{seeds} histories in {seconds:.1} s: {rate:.0} a second, {each:.0} steps each, no rule broken");
+    let missed = coverage.missed();
+    ensure!(missed.is_empty() || seeds < 500, "too few histories know of: {missed:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_few_histories_break_no_rule() -> Result<()> {
+    play_all(1..40, Tamper::Nothing).map(drop)
+}
+
+#[test]
+#[ignore = "for make simulate: it plays hundreds of histories"]
+fn each_fault_of_the_planner_is_caught_by_its_rule() -> Result<()> {
+    for (tamper, says) in Tamper::ALL {
+        let caught = (1..=300).find_map(|seed| {
+            let error = play(Scenario::new(seed), tamper, false).1.err()?;
+            Some((seed, format!("{error:#}")))
+        });
+        let (seed, why) = caught.with_context(|| format!("nobody noticed that the planner {tamper:?}"))?;
+        println!("{tamper:?} is caught in history {seed}: {why}");
+        ensure!(
+            says.iter().any(|text| why.contains(text)),
+            "{tamper:?} is caught by another rule (seed {seed}): {why}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,406 @@
+//! The API server's objects, as watches would bring them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sidecar_drift::core::{
+    io::{WatchEvent, WatchKind, WatchSource},
+    model::{
+        Attempt, ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
+        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+    },
+    owner::Kind,
+    shape::Name,
+};
+
+use super::injection::{Content, Shapes};
+
+/// Revisions that the API server keeps: the default `revisionHistoryLimit` and the one in use.
+const RETAINED: usize = 11;
+
+/// What becomes of the Pods of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    #[default]
+    Ready,
+    /// New Pods crash.
+    Crash,
+    /// New Pods never become ready.
+    Stuck,
+}
+
+/// A change of a Pod template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Template {
+    /// Its owner has a new version of the application.
+    Update,
+    /// We rolled it.
+    Stamp(Stamp),
+    /// A tool took our stamp away.
+    Strip,
+}
+
+/// A ReplicaSet or ControllerRevision.
+#[derive(Clone, Debug)]
+pub(super) struct Revision {
+    pub(super) name: Name,
+    /// The label of its Pods.
+    pub(super) hash: Name,
+    pub(super) uid: Name,
+    pub(super) number: u64,
+    pub(super) app: u32,
+    pub(super) stamp: Option<Stamp>,
+}
+
+/// What the API server knows of a workload beside its snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Workload {
+    pub(super) app: u32,
+    /// Oldest first; the current one has the highest number.
+    pub(super) revisions: Vec<Revision>,
+    pub(super) fate: Fate,
+    /// When its rollout moved on last, in seconds.
+    pub(super) moved_on: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub(super) owner: WorkloadKey,
+    pub(super) content: Content,
+    /// Which revision, by its name.
+    pub(super) revision: Name,
+    pub(super) ordinal: u32,
+    /// When it becomes ready, in seconds.
+    pub(super) ready_at: u64,
+    pub(super) fate: Fate,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    objects: BTreeMap<(WatchKind, ObjectKey), Object>,
+    /// What no watch has said yet.
+    pub(super) news: Vec<(WatchSource, WatchEvent)>,
+    pub(super) workloads: BTreeMap<WorkloadKey, Workload>,
+    pub(super) pods: BTreeMap<ObjectKey, Pod>,
+    /// What every Pod that ever ran was made of, by uid.
+    pub(super) contents: BTreeMap<Name, Content>,
+    pub(super) shapes: Shapes,
+    version: u64,
+}
+
+pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey { namespace: namespace.into(), name: name.into() }
+}
+
+/// The watch that brings an object.
+pub(super) fn source_of(object: &Object) -> WatchSource {
+    let here = || Some(object.key().namespace);
+    let (kind, namespace) = match object {
+        Object::Pod(_) => (WatchKind::Pods, None),
+        Object::Workload(w) => (WatchKind::Workloads(w.key.kind), None),
+        Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
+        Object::Namespace(_) => (WatchKind::Namespaces, None),
+        Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
+        Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
+        Object::Config(c) => (WatchKind::Configs(c.kind), None),
+        Object::Service(_) => (WatchKind::Services, here()),
+        Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
+        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
+        Object::Node(_) => (WatchKind::Nodes, None),
+        Object::Trigger(trigger) => (WatchKind::Trigger(trigger.number), None),
+    };
+    WatchSource { kind, namespace }
+}
+
+fn place(key: &WorkloadKey) -> ObjectKey {
+    ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() }
+}
+
+impl Cluster {
+    pub(super) fn put(&mut self, object: Object) {
+        let source = source_of(&object);
+        self.objects.insert((source.kind, object.key()), object.clone());
+        self.news.push((source, WatchEvent::Apply(object)));
+    }
+
+    pub(super) fn delete(&mut self, kind: WatchKind, key: &ObjectKey) {
+        if let Some(object) = self.objects.remove(&(kind, key.clone())) {
+            self.news.push((source_of(&object), WatchEvent::Delete(key.clone())));
+        }
+    }
+
+    pub(super) fn get(&self, kind: WatchKind, key: &ObjectKey) -> Option<&Object> {
+        self.objects.get(&(kind, key.clone()))
+    }
+
+    /// Everything that a watch lists.
+    pub(super) fn list(&self, source: &WatchSource) -> Vec<WatchEvent> {
+        let listed = self.objects.values().filter(|object| source_of(object) == *source);
+        let listed = listed.map(|object| WatchEvent::Apply(object.clone()));
+        std::iter::once(WatchEvent::ResetStarted).chain(listed).chain([WatchEvent::ResetDone]).collect()
+    }
+
+    pub(super) fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    // Workloads ------------------------------------------------------------------------------------------------------
+
+    pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
+        match self.get(WatchKind::Workloads(key.kind), &place(key))? {
+            Object::Workload(w) => Some(w),
+            _ => None,
+        }
+    }
+
+    /// Changes a workload, if it is there.
+    pub(super) fn edit(&mut self, key: &WorkloadKey, change: impl FnOnce(&mut WorkloadSnapshot)) {
+        let Some(mut workload) = self.workload(key).cloned() else { return };
+        let before = workload.clone();
+        change(&mut workload);
+        if workload != before {
+            workload.resource_version = self.next_version().to_string().into();
+            self.put(Object::Workload(Box::new(workload)));
+        }
+    }
+
+    /// Changes its spec, which gives it a new generation.
+    pub(super) fn edit_spec(&mut self, key: &WorkloadKey, change: impl FnOnce(&mut WorkloadSnapshot)) {
+        self.edit(key, |w| {
+            change(w);
+            w.generation += 1;
+        });
+    }
+
+    /// Changes its Pod template.
+    pub(super) fn edit_template(&mut self, key: &WorkloadKey, change: Template) {
+        let Some(workload) = self.workloads.get_mut(key) else { return };
+        if change == Template::Update {
+            workload.app += 1;
+        }
+        let hash = template_hash(workload.app);
+        self.edit_spec(key, |w| {
+            w.template.hash = hash;
+            match change {
+                Template::Update => {}
+                Template::Stamp(stamp) => {
+                    w.template.has_annotations = true;
+                    w.template.stamp = Some(stamp);
+                }
+                Template::Strip => w.template.stamp = None,
+            }
+            if w.key.kind == Kind::DAEMON_SET {
+                w.template_generation += 1;
+            }
+        });
+    }
+
+    /// A new workload without Pods; its controller has not seen it.
+    pub(super) fn create(&mut self, key: &WorkloadKey, replicas: u32, strategy: Strategy) {
+        let version = self.next_version();
+        let uid: Name = format!("uid-{version}").into();
+        let work = Workload { app: 1, revisions: Vec::new(), fate: Fate::Ready, moved_on: 0 };
+        let workload = WorkloadSnapshot {
+            key: key.clone(),
+            uid,
+            resource_version: version.to_string().into(),
+            generation: 1,
+            observed_generation: 0,
+            terminating: false,
+            owner: None,
+            paused: false,
+            counts: Counts { desired: replicas, ..Counts::default() },
+            strategy,
+            deadline_exceeded: false,
+            revision: 0,
+            current_revision: "".into(),
+            update_revision: "".into(),
+            template_generation: i64::from(key.kind == Kind::DAEMON_SET),
+            template: TemplateSnapshot {
+                hash: template_hash(1),
+                stamp: None,
+                labels: BTreeMap::from([("app".into(), key.name.clone())]),
+                has_annotations: false,
+                service_account: "default".into(),
+            },
+            says: BTreeMap::new(),
+            changed_by: None,
+        };
+        self.workloads.insert(key.clone(), work);
+        self.put(Object::Workload(Box::new(workload)));
+    }
+
+    /// Deletes a workload and all that it owns.
+    pub(super) fn delete_workload(&mut self, key: &WorkloadKey) {
+        for pod in self.pods_of(key) {
+            self.delete_pod(&pod);
+        }
+        let revisions = self.workloads.remove(key).map(|w| w.revisions).unwrap_or_default();
+        for revision in revisions {
+            let set = ObjectKey { namespace: key.namespace.clone(), name: revision.name };
+            self.delete(WatchKind::ReplicaSets, &set);
+        }
+        self.delete(WatchKind::Workloads(key.kind), &place(key));
+    }
+
+    /// The revision for the present template, made or found again among the old ones.
+    pub(super) fn current_revision(&mut self, key: &WorkloadKey) -> Option<Revision> {
+        let snapshot = self.workload(key)?.clone();
+        let version = self.next_version();
+        let work = self.workloads.get_mut(key)?;
+        let number = work.revisions.iter().map(|r| r.number).max().unwrap_or(0);
+        let of = |r: &Revision| r.app == work.app && r.stamp == snapshot.template.stamp;
+        match work.revisions.iter().position(of) {
+            Some(at) if work.revisions[at].number == number => {
+                return Some(work.revisions[at].clone());
+            }
+            // What was rolled back to is the newest again.
+            Some(at) => {
+                let mut revision = work.revisions.remove(at);
+                revision.number = number + 1;
+                work.revisions.push(revision);
+            }
+            None => work.revisions.push(Revision {
+                name: format!("{}-{version}", key.name).into(),
+                hash: match key.kind {
+                    Kind::STATEFUL_SET => format!("{}-{version}", key.name).into(),
+                    _ => version.to_string().into(),
+                },
+                uid: format!("uid-{version}").into(),
+                number: number + 1,
+                app: work.app,
+                stamp: snapshot.template.stamp.clone(),
+            }),
+        }
+        let excess = work.revisions.len().saturating_sub(RETAINED);
+        let gone: Vec<_> = work.revisions.drain(..excess).collect();
+        let revision = work.revisions.last()?.clone();
+        if key.kind == Kind::DEPLOYMENT {
+            for old in gone {
+                let set = ObjectKey { namespace: key.namespace.clone(), name: old.name };
+                self.delete(WatchKind::ReplicaSets, &set);
+            }
+            self.put(Object::ReplicaSet(ReplicaSetSnapshot {
+                key: ObjectKey { namespace: key.namespace.clone(), name: revision.name.clone() },
+                uid: revision.uid.clone(),
+                owner: Some(owner("apps/v1", "Deployment", &key.name, &snapshot.uid)),
+                revision: revision.number,
+                hash: revision.hash.clone(),
+            }));
+        }
+        Some(revision)
+    }
+
+    /// The stamps in all revisions that are kept, and in the template.
+    pub(super) fn history(&self, key: &WorkloadKey) -> Vec<Attempt> {
+        let revisions = self.workloads.get(key).map(|w| w.revisions.as_slice()).unwrap_or_default();
+        let tried = |stamp: &Stamp, template: Name| Attempt { stamp: stamp.clone(), template };
+        let of = |r: &Revision| Some(tried(r.stamp.as_ref()?, template_hash(r.app)));
+        let mut history: Vec<_> = revisions.iter().filter_map(of).collect();
+        let live = self.workload(key).map(|w| &w.template);
+        let live = live.and_then(|t| Some(tried(t.stamp.as_ref()?, t.hash.clone())));
+        history.extend(live.filter(|attempt| !history.contains(attempt)));
+        history
+    }
+
+    // Pods -----------------------------------------------------------------------------------------------------------
+
+    pub(super) fn create_pod(&mut self, key: &WorkloadKey, pod: Pod, revision: &Revision, born: Timestamp) {
+        let Some(workload) = self.workload(key).cloned() else { return };
+        let version = self.next_version();
+        let (name, owner) = match key.kind {
+            Kind::DEPLOYMENT => {
+                let owner = owner("apps/v1", "ReplicaSet", &revision.name, &revision.uid);
+                (format!("{}-{version}", revision.name), owner)
+            }
+            Kind::STATEFUL_SET => {
+                (format!("{}-{}", key.name, pod.ordinal), owner("apps/v1", "StatefulSet", &key.name, &workload.uid))
+            }
+            _ => (format!("{}-{version}", key.name), owner("apps/v1", "DaemonSet", &key.name, &workload.uid)),
+        };
+        let snapshot = PodSnapshot {
+            key: self::key(&key.namespace, &name),
+            uid: format!("uid-{version}").into(),
+            owner: Some(owner),
+            revision: revision.hash.clone(),
+            template_generation: if key.kind == Kind::DAEMON_SET { workload.template_generation } else { 0 },
+            service_account: "default".into(),
+            created: Timestamp::from_second(born.as_second()).unwrap_or(born),
+            state: PodState::default(),
+            shape: self.shapes.of(pod.content),
+            patched_images: Vec::new(),
+        };
+        self.contents.insert(snapshot.uid.clone(), pod.content);
+        self.pods.insert(snapshot.key.clone(), pod);
+        self.put(Object::Pod(snapshot));
+    }
+
+    /// A Pod that no controller of ours owns.
+    pub(super) fn put_stray(&mut self, namespace: &str, name: &str, content: Content, born: Timestamp) {
+        let version = self.next_version();
+        let shape = self.shapes.of(content);
+        self.put(Object::Pod(PodSnapshot {
+            key: key(namespace, name),
+            uid: format!("uid-{version}").into(),
+            owner: None,
+            revision: "".into(),
+            template_generation: 0,
+            service_account: "default".into(),
+            created: born,
+            state: PodState { ready: true, ..PodState::default() },
+            shape,
+            patched_images: Vec::new(),
+        }));
+    }
+
+    pub(super) fn delete_pod(&mut self, pod: &ObjectKey) {
+        self.pods.remove(pod);
+        self.delete(WatchKind::Pods, pod);
+    }
+
+    pub(super) fn pod(&self, pod: &ObjectKey) -> Option<&PodSnapshot> {
+        match self.get(WatchKind::Pods, pod)? {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        }
+    }
+
+    pub(super) fn edit_pod(&mut self, key: &ObjectKey, change: impl FnOnce(&mut PodSnapshot)) {
+        let Some(mut pod) = self.pod(key).cloned() else { return };
+        let before = pod.clone();
+        change(&mut pod);
+        if pod != before {
+            self.put(Object::Pod(pod));
+        }
+    }
+
+    pub(super) fn pods_of(&self, key: &WorkloadKey) -> Vec<ObjectKey> {
+        self.pods.iter().filter(|(_, pod)| pod.owner == *key).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The image of a running sidecar is changed by hand.
+    pub(super) fn patch_by_hand(&mut self, key: &ObjectKey) {
+        let Some(pod) = self.pods.get_mut(key) else { return };
+        let Some(sidecar) = &mut pod.content.sidecar else { return };
+        sidecar.by_hand = true;
+        let content = pod.content;
+        let shape = self.shapes.of(content);
+        if let Some(uid) = self.pod(key).map(|pod| pod.uid.clone()) {
+            self.contents.insert(uid, content);
+        }
+        self.edit_pod(key, |pod| {
+            pod.shape = shape;
+            pod.patched_images = vec![super::injection::SIDECAR.into()];
+        });
+    }
+}
+
+pub(super) fn owner(api_version: &str, kind: &str, name: &str, uid: &str) -> Owner {
+    Owner { api_version: api_version.into(), kind: kind.into(), name: name.into(), uid: uid.into() }
+}
+
+/// Of a template without our stamp.
+fn template_hash(app: u32) -> Name {
+    format!("app-{app}").into()
+}

@@ -1,0 +1,78 @@
+//! What must hold of one process after each step, by what it was told.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use sidecar_drift::core::{
+    io::{Effect, Input, WatchEvent},
+    model::{Object, WorkloadKey},
+    policy::{Mode, Policy},
+    report::Report,
+    shape::Name,
+    state::{Canary, StateRecord},
+    time::Now,
+};
+
+use super::truth::speaks_for_it;
+use crate::scripts::rules::Rules as Every;
+
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    every: Every,
+    last: Option<Input>,
+    /// What the state ConfigMap said last.
+    state: Option<StateRecord>,
+    /// What namespaces say.
+    says: BTreeMap<Name, BTreeMap<Name, Name>>,
+    guard: Option<bool>,
+}
+
+impl Rules {
+    pub(super) fn hear(&mut self, input: &Input, now: Now) {
+        match input {
+            Input::State(state) => self.state.clone_from(state),
+            Input::Guard(refused) => self.guard = Some(*refused),
+            Input::Watch { event: WatchEvent::Apply(Object::Namespace(ns)), .. } => {
+                self.says.insert(ns.name.clone(), ns.says.clone());
+            }
+            _ => {}
+        }
+        self.every.take(input, now);
+        self.last = Some(input.clone());
+    }
+
+    pub(super) fn check(&mut self, policy: &Policy, effects: &[Effect], report: &Report, now: Now) -> Result<()> {
+        self.every.check_effects(policy, effects, report, now)?;
+        for effect in effects {
+            if let Effect::Patch(request) = effect {
+                self.check_patch(policy, &request.workload.key, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn idle(&self) -> bool {
+        self.every.idle()
+    }
+
+    fn check_patch(&self, policy: &Policy, key: &WorkloadKey, now: Now) -> Result<()> {
+        let state =
+            self.state.as_ref().with_context(|| format!("{key} is patched, and nobody knows whether we may"))?;
+        ensure!(state.paused.is_none(), "{key} is patched during a pause");
+        ensure!(state.breaker.is_none(), "{key} is patched though the breaker is open");
+        let restricted = self.says.get(&key.namespace).is_some_and(|says| !speaks_for_it(says));
+        ensure!(!restricted, "{key} is patched against the word of its namespace");
+        let guarded = policy.without_guard || self.guard == Some(true);
+        ensure!(guarded || policy.mode < Mode::Enforce, "{key} is patched without the guard");
+        if policy.canary == 0 {
+            return Ok(());
+        }
+        // Which scope it goes first for is the planner's business; it must be one.
+        let soaked = |c: &Canary| c.converged.is_some_and(|at| now.since(at) >= policy.soak);
+        let proven = state.canaries.values().any(|c| c.workloads.contains(key) || soaked(c));
+        ensure!(proven, "{key} is patched before its canary is on record, or has proven itself");
+        let many = state.canaries.values().map(|c| c.workloads.len()).max().unwrap_or(0);
+        ensure!(many <= policy.canary, "{many} canaries at once");
+        Ok(())
+    }
+}

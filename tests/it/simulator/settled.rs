@@ -1,0 +1,126 @@
+//! How a history must end: every workload has its verdict, the right one, and whatever differs is held by something that
+//! time alone does not lift.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use sidecar_drift::core::{
+    policy::Mode,
+    report::{Report, WorkloadReport},
+    state::Canary,
+    status::{self, Progress},
+    words::{Gate, UndeterminedReason, Verdict},
+};
+
+use super::{
+    truth::{differs, differs_for_sure},
+    world::World,
+};
+use crate::scripts::rules::Rules as Every;
+
+/// Gates that end by themselves, if nothing else happens.
+const TRANSIENT: [Gate; 10] = [
+    Gate::Rolling,
+    Gate::Unhealthy,
+    Gate::ClusterBusy,
+    Gate::RateLimit,
+    Gate::Concurrency,
+    Gate::NamespaceConcurrency,
+    Gate::NotLeader,
+    Gate::BackingOff,
+    Gate::FirstSweep,
+    Gate::InjectorUnhealthy,
+];
+
+impl World {
+    pub(super) fn all_is_settled(&mut self) -> Result<()> {
+        self.write_down(|| "the end".to_owned());
+        let leading = self.processes.iter().flatten().filter(|p| p.leads).count();
+        ensure!(leading == 1, "{leading} processes lead in the end");
+        let leader = self.processes.iter().flatten().find(|p| p.leads).context("nobody leads")?;
+        let now = super::world::now(self.at, leader.boot, leader.wall);
+        let report = self.tamper.report(leader.core.report(now));
+        self.reached.read(&report);
+        ensure!(report.synced, "the leader has not heard of everything");
+        Every::nothing_pending(&report)?;
+        // One that was asked for just now is still on its way.
+        let idle = leader.rules.idle() || self.at < self.asked + Duration::from_secs(30);
+        ensure!(idle, "somebody waits for an answer that was given");
+        let open = report.rollouts.iter().filter(|r| r.outcome.is_none()).count();
+        ensure!(open == 0, "{open} rollouts are still open");
+        for w in &report.workloads {
+            self.ends_well(w, &report)
+                .with_context(|| format!("in the end {}/{} is {}: {:?}", w.namespace, w.name, w.verdict, w.message))?;
+        }
+        for key in self.cluster.workloads.keys() {
+            let progress = self.cluster.workload(key).map(status::progress);
+            ensure!(progress == Some(Progress::Done) || self.rests(key), "{key} never got done: {progress:?}");
+        }
+        Ok(())
+    }
+
+    /// What is not done in the end, by its owner's will.
+    fn rests(&self, key: &sidecar_drift::core::model::WorkloadKey) -> bool {
+        self.cluster.workload(key).is_none_or(|w| {
+            w.paused || matches!(w.strategy, sidecar_drift::core::model::Strategy::OnDelete) || status::partition(w) > 0
+        })
+    }
+
+    fn ends_well(&self, w: &WorkloadReport, report: &Report) -> Result<()> {
+        let wild = !self.injector.is_plain();
+        let Some(key) = self.cluster.workloads.keys().find(|key| key.namespace == w.namespace && key.name == w.name)
+        else {
+            ensure!(w.reason == Some(UndeterminedReason::UnsupportedOwner), "it is shown and does not exist");
+            return Ok(());
+        };
+        let truly = differs(&self.cluster, &self.injector, key, self.at);
+        match w.verdict {
+            Verdict::InSync | Verdict::NotInjected => {
+                let surely = differs_for_sure(&self.cluster, &self.injector, key, self.at);
+                ensure!(!surely, "it differs, in truth");
+            }
+            Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
+                ensure!(truly || wild, "it is as it should be, in truth");
+            }
+            Verdict::NoPods => ensure!(self.cluster.pods_of(key).is_empty(), "it has Pods, in truth"),
+            Verdict::Rejected => ensure!(false, "nothing refuses it, in truth"),
+            Verdict::Undetermined => may_be_open(w)?,
+        }
+        let Some(gate) = w.gate else { return Ok(()) };
+        let alone = report.breaker.is_none() && report.paused.is_none();
+        ensure!(!TRANSIENT.contains(&gate) || !alone || report.mode < Mode::Enforce, "{gate} still holds it");
+        ensure!(gate != Gate::Paused || self.stays_paused(w), "it is still paused");
+        ensure!(gate != Gate::GuardMissing, "the guard is in force, in truth");
+        if gate == Gate::Canary && alone {
+            self.canary_failed(report)?;
+        }
+        Ok(())
+    }
+
+    fn stays_paused(&self, w: &WorkloadReport) -> bool {
+        let key = self.cluster.workloads.keys().find(|key| key.namespace == w.namespace && key.name == w.name);
+        key.and_then(|key| self.cluster.workload(key)).is_some_and(|w| w.says.contains_key("paused"))
+    }
+
+    /// What waits for a canary waits for one that failed.
+    fn canary_failed(&self, report: &Report) -> Result<()> {
+        let record = self.stored.record.as_ref().context("the state is missing")?;
+        let verdict = |name: &str| report.workloads.iter().find(|w| &*w.name == name).map(|w| w.verdict);
+        let fine = |v| matches!(v, Some(Verdict::InSync | Verdict::NotInjected));
+        let failed = |c: &Canary| c.converged.is_none() && !c.workloads.iter().all(|key| fine(verdict(&key.name)));
+        ensure!(record.canaries.values().any(failed), "no canary of {:?} has failed", record.canaries);
+        Ok(())
+    }
+}
+
+/// Why nothing may be said though all is well: its own rollout never ends (a partition, a pause); a Pod contradicted its
+/// dry run, and none was born since; nobody else is given the sidecar that is missing here.
+fn may_be_open(w: &WorkloadReport) -> Result<()> {
+    use UndeterminedReason::{DryRunSensitive, InjectorUnavailable, Rolling};
+    ensure!(
+        matches!(w.reason, Some(Rolling | DryRunSensitive | InjectorUnavailable)),
+        "{:?} though all is well",
+        w.reason
+    );
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! What must hold of the cluster itself, whatever our processes believe: every stamp that is written is looked at.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use sidecar_drift::core::{
+    io::{Effect, Notice, PatchRequest},
+    model::{Strategy, WorkloadKey, WorkloadSnapshot},
+    owner::Kind,
+    policy::{Mode, Policy},
+    shape::Name,
+    state::StateRecord,
+    status::{self, Progress},
+    words::Outcome,
+};
+
+use super::{
+    cluster::Cluster,
+    fault,
+    injection::{Content, Injector},
+    scenario::Scenario,
+};
+
+/// A stamp is cut to whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
+/// A start is paid for when it is planned, and written so much later at most, in the worst of troubles.
+const PLANNED_TO_WRITTEN: Duration = Duration::from_mins(5);
+
+/// A stamp that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) at: Duration,
+    pub(super) place: usize,
+    /// The process held the lease at that moment.
+    pub(super) by_holder: bool,
+    pub(super) request: PatchRequest,
+}
+
+/// A rollout of ours that the platform has not finished.
+#[derive(Clone, Debug)]
+struct Flight {
+    uid: Name,
+    template: Name,
+    request: PatchRequest,
+}
+
+#[derive(Debug)]
+pub(super) struct Truth {
+    policy: Policy,
+    jumps: Duration,
+    writes: Vec<Write>,
+    flights: BTreeMap<WorkloadKey, Flight>,
+    /// Whether a workload differed when a process read it last to confirm its rollout.
+    differed: BTreeMap<(usize, WorkloadKey), bool>,
+    /// Workloads whose Pods crashed at some time.
+    crashed: BTreeSet<WorkloadKey>,
+}
+
+impl Truth {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        Self {
+            policy: scenario.policy.clone(),
+            jumps: fault::jumps(scenario.faults.iter().map(|(.., fault)| fault)),
+            writes: Vec::new(),
+            flights: BTreeMap::new(),
+            differed: BTreeMap::new(),
+            crashed: BTreeSet::new(),
+        }
+    }
+
+    /// Whether this workload's rollout is over, or none of ours any more.
+    pub(super) fn look(&mut self, cluster: &Cluster, key: &WorkloadKey) {
+        if cluster.pods_of(key).iter().any(|pod| cluster.pod(pod).is_some_and(|p| p.state.crashing)) {
+            self.crashed.insert(key.clone());
+        }
+        let Some(flight) = self.flights.get(key) else { return };
+        let lasts = cluster.workload(key).is_some_and(|w| {
+            w.uid == flight.uid
+                && w.template.hash == flight.template
+                && w.template.stamp.as_ref() == Some(&flight.request.stamp)
+                && matches!(status::progress(w), Progress::Waiting(_))
+        });
+        if !lasts {
+            self.flights.remove(key);
+        }
+    }
+
+    /// A workload was read, and a dry run of its Pod was made, for a rollout that is about to start.
+    pub(super) fn confirmed(
+        &mut self,
+        place: usize,
+        key: &WorkloadKey,
+        (cluster, injector): (&Cluster, &Injector),
+        at: Duration,
+    ) {
+        self.differed.insert((place, key.clone()), differs(cluster, injector, key, at));
+    }
+
+    /// A stamp is about to be written. `behind`: some watch of the process is out of order.
+    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: bool) -> Result<()> {
+        let key = write.request.workload.key.clone();
+        for other in self.flights.keys().cloned().collect::<Vec<_>>() {
+            self.look(cluster, &other);
+        }
+        ensure!(write.by_holder, "{key} is rolled by a process that does not hold the lease");
+        ensure!(!self.flights.contains_key(&key), "{key} is rolled twice at the same time");
+        if !behind {
+            self.within_caps(&key)?;
+        }
+        self.within_budgets(&write)?;
+        self.is_another_target(&write)?;
+        let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
+        if let Some(w) = w {
+            self.may_be_rolled(w)?;
+            let (uid, template) = (w.uid.clone(), w.template.hash.clone());
+            self.flights.insert(key.clone(), Flight { uid, template, request: write.request.clone() });
+        }
+        let differed = self.differed.get(&(write.place, key.clone())).copied();
+        ensure!(differed.is_some(), "{key} is rolled and was not read before");
+        ensure!(behind || differed == Some(true), "{key} is rolled and did not differ");
+        self.writes.push(write);
+        Ok(())
+    }
+
+    fn within_caps(&self, key: &WorkloadKey) -> Result<()> {
+        let all = self.flights.len();
+        ensure!(all < self.policy.parallel_rollouts, "{key} is rolled beside {:?}", self.flights.keys());
+        let here = self.flights.keys().filter(|other| other.namespace == key.namespace).count();
+        ensure!(here < self.policy.parallel_per_namespace, "{key} is rolled beside {here} of its namespace");
+        Ok(())
+    }
+
+    fn within_budgets(&self, write: &Write) -> Result<()> {
+        let key = &write.request.workload.key;
+        let before: Vec<_> = self.writes.iter().filter(|w| w.request.workload == write.request.workload).collect();
+        // All of a history lies within one day.
+        ensure!(before.len() < self.policy.daily_cap as usize, "{key} is rolled {} times in a day", before.len() + 1);
+        if let Some(last) = before.last() {
+            let since = write.at.saturating_sub(last.at);
+            let rested = since + self.jumps + SECOND >= self.policy.cooldown;
+            ensure!(rested, "{key} is rolled again after {}s", since.as_secs());
+        }
+        let Some(hourly) = self.policy.max_rollouts_per_hour else { return Ok(()) };
+        let rate = f64::from(hourly) / 3600.0;
+        for (at, first) in self.writes.iter().enumerate() {
+            let (n, span) = (self.writes.len() - at + 1, write.at.saturating_sub(first.at) + PLANNED_TO_WRITTEN);
+            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+            let (n, burst) = (n as f64, self.policy.parallel_rollouts as f64);
+            ensure!(n <= burst + rate * span.as_secs_f64(), "{n} rollouts within {}s", span.as_secs());
+        }
+        Ok(())
+    }
+
+    /// What was tried last is not tried again.
+    fn is_another_target(&self, write: &Write) -> Result<()> {
+        let of = &write.request.workload;
+        let last = self.writes.iter().rev().find(|w| w.request.workload == *of);
+        let target = |w: &Write| w.request.stamp.fingerprint.clone();
+        ensure!(last.is_none_or(|last| target(last) != target(write)), "{} is rolled twice for one target", of.key);
+        Ok(())
+    }
+
+    /// The very version that is patched says nothing against it.
+    fn may_be_rolled(&self, w: &WorkloadSnapshot) -> Result<()> {
+        let (key, policy) = (&w.key, &self.policy);
+        ensure!(policy.mode == Mode::Enforce, "{key} is rolled in report mode");
+        ensure!(speaks_for_it(&w.says), "{key} is rolled against its owner's word {:?}", w.says);
+        ensure!(!w.paused, "{key} is rolled though its rollouts are paused");
+        let included = policy.roll_kinds.contains(&key.kind) && policy.covers_namespace(&key.namespace);
+        ensure!(included, "{key} is rolled though it is excluded");
+        let system = &*key.namespace == "kube-system" || &*key.namespace == "mesh";
+        ensure!(!system || policy.include_system, "{key} is rolled in a system namespace");
+        ensure!(policy.own.as_ref() != Some(key) || policy.include_system, "{key} is ourselves");
+        ensure!(w.strategy != Strategy::OnDelete, "{key} is rolled, which replaces no Pod");
+        let alone = w.counts.desired == 1 && key.kind != Kind::DAEMON_SET;
+        let down = match w.strategy {
+            Strategy::Recreate => true,
+            Strategy::OnDelete => false,
+            Strategy::RollingUpdate { max_unavailable, max_surge, .. } => {
+                alone && (max_surge == 0 || max_unavailable > 0)
+            }
+        };
+        ensure!(!down || policy.allow_downtime, "{key} is rolled, which takes it down");
+        let well = super::trouble::full(w.counts) && !w.deadline_exceeded;
+        ensure!(well || policy.include_unhealthy, "{key} is rolled though it is not healthy: {:?}", w.counts);
+        Ok(())
+    }
+
+    /// What a process tells must be so.
+    pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster) -> Result<()> {
+        for effect in effects {
+            let Effect::Tell(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
+            self.look(cluster, workload);
+            let lasts = self.flights.contains_key(workload);
+            match outcome {
+                Outcome::TimedOut => continue,
+                Outcome::Failed => {
+                    ensure!(!lasts || self.crashed.contains(workload), "process {place}: {workload} did not fail");
+                }
+                _ => ensure!(!lasts, "process {place}: {workload} is {outcome} ({message}), and is still being rolled"),
+            }
+            self.flights.remove(workload);
+        }
+        Ok(())
+    }
+}
+
+/// Only a person lifts a pause, or closes the breaker.
+pub(super) fn state_is_written(record: &StateRecord, stored: Option<&StateRecord>) -> Result<()> {
+    let Some(stored) = stored.filter(|stored| record.resource_version == stored.resource_version) else {
+        return Ok(());
+    };
+    ensure!(stored.paused.is_none() || record.paused == stored.paused, "a pause is lifted");
+    ensure!(stored.breaker.is_none() || record.breaker == stored.breaker, "the breaker is closed");
+    Ok(())
+}
+
+/// Nothing restricts us.
+pub(super) fn speaks_for_it(says: &BTreeMap<Name, Name>) -> bool {
+    says.iter().all(|(key, value)| matches!((&**key, &**value), ("mode", "enforce") | ("paused", "false")))
+}
+
+/// Whether some Pod of a workload is not what would be made now, as far as that can be said at all.
+pub(super) fn differs(cluster: &Cluster, injector: &Injector, key: &WorkloadKey, at: Duration) -> bool {
+    if injector.wavers || injector.dry_runs_differ {
+        return true;
+    }
+    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return true };
+    // Once it is the same each time, what was another one each time differs like any other field.
+    let as_wanted = |content: &Content| {
+        let content = if injector.nonce { content.lasting() } else { *content };
+        content.sidecar == wanted.sidecar
+    };
+    !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(|pod| as_wanted(&pod.content))
+}
+
+/// Whether some Pod differs in a field that was never seen to be volatile.
+pub(super) fn differs_for_sure(cluster: &Cluster, injector: &Injector, key: &WorkloadKey, at: Duration) -> bool {
+    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return false };
+    let steady = |content: &Content| content.sidecar.map(|s| (s.version, s.native, s.by_hand));
+    let pods = cluster.pods_of(key);
+    injector.is_plain()
+        && pods.iter().filter_map(|pod| cluster.pods.get(pod)).any(|pod| steady(&pod.content) != steady(&wanted))
+}

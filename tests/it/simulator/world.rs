@@ -1,0 +1,489 @@
+//! One history: the agenda, and what happens at each time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use sidecar_drift::{
+    config::Recording,
+    core::{
+        io::{Effect, Input, PatchRequest, RenderRequest, WatchEvent, WatchSource},
+        model::WorkloadKey,
+        policy::Mode,
+        state::StateRecord,
+        time::Now,
+    },
+};
+
+use super::{
+    cluster::Cluster,
+    controllers::Round,
+    coverage::Reached,
+    injection::Injector,
+    process::{Feed, Place, Process, backing},
+    random::Random,
+    scenario::{QUIET, Scenario, TROUBLED},
+    tamper::Tamper,
+    truth::{Truth, state_is_written},
+};
+use crate::scripts::show;
+
+/// The API server's clock at the beginning.
+const BEGINNING: i64 = 1_772_445_600;
+
+/// What will happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A fault begins.
+    Begins(usize),
+    /// It ends.
+    Ends(usize),
+    /// A tool puts a template back, again and again until then.
+    Fights(WorkloadKey, Duration),
+    /// The injector has read its configuration.
+    TakesEffect(u32),
+    /// A controller looks at a workload.
+    Controller(WorkloadKey),
+    /// A process begins, in this place.
+    Starts(usize),
+    /// Something for the process of this incarnation.
+    Process(usize, u64, Call),
+    /// Everything is well from here on.
+    Heals,
+    LastMove,
+}
+
+/// What a process hears, or what it asked for has arrived at the API server.
+#[derive(Debug)]
+pub(super) enum Call {
+    Hears(Box<Input>),
+    Watch(WatchSource, Vec<WatchEvent>),
+    Relists(WatchSource),
+    Wakes(Duration),
+    Resumes,
+    Elects,
+    /// What comes of trying to renew the lease, sent then.
+    Renews(Duration),
+    Renders(Box<RenderRequest>, Duration),
+    Reads(Box<PatchRequest>),
+    Patches(Box<PatchRequest>),
+    WritesState(Box<StateRecord>),
+    HearsOfState,
+    Probes,
+}
+
+/// The state ConfigMap.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub(super) record: Option<StateRecord>,
+    pub(super) version: u64,
+}
+
+/// Who holds the lease, and when it was renewed last.
+#[derive(Debug, Default)]
+pub(super) struct Lease {
+    pub(super) holder: Option<(usize, u64)>,
+    pub(super) renewed: Duration,
+}
+
+/// How the API server treats requests.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "troubles, each by itself")]
+pub(super) struct Troubles {
+    pub(super) slow: bool,
+    pub(super) down: bool,
+    pub(super) patches_fail: bool,
+    pub(super) patches_denied: bool,
+    pub(super) replies_lost: bool,
+    pub(super) no_guard: bool,
+    pub(super) state_unwritable: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) scenario: Scenario,
+    pub(super) tamper: Tamper,
+    pub(super) random: Random,
+    pub(super) at: Duration,
+    pub(super) agenda: BTreeMap<(Duration, u64), Event>,
+    /// Workloads whose controller has an appointment.
+    pub(super) appointed: BTreeSet<WorkloadKey>,
+    pub(super) last_number: u64,
+    pub(super) cluster: Cluster,
+    pub(super) injector: Injector,
+    pub(super) stored: Stored,
+    pub(super) lease: Lease,
+    pub(super) troubles: Troubles,
+    pub(super) processes: Vec<Option<Process>>,
+    pub(super) clocks: Vec<SignedDuration>,
+    pub(super) incarnations: u64,
+    pub(super) truth: Truth,
+    pub(super) reached: Reached,
+    pub(super) steps: u64,
+    /// When a dry run was asked for last.
+    pub(super) asked: Duration,
+    /// What happened, line by line, if somebody wants to read it.
+    pub(super) transcript: Option<Vec<String>>,
+    /// Where processes write down what they hear, and whether they keep values as they are.
+    pub(super) record_in: Option<(PathBuf, bool)>,
+}
+
+/// The time as a process reads it.
+pub(super) fn now(at: Duration, boot: Duration, wall: SignedDuration) -> Now {
+    Now { elapsed: at + boot, wall: true_wall(at) + wall }
+}
+
+/// The API server's clock.
+pub(super) fn true_wall(at: Duration) -> Timestamp {
+    Timestamp::from_second(BEGINNING).unwrap_or_default() + at
+}
+
+impl World {
+    pub(super) fn new(scenario: Scenario, tamper: Tamper, written_down: bool) -> Self {
+        let mut world = Self {
+            random: Random::new(scenario.seed, 2),
+            tamper,
+            at: Duration::from_secs(1),
+            agenda: BTreeMap::new(),
+            appointed: BTreeSet::new(),
+            last_number: 0,
+            cluster: Cluster::default(),
+            injector: Injector { version: 1, ..Injector::default() },
+            stored: Stored { record: Some(StateRecord::default()), version: 1 },
+            lease: Lease::default(),
+            troubles: Troubles::default(),
+            processes: (0..scenario.replicas).map(|_| None).collect(),
+            clocks: (0..scenario.replicas).map(|_| SignedDuration::ZERO).collect(),
+            incarnations: 0,
+            truth: Truth::new(&scenario),
+            reached: Reached::default(),
+            steps: 0,
+            asked: Duration::ZERO,
+            transcript: written_down.then(Vec::new),
+            record_in: None,
+            scenario,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        self.found();
+        for (key, replicas, strategy) in self.scenario.fleet.clone() {
+            self.cluster.create(&key, replicas, strategy);
+            while self.reconcile(&key) {
+                self.at += Duration::from_secs(1);
+            }
+        }
+        self.cluster.news.clear();
+        if self.scenario.drifted_before {
+            self.injector.version += 1;
+        }
+        let begin = self.at + Duration::from_secs(30);
+        for place in 0..self.scenario.replicas {
+            self.schedule(begin + Duration::from_secs(place as u64), Event::Starts(place));
+        }
+        for (index, (at, ..)) in self.scenario.faults.clone().into_iter().enumerate() {
+            self.schedule(begin + at, Event::Begins(index));
+        }
+        self.schedule(begin + Duration::from_secs(TROUBLED), Event::Heals);
+        if self.scenario.last_move {
+            self.schedule(begin + Duration::from_secs(TROUBLED + 120), Event::LastMove);
+        }
+    }
+
+    pub(super) fn schedule(&mut self, at: Duration, event: Event) {
+        self.last_number += 1;
+        self.agenda.insert((at, self.last_number), event);
+    }
+
+    pub(super) fn write_down(&mut self, line: impl FnOnce() -> String) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.push(format!("{:>9.3}s {}", self.at.as_secs_f64(), line()));
+        }
+    }
+
+    /// Plays it to its end.
+    pub(super) fn play(&mut self) -> Result<()> {
+        let end = self.at + Duration::from_secs(30 + TROUBLED + QUIET);
+        while let Some(((at, _), event)) = self.agenda.pop_first() {
+            if at > end {
+                break;
+            }
+            self.at = self.at.max(at);
+            self.happen(event)?;
+            self.spread_news();
+        }
+        self.all_is_settled()
+    }
+
+    fn happen(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Begins(index) => self.fault_begins(index)?,
+            Event::Ends(index) => self.fault_ends(index),
+            Event::Fights(key, until) => self.fight(&key, until),
+            Event::TakesEffect(version) => self.injector.version = self.injector.version.max(version),
+            Event::Controller(key) => {
+                self.appointed.remove(&key);
+                if self.reconcile(&key) {
+                    self.appoint(&key);
+                }
+            }
+            Event::Starts(place) => self.start(place)?,
+            Event::Process(place, incarnation, call) => {
+                let there = self.processes.get(place).and_then(Option::as_ref).map(|p| p.incarnation);
+                match call {
+                    _ if there == Some(incarnation) => self.call(place, call)?,
+                    // What was on its way when its sender died may arrive all the same.
+                    Call::Patches(request) if self.random.percent(50) => drop(self.arrive(place, &request)?),
+                    _ => {}
+                }
+            }
+            Event::Heals => self.heal(),
+            Event::LastMove => self.last_move(),
+        }
+        Ok(())
+    }
+
+    // Controllers ----------------------------------------------------------------------------------------------------
+
+    /// A workload's controller looks at it soon.
+    pub(super) fn appoint(&mut self, key: &WorkloadKey) {
+        if self.appointed.insert(key.clone()) {
+            let at = self.at + self.random.millis(300, 3000);
+            self.schedule(at, Event::Controller(key.clone()));
+        }
+    }
+
+    fn reconcile(&mut self, key: &WorkloadKey) -> bool {
+        let mut round = Round {
+            cluster: &mut self.cluster,
+            injector: &mut self.injector,
+            random: &mut self.random,
+            second: self.at.as_secs(),
+            wall: true_wall(self.at),
+        };
+        let more = round.reconcile(key);
+        self.truth.look(&self.cluster, key);
+        more
+    }
+
+    // Processes ------------------------------------------------------------------------------------------------------
+
+    pub(super) fn start(&mut self, place: usize) -> Result<()> {
+        self.spread_news();
+        self.incarnations += 1;
+        let boot = Duration::from_secs(100_000 * (place as u64 + 1));
+        let begun = Place {
+            incarnation: self.incarnations,
+            at: self.at,
+            boot,
+            wall: self.clocks[place],
+            seed: self.scenario.seed.wrapping_add(self.incarnations),
+            restarted: self.incarnations > self.scenario.replicas as u64,
+        };
+        self.write_down(|| format!("process {place} starts"));
+        let recording = self.record_in.as_ref().map(|(directory, plain)| Recording {
+            path: directory.join(format!("{}.jsonl", self.incarnations)),
+            limit: u64::MAX,
+            plain: *plain,
+        });
+        let process = Process::new(&self.scenario.policy, self.tamper, begun, recording.as_ref())?;
+        let sources: Vec<_> = process.feeds.keys().cloned().collect();
+        self.processes[place] = Some(process);
+        self.hear(place, Input::Leadership(false))?;
+        for source in sources {
+            self.relist(place, &source);
+        }
+        if self.scenario.policy.mode == Mode::Enforce {
+            self.later(place, (100, 900), Call::HearsOfState);
+        }
+        self.later(place, (0, 500), Call::Elects);
+        Ok(())
+    }
+
+    pub(super) fn process(&mut self, place: usize) -> Option<&mut Process> {
+        self.processes.get_mut(place)?.as_mut()
+    }
+
+    /// Something happens to this process after a while, if it is still there then.
+    pub(super) fn later(&mut self, place: usize, (from, to): (u64, u64), call: Call) {
+        let slow = if self.troubles.slow { 8 } else { 1 };
+        let at = self.at + self.random.millis(from, to) * slow;
+        self.later_at(place, at, call);
+    }
+
+    pub(super) fn later_at(&mut self, place: usize, at: Duration, call: Call) {
+        if let Some(incarnation) = self.processes.get(place).and_then(|p| Some(p.as_ref()?.incarnation)) {
+            self.schedule(at, Event::Process(place, incarnation, call));
+        }
+    }
+
+    /// A watch lists anew: what it says is how things are when the list is made.
+    pub(super) fn relist(&mut self, place: usize, source: &WatchSource) {
+        let events = self.cluster.list(source);
+        let at = self.at + self.random.millis(50, 1500);
+        let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(source)) else { return };
+        if feed.forbidden {
+            return;
+        }
+        feed.broken = false;
+        feed.last = feed.last.max(at);
+        let at = feed.last;
+        self.later_at(place, at, Call::Watch(source.clone(), events));
+    }
+
+    /// What is new reaches those who watch it.
+    pub(super) fn spread_news(&mut self) {
+        let news = std::mem::take(&mut self.cluster.news);
+        for (source, event) in news {
+            for place in 0..self.processes.len() {
+                let after = self.random.millis(5, 400);
+                let at = self.at;
+                let Some(process) = self.processes[place].as_mut() else { continue };
+                let incarnation = process.incarnation;
+                let cut = process.is_partitioned(at);
+                let Some(feed) = process.feeds.get_mut(&source) else { continue };
+                if cut {
+                    feed.broken = true;
+                }
+                if feed.broken || feed.forbidden {
+                    continue;
+                }
+                feed.last = feed.last.max(at + after + feed.lag);
+                let at = feed.last;
+                let call = Call::Watch(source.clone(), vec![event.clone()]);
+                self.schedule(at, Event::Process(place, incarnation, call));
+            }
+        }
+    }
+
+    /// An input for the core; one that is suspended hears it later.
+    pub(super) fn hear(&mut self, place: usize, input: Input) -> Result<()> {
+        let at = self.at;
+        let Some(process) = self.process(place) else { return Ok(()) };
+        if process.suspended.is_some_and(|until| at < until) {
+            process.waiting.push_back(input);
+            return Ok(());
+        }
+        self.step(place, input)
+    }
+
+    fn step(&mut self, place: usize, input: Input) -> Result<()> {
+        let at = self.at;
+        self.steps += 1;
+        if self.transcript.is_some() {
+            let line = super::history::input(&input);
+            self.write_down(|| format!("{place} <- {line}"));
+        }
+        let tamper = self.tamper;
+        let Some(process) = self.processes[place].as_mut() else { return Ok(()) };
+        let now = now(at, process.boot, process.wall);
+        process.rules.hear(&input, now);
+        let quiet = matches!(input, Input::Timer);
+        let input = tamper.input(input);
+        let twins = process.twin.as_mut().map(|twin| twin.step(input.clone(), now));
+        let heard = process.recorder.is_some().then(|| input.clone());
+        let effects = process.core.step(input, now);
+        if let (Some(recorder), Some(input)) = (&mut process.recorder, heard) {
+            recorder.record(input, now, &effects, &process.core)?;
+        }
+        ensure!(twins.is_none_or(|twins| twins == effects), "the same inputs have other effects");
+        let told = effects.iter().any(|effect| !matches!(effect, Effect::WakeAt(_)));
+        let effects = self.tamper.effects(effects, &self.cluster, self.last_number);
+        for effect in &effects {
+            if let Some(line) = show::effect(effect) {
+                self.write_down(|| format!("{place} {line}"));
+            }
+        }
+        let Some(process) = self.processes[place].as_mut() else { return Ok(()) };
+        // A timer that brought nothing on shows nothing new, nearly always.
+        if told || !quiet || self.steps.is_multiple_of(16) {
+            let report = self.tamper.report(process.core.report(now));
+            self.reached.read(&report);
+            process
+                .rules
+                .check(&self.scenario.policy, &effects, &report, now)
+                .with_context(|| format!("process {place}"))?;
+        }
+        self.truth.hear(place, &effects, &self.cluster)?;
+        for effect in effects {
+            self.carry_out(place, effect)?;
+        }
+        self.bed_down(place);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, place: usize, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Render(request) => {
+                let sent = self.at;
+                self.asked = sent;
+                self.later(place, (20, 400), Call::Renders(Box::new(request), sent));
+            }
+            Effect::Patch(request) => self.later(place, (5, 60), Call::Reads(Box::new(request))),
+            Effect::WatchBackends(namespaces) => self.watch_backends(place, namespaces),
+            Effect::WriteState(record) => {
+                if let Some(process) = self.process(place) {
+                    process.writing_state = true;
+                }
+                state_is_written(&record, self.stored.record.as_ref())?;
+                self.later(place, (10, 300), Call::WritesState(Box::new(record)));
+            }
+            Effect::WakeAt(elapsed) => {
+                let boot = self.process(place).map_or(Duration::ZERO, |p| p.boot);
+                let lateness = self.random.between(Duration::ZERO, self.lateness());
+                let at = elapsed.saturating_sub(boot).max(self.at) + lateness;
+                if let Some(process) = self.process(place) {
+                    process.wake = Some(elapsed);
+                }
+                self.later_at(place, at, Call::Wakes(elapsed));
+            }
+            Effect::ProbeGuard => self.later(place, (10, 200), Call::Probes),
+            Effect::WatchTriggers(_) | Effect::Tell(_) => {}
+        }
+        Ok(())
+    }
+
+    /// In quiet times timers may come much later: there is nothing that they could miss.
+    fn lateness(&self) -> Duration {
+        if self.at.as_secs() > TROUBLED + 600 { Duration::from_secs(40) } else { self.scenario.lateness }
+    }
+
+    fn watch_backends(&mut self, place: usize, namespaces: BTreeSet<sidecar_drift::core::shape::Name>) {
+        let Some(process) = self.process(place) else { return };
+        let (before, after) = (backing(&process.backends), backing(&namespaces));
+        process.backends = namespaces;
+        process.feeds.retain(|source, _| !before.contains(source) || after.contains(source));
+        let more: Vec<_> = after.into_iter().filter(|source| !before.contains(source)).collect();
+        for source in &more {
+            process.feeds.insert(source.clone(), Feed::default());
+        }
+        for source in more {
+            self.relist(place, &source);
+        }
+    }
+
+    /// One that was asked to stop and has nothing left to do is gone.
+    fn bed_down(&mut self, place: usize) {
+        let done = |process: &Process| process.stopping && process.core.idle();
+        if self.processes[place].as_ref().is_some_and(done) {
+            self.stop(place);
+            // The lease is given back.
+            if self.lease.holder.is_some_and(|(holder, _)| holder == place) {
+                self.lease.holder = None;
+            }
+            let at = self.at + self.random.seconds(1, 20);
+            self.schedule(at, Event::Starts(place));
+        }
+    }
+
+    pub(super) fn stop(&mut self, place: usize) {
+        self.processes[place] = None;
+        self.write_down(|| format!("process {place} is gone"));
+    }
+}
