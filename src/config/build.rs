@@ -197,7 +197,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, listen: _ } = daemon;
+    let &Daemon { mode, resync, without_guard, guard_interval, events, listen: _ } = daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {
@@ -205,6 +205,7 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
             Ceiling::Enforce => Mode::Enforce,
         }),
     );
+    policy.events = events.unwrap_or(policy.mode == Mode::Enforce);
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
     replace(&mut policy.without_guard, without_guard);
     replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
@@ -272,6 +273,7 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             }
             policy.only = only;
             policy.one_shot = true;
+            policy.events = false;
         }
         Purpose::Rollout { confirmed, kinds } => {
             policy.mode = if confirmed { Mode::Enforce } else { Mode::Report };
@@ -281,6 +283,8 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             // The guard binds the daemon's ServiceAccount; this runs with a person's own credentials.
             policy.without_guard = true;
             policy.one_shot = true;
+            // That person sees it all, and may lack the right.
+            policy.events = false;
         }
     }
     Ok(())

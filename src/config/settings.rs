@@ -229,6 +229,10 @@ settings! {
         /// Asks this often whether the admission policy is still in force [default: 60s].
         #[arg(long, value_name = "DURATION")]
         guard_interval: Period,
+        /// Writes Kubernetes Events about workloads, which need the right to create and patch them [default: true with
+        /// --mode=enforce, else false].
+        #[arg(long)]
+        events: bool,
         /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
         #[arg(long, value_name = "ADDRESS")]
         listen: Listen,

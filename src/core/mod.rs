@@ -7,6 +7,7 @@ mod breaker;
 pub mod budget;
 pub mod canonical;
 pub mod compare;
+pub mod events;
 pub mod fingerprint;
 pub mod gate;
 mod guard;

@@ -120,7 +120,9 @@ impl Core {
             facts.iter().flat_map(|(key, says, _)| says.bad.iter().map(|bad| ((*key).clone(), bad.clone()))).collect();
         self.carry_out(made, in_enforce, now);
         for (workload, message) in said {
-            let known = self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));
+            // Not by a follower, or it would be known when it leads, and nobody would have read it.
+            let known =
+                !self.leader || self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));
             if !known {
                 if let Some(work) = self.work.get_mut(&workload) {
                     work.bad_annotation = Some(message.clone());
@@ -168,6 +170,7 @@ impl Core {
         let Some(work) = self.work.get_mut(key) else { return };
         if work.gate.is_none_or(|(held_by, _)| held_by != gate) {
             work.gate = Some((gate, now.wall));
+            self.write_event_of_hold(key, gate);
         }
     }
 

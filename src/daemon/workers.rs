@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{clock, leading::Leading};
+use super::{
+    clock,
+    events::{self, Events},
+    leading::Leading,
+};
 use crate::{
     cluster::{
         client::Cluster,
         convert::StampKeys,
+        events::EventWriter,
         guard::{self, Probe},
         render::Renderer,
         rollout,
         state::StateStore,
     },
     core::{
+        events::Event,
         io::{Input, PatchRequest, RenderRequest},
         state::StateRecord,
     },
@@ -33,6 +40,7 @@ pub(super) struct Workers {
     /// Asked right before each write.
     leading: Leading,
     inputs: mpsc::Sender<Input>,
+    events: Events,
     tasks: JoinSet<()>,
 }
 
@@ -43,10 +51,14 @@ impl Workers {
         stamp: StampKeys,
         store: StateStore,
         leading: Leading,
+        instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
-        Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+        let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writing);
+        Self { cluster, own, stamp, renderer, store, leading, inputs, events, tasks }
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
@@ -98,6 +110,11 @@ impl Workers {
             };
             _ = inputs.send(Input::Guard(refused)).await;
         });
+    }
+
+    /// `term`: as for a patch.
+    pub(super) fn write_event(&mut self, event: Event, at: Timestamp, term: Option<u64>) {
+        self.events.write(event, at, term);
     }
 
     /// Runs something else for as long as the process lives.

@@ -7,6 +7,7 @@ mod crash;
 mod detection;
 mod enforce;
 mod errors;
+mod events;
 mod fidelity;
 mod install;
 mod leaders;

@@ -11,9 +11,10 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 12] = [
+const DECIDED: [&str; 13] = [
     "all_namespaces",
     "context",
+    "events",
     "identity",
     "kubeconfig",
     "leader_election",

@@ -47,6 +47,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "include_system" => policy.include_system = value == "yes",
             "include_unhealthy" => policy.include_unhealthy = value == "yes",
             "without_guard" => policy.without_guard = value == "yes",
+            "events" => policy.events = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
