@@ -59,7 +59,7 @@ impl StateStore {
         let target = Target {
             row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
-            name: Some(CONFIG_MAP),
+            name: Some(CONFIG_MAP.to_owned()),
             streaming,
         };
         async move {

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
-    values::{ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, Whole, set},
+    values::{
+        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, TriggerName, Whole, set,
+    },
 };
 use crate::core::{
     lease::LeaseTimes,
@@ -197,7 +199,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 }
 
 fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, without_guard, guard_interval, events, listen: _ } = daemon;
+    let &Daemon { mode, resync, ref trigger, without_guard, guard_interval, events, listen: _ } = daemon;
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {
@@ -207,6 +209,10 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
     );
     policy.events = events.unwrap_or(policy.mode == Mode::Enforce);
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
+    let mut triggers: Vec<_> = trigger.iter().flatten().map(|TriggerName(trigger)| trigger.clone()).collect();
+    triggers.sort();
+    triggers.dedup();
+    policy.triggers = triggers;
     replace(&mut policy.without_guard, without_guard);
     replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
     Ok(())

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::values::{
     ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    Period, Positive, Rate, Whole,
+    Period, Positive, Rate, TriggerName, Whole,
 };
 
 macro_rules! settings {
@@ -223,6 +223,11 @@ settings! {
         /// Asks again for every workload after this duration, spread by 20 % [default: 6h].
         #[arg(long, value_name = "DURATION")]
         resync: Period,
+        /// Takes a change of this object for a change of what is injected, such as `Secret/istio-system/cacerts`, or
+        /// `Issuer.cert-manager.io/mesh/ca`; of a kind without namespaces KIND/NAME; repeatable. Only a hash of it is
+        /// kept [default: none].
+        #[arg(long, value_name = "KIND/NAMESPACE/NAME", value_delimiter = ',')]
+        trigger: Vec<TriggerName>,
         /// Rolls out although no admission policy holds our ServiceAccount to dry runs [default: false].
         #[arg(long)]
         without_guard: bool,

@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::core::{
     owner::Kind,
+    shape::Name,
+    trigger::Trigger,
     words::{Difference, Word},
 };
 
@@ -30,7 +32,19 @@ macro_rules! read_as_text {
     )+};
 }
 
-read_as_text!(Period, Positive, Whole, Rate, HourlyLimit, KindName, ActOn, DnsLabel, AnnotationPrefix, Listen);
+read_as_text!(
+    Period,
+    Positive,
+    Whole,
+    Rate,
+    HourlyLimit,
+    KindName,
+    ActOn,
+    DnsLabel,
+    AnnotationPrefix,
+    TriggerName,
+    Listen
+);
 
 /// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,6 +205,37 @@ impl FromStr for AnnotationPrefix {
              at most {} letters, digits, `-`, `_` and `.` after an optional domain",
             63 - LONGEST_SUFFIX
         ))
+    }
+}
+
+/// An object that injection depends on: `Secret/istio-system/cacerts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriggerName(pub Trigger);
+
+impl FromStr for TriggerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (*kind, "", *name),
+            [kind, namespace, name] if namespace.parse::<DnsLabel>().is_ok() => (*kind, *namespace, *name),
+            _ => ("", "", ""),
+        };
+        let (kind, group) = kind.split_once('.').map_or((kind, None), |(kind, group)| (kind, Some(group)));
+        let is_kind = !kind.is_empty() && kind.chars().all(|c| c.is_ascii_alphanumeric());
+        let is_group = group.is_none_or(|group| group.split('.').all(|label| label.parse::<DnsLabel>().is_ok()));
+        // Path segments that the API server would not take.
+        let is_name = !name.is_empty() && name.len() <= 253 && name.chars().all(|c| c.is_ascii_graphic() && c != '%');
+        if !(is_kind && is_group && is_name) {
+            return Err("KIND/NAMESPACE/NAME is wanted, such as `Secret/istio-system/cacerts`".to_owned());
+        }
+        Ok(Self(Trigger {
+            group: group.map(Name::from),
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        }))
     }
 }
 

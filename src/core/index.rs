@@ -14,10 +14,11 @@ use super::{
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
         NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
-        WorkloadKey, WorkloadSnapshot,
+        TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::{Name, PodShape},
+    trigger::Triggers,
     what_if::WhatIf,
 };
 
@@ -68,6 +69,13 @@ pub enum Change {
         /// After.
         new: Option<ConfigSnapshot>,
     },
+    /// An object that a trigger names came, changed or went.
+    Trigger {
+        /// Before.
+        old: Option<TriggerSnapshot>,
+        /// After.
+        new: Option<TriggerSnapshot>,
+    },
     /// A Service of a namespace that backs an injector came, changed or went.
     Service {
         /// Before.
@@ -106,11 +114,13 @@ pub struct Index {
     namespaces: BTreeMap<Name, NamespaceSnapshot>,
     injectors: BTreeMap<(InjectorKind, Name), InjectorSnapshot>,
     configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
+    triggered: BTreeMap<(u16, ObjectKey), TriggerSnapshot>,
     services: BTreeMap<ObjectKey, ServiceSnapshot>,
     endpoints: BTreeMap<ObjectKey, EndpointsSnapshot>,
     budgets: BTreeMap<ObjectKey, DisruptionBudgetSnapshot>,
     nodes: BTreeMap<Name, NodeSnapshot>,
     sources: BTreeMap<WatchSource, SourceState>,
+    triggers: Triggers,
     /// What renderings suppose.
     what_if: WhatIf,
     shapes: HashSet<Arc<PodShape>>,
@@ -138,6 +148,24 @@ impl Index {
         let mut index = Self::default();
         index.expect(sources);
         index
+    }
+
+    /// What is watched because a person, or a policy, named it.
+    pub fn triggers(&self) -> &Triggers {
+        &self.triggers
+    }
+
+    /// Those that a person named; before anything else.
+    pub fn set_triggers(&mut self, triggers: Triggers) {
+        self.triggers = triggers;
+    }
+
+    /// Adds the params of policies, and waits for them. Returns whether any is new.
+    pub fn expect_params(&mut self, params: impl IntoIterator<Item = super::trigger::Trigger>) -> bool {
+        let added = self.triggers.add(params);
+        let source = |number: &u16| WatchSource { kind: WatchKind::Trigger(*number), namespace: None };
+        self.expect(added.iter().map(source).collect::<Vec<_>>());
+        !added.is_empty()
     }
 
     /// Renderings suppose this from now on.
@@ -246,6 +274,9 @@ impl Index {
             WatchKind::Configs(kind) => {
                 self.configs.keys().filter(|(k, key)| *k == kind && here(key)).map(|(_, key)| key.clone()).collect()
             }
+            WatchKind::Trigger(number) => {
+                self.triggered.keys().filter(|(n, _)| *n == number).map(|(_, key)| key.clone()).collect()
+            }
             WatchKind::Services => self.services.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::EndpointSlices => self.endpoints.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::DisruptionBudgets => self.budgets.keys().filter(|k| here(k)).cloned().collect(),
@@ -297,6 +328,10 @@ impl Index {
             Object::Config(new) => {
                 let old = self.configs.insert((new.kind, new.key.clone()), new.clone());
                 (old.as_ref() != Some(&new)).then_some(Change::Config { old, new: Some(new) })
+            }
+            Object::Trigger(new) => {
+                let old = self.triggered.insert((new.number, new.key.clone()), new.clone());
+                (old.as_ref() != Some(&new)).then_some(Change::Trigger { old, new: Some(new) })
             }
             Object::Service(new) => {
                 let old = self.services.insert(new.key.clone(), new.clone());
@@ -398,6 +433,9 @@ impl Index {
             WatchKind::Injectors(kind) => {
                 let old = self.injectors.remove(&(kind, key.name.clone()))?;
                 Some(Change::Injector { old: Some(old), new: None })
+            }
+            WatchKind::Trigger(number) => {
+                self.triggered.remove(&(number, key.clone())).map(|old| Change::Trigger { old: Some(old), new: None })
             }
             WatchKind::Configs(kind) => {
                 let old = self.configs.remove(&(kind, key.clone()))?;

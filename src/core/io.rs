@@ -11,6 +11,7 @@ use super::{
     owner::Kind,
     shape::{Name, PodShape},
     state::StateRecord,
+    trigger::Trigger,
     what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
@@ -31,6 +32,8 @@ pub enum WatchKind {
     Injectors(InjectorKind),
     /// Objects of which only a hash is kept. ConfigMaps only of one backing namespace.
     Configs(ConfigKind),
+    /// What the trigger of this number names.
+    Trigger(u16),
     /// Services of one backing namespace.
     Services,
     /// EndpointSlices of one backing namespace.
@@ -109,6 +112,8 @@ pub enum Effect {
     Patch(PatchRequest),
     /// Watch what backs the injectors in exactly these namespaces.
     WatchBackends(BTreeSet<Name>),
+    /// Watch what these triggers name. Their places are their numbers; more may be added later, none goes.
+    WatchTriggers(Vec<Trigger>),
     /// Write the state ConfigMap. Answered by [`Input::State`].
     WriteState(StateRecord),
     /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.

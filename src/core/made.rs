@@ -95,6 +95,7 @@ pub(super) fn webhook(name: &str, hash: &str) -> InjectorSnapshot {
             timeout_seconds: 10,
             refuses_dry_run: false,
         }],
+        params: None,
         changed_by: None,
     }
 }

@@ -36,6 +36,7 @@ pub mod state;
 pub mod status;
 pub mod step;
 pub mod time;
+pub mod trigger;
 pub mod truth;
 mod unseen;
 pub mod what_if;

@@ -269,8 +269,23 @@ pub struct InjectorSnapshot {
     /// The entries that match the creation of Pods (webhooks of the configuration, or the policy's one). Empty: it
     /// does not concern Pods.
     pub entries: Vec<InjectorEntry>,
+    /// The objects that a policy reads beside the Pod.
+    pub params: Option<Params>,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
+}
+
+/// Of a policy the kind of its params, of a binding which of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Params {
+    /// A policy: the API group, empty for the core.
+    pub group: Name,
+    /// A policy: the kind.
+    pub kind: Name,
+    /// A binding: the namespace; empty: that of the Pod, or none.
+    pub namespace: Name,
+    /// A binding: the name; empty: a selector chooses.
+    pub name: Name,
 }
 
 /// One webhook, or one policy's match.
@@ -379,6 +394,19 @@ pub struct ConfigSnapshot {
     pub changed_by: Option<ChangedBy>,
 }
 
+/// An object that a [`Trigger`](super::trigger::Trigger) names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriggerSnapshot {
+    /// The trigger's number.
+    pub number: u16,
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// A hash of the content under a key that is drawn anew in each process: it may be a Secret.
+    pub hash: Name,
+    /// Who changed it last.
+    pub changed_by: Option<ChangedBy>,
+}
+
 /// Which Pods behind a Service are ready: one EndpointSlice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointsSnapshot {
@@ -439,6 +467,8 @@ pub enum Object {
     Injector(InjectorSnapshot),
     /// An object of which only a hash is kept.
     Config(ConfigSnapshot),
+    /// An object that a trigger names.
+    Trigger(TriggerSnapshot),
     /// A Service behind an injector.
     Service(ServiceSnapshot),
     /// An EndpointSlice of such a Service.
@@ -460,6 +490,7 @@ impl Object {
             Self::Namespace(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
             Self::Injector(o) => ObjectKey { namespace: empty(), name: o.name.clone() },
             Self::Config(o) => o.key.clone(),
+            Self::Trigger(o) => o.key.clone(),
             Self::Service(o) => o.key.clone(),
             Self::Endpoints(o) => o.key.clone(),
             Self::DisruptionBudget(o) => o.key.clone(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{owner::Kind, shape::Name, what_if::WhatIf, words::Difference};
+use super::{owner::Kind, shape::Name, trigger::Trigger, what_if::WhatIf, words::Difference};
 
 /// What we may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -92,6 +92,9 @@ pub struct Policy {
     /// Workloads without Pods are asked about, too: would one come back?
     #[serde(default)]
     pub all_workloads: bool,
+    /// Objects that injection depends on, named by a person.
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
     /// What renderings suppose. Whatever they find is never acted on.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
@@ -142,6 +145,7 @@ impl Default for Policy {
             own: None,
             events: false,
             all_workloads: false,
+            triggers: Vec::new(),
             what_if: WhatIf::default(),
             one_shot: false,
         }

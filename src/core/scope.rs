@@ -15,6 +15,7 @@ use super::{
     shape::Name,
     status,
     time::Now,
+    trigger::{self, Trigger},
 };
 
 /// Something that renderings depend on and that moves as a whole.
@@ -169,6 +170,16 @@ impl Generations {
                     ConfigKind::LimitRange => vec![(Scope::Namespace(namespace), why)],
                 }
             }
+            Change::Trigger { old, new } => {
+                let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
+                let Some(any) = new.as_ref().or(old.as_ref()).filter(|_| !same) else { return Vec::new() };
+                let Some(trigger) = index.triggers().get(any.number) else { return Vec::new() };
+                let one =
+                    Trigger { namespace: any.key.namespace.clone(), name: any.key.name.clone(), ..trigger.clone() };
+                let why = cause(&one.to_string(), how(old.as_ref(), new.as_ref()), any.changed_by.as_ref());
+                let scopes = trigger::scopes(any.number, &any.key, index);
+                scopes.into_iter().map(|scope| (scope, why.clone())).collect()
+            }
             Change::Node { old_floor, new_floor } => match (old_floor, new_floor) {
                 (Some(old), Some(new)) if old != new => {
                     let why = format!("lowest kubelet version {}.{} → {}.{}", old.0, old.1, new.0, new.1);
@@ -198,17 +209,21 @@ impl Generations {
     }
 }
 
-/// The scopes that somebody changed at that time or later, as the objects themselves say, and by what kind of object.
-pub fn changed_since(since: Timestamp, index: &Index) -> Vec<(Scope, Option<ConfigKind>)> {
+/// The scopes that somebody changed at that time or later, as the objects themselves say, and whether what changed may
+/// take effect only later.
+pub fn changed_since(since: Timestamp, index: &Index) -> Vec<(Scope, bool)> {
     let recent = |by: Option<&ChangedBy>| by.and_then(|by| by.time).is_some_and(|time| time >= since);
-    let injectors = index.injectors().filter(|i| recent(i.changed_by.as_ref())).map(|i| (scope_of(i), None));
+    let injectors = index.injectors().filter(|i| recent(i.changed_by.as_ref())).map(|i| (scope_of(i), false));
     let namespaces = index.namespaces().filter(|(_, namespace)| recent(namespace.changed_by.as_ref()));
-    let namespaces = namespaces.map(|(name, _)| (Scope::Namespace(name.clone()), None));
+    let namespaces = namespaces.map(|(name, _)| (Scope::Namespace(name.clone()), false));
     let configs = index.configs().filter(|config| recent(config.changed_by.as_ref())).flat_map(|config| {
         let change = Change::Config { old: None, new: Some(config.clone()) };
-        Generations::moves(&change, index).into_iter().map(|(scope, _)| (scope, Some(config.kind)))
+        let late = config.kind == ConfigKind::ConfigMap;
+        Generations::moves(&change, index).into_iter().map(move |(scope, _)| (scope, late))
     });
-    injectors.chain(namespaces).chain(configs).collect()
+    let triggered = index.triggered().filter(|object| recent(object.changed_by.as_ref()));
+    let triggered = triggered.flat_map(|o| trigger::scopes(o.number, &o.key, index)).map(|scope| (scope, true));
+    injectors.chain(namespaces).chain(configs).chain(triggered).collect()
 }
 
 fn how<T>(old: Option<&T>, new: Option<&T>) -> &'static str {

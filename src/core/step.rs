@@ -21,6 +21,7 @@ use super::{
     shape::Name,
     status,
     time::Now,
+    trigger::{self, Triggers},
     truth::Truth,
     unseen::Unseen,
     work::Work,
@@ -102,6 +103,7 @@ impl Core {
     /// A core that waits for these watches.
     pub fn new(mut policy: Policy, sources: impl IntoIterator<Item = WatchSource>, seed: u64, now: Now) -> Self {
         let mut index = Index::expecting(sources);
+        index.set_triggers(Triggers::named(policy.triggers.clone()));
         if !policy.what_if.is_nothing() {
             // Nothing is as the renderings suppose, so nothing may be done about what they find.
             policy.mode = Mode::Report;
@@ -230,12 +232,16 @@ impl Core {
 
     /// Moves the scopes that a change moves.
     pub(super) fn advance(&mut self, change: &Change, now: Now) {
-        let by = match change {
-            Change::Config { old, new } => new.as_ref().or(old.as_ref()).map(|config| config.kind),
-            _ => None,
+        let late = match change {
+            Change::Config { old, new } => {
+                new.as_ref().or(old.as_ref()).is_some_and(|config| config.kind == ConfigKind::ConfigMap)
+            }
+            // A Secret is most often mounted, too.
+            Change::Trigger { .. } => true,
+            _ => false,
         };
         for (scope, cause) in Generations::moves(change, &self.index) {
-            self.move_scope(&scope, cause, by, now);
+            self.move_scope(&scope, cause, late, now);
         }
     }
 
@@ -251,20 +257,20 @@ impl Core {
                 let last = self.generations.moved().find(|(s, _)| **s == scope).filter(|_| version > known);
                 let unannounced = || format!("other Pods answer for it, in namespace {namespace}");
                 let cause = last.map_or_else(unannounced, |(_, generation)| generation.cause.clone());
-                self.move_scope(&scope, cause, None, now);
+                self.move_scope(&scope, cause, false, now);
             }
         }
     }
 
-    /// Moves one scope on; those that depend on it look again.
-    pub(super) fn move_scope(&mut self, scope: &Scope, cause: String, by: Option<ConfigKind>, now: Now) {
+    /// Moves one scope on; those that depend on it look again. `late`: what moved it may take effect only later.
+    pub(super) fn move_scope(&mut self, scope: &Scope, cause: String, late: bool, now: Now) {
         let touched = self.depending_on(scope);
         // A ServiceAccount that nobody uses is no news, and there are many of them.
         if touched.is_empty() && !matches!(scope, Scope::Injector(..)) {
             return;
         }
         self.generations.advance(scope, cause.clone(), now);
-        self.unseen.moved(scope, by, now.elapsed);
+        self.unseen.moved(scope, late, now.elapsed);
         self.moves.push_front(GenerationReport {
             scope: scope.to_string(),
             generation: self.generations.version(scope),
@@ -337,7 +343,7 @@ impl Core {
                     self.mark_backed_from(&namespace, now);
                 }
             }
-            Change::Config { .. } => {}
+            Change::Config { .. } | Change::Trigger { .. } => {}
         }
     }
 
@@ -373,8 +379,11 @@ impl Core {
         self.dirty.extend(concerned.map(|(key, _)| key.clone()));
     }
 
-    /// Asks for watches in the namespaces that back injectors.
+    /// Asks for watches in the namespaces that back injectors, and of the params that policies read.
     fn update_backends(&mut self) {
+        if self.index.expect_params(trigger::params(&self.index).into_keys().collect::<Vec<_>>()) {
+            self.effects.push(Effect::WatchTriggers(self.index.triggers().all().to_vec()));
+        }
         let services = self.index.injectors().flat_map(scope::services_of);
         let namespaces: BTreeSet<_> = services.map(|service| service.namespace.clone()).collect();
         if namespaces == self.backends {

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use super::{
     compare,
     io::Rendering,
-    model::{ConfigKind, WorkloadKey},
+    model::WorkloadKey,
     queue::Priority,
     scope::{self, Scope, Vector},
     step::Core,
@@ -43,9 +43,9 @@ impl Unseen {
         self.follow_ups.first().map(|(at, _)| *at)
     }
 
-    /// A scope moved by an object of this kind: does it take effect at once?
-    pub(super) fn moved(&mut self, scope: &Scope, by: Option<ConfigKind>, now: Duration) {
-        if by == Some(ConfigKind::ConfigMap) && matches!(scope, Scope::Injector(..)) {
+    /// A scope moved; `late`: perhaps not at once.
+    pub(super) fn moved(&mut self, scope: &Scope, late: bool, now: Duration) {
+        if late && matches!(scope, Scope::Injector(..)) {
             self.follow_ups.retain(|(_, s)| s != scope);
             self.follow_ups.extend(FOLLOW_UPS.map(|after| (now + after, scope.clone())));
         }
@@ -88,16 +88,16 @@ impl Core {
     /// What changed right before we started may not be in force yet either: an API server takes a moment to put a policy
     /// in force, and an injector minutes to see a new ConfigMap.
     pub(super) fn heed_what_just_changed(&mut self, now: Now) {
-        let late = FOLLOW_UPS.last().copied().unwrap_or_default();
-        for (settles, span) in [(true, self.policy.settle), (false, late)] {
+        let latest = FOLLOW_UPS.last().copied().unwrap_or_default();
+        for (settles, span) in [(true, self.policy.settle), (false, latest)] {
             // The API server's clock is cut to seconds.
             let span = SignedDuration::try_from(span + Duration::from_secs(1)).unwrap_or(SignedDuration::MAX);
             let Ok(since) = now.wall.checked_sub(span) else { continue };
-            for (scope, by) in scope::changed_since(since, &self.index) {
+            for (scope, late) in scope::changed_since(since, &self.index) {
                 if settles {
                     self.generations.changed_before_start(&scope, now);
                 } else {
-                    self.unseen.moved(&scope, by, now.elapsed);
+                    self.unseen.moved(&scope, late, now.elapsed);
                 }
             }
         }
@@ -108,7 +108,7 @@ impl Core {
         for scope in vector.keys().filter(|scope| matches!(scope, Scope::Injector(..))) {
             if self.unseen.counts(scope, now.elapsed) {
                 let cause = format!("no object changed, but the rendering of {key} did");
-                self.move_scope(scope, cause, None, now);
+                self.move_scope(scope, cause, false, now);
             }
         }
     }
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn a_config_map_is_looked_after_three_times_and_a_new_move_starts_again() {
         let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 100);
+        unseen.moved(&mesh(), true, S * 100);
         assert_eq!((unseen.due(S * 129), unseen.due(S * 130)), (None, Some(mesh())));
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 140);
+        unseen.moved(&mesh(), true, S * 140);
         let times: Vec<_> =
             std::iter::from_fn(|| unseen.next().inspect(|at| assert!(unseen.due(*at).is_some()))).collect();
         assert_eq!(times, [S * 170, S * 230, S * 320]);
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn what_takes_effect_at_once_is_not_looked_after() {
         let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), None, S);
-        unseen.moved(&Scope::Namespace("shop".into()), Some(ConfigKind::LimitRange), S);
+        unseen.moved(&mesh(), false, S);
+        unseen.moved(&Scope::Namespace("shop".into()), true, S);
         assert_eq!(unseen.next(), None);
     }
 
@@ -157,7 +157,7 @@ mod tests {
         assert!(unseen.counts(&mesh(), S));
         assert!(!unseen.counts(&mesh(), S * 600));
         assert!(unseen.counts(&mesh(), S * 601));
-        unseen.moved(&mesh(), Some(ConfigKind::ConfigMap), S * 602);
+        unseen.moved(&mesh(), true, S * 602);
         assert!(unseen.counts(&mesh(), S * 602));
     }
 }

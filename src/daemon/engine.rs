@@ -87,7 +87,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
             }
         });
     }
-    let scope = Scope { namespaces, kinds: config.policy.kinds.clone(), stamp };
+    let scope =
+        Scope { namespaces, kinds: config.policy.kinds.clone(), triggers: config.policy.triggers.clone(), stamp };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
     let now = clock::now();
@@ -323,6 +324,7 @@ impl Engine {
             match effect {
                 Effect::Render(request) => self.workers.render(request),
                 Effect::Patch(request) => self.workers.patch(request, self.term),
+                Effect::WatchTriggers(triggers) => self.watches.set_triggers(triggers),
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
                 Effect::WriteState(record) => self.workers.write_state(record, self.term),
                 Effect::ProbeGuard => self.workers.probe_guard(),

@@ -137,6 +137,7 @@ fn watched(kind: WatchKind) -> &'static str {
         WatchKind::Configs(ConfigKind::ConfigMap) => "configmaps",
         WatchKind::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
         WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
+        WatchKind::Trigger(_) => "triggers",
         WatchKind::Services => "services",
         WatchKind::EndpointSlices => "endpointslices",
         WatchKind::DisruptionBudgets => "poddisruptionbudgets",

@@ -198,6 +198,8 @@ scripts! {
         half_of_the_injector
         namespace_labels
         policies_and_bindings
+        r11_an_object_that_a_person_named
+        r11_params_of_a_policy
         removed_needs_a_witness
         service_accounts_limit_ranges_and_nodes
         the_deployment_behind_a_webhook

@@ -7,7 +7,7 @@ use super::{
     metadata,
 };
 use crate::core::{
-    model::{InjectorEntry, InjectorKind, InjectorSnapshot, ObjectKey},
+    model::{InjectorEntry, InjectorKind, InjectorSnapshot, ObjectKey, Params},
     shape::Name,
 };
 
@@ -33,7 +33,30 @@ pub(super) fn injector(kind: InjectorKind, value: &Value, faults: &Faults) -> Op
             (metadata::hash(spec.value()), spec.at("policyName").name(), entry.into_iter().collect())
         }
     };
-    Some(InjectorSnapshot { kind, name, hash, policy, entries, changed_by: metadata::changed_by(&object) })
+    let params = params(kind, &spec);
+    Some(InjectorSnapshot { kind, name, hash, policy, entries, params, changed_by: metadata::changed_by(&object) })
+}
+
+/// What the policy reads beside the Pod: `paramKind` of a policy, `paramRef` of a binding.
+fn params(kind: InjectorKind, spec: &Field<'_>) -> Option<Params> {
+    match kind {
+        InjectorKind::MutatingWebhookConfiguration => None,
+        InjectorKind::MutatingAdmissionPolicy => {
+            let params = spec.at("paramKind");
+            let version = params.at("apiVersion").text()?;
+            let group = version.split_once('/').map_or("", |(group, _)| group);
+            Some(Params { group: group.into(), kind: params.at("kind").name(), ..Params::default() })
+        }
+        InjectorKind::MutatingAdmissionPolicyBinding => {
+            let params = spec.at("paramRef");
+            let which = || Params {
+                namespace: params.at("namespace").name(),
+                name: params.at("name").name(),
+                ..Params::default()
+            };
+            params.is_some().then(which)
+        }
+    }
 }
 
 fn webhook(hook: &Field<'_>) -> InjectorEntry {

@@ -12,13 +12,18 @@ mod stamp;
 mod tests;
 mod workload;
 
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
+
 use serde_json::{Value, json};
 
 use crate::core::{
     io::WatchKind,
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ReplicaSetSnapshot, ServiceSnapshot, WorkloadSnapshot,
+        Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
 };
@@ -29,6 +34,9 @@ pub(super) use workload::TEMPLATE_GENERATION;
 
 /// On the ConfigMaps that old leader elections use.
 const ELECTION_RECORD: &str = "control-plane.alpha.kubernetes.io/leader";
+
+/// Annotations that say nothing that is not said elsewhere, or change all the time.
+const RECORDS: [&str; 2] = [ELECTION_RECORD, "kubectl.kubernetes.io/last-applied-configuration"];
 
 /// What became of one API object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +59,7 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
         WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),
         WatchKind::Injectors(kind) => injector::injector(kind, value, &faults).map(Object::Injector),
         WatchKind::Configs(kind) => config(kind, value, &faults).map(Object::Config),
+        WatchKind::Trigger(number) => trigger(value).map(|found| Object::Trigger(TriggerSnapshot { number, ..found })),
         WatchKind::Services => service(value, &faults).map(Object::Service),
         WatchKind::EndpointSlices => endpoints(value, &faults).map(Object::Endpoints),
         WatchKind::DisruptionBudgets => disruption_budget(value, &faults).map(Object::DisruptionBudget),
@@ -112,6 +121,32 @@ fn config(kind: ConfigKind, value: &Value, faults: &Faults) -> Option<ConfigSnap
     };
     let key = metadata::key(&object)?;
     Some(ConfigSnapshot { kind, key, hash: metadata::hash(&content), changed_by: metadata::changed_by(&object) })
+}
+
+/// What a trigger names; its number is not known here. `None` without a name.
+///
+/// The hash is keyed, because a short Secret could be guessed from a plain one.
+pub(super) fn trigger(value: &Value) -> Option<TriggerSnapshot> {
+    /// Drawn once for the process.
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    /// What changes without the object meaning anything else.
+    const BESIDE: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
+    let faults = Faults::default();
+    let object = Field::root(value, &faults);
+    let members = value.as_object().into_iter().flatten();
+    let content: Value = if metadata::annotation(&object, ELECTION_RECORD).is_some() {
+        Value::Null
+    } else {
+        members.filter(|(key, _)| !BESIDE.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    let labels = object.at("metadata").at("labels");
+    let annotations = object.at("metadata").at("annotations");
+    let annotations = annotations.object().into_iter().flatten().filter(|(key, _)| !RECORDS.contains(&key.as_str()));
+    let annotations: Value = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let hash = KEY.hash_one(json!([content, labels.value(), annotations]).to_string());
+    let key = metadata::key(&object)?;
+    let hash = format!("{hash:016x}").into();
+    Some(TriggerSnapshot { number: 0, key, hash, changed_by: metadata::changed_by(&object) })
 }
 
 fn endpoints(value: &Value, faults: &Faults) -> Option<EndpointsSnapshot> {

@@ -25,7 +25,7 @@ const PAGE_SIZE: u32 = 500;
 const WATCH_SECONDS: u32 = 290;
 
 /// A right that is missing, or a kind that is not served, seldom changes; asking again each minute is enough.
-const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
+pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
 
 /// A right that was there is taken for lost only when it is refused so often in a row, which takes some seconds: an API
 /// server that was just started refuses everything until it has read its rules.
@@ -41,7 +41,7 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) row: Row,
     pub(in crate::cluster) namespace: Option<String>,
     /// Only the object of this name.
-    pub(in crate::cluster) name: Option<&'static str>,
+    pub(in crate::cluster) name: Option<String>,
     /// The server sends the list within the watch.
     pub(in crate::cluster) streaming: bool,
 }
@@ -86,7 +86,7 @@ where
                 }
                 Ok(event) => {
                     if failures > 1 {
-                        tracing::info!(kind = target.row.kind, namespace = target.namespace, "watching again");
+                        tracing::info!(kind = &*target.row.kind, namespace = target.namespace, "watching again");
                     }
                     (failures, allowed) = (0, true);
                     backoff.reset();
@@ -129,7 +129,7 @@ where
 }
 
 fn tell_interrupted(target: &Target, error: &watcher::Error, failures: u32) {
-    let (kind, namespace, error) = (target.row.kind, target.namespace.as_deref(), chain(error));
+    let (kind, namespace, error) = (&*target.row.kind, target.namespace.as_deref(), chain(error));
     if failures == 2 || failures.is_multiple_of(TOLD_AGAIN) {
         tracing::warn!(kind, namespace, error, failures, "cannot watch, trying again");
     } else {
@@ -157,7 +157,7 @@ fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
 
 fn config(target: &Target) -> watcher::Config {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
-    if let Some(name) = target.name {
+    if let Some(name) = &target.name {
         config = config.fields(&format!("metadata.name={name}"));
     }
     if target.streaming { config.streaming_lists() } else { config }
@@ -184,7 +184,7 @@ fn status(error: &watcher::Error) -> Option<&Status> {
 
 /// The news of a refusal that only a person can lift.
 fn unavailable<C>(target: &Target, status: &Status) -> Option<News<C>> {
-    let Row { plural, .. } = target.row;
+    let plural = &target.row.plural;
     let place = target.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
     match status.code {
         403 => Some(News::Unavailable {

@@ -3,6 +3,7 @@
 //! One task for each [`WatchSource`]. A stream that breaks is taken up again where it ended; if that is no longer
 //! possible it begins anew with a list, which the core sees as one reset.
 
+mod discover;
 mod follow;
 mod object;
 
@@ -27,10 +28,13 @@ use crate::core::{
     model::{ConfigKind, InjectorKind},
     owner::Kind,
     shape::Name,
+    trigger::Trigger,
 };
 use crate::metrics;
+use discover::{Unknown, discover};
+use follow::UNAVAILABLE_RETRY;
 pub(super) use follow::{News, Target, follow};
-use object::{Content, Metadata, Pod};
+use object::{Content, Hashed, Metadata, Pod};
 pub(super) use object::{Whole, row};
 
 /// What is watched.
@@ -40,6 +44,8 @@ pub struct Scope {
     pub namespaces: Option<BTreeSet<Name>>,
     /// These kinds of workloads.
     pub kinds: BTreeSet<Kind>,
+    /// What a person named, by its number.
+    pub triggers: Vec<Trigger>,
     /// Which annotations of a Pod template are our stamp.
     pub stamp: StampKeys,
 }
@@ -53,6 +59,8 @@ pub struct Watches {
     inputs: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
     backends: BTreeMap<Name, Vec<AbortHandle>>,
+    /// Those that are watched, by their number.
+    triggers: Vec<Trigger>,
 }
 
 impl Watches {
@@ -60,11 +68,20 @@ impl Watches {
     ///
     /// Must be called inside a tokio runtime.
     pub fn start(cluster: Cluster, server: Server, scope: Scope, inputs: mpsc::Sender<Input>) -> Self {
-        let mut watches =
-            Self { cluster, server, scope: Arc::new(scope), inputs, tasks: JoinSet::new(), backends: BTreeMap::new() };
-        for source in watches.sources() {
+        let named = scope.triggers.clone();
+        let mut watches = Self {
+            cluster,
+            server,
+            scope: Arc::new(scope),
+            inputs,
+            tasks: JoinSet::new(),
+            backends: BTreeMap::new(),
+            triggers: Vec::new(),
+        };
+        for source in watches.sources().into_iter().filter(|source| !matches!(source.kind, WatchKind::Trigger(_))) {
             watches.spawn(source);
         }
+        watches.set_triggers(named);
         watches
     }
 
@@ -90,6 +107,7 @@ impl Watches {
             Some(namespaces) => namespaces.iter().cloned().map(Some).collect(),
             None => vec![None],
         };
+        everywhere.extend((0_u16..).zip(&self.scope.triggers).map(|(number, _)| WatchKind::Trigger(number)));
         let everywhere = everywhere.into_iter().map(|kind| WatchSource { kind, namespace: None });
         let scoped = scoped.into_iter().flat_map(|kind| {
             namespaces.iter().map(move |namespace| WatchSource { kind, namespace: namespace.clone() })
@@ -121,6 +139,15 @@ impl Watches {
         }
     }
 
+    /// Watch these triggers, too; the first ones are those that are watched already.
+    pub fn set_triggers(&mut self, triggers: Vec<Trigger>) {
+        for (number, trigger) in (0_u16..).zip(&triggers).skip(self.triggers.len()) {
+            let watch = self.watch(WatchSource { kind: WatchKind::Trigger(number), namespace: None });
+            self.tasks.spawn(watch.run_trigger(trigger.clone()));
+        }
+        self.triggers = triggers;
+    }
+
     /// Wait until a watch ends in a way it must not: by a panic. Never returns otherwise.
     pub async fn failed(&mut self) -> JoinError {
         loop {
@@ -137,8 +164,8 @@ impl Watches {
             && self.scope.namespaces.as_ref().is_none_or(|namespaces| namespaces.contains(namespace))
     }
 
-    fn spawn(&mut self, source: WatchSource) -> AbortHandle {
-        let watch = Watch {
+    fn watch(&self, source: WatchSource) -> Watch {
+        Watch {
             cluster: self.cluster.clone(),
             target: Target {
                 row: row(source.kind, self.server.policies.unwrap_or("v1")),
@@ -149,7 +176,11 @@ impl Watches {
             source,
             scope: self.scope.clone(),
             inputs: self.inputs.clone(),
-        };
+        }
+    }
+
+    fn spawn(&mut self, source: WatchSource) -> AbortHandle {
+        let watch = self.watch(source);
         match watch.source.kind {
             WatchKind::Pods => self.tasks.spawn(watch.run::<Pod>()),
             WatchKind::ReplicaSets => self.tasks.spawn(watch.run::<Metadata>()),
@@ -168,15 +199,40 @@ struct Watch {
 }
 
 impl Watch {
+    /// A kind that the cluster does not serve now it may serve later: its CRD comes with something else.
+    async fn run_trigger(mut self, trigger: Trigger) {
+        loop {
+            match discover(&self.cluster, &trigger).await {
+                Ok(row) => {
+                    let namespace = Some(trigger.namespace.to_string()).filter(|ns| row.namespaced && !ns.is_empty());
+                    let name = Some(trigger.name.to_string()).filter(|name| !name.is_empty());
+                    self.target = Target { row, namespace, name, ..self.target };
+                    return self.run::<Hashed>().await;
+                }
+                Err(unknown) => {
+                    let message = match unknown {
+                        Unknown::NotServed => format!("{trigger}: the cluster serves no such kind"),
+                        Unknown::NoAnswer(why) => format!("{trigger}: cannot find out what kind that is: {why}"),
+                    };
+                    let event = WatchEvent::Unavailable { forbidden: false, message };
+                    if self.inputs.send(Input::Watch { source: self.source.clone(), event }).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(UNAVAILABLE_RETRY).await;
+                }
+            }
+        }
+    }
+
     async fn run<C: Content>(self) {
         let Self { cluster, target, source, scope, inputs } = self;
-        let kind = target.row.kind;
+        let kind = target.row.kind.clone();
         let mut listed = false;
         let following = follow::<C, _>(&cluster, target, |news| {
             if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
                 metrics::watch_restarted(source.kind);
             }
-            let event = event(kind, source.kind, news, &scope.stamp);
+            let event = event(&kind, source.kind, news, &scope.stamp);
             let (inputs, source) = (&inputs, &source);
             async move {
                 let Some(event) = event else { return true };
@@ -188,7 +244,7 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
+fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
     match news {
         News::ResetStarted => Some(WatchEvent::ResetStarted),
         News::ResetDone => Some(WatchEvent::ResetDone),
@@ -212,7 +268,7 @@ fn event<C: Content>(name: &'static str, kind: WatchKind, news: News<C>, stamp: 
     }
 }
 
-fn skipped(kind: WatchKind, name: &'static str, object: &str, faults: &str) {
+fn skipped(kind: WatchKind, name: &str, object: &str, faults: &str) {
     metrics::object_skipped(kind);
     tracing::warn!(kind = name, object, faults, "object with fields that make no sense; they are left out");
 }

@@ -10,43 +10,65 @@ use crate::{
     cluster::convert::{self, Converted, StampKeys},
     core::{
         io::WatchKind,
-        model::{ConfigKind, InjectorKind, ObjectKey},
+        model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
         shape::Name,
     },
 };
 
 /// A kind's place in the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cluster) struct Row {
-    pub(in crate::cluster) group: &'static str,
-    pub(in crate::cluster) version: &'static str,
-    pub(in crate::cluster) kind: &'static str,
-    pub(in crate::cluster) plural: &'static str,
+    pub(in crate::cluster) group: Cow<'static, str>,
+    pub(in crate::cluster) version: Cow<'static, str>,
+    pub(in crate::cluster) kind: Cow<'static, str>,
+    pub(in crate::cluster) plural: Cow<'static, str>,
     pub(in crate::cluster) namespaced: bool,
 }
 
-const CORE: Row = Row { group: "", version: "v1", kind: "", plural: "", namespaced: true };
-const ADMISSION: Row = Row { group: "admissionregistration.k8s.io", namespaced: false, ..CORE };
+/// A row of the table below.
+#[derive(Clone, Copy)]
+struct Known {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    namespaced: bool,
+}
 
-/// The row of a watched kind. `policies` is the version in which admission policies are served.
+const CORE: Known = Known { group: "", version: "v1", kind: "", plural: "", namespaced: true };
+const ADMISSION: Known = Known { group: "admissionregistration.k8s.io", namespaced: false, ..CORE };
+
+/// The row of a watched kind. `policies` is the version in which admission policies are served. What a trigger names has
+/// none before the cluster was asked for it.
 pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
+    let Known { group, version, kind, plural, namespaced } = known(kind, policies);
+    Row { group: group.into(), version: version.into(), kind: kind.into(), plural: plural.into(), namespaced }
+}
+
+fn known(kind: WatchKind, policies: &'static str) -> Known {
     match kind {
-        WatchKind::Pods => Row { kind: "Pod", plural: "pods", ..CORE },
+        WatchKind::Pods => Known { kind: "Pod", plural: "pods", ..CORE },
         WatchKind::Workloads(kind) => {
             let owner = kind.row();
-            Row { group: owner.group, version: owner.version, kind: owner.kind, plural: owner.plural, namespaced: true }
+            Known {
+                group: owner.group,
+                version: owner.version,
+                kind: owner.kind,
+                plural: owner.plural,
+                namespaced: true,
+            }
         }
-        WatchKind::ReplicaSets => Row { group: "apps", kind: "ReplicaSet", plural: "replicasets", ..CORE },
-        WatchKind::Namespaces => Row { kind: "Namespace", plural: "namespaces", namespaced: false, ..CORE },
+        WatchKind::ReplicaSets => Known { group: "apps", kind: "ReplicaSet", plural: "replicasets", ..CORE },
+        WatchKind::Namespaces => Known { kind: "Namespace", plural: "namespaces", namespaced: false, ..CORE },
         WatchKind::Injectors(kind) => match kind {
             InjectorKind::MutatingWebhookConfiguration => {
-                Row { kind: kind.as_str(), plural: "mutatingwebhookconfigurations", ..ADMISSION }
+                Known { kind: kind.as_str(), plural: "mutatingwebhookconfigurations", ..ADMISSION }
             }
             InjectorKind::MutatingAdmissionPolicy => {
-                Row { kind: kind.as_str(), plural: "mutatingadmissionpolicies", version: policies, ..ADMISSION }
+                Known { kind: kind.as_str(), plural: "mutatingadmissionpolicies", version: policies, ..ADMISSION }
             }
             InjectorKind::MutatingAdmissionPolicyBinding => {
-                Row { kind: kind.as_str(), plural: "mutatingadmissionpolicybindings", version: policies, ..ADMISSION }
+                Known { kind: kind.as_str(), plural: "mutatingadmissionpolicybindings", version: policies, ..ADMISSION }
             }
         },
         WatchKind::Configs(kind) => {
@@ -55,16 +77,17 @@ pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
                 ConfigKind::ServiceAccount => "serviceaccounts",
                 ConfigKind::LimitRange => "limitranges",
             };
-            Row { kind: kind.as_str(), plural, ..CORE }
+            Known { kind: kind.as_str(), plural, ..CORE }
         }
-        WatchKind::Services => Row { kind: "Service", plural: "services", ..CORE },
+        WatchKind::Trigger(_) => CORE,
+        WatchKind::Services => Known { kind: "Service", plural: "services", ..CORE },
         WatchKind::EndpointSlices => {
-            Row { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
+            Known { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
         }
         WatchKind::DisruptionBudgets => {
-            Row { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", ..CORE }
+            Known { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", ..CORE }
         }
-        WatchKind::Nodes => Row { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
+        WatchKind::Nodes => Known { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
     }
 }
 
@@ -101,6 +124,24 @@ impl Content for Whole {
 
     fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
         convert::convert(kind, &self.0, keys)
+    }
+}
+
+/// What a trigger names may be a Secret: only a hash of it outlives the decoding.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Hashed(Option<TriggerSnapshot>);
+
+impl Content for Hashed {
+    const METADATA_ONLY: bool = false;
+
+    fn keep(object: Value) -> Self {
+        Self(convert::trigger(&object))
+    }
+
+    fn convert(self, kind: WatchKind, _: &StampKeys) -> Converted {
+        let number = if let WatchKind::Trigger(number) = kind { number } else { 0 };
+        let object = self.0.map(|snapshot| Object::Trigger(TriggerSnapshot { number, ..snapshot }));
+        Converted { object, faults: Vec::new() }
     }
 }
 
@@ -166,19 +207,19 @@ impl<C: Content> Resource for Watched<C> {
     type Scope = DynamicResourceScope;
 
     fn kind(row: &Row) -> Cow<'_, str> {
-        row.kind.into()
+        Cow::Borrowed(&*row.kind)
     }
 
     fn group(row: &Row) -> Cow<'_, str> {
-        row.group.into()
+        Cow::Borrowed(&*row.group)
     }
 
     fn version(row: &Row) -> Cow<'_, str> {
-        row.version.into()
+        Cow::Borrowed(&*row.version)
     }
 
     fn plural(row: &Row) -> Cow<'_, str> {
-        row.plural.into()
+        Cow::Borrowed(&*row.plural)
     }
 
     fn metadata_api() -> bool {

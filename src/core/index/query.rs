@@ -4,7 +4,7 @@ use super::Index;
 use crate::core::{
     model::{
         ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
-        PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, WorkloadKey, WorkloadSnapshot,
+        PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -40,6 +40,11 @@ impl Index {
     /// The Namespaces, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
         self.namespaces.iter()
+    }
+
+    /// The objects that triggers name.
+    pub fn triggered(&self) -> impl Iterator<Item = &TriggerSnapshot> {
+        self.triggered.values()
     }
 
     /// The objects of which only a hash is kept.

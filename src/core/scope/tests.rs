@@ -17,6 +17,7 @@ fn index(objects: Vec<Object>) -> Index {
             Object::Namespace(_) => (WatchKind::Namespaces, None),
             Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
             Object::Config(c) => (WatchKind::Configs(c.kind), namespace),
+            Object::Trigger(t) => (WatchKind::Trigger(t.number), None),
             Object::Service(_) => (WatchKind::Services, namespace),
             Object::Endpoints(_) => (WatchKind::EndpointSlices, namespace),
             Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),

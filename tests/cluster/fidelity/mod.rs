@@ -9,4 +9,5 @@ mod half_upgraded;
 mod hazards;
 mod matrix;
 mod never_settles;
+mod triggers;
 mod what_if;

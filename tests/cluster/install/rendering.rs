@@ -33,6 +33,10 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
             "everything-else",
             json!({
                 "config": { "resync": "12h", "annotation-prefix": "example.com/drift", "log-format": "json" },
+                "triggers": [
+                    { "resource": "secrets", "namespace": another, "name": "cacerts" },
+                    { "group": "example.com", "resource": "meshes", "name": "default" },
+                ],
                 "extraArgs": ["--quiet"],
                 "guard": { "enabled": true },
                 "flowControl": { "enabled": false },

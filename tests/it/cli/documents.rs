@@ -2,7 +2,12 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test it documents` writes them anew.
 
-use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    path::Path,
+};
 
 use serde_json::Value;
 use sidecar_drift::{
@@ -10,6 +15,7 @@ use sidecar_drift::{
     config::NAMES,
     core::{
         state::Stop,
+        what_if::WhatIf,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
     },
     metrics::{TABLE, Type},
@@ -171,7 +177,7 @@ fn the_words_in_the_page_about_the_output() {
 
 /// The keys of a document, down to the leaves; those of a map of words are words, not keys.
 fn keys(value: &Value, found: &mut BTreeSet<String>) {
-    const MAPS: [&str; 3] = ["verdicts", "undetermined", "gates"];
+    const MAPS: [&str; 5] = ["verdicts", "undetermined", "gates", "labels", "annotations"];
     match value {
         Value::Object(members) => {
             for (key, value) in members {
@@ -191,6 +197,8 @@ fn each_field_of_the_output_is_documented_and_no_other() {
     let mut report = reports::fleet();
     report.paused = Some(Stop { reason: "upgrading".to_owned(), at: report.taken });
     report.breaker.clone_from(&report.paused);
+    let supposed = |key: &str| BTreeMap::from([(key.into(), "yes".into())]);
+    report.what_if = WhatIf { labels: supposed("a"), annotations: supposed("b"), namespace: Some("next".into()) };
     let mut written = BTreeSet::new();
     let mut read = |fake: &Fake, line: &str| {
         let ran = fake.command(line, None);

@@ -29,6 +29,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
+        triggers: Vec::new(),
         stamp: StampKeys::new("sidecarRollout"),
     }
 }

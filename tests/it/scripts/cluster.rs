@@ -45,6 +45,7 @@ fn source_of(object: &Object) -> WatchSource {
         Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
         Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
         Object::Config(c) => (WatchKind::Configs(c.kind), None),
+        Object::Trigger(t) => (WatchKind::Trigger(t.number), None),
         Object::Service(_) => (WatchKind::Services, here()),
         Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
         Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),

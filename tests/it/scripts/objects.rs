@@ -8,8 +8,8 @@ use sidecar_drift::core::{
     io::WatchKind,
     model::{
         ChangedBy, ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry,
-        InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Requirement,
-        Selector, ServiceSnapshot, Strategy, WorkloadSnapshot,
+        InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Params,
+        Requirement, Selector, ServiceSnapshot, Strategy, TriggerSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -53,21 +53,36 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
                 _ => InjectorKind::MutatingAdmissionPolicy,
             };
             let entry = entry(line)?;
+            let params = line.name("params").map(|kind| Params { kind, ..Params::default() });
             let entries = if line.flag("of_others") { Vec::new() } else { vec![entry] };
             // What the configuration says is part of its hash, too.
             let hash = format!("{hash} {entries:?}").into();
-            Object::Injector(InjectorSnapshot { kind, name: name.into(), hash, policy: "".into(), entries, changed_by })
+            Object::Injector(InjectorSnapshot {
+                kind,
+                name: name.into(),
+                hash,
+                policy: "".into(),
+                entries,
+                params,
+                changed_by,
+            })
         }
         "binding" => {
             let policy = line.name("of").context("of which policy")?;
             let kind = InjectorKind::MutatingAdmissionPolicyBinding;
             let entries = vec![entry(line)?];
-            Object::Injector(InjectorSnapshot { kind, name: name.into(), hash, policy, entries, changed_by })
+            let param = line.text("param").map(|path| path_key(&path)).transpose()?;
+            let params = param.map(|ObjectKey { namespace, name }| Params { namespace, name, ..Params::default() });
+            Object::Injector(InjectorSnapshot { kind, name: name.into(), hash, policy, entries, params, changed_by })
         }
         "configmap" | "serviceaccount" | "limitrange" => {
             let kind = config_kind(verb);
             let hash = if line.flag("election") { "election".into() } else { hash };
             Object::Config(ConfigSnapshot { kind, key: path_key(&name)?, hash, changed_by })
+        }
+        "trigger" => {
+            let number = line.parsed("number")?.unwrap_or_default();
+            Object::Trigger(TriggerSnapshot { number, key: path_key(&name)?, hash, changed_by })
         }
         "endpoints" => {
             let service = line.name("of").context("of which Service")?;
@@ -143,6 +158,7 @@ pub(super) fn watch_kind(name: &str) -> Result<WatchKind> {
         "mutating_policies" | "mutating_policy" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
         "bindings" | "binding" => WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
         "configmap" | "serviceaccount" | "limitrange" => WatchKind::Configs(config_kind(name)),
+        "trigger" => WatchKind::Trigger(0),
         "endpoints" => WatchKind::EndpointSlices,
         "node" => WatchKind::Nodes,
         "budget" => WatchKind::DisruptionBudgets,

@@ -7,6 +7,7 @@ use sidecar_drift::core::{
     owner::Kind,
     policy::{Mode, Policy},
     shape::Name,
+    trigger::Trigger,
     words::{Difference, Word as _},
 };
 
@@ -49,6 +50,12 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "without_guard" => policy.without_guard = value == "yes",
             "events" => policy.events = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
+            "trigger" => {
+                let (kind, object) = value.split_once('/').with_context(given)?;
+                let (namespace, name) = object.split_once('/').with_context(given)?;
+                let (group, kind) = (None, kind.into());
+                policy.triggers.push(Trigger { group, kind, namespace: namespace.into(), name: name.into() });
+            }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
             "own" => policy.own = value.split_once('/').map(|(ns, name)| (ns.into(), name.into())),

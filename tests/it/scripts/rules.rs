@@ -124,7 +124,7 @@ impl Rules {
             }
             Effect::ProbeGuard => ensure!(self.leader && !self.stopping, "the guard is probed without the lead"),
             Effect::WriteEvent(_) => ensure!(self.leader, "an Event is written without the lead"),
-            Effect::WatchBackends(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
+            Effect::WatchBackends(_) | Effect::WatchTriggers(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
         }
         Ok(())
     }

@@ -28,6 +28,10 @@ pub(super) fn effect(effect: &Effect) -> Option<String> {
         Effect::Patch(p) => {
             format!("> patch {} with {} {:?}", p.workload.key, p.stamp.timestamp.strftime("%H:%M:%S"), p.stamp.reason)
         }
+        Effect::WatchTriggers(triggers) => {
+            let names: Vec<_> = triggers.iter().map(ToString::to_string).collect();
+            format!("> watch {}", names.join(", "))
+        }
         Effect::WatchBackends(namespaces) => {
             let names: Vec<_> = namespaces.iter().map(|name| &**name).collect();
             format!(

@@ -67,6 +67,8 @@ pub(super) struct Stage {
     inbox: VecDeque<Input>,
     agenda: BTreeMap<(Duration, u64), WorkloadKey>,
     backends: BTreeSet<Name>,
+    /// How many triggers are watched.
+    triggers: usize,
     shown: BTreeMap<String, String>,
     /// What the core showed after its last step.
     report: Option<Report>,
@@ -94,6 +96,7 @@ impl Stage {
             inbox: VecDeque::new(),
             agenda: BTreeMap::new(),
             backends: BTreeSet::new(),
+            triggers: 0,
             shown: BTreeMap::new(),
             report: None,
             out: Vec::new(),
@@ -122,12 +125,14 @@ impl Stage {
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
             WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
         ];
+        kinds.extend((0..).zip(&self.policy.triggers).map(|(number, _)| WatchKind::Trigger(number)));
         kinds.extend(self.policy.kinds.iter().map(|kind| WatchKind::Workloads(*kind)));
         kinds.into_iter().map(|kind| WatchSource { kind, namespace: None }).collect()
     }
 
     /// A process begins: it takes the lead or not, and lists everything.
     pub(super) fn start(&mut self, leader: bool) {
+        self.triggers = self.policy.triggers.len();
         self.core = Some(Core::new(self.policy.clone(), self.sources(), 1, self.now()));
         self.rules = Rules::default();
         self.cluster.news.clear();
@@ -279,6 +284,12 @@ impl Stage {
                 self.patches.push(request);
                 if self.hands.patches {
                     self.accept_patch(&key)?;
+                }
+            }
+            Effect::WatchTriggers(triggers) => {
+                for (number, _) in (0..).zip(triggers).skip(self.triggers) {
+                    self.list(&WatchSource { kind: WatchKind::Trigger(number), namespace: None });
+                    self.triggers += 1;
                 }
             }
             Effect::WatchBackends(namespaces) => {

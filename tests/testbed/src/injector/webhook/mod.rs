@@ -201,6 +201,14 @@ impl<'t> WebhookInjector<'t> {
         Ok(())
     }
 
+    /// Writes the same certificate differently into the configuration, as whoever renews certificates does.
+    pub async fn renew_certificate(&self) -> Result<()> {
+        let control_plane = self.namespace.testbed().control_plane().context("not our API server")?;
+        let certificate = format!("\n{}", control_plane.authority.certificate());
+        let bundle = BASE64.encode(certificate);
+        self.edit_webhook(|webhook| webhook["clientConfig"]["caBundle"] = json!(bundle)).await
+    }
+
     /// The Pods that it was asked about, the oldest first.
     pub fn reviews(&self) -> Vec<Review> {
         self.state.reviews.lock().unwrap_or_else(PoisonError::into_inner).clone()
