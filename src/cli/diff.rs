@@ -52,6 +52,6 @@ impl Diff {
             OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
-        Ok(Exit::of(report.complete))
+        Ok(Exit::of(report.complete, &report))
     }
 }

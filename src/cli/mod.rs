@@ -29,7 +29,10 @@ pub use self::{
     engine::{Daemon, Engine, Progress},
     output::Console,
 };
-use crate::config::{Client, Config, ConfigError, File, Purpose, Settings, Voice};
+use crate::{
+    config::{Client, Config, ConfigError, File, Purpose, Settings, Voice},
+    core::report::Report,
+};
 
 /// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +44,18 @@ pub enum Exit {
     Error = 1,
     /// Wrong flag, value, file.
     Usage = 2,
+    /// Somebody stopped it before it was done: as a shell says of what a Ctrl-C ended.
+    Interrupted = 130,
 }
 
 impl Exit {
-    /// Of a command that may not have got to its end.
-    fn of(done: bool) -> Self {
-        if done { Self::Ok } else { Self::Error }
+    /// Of a command that may not have got to its end, by what it showed last.
+    fn of(done: bool, last: &Report) -> Self {
+        match (done, last.stopping) {
+            (_, true) => Self::Interrupted,
+            (true, false) => Self::Ok,
+            (false, false) => Self::Error,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn log(notice: &Notice) {
         }
         Notice::VerdictChanged { workload, from, to, reason, change } => {
             let reason = reason.map(Word::as_str);
+            let change = Some(change).filter(|change| !change.is_empty());
             info!(%workload, %from, %to, reason, change, "verdict changed");
         }
         Notice::InjectorSlow { scope, seconds } => {

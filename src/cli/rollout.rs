@@ -87,7 +87,7 @@ fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
         OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
     };
     context.console.print(&text)?;
-    Ok(Exit::of(report.complete))
+    Ok(Exit::of(report.complete, &report))
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
@@ -110,7 +110,7 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
         }
     };
     context.console.print(&text)?;
-    Ok(Exit::of(tally.errors == 0 && report.complete))
+    Ok(Exit::of(tally.errors == 0 && report.complete, &report))
 }
 
 /// Whole seconds between the first report and the last.

@@ -56,6 +56,6 @@ impl Scan {
             OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
         };
         context.console.print(&text)?;
-        Ok(Exit::of(report.complete))
+        Ok(Exit::of(report.complete, &report))
     }
 }

@@ -6,7 +6,8 @@ use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, Period, Positive, Rate, TriggerName, Whole, set,
+        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
+        Whole, set,
     },
 };
 use crate::core::{
@@ -57,7 +58,7 @@ impl Config {
         select(&mut policy, selection)?;
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
-        run(&mut policy, &daemon)?;
+        run(&mut policy, daemon)?;
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
@@ -168,6 +169,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         allow_collateral,
         include_system,
         include_unhealthy,
+        include_operated,
         annotation_prefix,
         rollout_reason,
     } = rollouts;
@@ -193,13 +195,15 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.allow_collateral, allow_collateral);
     replace(&mut policy.include_system, include_system);
     replace(&mut policy.include_unhealthy, include_unhealthy);
+    replace(&mut policy.include_operated, include_operated);
     replace(&mut policy.annotation_prefix, annotation_prefix.map(|prefix| prefix.0));
     policy.rollout_reason = rollout_reason.filter(|reason| !reason.is_empty());
     Ok(())
 }
 
-fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
-    let &Daemon { mode, resync, ref trigger, without_guard, guard_interval, events, listen: _ } = daemon;
+fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
+    let Daemon { mode, resync, trigger, without_guard, guard_interval, events, own_workload, listen: _ } = daemon;
+    policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,
         mode.map(|mode| match mode {
@@ -209,7 +213,7 @@ fn run(policy: &mut Policy, daemon: &Daemon) -> Result<(), ConfigError> {
     );
     policy.events = events.unwrap_or(policy.mode == Mode::Enforce);
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
-    let mut triggers: Vec<_> = trigger.iter().flatten().map(|TriggerName(trigger)| trigger.clone()).collect();
+    let mut triggers: Vec<_> = trigger.into_iter().flatten().map(|TriggerName(trigger)| trigger).collect();
     triggers.sort();
     triggers.dedup();
     policy.triggers = triggers;

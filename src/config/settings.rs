@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::values::{
     ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    Period, Positive, Rate, TriggerName, Whole,
+    OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
 };
 
 macro_rules! settings {
@@ -198,6 +198,10 @@ settings! {
         /// Rolls workloads, too, whose Pods were not healthy before [default: false].
         #[arg(long)]
         include_unhealthy: bool,
+        /// Rolls workloads, too, that an operator owns (an ownerReference with `controller: true`), which may take the
+        /// stamp away again [default: false].
+        #[arg(long)]
+        include_operated: bool,
         /// Begins the annotations of a rollout with this: `<prefix>.rollout.timestamp` [default: sidecarRollout].
         #[arg(long, value_name = "PREFIX")]
         annotation_prefix: AnnotationPrefix,
@@ -238,6 +242,10 @@ settings! {
         /// --mode=enforce, else false].
         #[arg(long)]
         events: bool,
+        /// Leaves this workload alone, because it is our own, unless --include-system; the chart names it
+        /// [default: none].
+        #[arg(long, value_name = "KIND/NAMESPACE/NAME")]
+        own_workload: OwnWorkload,
         /// Serves /healthz, /readyz and /metrics at this address and port, or `off` [default: 127.0.0.1:8080].
         #[arg(long, value_name = "ADDRESS")]
         listen: Listen,

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     Config, File, Log, LogFormat, LogLevel, Purpose, Settings, WatchSet,
-    values::{AnnotationPrefix, DnsLabel, Period, listed},
+    values::{AnnotationPrefix, DnsLabel, OwnWorkload, Period, listed},
 };
 use crate::core::{
     lease::LeaseTimes,
@@ -95,6 +95,16 @@ fn names_are_those_that_kubernetes_takes() {
     }
     for text in ["", "/", "a/", "/a", "-a", "a b", "Example.com/a", "a/b/c"] {
         assert!(text.parse::<AnnotationPrefix>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn our_own_workload_is_named_in_full() {
+    let config = daemon("own-workload: deployment/tools/sidecar-drift");
+    assert_eq!(config.policy.own.unwrap().to_string(), "Deployment/tools/sidecar-drift");
+    for text in ["", "deployment/drift", "pod/tools/drift", "deployment//drift", "deployment/tools/", "deployment/a/B"]
+    {
+        assert!(text.parse::<OwnWorkload>().is_err(), "{text}");
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::{
+    model::WorkloadKey,
     owner::Kind,
     shape::Name,
     trigger::Trigger,
@@ -43,6 +44,7 @@ read_as_text!(
     DnsLabel,
     AnnotationPrefix,
     TriggerName,
+    OwnWorkload,
     Listen
 );
 
@@ -236,6 +238,30 @@ impl FromStr for TriggerName {
             namespace: namespace.into(),
             name: name.into(),
         }))
+    }
+}
+
+/// The workload that runs us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnWorkload(pub WorkloadKey);
+
+impl FromStr for OwnWorkload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<_> = text.split('/').collect();
+        let [kind, namespace, name] = parts[..] else {
+            return Err(
+                "a workload is wanted as KIND/NAMESPACE/NAME, such as `deployment/tools/sidecar-drift`".to_owned()
+            );
+        };
+        let KindName(kind) = kind.parse()?;
+        let DnsLabel(namespace) = namespace.parse()?;
+        let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if name.is_empty() || name.len() > 253 || !name.chars().all(letter) {
+            return Err("a workload's name has at most 253 lower-case letters, digits, dashes and dots".to_owned());
+        }
+        Ok(Self(WorkloadKey { namespace: namespace.into(), kind, name: name.into() }))
     }
 }
 

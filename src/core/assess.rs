@@ -49,6 +49,7 @@ impl Core {
             if self.index.workload(&key).is_some() && self.covered(&key) {
                 self.assess(&key, now);
                 self.adopt_one(&key, now);
+                self.touch(&key);
             } else {
                 self.forget(&key);
             }
@@ -58,12 +59,15 @@ impl Core {
     pub(super) fn forget(&mut self, key: &WorkloadKey) {
         self.work.remove(key);
         self.queue.cancel(key);
+        self.touch(key);
         self.replan |= self.candidates.remove(key);
     }
 
     fn assess(&mut self, key: &WorkloadKey, now: Now) {
         let Some(workload) = self.index.workload(key) else { return };
+        let lock = self.lock(workload);
         let work = self.work.entry(key.clone()).or_default();
+        work.lock = lock;
         let evidence = Evidence {
             workload,
             index: &self.index,
@@ -132,18 +136,21 @@ impl Core {
             work.first_seen.get_or_insert(now.wall);
         } else if judged.reason.is_none() {
             work.first_seen = None;
+            work.causes.clear();
         }
         if judged.reason == Some(UndeterminedReason::Rolling) {
             work.rolling = Some(now.elapsed);
         }
         let candidate = judged.differs();
         let changed = work.judged != judged;
-        let notice = (!judged.passing()).then_some(judged.verdict).filter(|v| work.told != Some(*v)).map(|to| {
-            let from = work.told.replace(to);
+        // One that differs in another way than before is news, too.
+        let news = (judged.verdict, judged.change.clone());
+        let notice = (!judged.passing() && work.told.as_ref() != Some(&news)).then(|| {
+            let from = work.told.replace(news);
             Notice::VerdictChanged {
                 workload: key.clone(),
-                from: from.unwrap_or(Verdict::Undetermined),
-                to,
+                from: from.map_or(Verdict::Undetermined, |(verdict, _)| verdict),
+                to: judged.verdict,
                 reason: judged.reason,
                 change: judged.change.clone(),
             }
@@ -162,6 +169,7 @@ impl Core {
         if let Some(notice) = notice {
             self.tell(notice);
         }
+        self.touch(key);
     }
 
     /// `span` ± 20 %, the same for the same workload in one process.
@@ -309,9 +317,11 @@ impl Core {
                 self.injected.extend(selection.sidecars(&rendering, None));
                 let injected = compare::injected(&rendering.template, &rendering.rendered);
                 self.truth.saw(&request.vector, &injected, now.elapsed);
-                let old = work.set.as_ref().map(|set| set.vector.clone());
-                if let Some(cause) = old.and_then(|old| self.generations.cause(&old, &request.vector)) {
-                    work.cause = Some(cause.cause.clone());
+                if let Some(old) = work.set.as_ref().map(|set| set.vector.clone()) {
+                    if let Some(cause) = self.generations.cause(&old, &request.vector) {
+                        work.cause = Some(cause.cause.clone());
+                    }
+                    work.moved(&old, &request.vector);
                 }
                 let moved = add_rendering(work, &request.revision, &request.vector, rendering, now);
                 if let Some(unstable) = work.set.as_ref().and_then(|set| set.unstable.clone()) {

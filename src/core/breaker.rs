@@ -28,9 +28,11 @@ pub(super) fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey,
     Some(reason)
 }
 
-/// Whether an outcome speaks for stopping.
+/// Whether an outcome speaks for stopping. A stamp that was taken away does: where some tool takes all of them away, each
+/// workload would be restarted twice for nothing.
 pub(super) fn is_bad(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Failed | Outcome::TimedOut | Outcome::NonConvergent | Outcome::Denied)
+    use Outcome::{Denied, Failed, NonConvergent, Reverted, TimedOut};
+    matches!(outcome, Failed | TimedOut | NonConvergent | Denied | Reverted)
 }
 
 /// Whether these outcomes, oldest first, open the breaker.
@@ -43,12 +45,12 @@ fn trips(recent: &[Outcome]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Outcome::{Conflict, Converged, Denied, Failed, NonConvergent, TimedOut};
+    use Outcome::{Conflict, Converged, Denied, Failed, NonConvergent, Reverted, TimedOut};
 
     #[test]
     fn two_bad_outcomes_in_a_row_open_it_and_one_does_not() {
         assert!(!trips(&[Failed]) && !trips(&[Failed, Converged]) && !trips(&[Failed, Converged, Denied]));
-        for bad in [Failed, TimedOut, NonConvergent, Denied] {
+        for bad in [Failed, TimedOut, NonConvergent, Denied, Reverted] {
             assert!(trips(&[Converged, bad, Failed]), "{bad}");
         }
     }

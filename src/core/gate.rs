@@ -1,15 +1,21 @@
 //! The gates: why a workload that differs is not being rolled now. Each is a small pure function; their order is the
 //! policy.
 
+mod ends;
+
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
+use jiff::Timestamp;
+
+pub use self::ends::ends;
 use super::{
-    model::{Stamp, Strategy, WorkloadSnapshot},
+    model::{Attempt, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::{Mode, Policy},
     says::Says,
+    scope::{Scope, Vector},
     shape::Name,
-    state::StateRecord,
+    state::{Canary, StateRecord},
     status,
     time::Now,
     words::{Difference, Gate, Verdict},
@@ -27,17 +33,27 @@ pub struct Candidate<'a> {
     /// Its verdict.
     pub verdict: Verdict,
     /// How its Pods differ.
-    pub differences: BTreeSet<Difference>,
+    pub differences: &'a BTreeSet<Difference>,
+    /// When that was seen first.
+    pub first_seen: Option<Timestamp>,
     /// An app container would change with a restart.
     pub collateral: bool,
-    /// What a rollout would change, in short; rollouts for the same change share a canary.
+    /// Nothing more fits into its namespace's quota.
+    pub quota_full: bool,
+    /// What a rollout would change, in short.
     pub change: &'a str,
     /// The fingerprint of what a rollout would bring.
     pub target: &'a str,
+    /// What its renderings depend on.
+    pub scopes: &'a Vector,
+    /// The scopes that may have made it differ; empty: nobody knows.
+    pub causes: &'a BTreeSet<Scope>,
     /// What its owner says.
-    pub says: &'a Says,
-    /// Every stamp that is known of it, the live template's included.
-    pub history: &'a [Stamp],
+    pub says: Says,
+    /// Every rollout of it that is known, the live template's stamp included.
+    pub history: Vec<Attempt>,
+    /// When a person said last that it may be tried again.
+    pub retried: Option<Timestamp>,
     /// A Service of an injector is in its namespace.
     pub backs_injector: bool,
     /// The Deployment behind one of its injectors is rolling or not ready.
@@ -46,8 +62,8 @@ pub struct Candidate<'a> {
     pub disruptions_allowed: Option<u32>,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
-    /// Its last rollout has just ended, or was given up before anything was written.
-    pub backing_off: bool,
+    /// Its last rollout has just ended, or was given up before anything was written: it rests until then.
+    pub quiet_until: Duration,
     /// A rollout of it ended, and each workload is rolled but once now.
     pub had_its_turn: bool,
 }
@@ -65,16 +81,39 @@ pub struct Situation<'a> {
     pub guarded: bool,
     /// The state ConfigMap; `None`: missing or unreadable.
     pub record: Option<&'a StateRecord>,
+    /// Its canaries.
+    pub canaries: BTreeMap<Scope, Canary>,
     /// Rollouts under way.
     pub running: usize,
     /// Rollouts under way, by namespace.
     pub running_in: BTreeMap<Name, usize>,
-    /// Not every workload has its first verdict.
-    pub first_sweep: bool,
+    /// Not every workload has its first verdict, and they are waited for until then.
+    pub first_sweep: Option<Duration>,
     /// Nodes that are not ready, of how many.
     pub unready_nodes: (usize, usize),
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
     pub tokens: Option<u32>,
+    /// When it allows the next one, if it allows none now.
+    pub next_token: Option<Duration>,
+}
+
+impl Candidate<'_> {
+    /// Its rollouts that still count: those before a person's `retry` do not.
+    fn tried(&self) -> impl Iterator<Item = &Attempt> {
+        self.history.iter().filter(|a| self.retried.is_none_or(|at| a.stamp.timestamp > at))
+    }
+
+    /// The scopes for which it would be the canary: those that made it differ. Where nobody knows, each injector may have;
+    /// and where none is known, what its namespace says.
+    pub fn proves(&self) -> Vec<Scope> {
+        if !self.causes.is_empty() {
+            return self.causes.iter().cloned().collect();
+        }
+        let of =
+            |wanted: fn(&Scope) -> bool| self.scopes.keys().filter(move |s| wanted(s)).cloned().collect::<Vec<_>>();
+        let injectors = of(|scope| matches!(scope, Scope::Injector(..)));
+        if injectors.is_empty() { of(|scope| matches!(scope, Scope::Namespace(_))) } else { injectors }
+    }
 }
 
 type Check = fn(&Candidate<'_>, &Situation<'_>) -> bool;
@@ -95,12 +134,14 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Rolling, |c, _| c.in_rollout || status::exchanging(c.workload)),
     (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && !status::healthy(c.workload)),
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
-    (Gate::Cooldown, |c, s| c.history.iter().any(|stamp| s.now.since(stamp.timestamp) < s.policy.cooldown)),
-    (Gate::DailyCap, |c, s| rolled_within(c, s.now, Duration::from_hours(24)) >= s.policy.daily_cap as usize),
+    (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(tried.stamp.timestamp) < s.policy.cooldown)),
+    (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
     (Gate::PdbHeadroom, |c, _| pdb_short(c)),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
+    (Gate::SurgeQuota, |c, _| c.quota_full),
     (Gate::RecreateStrategy, |c, s| !s.policy.allow_downtime && all_down(c.workload)),
     (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete || all_below_partition(c.workload)),
+    (Gate::SelfRolling, |c, s| c.workload.owner.is_some() && !s.policy.include_operated),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
     (Gate::RateLimit, |_, s| s.tokens == Some(0)),
     (Gate::Concurrency, |_, s| s.running >= s.policy.parallel_rollouts),
@@ -112,30 +153,35 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::GuardMissing, |_, s| !s.policy.one_shot && !s.guarded && !s.policy.without_guard),
     (Gate::InjectorUnhealthy, |c, _| c.injector_unhealthy),
     (Gate::NotLeader, |_, s| !s.leader),
-    (Gate::AlreadyTried, |c, _| {
-        // The newest attempt: an injector that was rolled back may be followed again.
-        let newest = c.history.iter().max_by_key(|stamp| stamp.timestamp);
-        c.had_its_turn
-            || c.verdict == Verdict::NonConvergent
-            || newest.is_some_and(|s| s.fingerprint.as_deref() == Some(c.target))
-    }),
+    (Gate::AlreadyTried, already_tried),
+    (Gate::Reverted, |c, _| reverted(c)),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
-    (Gate::BackingOff, |c, _| c.backing_off),
-    (Gate::FirstSweep, |_, s| s.first_sweep),
+    (Gate::BackingOff, |c, s| s.now.elapsed < c.quiet_until),
+    (Gate::FirstSweep, |_, s| s.first_sweep.is_some()),
 ];
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// What holds a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The gate; `None`: it may be rolled.
+    pub gate: Option<Gate>,
+    /// The gate if the mode were `enforce`: the same, unless that is `report_only`.
+    pub in_enforce: Option<Gate>,
+}
+
+/// What holds a candidate now.
+pub fn held(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Held {
+    let mut holding = CHECKS.iter().filter(|(_, holds)| holds(candidate, situation)).map(|(gate, _)| *gate);
+    let gate = holding.next();
+    let in_enforce = if gate == Some(Gate::ReportOnly) { holding.next() } else { gate };
+    Held { gate, in_enforce }
+}
 
 /// The gate that holds a candidate now; `None`: it may be rolled.
 pub fn gate(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Option<Gate> {
     CHECKS.iter().find(|(_, holds)| holds(candidate, situation)).map(|(gate, _)| *gate)
-}
-
-/// The gate that would hold a candidate if the mode were `enforce`: what a report-only user wants to know.
-pub fn gate_in_enforce(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Option<Gate> {
-    CHECKS
-        .iter()
-        .filter(|(gate, _)| *gate != Gate::ReportOnly)
-        .find(|(_, holds)| holds(candidate, situation))
-        .map(|(gate, _)| *gate)
 }
 
 /// Some difference of it may be acted on. `mutated_live` never is, whatever the configuration says: the person who
@@ -148,9 +194,9 @@ fn enabled(c: &Candidate<'_>, policy: &Policy) -> bool {
 
 fn excluded_system(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
     let key = &c.workload.key;
-    let own = s.policy.own.as_ref().is_some_and(|(ns, name)| *ns == key.namespace && *name == key.name);
+    let own = s.policy.own.as_ref() == Some(key);
     let system = SYSTEM_NAMESPACES.contains(&&*key.namespace) || c.backs_injector;
-    own || (system && !s.policy.include_system)
+    (own || system) && !s.policy.include_system
 }
 
 /// A missing state ConfigMap means paused, except for a person at a terminal, who is there to watch.
@@ -170,8 +216,30 @@ fn cluster_busy((unready, all): (usize, usize)) -> bool {
     unready >= 2 && unready * 20 > all
 }
 
-fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> usize {
-    c.history.iter().filter(|stamp| now.since(stamp.timestamp) < span).count()
+/// Its rollouts of that time, oldest first, whatever anybody said since.
+fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> Vec<Timestamp> {
+    let times = c.history.iter().map(|tried| tried.stamp.timestamp);
+    let times: BTreeSet<_> = times.filter(|at| now.since(*at) < span).collect();
+    times.into_iter().collect()
+}
+
+/// The newest attempt counts: an injector that was rolled back may be followed again.
+fn already_tried(c: &Candidate<'_>, _: &Situation<'_>) -> bool {
+    let newest = c.tried().max_by_key(|tried| tried.stamp.timestamp);
+    c.had_its_turn
+        || c.verdict == Verdict::NonConvergent
+        || newest.is_some_and(|tried| tried.stamp.fingerprint.as_deref() == Some(c.target))
+}
+
+/// The newest stamp is not on the template any more, though its owner has changed nothing else: somebody took it away.
+fn reverted(c: &Candidate<'_>) -> bool {
+    let live = &c.workload.template;
+    // The predecessor's stamps have no fingerprint; what became of those is none of our business.
+    let ours = || c.tried().filter(|tried| tried.stamp.fingerprint.is_some());
+    let newest = ours().map(|tried| tried.stamp.timestamp).max();
+    // Its owner may have changed the template since, and left the stamp on it.
+    let mut newest = ours().filter(|tried| Some(tried.stamp.timestamp) == newest);
+    newest.any(|tried| live.stamp.as_ref() != Some(&tried.stamp) && tried.template == live.hash)
 }
 
 /// Controllers do not ask PodDisruptionBudgets when they exchange Pods, so the strategy's own unavailability must fit into
@@ -206,16 +274,18 @@ fn all_down(w: &WorkloadSnapshot) -> bool {
     }
 }
 
+/// Another workload goes first in one of the scopes that it depends on, and has not proven anything yet.
 fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
-    if s.policy.canary == 0 {
-        return false;
-    }
-    let Some(canary) = s.record.and_then(|r| r.canaries.get(c.change)) else { return false };
-    // It is the canary itself, or there is room for one more.
-    if canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary {
-        return false;
-    }
-    canary.converged.is_none_or(|at| s.now.since(at) < s.policy.soak)
+    s.policy.canary > 0 && unproven(c, s).next().is_some()
+}
+
+/// The canaries that it has to wait for.
+fn unproven<'a>(c: &'a Candidate<'_>, s: &'a Situation<'_>) -> impl Iterator<Item = &'a Canary> {
+    s.canaries.iter().filter(|(scope, _)| c.scopes.contains_key(*scope)).map(|(_, canary)| canary).filter(|canary| {
+        let joins = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
+        let soaked = canary.converged.is_some_and(|at| s.now.since(at) >= s.policy.soak);
+        !joins && !soaked
+    })
 }
 
 #[cfg(test)]

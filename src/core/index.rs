@@ -2,6 +2,7 @@
 //!
 //! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
 
+mod intern;
 mod query;
 
 use std::{
@@ -127,6 +128,8 @@ pub struct Index {
     names: HashSet<Name>,
     /// Pods that went since unused shapes and names were dropped last.
     departed: usize,
+    /// How often a Pod without a workload came, changed or went.
+    strays_seen: u64,
 }
 
 /// Where one watch stands.
@@ -312,6 +315,7 @@ impl Index {
                 if let Some(owner) = &owner {
                     self.replica_sets_by_owner.entry(owner.clone()).or_default().insert(key.clone());
                 }
+                self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(query::is_known));
                 self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
                 self.replica_sets.insert(key, new);
                 Some(Change::ReplicaSet { owner })
@@ -380,12 +384,14 @@ impl Index {
         }
         let old = self.unlink_pod(&key);
         self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(key.clone());
+        self.strays_seen += u64::from(self.stray(&pod).is_some());
         self.pods.insert(key, pod.clone());
         Some(Change::Pod { old, new: Some(pod) })
     }
 
     fn unlink_pod(&mut self, key: &ObjectKey) -> Option<PodSnapshot> {
         let old = self.pods.remove(key)?;
+        self.strays_seen += u64::from(self.stray(&old).is_some());
         let owner = owner_uid(&old);
         if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {
             siblings.remove(key);
@@ -414,6 +420,7 @@ impl Index {
             }
             WatchKind::ReplicaSets => {
                 let old = self.replica_sets.remove(key)?;
+                self.strays_seen += u64::from(!old.owner.as_ref().is_some_and(query::is_known));
                 self.replica_set_by_uid.remove(&old.uid);
                 let owner = old.owner.map(|o| o.uid);
                 if let Some(uid) = &owner
@@ -456,38 +463,6 @@ impl Index {
                 Some(Change::Node { old_floor, new_floor: self.kubelet_floor() })
             }
         }
-    }
-
-    /// Replace what a Pod shares with others by the shared copy.
-    fn intern(&mut self, pod: &mut PodSnapshot) {
-        if let Some(shape) = self.shapes.get(&pod.shape) {
-            pod.shape = shape.clone();
-        } else {
-            self.shapes.insert(pod.shape.clone());
-        }
-        let names = &mut self.names;
-        let mut share = |name: &mut Name| match names.get(name) {
-            Some(known) => *name = known.clone(),
-            None => {
-                names.insert(name.clone());
-            }
-        };
-        share(&mut pod.key.namespace);
-        share(&mut pod.revision);
-        share(&mut pod.service_account);
-        if let Some(owner) = &mut pod.owner {
-            share(&mut owner.api_version);
-            share(&mut owner.kind);
-            share(&mut owner.name);
-            share(&mut owner.uid);
-        }
-    }
-
-    /// Drop shapes and names that only the intern tables hold.
-    fn forget_unused(&mut self) {
-        self.departed = 0;
-        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
-        self.names.retain(|name| Arc::strong_count(name) > 1);
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     events::Event,
-    model::{ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
     shape::{Name, PodShape},
     state::StateRecord,
@@ -172,7 +172,7 @@ pub struct Confirmation {
     /// The workload.
     pub workload: WorkloadSnapshot,
     /// The stamps in all retained revisions, the current one included.
-    pub history: Vec<Stamp>,
+    pub history: Vec<Attempt>,
 }
 
 /// What came of a rendering (rule R6).
@@ -281,7 +281,7 @@ pub enum Notice {
         /// How many workloads depend on it.
         workloads: usize,
     },
-    /// A workload's verdict changed.
+    /// A workload's verdict changed, or it differs in another way than before.
     VerdictChanged {
         /// Whose.
         workload: WorkloadKey,

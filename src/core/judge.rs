@@ -169,6 +169,10 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
             Some(reason) => Judged::undetermined(reason, Some(failure.message.clone())),
             None => Judged { message: Some(failure.message.clone()), ..Judged::plain(Verdict::Rejected) },
         };
+        let full = failure.reason == Some(UndeterminedReason::QuotaFull);
+        if let Some(known) = full.then(|| still_known(e, &revision, &vector, &pods)).flatten() {
+            return Assessment::new(known, Want::Render(failure.retry));
+        }
         return Assessment::new(Judged { pods: pods.len(), ..judged }, Want::Render(failure.retry));
     }
     let Some(set) = work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == vector) else {
@@ -183,6 +187,13 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
         _ => assessment,
     }
+}
+
+/// A full quota says nothing about what was rendered before it was full: what differs then, differs.
+fn still_known(e: Evidence<'_>, revision: &Revision, vector: &Vector, pods: &[&PodSnapshot]) -> Option<Judged> {
+    let set = e.work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == *vector)?;
+    let judged = compare_with(e, set, pods).judged;
+    judged.differs().then_some(Judged { quota_full: true, ..judged })
 }
 
 /// The status tells of Pods of the current template, and they are not among those that are known.
@@ -387,11 +398,12 @@ pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
 fn verdict(w: &WorkloadSnapshot, work: &Work, judged: &Judged) -> Verdict {
     // Pods patched by hand prove nothing about our rollout.
     let ours = judged.differences.iter().any(|d| *d != Difference::MutatedLive);
-    let stamped = w.template.stamp.as_ref().and_then(|s| s.fingerprint.as_deref()) == Some(&*judged.target);
+    // That the stamp names this very target proves nothing: the injector may have gone to and fro, and a Pod that was
+    // born meanwhile differs again (rule C11).
     let locked = work.lock.as_ref().is_some_and(|lock| {
         lock.template == w.template.hash && judged.fields().iter().all(|field| lock.fields.contains(field))
     });
-    if ours && (stamped || locked) {
+    if ours && locked {
         Verdict::NonConvergent
     } else if judged.differences.contains(&Difference::Removed) {
         Verdict::Removed

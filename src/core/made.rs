@@ -49,6 +49,7 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
             has_annotations: false,
             service_account: "default".into(),
         },
+        owner: None,
         says: BTreeMap::new(),
         changed_by: None,
     }

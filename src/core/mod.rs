@@ -5,6 +5,7 @@ mod assess;
 pub mod body;
 mod breaker;
 pub mod budget;
+mod canaries;
 pub mod canonical;
 pub mod compare;
 pub mod events;
@@ -15,6 +16,7 @@ pub mod index;
 pub mod io;
 pub mod judge;
 pub mod lease;
+mod locks;
 #[cfg(test)]
 mod made;
 pub mod model;

@@ -1,10 +1,14 @@
 //! The plan: which workloads to roll now, in which order, and what holds every other one.
 
+use std::{cmp::Reverse, time::Duration};
+
+use jiff::Timestamp;
+
 use super::{
-    gate::{Candidate, Situation, gate},
+    gate::{self, Candidate, Held, Situation},
     model::WorkloadKey,
     owner::Kind,
-    words::Gate,
+    state::Canary,
 };
 
 /// What to start, and what waits for what. Nothing of it is executed by looking at it.
@@ -13,41 +17,48 @@ use super::{
 pub struct Plan {
     /// Workloads to roll now, in order.
     pub start: Vec<WorkloadKey>,
-    /// Every other candidate, with the gate that holds it.
-    pub held: Vec<(WorkloadKey, Gate)>,
+    /// Every other candidate, with what holds it.
+    pub held: Vec<(WorkloadKey, Held)>,
+    /// When one of them may be let go by time alone, by `elapsed`.
+    pub next: Option<Duration>,
 }
 
-/// Makes the plan. Candidates are taken least risk first: many replicas before few, stateless before stateful, and
-/// then by name, so that the same cluster always gives the same order.
+/// Makes the plan. Candidates are taken least risk first: stateless before stateful, many replicas before few, what has
+/// differed longest before the rest, and then by name, so that the same cluster always gives the same order.
 pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situation: Situation<'_>) -> Plan {
     let mut candidates: Vec<_> = candidates.into_iter().collect();
     candidates.sort_by(|a, b| risk(a).cmp(&risk(b)));
     let mut plan = Plan::default();
-    let mut record = situation.record.cloned();
     for candidate in candidates {
         let key = candidate.workload.key.clone();
-        // What was just chosen counts for those that follow.
-        let seen = Situation { record: record.as_ref(), ..situation.clone() };
-        if let Some(gate) = gate(&candidate, &seen) {
-            plan.held.push((key, gate));
+        let held = gate::held(&candidate, &situation);
+        if held.gate.is_some() {
+            plan.next = sooner(plan.next, held.in_enforce.and_then(|gate| gate::ends(gate, &candidate, &situation)));
+            plan.held.push((key, held));
             continue;
         }
+        // What was just chosen counts for those that follow.
         situation.running += 1;
         *situation.running_in.entry(key.namespace.clone()).or_default() += 1;
         situation.tokens = situation.tokens.map(|n| n.saturating_sub(1));
-        if situation.policy.canary > 0 {
-            let record = record.get_or_insert_default();
-            record.enlist_canary(candidate.change, &key, situation.policy.canary, situation.now.wall);
+        let wanted = situation.policy.canary;
+        for scope in candidate.proves().into_iter().filter(|_| wanted > 0) {
+            let canary = situation.canaries.entry(scope).or_insert_with(|| Canary::new(situation.now.wall));
+            canary.enlist(&key, wanted);
         }
         plan.start.push(key);
     }
     plan
 }
 
+fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    [a, b].into_iter().flatten().min()
+}
+
 /// Sorts least risk first.
-fn risk<'a>(c: &Candidate<'a>) -> (bool, std::cmp::Reverse<u32>, &'a WorkloadKey) {
+fn risk<'a>(c: &Candidate<'a>) -> (bool, Reverse<u32>, Option<Timestamp>, &'a WorkloadKey) {
     let stateful = c.workload.key.kind == Kind::STATEFUL_SET;
-    (stateful, std::cmp::Reverse(c.workload.counts.desired), &c.workload.key)
+    (stateful, Reverse(c.workload.counts.desired), c.first_seen, &c.workload.key)
 }
 
 #[cfg(test)]

@@ -1,68 +1,94 @@
 //! Planning inside the core: gathers what the gates look at, and carries the plan out.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
-    gate::{self, Candidate, Situation},
+    gate::{Candidate, Situation},
     io::Notice,
-    model::{Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, InjectorSnapshot, WorkloadKey, WorkloadSnapshot},
     plan::{self, Plan},
     policy::Mode,
     says::{self, Says},
-    scope,
+    scope::{self, Scope, Vector},
     step::Core,
     time::Now,
-    words::{Gate, Verdict},
+    words::Gate,
 };
-
-/// A stamp is cut to whole seconds, so it may seem to be older than the record of its canary.
-const STAMP_PRECISION: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 /// A person at a terminal does not wait for a workload whose rollout could not be started this often.
 const ENOUGH: u32 = 3;
 
+/// From this many candidates on plans are made at intervals ...
+const MANY: u32 = 1000;
+/// ... of this for each candidate, which is far more than planning for it takes.
+const REST_FOR_EACH: Duration = Duration::from_micros(50);
+
+/// The plan is not made again sooner than this just because time passed.
+const TICK: Duration = Duration::from_millis(1);
+/// And not later than this while something is held.
+const LATEST: Duration = Duration::from_mins(1);
+
+/// Of a workload that was never rendered.
+static NO_SCOPES: Vector = Vector::new();
+
 impl Core {
     pub(super) fn says(&self, workload: &WorkloadSnapshot) -> Says {
-        let namespace = self.index.namespace(&workload.key.namespace);
-        says::says(&workload.says, namespace.map(|ns| &ns.says))
+        let namespace = self.index.namespace(&workload.key.namespace).filter(|_| self.index.reads_namespaces());
+        let says = says::says(&workload.says, namespace.map(|ns| &ns.says));
+        // What nobody can read may say anything.
+        let unread = if namespace.is_none() { Mode::Report } else { Mode::Enforce };
+        Says { mode: says.mode.min(unread), ..says }
     }
 
-    pub(super) fn candidate<'a>(
-        &'a self,
-        key: &WorkloadKey,
-        says: &'a Says,
-        history: &'a [Stamp],
-        now: Now,
-    ) -> Option<Candidate<'a>> {
+    pub(super) fn candidate<'a>(&'a self, key: &WorkloadKey, unhealthy: &BTreeSet<Scope>) -> Option<Candidate<'a>> {
         let workload = self.index.workload(key)?;
         let work = self.work.get(key)?;
         let judged = &work.judged;
-        let unhealthy = scope::injectors_of(workload, &self.index)
-            .any(|i| scope::exchanging(i, &self.index).is_some() || scope::healthy(i, &self.index) == Some(false));
+        let scopes = work.set.as_ref().map_or(&NO_SCOPES, |set| &set.vector);
         Some(Candidate {
             workload,
             verdict: judged.verdict,
-            differences: judged.differences.clone(),
+            differences: &judged.differences,
+            first_seen: work.first_seen,
             collateral: judged.collateral,
+            quota_full: judged.quota_full,
             change: &judged.change,
             target: &judged.target,
-            says,
-            history,
+            scopes,
+            causes: &work.causes,
+            says: self.says(workload),
+            history: self.history(workload),
+            retried: self.record.get().and_then(|r| r.retries.get(&workload.uid)).map(|retry| retry.at),
             backs_injector: self.backends.contains(&key.namespace),
-            injector_unhealthy: unhealthy,
+            injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: self.index.disruptions_allowed(workload),
             in_rollout: self.under_way().any(|k| k == key),
-            backing_off: work.quiet_until > now.elapsed,
+            quiet_until: work.quiet_until,
             // A person who rolls once sees each workload rolled at most once, however that ended.
             had_its_turn: self.policy.one_shot && work.ended,
         })
     }
 
-    /// Every stamp that is known of a workload.
-    pub(super) fn history(&self, key: &WorkloadKey) -> Vec<Stamp> {
-        let live = self.index.workload(key).and_then(|w| w.template.stamp.clone());
-        let mut history = self.work.get(key).map(|w| w.history.clone()).unwrap_or_default();
-        history.extend(live.filter(|stamp| !history.contains(stamp)));
+    /// The injectors that are being exchanged, or are not ready.
+    pub(super) fn unhealthy_injectors(&self) -> BTreeSet<Scope> {
+        let sick = |i: &&InjectorSnapshot| {
+            scope::exchanging(i, &self.index).is_some() || scope::healthy(i, &self.index) == Some(false)
+        };
+        self.index.injectors().filter(sick).map(scope::scope_of).collect()
+    }
+
+    /// Every rollout that is known of a workload.
+    pub(super) fn history(&self, workload: &WorkloadSnapshot) -> Vec<Attempt> {
+        let mut history = self.work.get(&workload.key).map(|w| w.history.clone()).unwrap_or_default();
+        if let Some(stamp) = workload.template.stamp.clone() {
+            let live = Attempt { stamp, template: workload.template.hash.clone() };
+            if !history.contains(&live) {
+                history.push(live);
+            }
+        }
         history
     }
 
@@ -78,47 +104,45 @@ impl Core {
         for key in running() {
             *running_in.entry(key.namespace.clone()).or_default() += 1;
         }
+        let record = self.record.get();
+        let canaries = record.iter().flat_map(|r| &r.canaries);
+        let tokens = self.starts.as_ref().map(|bucket| bucket.available(now.elapsed));
         Situation {
             policy: &self.policy,
             now,
             leader: self.leader,
             guarded: self.guarded(now),
-            record: self.record.get(),
+            record,
+            canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, c.clone()))).collect(),
             running: running().count(),
             running_in,
             unready_nodes: self.index.unready_nodes(),
-            first_sweep: self.first_sweep.is_some(),
-            tokens: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
+            first_sweep: self.first_sweep,
+            tokens,
+            next_token: self.starts.as_ref().and_then(|bucket| bucket.clone().ready(now.elapsed).err()),
         }
     }
 
     /// Makes the plan if something changed that it depends on, and begins what it says.
     pub(super) fn plan(&mut self, now: Now) {
-        let due = self.next_plan.is_some_and(|at| at <= now.elapsed);
-        if !self.started || self.stopping || !(self.replan || due) {
+        if !self.started || self.stopping || !self.plan_is_due(now) {
             return;
         }
         self.replan = false;
+        self.planned = Some(now.elapsed);
         self.next_plan = None;
         self.end_first_sweep(now);
         self.tend_canaries(now);
-        let facts: Vec<_> = self
-            .candidates
-            .iter()
-            .filter_map(|key| Some((key, self.says(self.index.workload(key)?), self.history(key))))
-            .collect();
-        let situation = self.situation(now, None);
-        let candidates = facts.iter().filter_map(|(key, s, h)| self.candidate(key, s, h, now));
-        let made = plan::plan(candidates, situation.clone());
-        let in_enforce: Vec<_> = facts
-            .iter()
-            .filter_map(|(key, s, h)| {
-                Some(((*key).clone(), gate::gate_in_enforce(&self.candidate(key, s, h, now)?, &situation)))
-            })
-            .collect();
-        let said: Vec<_> =
-            facts.iter().flat_map(|(key, says, _)| says.bad.iter().map(|bad| ((*key).clone(), bad.clone()))).collect();
-        self.carry_out(made, in_enforce, now);
+        self.tend_locks();
+        let unhealthy = self.unhealthy_injectors();
+        let candidates: Vec<_> = self.candidates.iter().filter_map(|key| self.candidate(key, &unhealthy)).collect();
+        let bad = |c: &Candidate<'_>| {
+            let key = c.workload.key.clone();
+            c.says.bad.clone().into_iter().map(move |message| (key.clone(), message))
+        };
+        let said: Vec<_> = candidates.iter().flat_map(bad).collect();
+        let made = plan::plan(candidates, self.situation(now, None));
+        self.carry_out(made, now);
         for (workload, message) in said {
             // Not by a follower, or it would be known when it leads, and nobody would have read it.
             let known =
@@ -132,22 +156,34 @@ impl Core {
         }
     }
 
-    fn carry_out(&mut self, made: Plan, in_enforce: Vec<(WorkloadKey, Option<Gate>)>, now: Now) {
-        for (key, gate) in in_enforce {
-            if let Some(work) = self.work.get_mut(&key) {
-                work.gate_in_enforce = gate;
-            }
+    /// When the plan is to be made again because of what changed; `None`: nothing did.
+    ///
+    /// With very many candidates a plan takes a while, and while verdicts come in one after the other it would be made
+    /// after each of them.
+    pub(super) fn replan_at(&self) -> Option<Duration> {
+        let all = u32::try_from(self.candidates.len()).unwrap_or(u32::MAX);
+        let rest = if all < MANY { Duration::ZERO } else { REST_FOR_EACH * all };
+        self.replan.then(|| self.planned.map_or(Duration::ZERO, |last| last + rest))
+    }
+
+    fn plan_is_due(&self, now: Now) -> bool {
+        [self.replan_at(), self.next_plan].into_iter().flatten().any(|at| at <= now.elapsed)
+    }
+
+    fn carry_out(&mut self, made: Plan, now: Now) {
+        self.next_plan = made.next.map(|next| next.max(now.elapsed + TICK));
+        if !made.held.is_empty() && self.policy.mode == Mode::Enforce {
+            // The wall clock may be set, and what nobody thought of may end without an event.
+            let latest = now.elapsed + LATEST;
+            self.next_plan = Some(self.next_plan.map_or(latest, |next| next.min(latest)));
         }
-        let waits = !made.held.is_empty() && self.policy.mode == Mode::Enforce;
-        for (key, gate) in made.held {
-            self.hold(&key, gate, now);
+        for (key, held) in made.held {
+            if let Some(gate) = held.gate {
+                self.hold(&key, gate, held.in_enforce, now);
+            }
         }
         for key in made.start {
             self.begin(&key, now);
-        }
-        // Windows, soaks and cool-downs end without an event.
-        if waits {
-            self.next_plan = Some(now.elapsed + Duration::from_secs(1));
         }
     }
 
@@ -156,63 +192,35 @@ impl Core {
     /// not waited for.
     fn end_first_sweep(&mut self, now: Now) {
         let Some(patience) = self.first_sweep else { return };
-        let judged = |(key, workload): (&WorkloadKey, &WorkloadSnapshot)| {
-            !self.covered(key)
-                || self.work.get(key).is_some_and(|work| !work.judged.passing())
-                || scope::injectors_of(workload, &self.index).any(|i| scope::exchanging(i, &self.index).is_some())
+        let last = self.sweep_waits_for.take();
+        let waits = |key: &WorkloadKey, workload: &WorkloadSnapshot| {
+            self.covered(key)
+                && self.work.get(key).is_none_or(|work| work.judged.passing())
+                && !scope::injectors_of(workload, &self.index).any(|i| scope::exchanging(i, &self.index).is_some())
         };
-        if now.elapsed >= patience || self.index.workloads().all(judged) {
+        // Whoever was waited for last is most likely still waited for.
+        let last = last.filter(|key| self.index.workload(key).is_some_and(|w| waits(key, w)));
+        let first = || self.index.workloads().find(|(key, w)| waits(key, w)).map(|(key, _)| key.clone());
+        let waited_for = last.or_else(first);
+        if now.elapsed >= patience || waited_for.is_none() {
             self.first_sweep = None;
         }
+        self.sweep_waits_for = waited_for;
     }
 
-    pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, now: Now) {
+    /// A gate holds it, and would hold it in enforce mode.
+    pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, in_enforce: Option<Gate>, now: Now) {
         let Some(work) = self.work.get_mut(key) else { return };
-        if work.gate.is_none_or(|(held_by, _)| held_by != gate) {
+        let same = work.gate.is_some_and(|(held_by, _)| held_by == gate);
+        if same && work.gate_in_enforce == in_enforce {
+            return;
+        }
+        work.gate_in_enforce = in_enforce;
+        if !same {
             work.gate = Some((gate, now.wall));
             self.write_event_of_hold(key, gate);
         }
-    }
-
-    /// Canaries that proved themselves, and those that never will.
-    fn tend_canaries(&mut self, now: Now) {
-        if !self.leader {
-            return;
-        }
-        let Some(record) = self.record.get() else { return };
-        let mut canaries = record.canaries.clone();
-        for canary in canaries.values_mut().filter(|c| c.converged.is_none()) {
-            let started = canary.started;
-            canary.workloads.retain(|key| {
-                let stamped = self.history(key).iter().any(|stamp| stamp.timestamp >= started - STAMP_PRECISION);
-                self.rollouts.contains_key(key) || (stamped && self.index.workload(key).is_some())
-            });
-            // What a finished rollout calls converged: nothing differs any more.
-            let fine = |key: &WorkloadKey| match self.work.get(key).map(|w| w.judged.verdict) {
-                Some(Verdict::InSync | Verdict::NotInjected) => true,
-                Some(Verdict::NoPods) => self.index.workload(key).is_some_and(|w| w.counts.desired == 0),
-                _ => false,
-            };
-            let proven = |key: &WorkloadKey| !self.rollouts.contains_key(key) && fine(key);
-            if !canary.workloads.is_empty() && canary.workloads.iter().all(proven) {
-                canary.converged = Some(now.wall);
-            }
-        }
-        // A change that nobody waits for any more is history: should the same come again, it has to prove itself again.
-        let known = self.index.workloads().filter(|(key, _)| self.covered(key)).all(|(key, _)| self.known(key));
-        let wanted = |change: &String| {
-            let by_candidate = |key| self.work.get(key).is_some_and(|w| w.judged.change == *change);
-            self.candidates.iter().any(by_candidate) || self.rollouts.values().any(|r| r.change() == change)
-        };
-        canaries.retain(|change, c| !c.workloads.is_empty() && (!known || wanted(change)));
-        if canaries != record.canaries {
-            self.note(|record| record.canaries = canaries);
-        }
-    }
-
-    /// It has a verdict.
-    fn known(&self, key: &WorkloadKey) -> bool {
-        self.work.get(key).is_some_and(|w| w.judged.verdict != Verdict::Undetermined)
+        self.touch(key);
     }
 
     /// Rollouts are under way.
@@ -223,9 +231,10 @@ impl Core {
     /// No rollout is under way, and waiting alone would start none, or has failed to often enough.
     pub fn exhausted(&self) -> bool {
         let soaking = |key: &WorkloadKey| {
-            let change = self.work.get(key).map(|w| &w.judged.change);
-            let canary = self.record.get().zip(change).and_then(|(r, change)| r.canaries.get(change));
-            canary.is_some_and(|c| c.converged.is_some())
+            let scopes = self.work.get(key).and_then(|w| w.set.as_ref()).map(|set| &set.vector);
+            let canaries = self.record.get().into_iter().flat_map(|r| &r.canaries);
+            let here = |scope: &str| scope.parse().is_ok_and(|s| scopes.is_some_and(|all| all.contains_key(&s)));
+            canaries.filter(|(scope, _)| here(scope)).all(|(_, canary)| canary.converged.is_some())
         };
         let waits = |key: &&WorkloadKey| match self.work.get(*key).and_then(|w| w.gate) {
             None | Some((Gate::RateLimit | Gate::FirstSweep, _)) => true,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{owner::Kind, shape::Name, trigger::Trigger, what_if::WhatIf, words::Difference};
+use super::{model::WorkloadKey, owner::Kind, shape::Name, trigger::Trigger, what_if::WhatIf, words::Difference};
 
 /// What we may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +79,8 @@ pub struct Policy {
     pub include_system: bool,
     /// Roll workloads whose Pods were not healthy before.
     pub include_unhealthy: bool,
+    /// Roll workloads that an operator owns.
+    pub include_operated: bool,
     /// Roll although the API server does not hold us to dry runs.
     pub without_guard: bool,
     /// Whether it does is found out this often.
@@ -87,8 +89,8 @@ pub struct Policy {
     pub annotation_prefix: String,
     /// The stamp's reason; `None`: made from the sidecars' names.
     pub rollout_reason: Option<String>,
-    /// Our own workload, never rolled by ourselves.
-    pub own: Option<(Name, Name)>,
+    /// Our own workload: like a system namespace's, it is not rolled unless that is asked for.
+    pub own: Option<WorkloadKey>,
     /// Workloads without Pods are asked about, too: would one come back?
     #[serde(default)]
     pub all_workloads: bool,
@@ -138,6 +140,7 @@ impl Default for Policy {
             allow_collateral: false,
             include_system: false,
             include_unhealthy: false,
+            include_operated: false,
             without_guard: false,
             guard_interval: Duration::from_mins(1),
             annotation_prefix: "sidecarRollout".to_owned(),

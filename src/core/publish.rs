@@ -1,6 +1,10 @@
 //! The report: what readers see of the core.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     gate::SYSTEM_NAMESPACES,
@@ -13,23 +17,37 @@ use super::{
     work::Work,
 };
 
+/// What readers see, kept so that only what changed is made anew: people have 50,000 workloads.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    workloads: BTreeMap<WorkloadKey, Arc<WorkloadReport>>,
+    /// Those of whom something changed.
+    stale: BTreeSet<WorkloadKey>,
+    /// Pods of other owners. They are looked for when somebody asks: many come and go while nobody does.
+    strays: RefCell<Strays>,
+}
+
+#[derive(Debug, Default)]
+struct Strays {
+    reports: Vec<Arc<WorkloadReport>>,
+    /// At which change of the index they were looked for, and how many sidecars were known then.
+    of: Option<(u64, usize)>,
+}
+
 impl Core {
     /// Everything that is known now.
     pub fn report(&self, now: Now) -> Report {
-        let mut workloads: Vec<_> = self
-            .index
-            .workloads()
-            .filter(|(key, _)| self.covered(key))
-            .map(|(key, _)| Arc::new(self.workload_report(key)))
-            .collect();
+        debug_assert!(self.shown_is_current(), "something of a workload changed, and it was not touched");
+        let mut workloads: Vec<_> = self.shown.workloads.values().cloned().collect();
         let judged = workloads.iter().filter(|w| !passing(w)).count();
         let progress = (judged, workloads.len());
-        workloads.extend(self.stray_reports().map(Arc::new));
+        workloads.extend(self.strays());
         workloads.sort_by(|a, b| (&a.namespace, &a.kind, &a.name).cmp(&(&b.namespace, &b.kind, &b.name)));
         let running = self.rollouts.iter().map(|(key, rollout)| rollout.report(key, None, now));
         Report {
             taken: now.wall,
             synced: self.started,
+            stopping: self.stopping,
             complete: self.started && progress.0 == progress.1,
             progress,
             mode: self.policy.mode,
@@ -46,6 +64,40 @@ impl Core {
             renders: self.rendered,
             queued: self.queue.len(),
         }
+    }
+
+    /// What is shown of this workload may be another now.
+    pub(super) fn touch(&mut self, key: &WorkloadKey) {
+        if !self.shown.stale.contains(key) {
+            self.shown.stale.insert(key.clone());
+        }
+    }
+
+    /// Makes anew what is shown of the workloads that were touched, and of no other.
+    pub(super) fn refresh(&mut self) {
+        for key in std::mem::take(&mut self.shown.stale) {
+            if self.index.workload(&key).is_some() && self.covered(&key) {
+                let report = Arc::new(self.workload_report(&key));
+                self.shown.workloads.insert(key, report);
+            } else {
+                self.shown.workloads.remove(&key);
+            }
+        }
+    }
+
+    fn shown_is_current(&self) -> bool {
+        let covered = || self.index.workloads().map(|(key, _)| key).filter(|key| self.covered(key));
+        let current = |key| self.shown.workloads.get(key).is_some_and(|shown| **shown == self.workload_report(key));
+        covered().count() == self.shown.workloads.len() && covered().all(current)
+    }
+
+    fn strays(&self) -> Vec<Arc<WorkloadReport>> {
+        let mut strays = self.shown.strays.borrow_mut();
+        let of = Some((self.index.strays_seen(), self.injected.len()));
+        if strays.of != of {
+            *strays = Strays { reports: self.stray_reports().map(Arc::new).collect(), of };
+        }
+        strays.reports.clone()
     }
 
     fn workload_report(&self, key: &WorkloadKey) -> WorkloadReport {

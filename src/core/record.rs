@@ -1,6 +1,6 @@
 //! The state ConfigMap: what it says, what we want it to say, and writing it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{io::Effect, policy::Mode, state::StateRecord, step::Core, time::Now};
 
@@ -30,6 +30,11 @@ impl Record {
     /// What it says; `None`: missing or unreadable.
     pub(super) fn get(&self) -> Option<&StateRecord> {
         self.wanted.as_ref().filter(|_| self.readable)
+    }
+
+    /// What is to be on record, also while it cannot be read.
+    pub(super) fn wanted(&self) -> Option<&StateRecord> {
+        self.wanted.as_ref()
     }
 
     pub(super) fn writing(&self) -> bool {
@@ -72,21 +77,34 @@ impl Record {
 
 /// What we changed since `base`, and for the rest what was read.
 fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRecord {
-    let mut canaries = read.canaries.clone();
-    canaries.retain(|change, _| !base.canaries.contains_key(change) || mine.canaries.contains_key(change));
-    canaries.extend(mine.canaries.into_iter().filter(|(change, c)| base.canaries.get(change) != Some(c)));
     StateRecord {
         resource_version: read.resource_version.clone(),
         paused: if mine.paused == base.paused { read.paused.clone() } else { mine.paused },
         breaker: if mine.breaker == base.breaker { read.breaker.clone() } else { mine.breaker },
         recent: if mine.recent == base.recent { read.recent.clone() } else { mine.recent },
-        canaries,
+        canaries: merged_map(mine.canaries, &base.canaries, &read.canaries),
+        locks: merged_map(mine.locks, &base.locks, &read.locks),
+        retries: merged_map(mine.retries, &base.retries, &read.retries),
     }
+}
+
+/// The same for entries: those that we added, changed or removed since `base`, and all others as they were read.
+fn merged_map<K: Ord + Clone, V: PartialEq + Clone>(
+    mine: BTreeMap<K, V>,
+    base: &BTreeMap<K, V>,
+    read: &BTreeMap<K, V>,
+) -> BTreeMap<K, V> {
+    let mut all = read.clone();
+    all.retain(|key, _| !base.contains_key(key) || mine.contains_key(key));
+    all.extend(mine.into_iter().filter(|(key, value)| base.get(key) != Some(value)));
+    all
 }
 
 impl Core {
     pub(super) fn state_read(&mut self, read: Option<StateRecord>, now: Now) {
+        let before = self.record.wanted().cloned();
         self.record.take_in(read, now.elapsed);
+        self.mark_unlocked(before.as_ref());
         self.replan = true;
     }
 

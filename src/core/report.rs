@@ -18,6 +18,7 @@ use super::{
 
 /// Everything that is known at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the process")]
 pub struct Report {
     /// When it was made, UTC.
     pub taken: Timestamp,
@@ -25,6 +26,8 @@ pub struct Report {
     pub complete: bool,
     /// Watches are synced; before that the list of workloads may be short.
     pub synced: bool,
+    /// Somebody asked us to stop; nothing new is begun.
+    pub stopping: bool,
     /// How far the first sweep is: workloads judged, of how many.
     pub progress: (usize, usize),
     /// The mode in force.

@@ -33,6 +33,7 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// One rollout under way.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one rollout")]
 pub(super) struct Rollout {
     phase: Phase,
     /// The workload's uid: another one of the same name is none of ours.
@@ -63,6 +64,8 @@ pub(super) struct Rollout {
     late: bool,
     /// When the platform said that it is finished.
     done: Option<Duration>,
+    /// An earlier process began it: what its rendering depended on is not known.
+    adopted: bool,
     message: String,
 }
 
@@ -97,6 +100,7 @@ impl Rollout {
             attempts: 0,
             late: false,
             done: None,
+            adopted: false,
             message: "confirming that it still differs".to_owned(),
         }
     }
@@ -111,16 +115,12 @@ impl Rollout {
         self.started.elapsed
     }
 
-    /// What it is for, in short.
-    pub(super) fn change(&self) -> &str {
-        &self.change
-    }
-
     /// When something is to be done about it though nothing happens.
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
             Phase::Rolling if !self.late => Some(self.started.elapsed + policy.timeout),
+            // Until it is done for good, an event is waited for.
             Phase::Rolling => self.done.map(|done| done + policy.timeout),
             Phase::Confirming | Phase::Patching => None,
         }
@@ -147,17 +147,18 @@ impl Core {
         let mut rollout = Rollout::new(workload.uid.clone(), work.judged.change.clone(), now);
         if let Some(starts) = &mut self.starts {
             if starts.take(now.elapsed).is_err() {
-                self.hold(key, Gate::RateLimit, now);
+                self.hold(key, Gate::RateLimit, Some(Gate::RateLimit), now);
                 return;
             }
             rollout.paid = true;
         }
-        work.gate = None;
+        (work.gate, work.gate_in_enforce) = (None, None);
         if self.policy.canary > 0 {
-            let wanted = self.policy.canary;
-            self.note(|record| record.enlist_canary(&rollout.change, key, wanted, now.wall));
+            let scopes = self.candidate(key, &BTreeSet::new()).map(|candidate| candidate.proves());
+            self.enlist(key, &scopes.unwrap_or_default(), now);
         }
         self.rollouts.insert(key.clone(), rollout);
+        self.touch(key);
         self.want_probe(now);
         self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
     }
@@ -166,8 +167,8 @@ impl Core {
     pub(super) fn confirmed_workload(&mut self, key: &WorkloadKey, confirmation: Confirmation, now: Now) {
         if let Some(work) = self.work.get_mut(key) {
             // A retained revision may have been cleaned up since: what was seen once stays known.
-            for stamp in confirmation.history {
-                work.remember(stamp);
+            for attempt in confirmation.history {
+                work.remember(attempt);
             }
         }
         // A watch that is behind must not undo it: what was read is at least as new.
@@ -220,16 +221,16 @@ impl Core {
         if !self.candidates.contains(key) || workload.uid != rollout.uid {
             return Err(None);
         }
-        let (says, history) = (self.says(workload), self.history(key));
-        let Some(candidate) = self.candidate(key, &says, &history, now) else { return Err(None) };
+        let unhealthy = self.unhealthy_injectors();
+        let Some(candidate) = self.candidate(key, &unhealthy) else { return Err(None) };
         if candidate.change != rollout.change {
-            // Its canary would prove something else.
+            // Something else than was planned: it is planned anew.
             return Err(None);
         }
         let candidate = Candidate { in_rollout: false, ..candidate };
         // The start itself was paid for when it was planned.
         let situation = Situation { tokens: None, ..self.situation(now, Some(key)) };
-        gate::gate(&candidate, &situation).map_or(Ok(()), |gate| Err(Some(gate)))
+        gate::held(&candidate, &situation).gate.map_or(Ok(()), |gate| Err(Some(gate)))
     }
 
     /// Gives a rollout up of which nothing was written.
@@ -239,7 +240,7 @@ impl Core {
         self.dirty.insert(key.clone());
         self.step_back(key, &rollout, now);
         if let Some(gate) = gate {
-            self.hold(key, gate, now);
+            self.hold(key, gate, Some(gate), now);
             self.tell(Notice::RolloutHeld { workload: key.clone(), gate });
         }
     }
@@ -266,7 +267,12 @@ impl Core {
 
     /// At a shutdown: what was not patched yet is not begun.
     pub(super) fn drop_unpatched(&mut self) {
-        self.rollouts.retain(|_, r| matches!(r.phase, Phase::Patching | Phase::Rolling));
+        let unpatched = |r: &Rollout| matches!(r.phase, Phase::Confirming | Phase::Confirmed);
+        let dropped: Vec<_> = self.rollouts.iter().filter(|(_, r)| unpatched(r)).map(|(key, _)| key.clone()).collect();
+        for key in dropped {
+            self.rollouts.remove(&key);
+            self.touch(&key);
+        }
     }
 
     /// Moves on the rollouts that can be moved on.

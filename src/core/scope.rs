@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    str::FromStr,
     time::Duration,
 };
 
@@ -39,6 +40,34 @@ impl fmt::Display for Scope {
             Self::Cluster => f.write_str("cluster"),
             Self::Namespace(name) => write!(f, "namespace {name}"),
             Self::ServiceAccount(namespace, name) => write!(f, "service_account {namespace}/{name}"),
+        }
+    }
+}
+
+/// A text that names no scope.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this names no scope")]
+pub struct NoScope;
+
+/// Reads what [`Display`](fmt::Display) writes: a record of an earlier process may name scopes.
+impl FromStr for Scope {
+    type Err = NoScope;
+
+    fn from_str(text: &str) -> Result<Self, NoScope> {
+        if text == "cluster" {
+            return Ok(Self::Cluster);
+        }
+        let (what, name) = text.split_once(' ').ok_or(NoScope)?;
+        let pair = || name.split_once('/').ok_or(NoScope);
+        match what {
+            "namespace" => Ok(Self::Namespace(name.into())),
+            "service_account" => pair().map(|(namespace, name)| Self::ServiceAccount(namespace.into(), name.into())),
+            "injector" => {
+                let (kind, name) = pair()?;
+                let kind = InjectorKind::ALL.into_iter().find(|k| k.as_str() == kind).ok_or(NoScope)?;
+                Ok(Self::Injector(kind, name.into()))
+            }
+            _ => Err(NoScope),
         }
     }
 }

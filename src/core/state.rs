@@ -1,6 +1,6 @@
 //! What outlives the process in the ConfigMap `sidecar-drift-state`. Everything else is recomputed from the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,9 +22,38 @@ pub struct StateRecord {
     /// Outcomes of the last rollouts, newest last, at most ten: what the breaker looks at.
     #[serde(default)]
     pub recent: Vec<Outcome>,
-    /// The first rollouts for each change, by the change's title.
+    /// The first rollouts after a move, by the scope that moved, in the words of [`Scope`](super::scope::Scope).
     #[serde(default)]
     pub canaries: BTreeMap<String, Canary>,
+    /// Workloads that still differed after our own rollout, by their uid (rule C11).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub locks: BTreeMap<Name, Lock>,
+    /// Workloads that a person wants to be tried again, by their uid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retries: BTreeMap<Name, Retry>,
+}
+
+/// The lock on a workload that still differed after our rollout: it holds as long as the template is the same, but for
+/// our stamp, and nothing differs but these fields. A nonce gives a new fingerprint each time, so that is no key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// The hash of its template without our stamp.
+    pub template: Name,
+    /// The fields that differed, as `container/pointer`.
+    pub fields: BTreeSet<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A person's word that a workload may be tried again, whatever came of rollouts before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// Rollouts before this do not count any more, except for the daily cap.
+    pub at: Timestamp,
 }
 
 /// Why and since when something is stopped.
@@ -36,7 +65,7 @@ pub struct Stop {
     pub at: Timestamp,
 }
 
-/// The first rollouts for one change, which prove it before the others follow.
+/// The first rollouts after a scope moved, which prove what it brings before the others follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// Which workloads went first.
@@ -47,19 +76,26 @@ pub struct Canary {
     pub converged: Option<Timestamp>,
 }
 
-impl StateRecord {
-    /// Writes down that this workload goes first for a change, if fewer than `wanted` do so far. Records of changes that
-    /// began more than 30 days ago are dropped: nobody waits for them.
-    pub fn enlist_canary(&mut self, change: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
-        self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
-        let canary = self.canaries.entry(change.to_owned()).or_insert_with(|| Canary {
-            workloads: Vec::new(),
-            started: now,
-            converged: None,
-        });
-        if canary.workloads.len() < wanted && !canary.workloads.contains(workload) {
-            canary.workloads.push(workload.clone());
-            canary.converged = None;
+impl Canary {
+    /// One that nobody has gone for yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self { workloads: Vec::new(), started: now, converged: None }
+    }
+
+    /// This workload goes first, if fewer than `wanted` do so far.
+    pub fn enlist(&mut self, workload: &WorkloadKey, wanted: usize) {
+        if self.workloads.len() < wanted && !self.workloads.contains(workload) {
+            self.workloads.push(workload.clone());
+            self.converged = None;
         }
+    }
+}
+
+impl StateRecord {
+    /// Writes down that this workload goes first in a scope, if fewer than `wanted` do so far. Records that were begun more
+    /// than 30 days ago are dropped: nobody waits for them.
+    pub fn enlist_canary(&mut self, scope: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
+        self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
+        self.canaries.entry(scope.to_owned()).or_insert_with(|| Canary::new(now)).enlist(workload, wanted);
     }
 }

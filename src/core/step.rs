@@ -13,6 +13,7 @@ use super::{
     model::{ConfigKind, WorkloadKey, WorkloadSnapshot},
     pace::Pace,
     policy::{Mode, Policy},
+    publish::Shown,
     queue::RenderQueue,
     record::Record,
     report::{GenerationReport, RolloutReport},
@@ -29,6 +30,9 @@ use super::{
 
 /// Lists that grow with time are cut to this many entries.
 pub(super) const KEPT: usize = 100;
+
+/// A wish whose time is past is looked at again after this long: whatever holds it up, asking without end is no help.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// The first sweep over a large cluster takes long, under the render budget; what was found to drift by then does not
 /// wait for the rest.
@@ -80,8 +84,14 @@ pub struct Core {
     pub(super) candidates: BTreeSet<WorkloadKey>,
     /// The plan is to be made anew.
     pub(super) replan: bool,
+    /// When it was made last.
+    pub(super) planned: Option<Duration>,
     /// When the plan is to be made anew even if nothing happens.
     pub(super) next_plan: Option<Duration>,
+    /// A workload that has no first verdict, yet.
+    pub(super) sweep_waits_for: Option<WorkloadKey>,
+    /// What readers see of each workload.
+    pub(super) shown: Shown,
     /// Workloads to look at again then.
     pub(super) looks: BTreeSet<(Duration, WorkloadKey)>,
     /// Namespaces that back injectors.
@@ -136,7 +146,10 @@ impl Core {
             dirty: BTreeSet::new(),
             candidates: BTreeSet::new(),
             replan: false,
+            planned: None,
             next_plan: None,
+            sweep_waits_for: None,
+            shown: Shown::default(),
             looks: BTreeSet::new(),
             backends: BTreeSet::new(),
             serving: BTreeMap::new(),
@@ -177,6 +190,7 @@ impl Core {
         self.dispatch(now);
         self.write_state(now);
         self.set_alarm(now);
+        self.refresh();
         std::mem::take(&mut self.effects)
     }
 
@@ -226,6 +240,7 @@ impl Core {
             // What nobody could see any more, or can see again, is judged anew.
             if !known || was_unavailable != unavailable {
                 self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
+                self.replan = true;
             }
         }
     }
@@ -270,6 +285,7 @@ impl Core {
             return;
         }
         self.generations.advance(scope, cause.clone(), now);
+        self.unprove(scope);
         self.unseen.moved(scope, late, now.elapsed);
         self.moves.push_front(GenerationReport {
             scope: scope.to_string(),
@@ -300,16 +316,20 @@ impl Core {
                 let namespace = old.as_ref().or(new.as_ref()).map(|pod| pod.key.namespace.clone());
                 if let Some(namespace) = namespace.filter(|namespace| self.backends.contains(namespace)) {
                     let turned = self.note_exchanges(&namespace, now).1;
+                    self.replan |= !turned.is_empty();
                     self.mark_concerned(&turned);
                 }
             }
             Change::Workload { old, key } => {
                 self.dirty.insert(key.clone());
-                // Its owner's say may be another.
-                self.replan |= self.candidates.contains(key);
+                self.touch(key);
+                // Its owner's say may be another, or others may wait for it.
+                self.replan |= self.candidates.contains(key) || self.is_canary(key);
                 let new = self.index.workload(key);
                 let was = old.as_deref().map(status::exchanging);
                 let turned = was != new.map(status::exchanging);
+                let health = old.as_deref().map(status::healthy) != new.map(status::healthy);
+                self.replan |= health && self.backends.contains(&key.namespace);
                 let another = old.as_deref().zip(new).is_some_and(|(old, new)| old.uid != new.uid);
                 if self.backends.contains(&key.namespace) && turned {
                     self.mark_backed_from(&key.namespace, now);
@@ -351,6 +371,7 @@ impl Core {
     /// it look again.
     fn mark_backed_from(&mut self, namespace: &Name, now: Now) {
         let scopes = self.note_exchanges(namespace, now).0;
+        self.replan = true;
         self.mark_concerned(&scopes);
     }
 
@@ -398,7 +419,9 @@ impl Core {
     fn lead(&mut self, leader: bool, now: Now) {
         if self.leader && !leader {
             // Another replica carries on, also with what is under way; only its word counts now.
-            self.rollouts.clear();
+            for key in std::mem::take(&mut self.rollouts).keys() {
+                self.touch(key);
+            }
             self.record.drop_changes();
         }
         if leader && !self.leader {
@@ -447,11 +470,16 @@ impl Core {
         };
         let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
         let plans = self.started && !self.stopping;
-        let unfinished = (plans && (self.replan || !self.dirty.is_empty())).then_some(now.elapsed);
+        let replan = self.replan_at().map(|at| at.max(now.elapsed));
+        let unfinished = (!self.dirty.is_empty()).then_some(now.elapsed).into_iter().chain(replan).min();
+        let unfinished = unfinished.filter(|_| plans);
         let plan = self.next_plan.filter(|_| plans);
         let look = self.looks.first().map(|(at, _)| *at);
-        let next = [render, look, self.unseen.next(), plan, self.next_probe(), self.next_write(), unfinished];
-        let wake = next.into_iter().flatten().chain(late).min();
+        // What this step left undone is not done by asking for it again at once.
+        let ahead = |at: Duration| if at > now.elapsed { at } else { now.elapsed + BREATH };
+        let due = render.into_iter().chain(late).map(ahead).min();
+        let next = [due, look, self.unseen.next(), plan, self.next_probe(), self.next_write(), unfinished];
+        let wake = next.into_iter().flatten().min();
         if let Some(at) = wake
             && wake != self.wake
         {

@@ -105,7 +105,7 @@ vocabulary! {
     Gate as "gate" {
         ReportOnly = "report_only", "the mode is `report`";
         DifferenceNotEnabled = "difference_not_enabled", "`--act-on` does not name this kind of difference";
-        OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation";
+        OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation, or may have: its Namespace cannot be read";
         Accepted = "accepted", "its owner accepted this drift until a date";
         Excluded = "excluded", "the namespace or the kind is left out by a flag";
         ExcludedSystem = "excluded_system", "a system namespace, the namespace of an injector, or our own workload";
@@ -120,11 +120,11 @@ vocabulary! {
         OutsideWindow = "outside_window", "no maintenance window is open for it", later "safety: windows";
         PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes";
         SingleReplica = "single_replica", "its only replica would be down during the rollout";
-        SurgeQuota = "surge_quota", "the quota has no room for the rollout's surge", later "safety: preflight";
+        SurgeQuota = "surge_quota", "the quota of its namespace is full: not even one Pod more fits, as a rollout would need";
         RecreateStrategy = "recreate_strategy", "its strategy takes all Pods down at once";
         OnDelete = "on_delete", "its strategy replaces Pods only when somebody deletes them";
         UnsupportedOwner = "unsupported_owner", "nothing that we know how to roll owns its Pods";
-        SelfRolling = "self_rolling", "an operator rolls it by itself", later "owners: self-rolling operators";
+        SelfRolling = "self_rolling", "an operator owns it, and decides about its Pods by itself";
         CollateralChange = "collateral_change", "a rollout would also change an app container";
         RateLimit = "rate_limit", "the rollouts of this hour are spent";
         Concurrency = "concurrency", "as many rollouts as allowed are under way";
@@ -136,7 +136,7 @@ vocabulary! {
         AlertFiring = "alert_firing", "an alert that blocks rollouts is firing", later "safety: alert gate";
         NotLeader = "not_leader", "another replica leads";
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
-        Reverted = "reverted", "somebody removed the stamp of our rollout", later "safety: executor";
+        Reverted = "reverted", "somebody removed the stamp of our rollout; `sidecar-drift retry` tries again";
         Rejected = "rejected", "its new Pods would be refused";
         BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
         FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";

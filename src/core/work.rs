@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use super::{
     compare::{Mask, Unstable},
     io::Rendering,
-    model::Stamp,
+    model::{Attempt, Stamp},
     report::PodGroup,
-    scope::Vector,
+    scope::{Scope, Vector},
     shape::Name,
+    state::Lock,
     time::Now,
     words::{Difference, Gate, UndeterminedReason, Verdict},
 };
@@ -30,21 +31,24 @@ pub struct Work {
     pub request: Option<Requested>,
     /// What is known now.
     pub judged: Judged,
-    /// The last verdict that was more than "not asked yet" or "settling": what people are told changes of.
-    pub told: Option<Verdict>,
+    /// The last verdict that was more than "not asked yet" or "settling", and the change that a rollout would have made:
+    /// what people are told changes of.
+    pub told: Option<(Verdict, String)>,
     /// Stamps found in its history when a rollout was confirmed.
-    pub history: Vec<Stamp>,
+    pub history: Vec<Attempt>,
     /// Renderings made.
     pub renders: u64,
     /// When the present difference was seen first.
     pub first_seen: Option<Timestamp>,
     /// What moved last before the present verdict.
     pub cause: Option<String>,
+    /// Every scope that moved since it was last as it should be: one of them made it differ. Empty: nobody knows.
+    pub causes: BTreeSet<Scope>,
     /// What holds it, and since when.
     pub gate: Option<(Gate, Timestamp)>,
     /// What would hold it in enforce mode.
     pub gate_in_enforce: Option<Gate>,
-    /// It still differed after our rollout.
+    /// It still differed after our rollout, and the state ConfigMap says so.
     pub lock: Option<Lock>,
     /// The bad annotation that people were told of last.
     pub bad_annotation: Option<String>,
@@ -63,10 +67,24 @@ pub struct Work {
 }
 
 impl Work {
+    /// What its renderings depend on moved.
+    pub(super) fn moved(&mut self, old: &Vector, new: &Vector) {
+        let moved: Vec<_> = new.iter().filter(|(scope, version)| old.get(*scope) != Some(*version)).collect();
+        if moved.is_empty() {
+            return;
+        }
+        let fine = matches!(self.told, Some((Verdict::InSync | Verdict::NotInjected, _)));
+        if !fine && self.causes.is_empty() {
+            // It may have differed before, and then nobody knows why.
+            self.causes.extend(new.keys().filter(|scope| matches!(scope, Scope::Injector(..))).cloned());
+        }
+        self.causes.extend(moved.into_iter().map(|(scope, _)| scope.clone()));
+    }
+
     /// A stamp was found, or written.
-    pub(super) fn remember(&mut self, stamp: Stamp) {
-        if !self.history.contains(&stamp) {
-            self.history.push(stamp);
+    pub(super) fn remember(&mut self, attempt: Attempt) {
+        if !self.history.contains(&attempt) {
+            self.history.push(attempt);
         }
     }
 }
@@ -118,15 +136,6 @@ pub struct Requested {
     pub confirm: bool,
 }
 
-/// The lock on a workload that still differed after our rollout (rule C11).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lock {
-    /// The template without our stamp.
-    pub template: Name,
-    /// The fields that differed, as `container/pointer`.
-    pub fields: BTreeSet<String>,
-}
-
 /// What is known of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
@@ -142,6 +151,8 @@ pub struct Judged {
     pub differences: BTreeSet<Difference>,
     /// An app container would change with a restart.
     pub collateral: bool,
+    /// No Pod more fits into its namespace's quota, so that what was rendered before cannot be confirmed.
+    pub quota_full: bool,
     /// What a rollout would change, in short.
     pub change: String,
     /// The fingerprint of what a rollout would bring.
@@ -168,6 +179,7 @@ impl Judged {
             groups: Vec::new(),
             differences: BTreeSet::new(),
             collateral: false,
+            quota_full: false,
             change: String::new(),
             target: String::new(),
             sidecars: Vec::new(),

@@ -31,6 +31,7 @@ fn report(synced: bool) -> Arc<Report> {
         taken: "2026-03-01T12:00:00Z".parse().unwrap(),
         complete: synced,
         synced,
+        stopping: false,
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,

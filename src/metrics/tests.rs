@@ -82,6 +82,7 @@ fn report() -> Report {
         taken,
         complete: true,
         synced: true,
+        stopping: false,
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,

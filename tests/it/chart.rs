@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 14] = [
+const DECIDED: [&str; 15] = [
     "all_namespaces",
     "context",
     "events",
@@ -25,6 +25,7 @@ const DECIDED: [&str; 14] = [
     "namespace",
     "show_values",
     "state_namespace",
+    "own_workload",
     "trigger",
 ];
 

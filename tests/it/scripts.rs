@@ -136,6 +136,7 @@ scripts! {
         a_follower_does_nothing
         a_follower_writes_no_events
         a_person_pauses
+        a_restart_keeps_the_lock
         events
         guard
         late_answers_of_a_workload_that_is_gone
@@ -159,8 +160,13 @@ scripts! {
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
+        a_move_needs_a_canary_of_its_own
+        a_stripped_canary
         allowed_all_the_same
+        an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late
+        an_operator_owns_it
+        born_shortly_after_a_move
         canary_soak_and_the_others
         conflict_three_times
         cooldown_daily_cap_and_already_tried
@@ -171,6 +177,7 @@ scripts! {
         disruption_budgets
         drift_that_is_gone_is_not_rolled
         kinds_and_strategies_that_hold
+        namespaces_that_cannot_be_read
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not
@@ -182,6 +189,7 @@ scripts! {
         the_hourly_budget
         the_injector_moves_before_the_patch
         the_owner_rolls_meanwhile
+        the_quota_is_full
         the_same_change_comes_again
         the_stamp_is_stripped
         the_watch_of_pods_is_behind

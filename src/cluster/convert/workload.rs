@@ -46,6 +46,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &StampKeys, faults: &Fau
         update_revision: status.at("updateRevision").name(),
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
         template: template(&spec.at("template"), keys),
+        owner: metadata::owner(&object),
         says: metadata::says(&object),
         changed_by: metadata::changed_by(&object),
     })

@@ -7,7 +7,7 @@ use crate::{
     cluster::{convert, paths},
     core::{
         io::{Confirmation, RenderOutcome, RenderRequest},
-        model::Stamp,
+        model::Attempt,
         owner::RevisionKind,
     },
 };
@@ -28,14 +28,27 @@ impl Renderer {
             RevisionKind::ReplicaSet => "/spec/template",
             RevisionKind::ControllerRevision => "/data/spec/template",
         };
-        let mut history: Vec<Stamp> = revisions
-            .iter()
-            .filter_map(|revision| self.stamp.read(revision.pointer(template)?))
-            .chain(snapshot.template.stamp.clone())
-            .collect();
-        history.sort_by(|a, b| (a.timestamp, &a.fingerprint, &a.reason).cmp(&(b.timestamp, &b.fingerprint, &b.reason)));
+        let live = &snapshot.template;
+        let live = live.stamp.clone().map(|stamp| Attempt { stamp, template: live.hash.clone() });
+        let mut history: Vec<Attempt> =
+            revisions.iter().filter_map(|revision| self.tried(revision.pointer(template)?)).chain(live).collect();
+        history.sort_by_cached_key(|a| (a.stamp.timestamp, a.stamp.fingerprint.clone(), a.template.clone()));
         history.dedup();
         Ok(Confirmation { workload: snapshot, history })
+    }
+
+    /// What a revision's template says was tried. Beside the template it holds what its controller put there, which does
+    /// not count.
+    fn tried(&self, template: &Value) -> Option<Attempt> {
+        let stamp = self.stamp.read(template)?;
+        let mut template = template.clone();
+        if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+            labels.remove("pod-template-hash");
+        }
+        if let Some(template) = template.as_object_mut() {
+            template.remove("$patch");
+        }
+        Some(Attempt { stamp, template: self.stamp.hash_without_stamp(&template) })
     }
 
     /// The name of the newest revision of a workload whose Pods do not tell it, because there are none.

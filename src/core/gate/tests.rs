@@ -3,10 +3,16 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::core::{
     made,
-    model::Stamp,
+    model::{Attempt, InjectorKind},
+    scope::{Scope, Vector},
     state::{Canary, Stop},
     words::Word as _,
 };
+
+/// A day after the clock began to run.
+fn now() -> Now {
+    Now { elapsed: DAY, ..made::at(0) }
+}
 
 /// What the gates look at, to be changed by a test.
 #[expect(clippy::struct_excessive_bools, reason = "as in what it stands for")]
@@ -17,21 +23,30 @@ struct Case {
     verdict: Verdict,
     differences: BTreeSet<Difference>,
     collateral: bool,
+    quota_full: bool,
+    scopes: Vector,
+    causes: BTreeSet<Scope>,
     says: Says,
-    history: Vec<Stamp>,
+    history: Vec<Attempt>,
+    retried: Option<Timestamp>,
     backs_injector: bool,
     injector_unhealthy: bool,
     disruptions_allowed: Option<u32>,
     in_rollout: bool,
-    backing_off: bool,
+    quiet_until: Duration,
     had_its_turn: bool,
     leader: bool,
     guarded: bool,
     running: usize,
     running_here: usize,
-    first_sweep: bool,
+    first_sweep: Option<Duration>,
     unready_nodes: (usize, usize),
     tokens: Option<u32>,
+    next_token: Option<Duration>,
+}
+
+fn mesh() -> Scope {
+    Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into())
 }
 
 impl Case {
@@ -44,21 +59,26 @@ impl Case {
             verdict: Verdict::Drifted,
             differences: BTreeSet::from([Difference::Changed]),
             collateral: false,
+            quota_full: false,
+            scopes: Vector::from([(mesh(), 1), (Scope::Namespace("shop".into()), 1)]),
+            causes: BTreeSet::new(),
             says: Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() },
             history: Vec::new(),
+            retried: None,
             backs_injector: false,
             injector_unhealthy: false,
             disruptions_allowed: None,
             in_rollout: false,
-            backing_off: false,
+            quiet_until: Duration::ZERO,
             had_its_turn: false,
             leader: true,
             guarded: true,
             running: 0,
             running_here: 0,
-            first_sweep: false,
+            first_sweep: None,
             unready_nodes: (0, 10),
             tokens: None,
+            next_token: None,
         }
     }
 
@@ -66,40 +86,63 @@ impl Case {
         let candidate = Candidate {
             workload: &self.workload,
             verdict: self.verdict,
-            differences: self.differences.clone(),
+            differences: &self.differences,
+            first_seen: None,
             collateral: self.collateral,
+            quota_full: self.quota_full,
             change: "proxy image 1 → 2",
             target: "v1:target",
-            says: &self.says,
-            history: &self.history,
+            scopes: &self.scopes,
+            causes: &self.causes,
+            says: self.says.clone(),
+            history: self.history.clone(),
+            retried: self.retried,
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
             disruptions_allowed: self.disruptions_allowed,
             in_rollout: self.in_rollout,
-            backing_off: self.backing_off,
+            quiet_until: self.quiet_until,
             had_its_turn: self.had_its_turn,
         };
+        let canaries = self.record.iter().flat_map(|r| &r.canaries);
         let situation = Situation {
             policy: &self.policy,
-            now: made::at(0),
+            now: now(),
             leader: self.leader,
             guarded: self.guarded,
             record: self.record.as_ref(),
+            canaries: canaries.map(|(scope, c)| (scope.parse().unwrap(), c.clone())).collect(),
             running: self.running,
             running_in: BTreeMap::from([(self.workload.key.namespace.clone(), self.running_here)]),
             first_sweep: self.first_sweep,
             unready_nodes: self.unready_nodes,
             tokens: self.tokens,
+            next_token: self.next_token,
         };
         question(&candidate, &situation)
     }
 
     fn gate(&self) -> Option<Gate> {
-        self.ask(gate)
+        self.ask(held).gate
     }
 
+    /// When the gate that holds it lets go by itself.
+    fn ends(&self) -> Option<Duration> {
+        self.ask(|c, s| ends(held(c, s).gate?, c, s))
+    }
+
+    /// A rollout of this workload that its owner went on from.
     fn tried(&mut self, seconds_ago: i64, fingerprint: &str) {
-        self.history.push(made::stamp(made::at(-seconds_ago).wall, fingerprint));
+        let stamp = made::stamp(made::at(-seconds_ago).wall, fingerprint);
+        self.history.push(Attempt { stamp, template: "older".into() });
+    }
+
+    /// Another one goes first in this scope.
+    fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
+        let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
+        let converged = converged.map(|second| made::at(second).wall);
+        let canary = Canary { workloads, started: made::at(-5000).wall, converged };
+        self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }
 
@@ -107,6 +150,11 @@ fn with(change: impl FnOnce(&mut Case)) -> Case {
     let mut case = Case::free();
     change(&mut case);
     case
+}
+
+fn operator() -> crate::core::model::Owner {
+    let (api_version, kind) = ("example.com/v1".into(), "App".into());
+    crate::core::model::Owner { api_version, kind, name: "web".into(), uid: "uid-app".into() }
 }
 
 fn stop() -> Stop {
@@ -140,28 +188,27 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.workload.counts =
                 crate::core::model::Counts { desired: 1, current: 1, updated: 1, ready: 1, available: 1 };
         }
+        Gate::SurgeQuota => case.quota_full = true,
+        Gate::SelfRolling => case.workload.owner = Some(operator()),
         Gate::RecreateStrategy => case.workload.strategy = Strategy::Recreate,
         Gate::OnDelete => case.workload.strategy = Strategy::OnDelete,
         Gate::CollateralChange => case.collateral = true,
         Gate::RateLimit => case.tokens = Some(0),
         Gate::Concurrency => case.running = 2,
         Gate::NamespaceConcurrency => case.running_here = 1,
-        Gate::Canary => {
-            let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", "first")];
-            let canary = Canary { workloads, started: made::at(-60).wall, converged: None };
-            case.record = Some(StateRecord {
-                canaries: BTreeMap::from([("proxy image 1 → 2".to_owned(), canary)]),
-                ..StateRecord::default()
-            });
-        }
+        Gate::Canary => case.canary(&mesh(), "first", None),
         Gate::BreakerOpen => case.record = Some(StateRecord { breaker: Some(stop()), ..StateRecord::default() }),
         Gate::GuardMissing => case.guarded = false,
         Gate::InjectorUnhealthy => case.injector_unhealthy = true,
         Gate::NotLeader => case.leader = false,
         Gate::AlreadyTried => case.tried(48 * hour, "v1:target"),
+        Gate::Reverted => {
+            case.tried(48 * hour, "v1:other");
+            case.history[0].template = case.workload.template.hash.clone();
+        }
         Gate::Rejected => case.verdict = Verdict::Rejected,
-        Gate::BackingOff => case.backing_off = true,
-        Gate::FirstSweep => case.first_sweep = true,
+        Gate::BackingOff => case.quiet_until = now().elapsed + Duration::from_secs(1),
+        Gate::FirstSweep => case.first_sweep = Some(now().elapsed),
         other => panic!("{other} is looked at and has no case"),
     }
 }
@@ -198,12 +245,14 @@ fn in_report_mode_the_next_gate_is_told_too_and_the_state_is_no_reason() {
         case.record = None;
         case.says.mode = Mode::Ignore;
     });
-    assert_eq!((case.gate(), case.ask(gate_in_enforce)), (Some(Gate::ReportOnly), Some(Gate::OptedOut)));
+    assert_eq!(case.ask(held), Held { gate: Some(Gate::ReportOnly), in_enforce: Some(Gate::OptedOut) });
     let free = with(|case| {
         case.policy.mode = Mode::Report;
         case.record = None;
     });
-    assert_eq!(free.ask(gate_in_enforce), None);
+    assert_eq!(free.ask(held).in_enforce, None);
+    let enforced = with(|case| case.workload.paused = true);
+    assert_eq!(enforced.ask(held).in_enforce, Some(Gate::WorkloadPaused));
 }
 
 #[test]
@@ -272,25 +321,20 @@ fn system_namespaces_and_ourselves_are_left_alone() {
         });
         assert_eq!(included.gate(), None);
     }
-    // Not even `--include-system` makes us roll ourselves.
-    let own = |case: &mut Case| {
-        case.policy.include_system = true;
-        case.policy.own = Some(("shop".into(), "web".into()));
-    };
+    let own = |case: &mut Case| case.policy.own = Some(made::key(Kind::DEPLOYMENT, "shop", "web"));
     assert_eq!(with(own).gate(), Some(Gate::ExcludedSystem));
+    let included = with(|case| {
+        own(case);
+        case.policy.include_system = true;
+    });
+    assert_eq!(included.gate(), None);
+    let namesake = |case: &mut Case| case.policy.own = Some(made::key(Kind::STATEFUL_SET, "shop", "web"));
+    assert_eq!(with(namesake).gate(), None);
 }
 
 #[test]
 fn a_canary_holds_the_others_until_it_has_soaked() {
-    let canary = |name: &str, converged: Option<i64>| {
-        let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
-        let converged = converged.map(|second| made::at(second).wall);
-        let canary = Canary { workloads, started: made::at(-5000).wall, converged };
-        with(|case| {
-            let canaries = BTreeMap::from([("proxy image 1 → 2".to_owned(), canary)]);
-            case.record = Some(StateRecord { canaries, ..StateRecord::default() });
-        })
-    };
+    let canary = |name: &str, converged: Option<i64>| with(|case| case.canary(&mesh(), name, converged));
     assert_eq!(canary("other", None).gate(), Some(Gate::Canary));
     assert_eq!(canary("other", Some(-599)).gate(), Some(Gate::Canary));
     assert_eq!(canary("other", Some(-600)).gate(), None);
@@ -301,6 +345,100 @@ fn a_canary_holds_the_others_until_it_has_soaked() {
     assert_eq!(roomy.gate(), None);
     roomy.policy.canary = 0;
     assert_eq!(roomy.gate(), None);
+}
+
+#[test]
+fn a_canary_holds_whoever_depends_on_its_scope_whatever_made_them_differ() {
+    let other = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "mesh".into());
+    assert_eq!(with(|case| case.canary(&other, "other", None)).gate(), None);
+    let by_namespace = with(|case| {
+        case.canary(&mesh(), "other", None);
+        case.causes = BTreeSet::from([Scope::Namespace("shop".into())]);
+    });
+    assert_eq!(by_namespace.gate(), Some(Gate::Canary));
+}
+
+#[test]
+fn a_canary_proves_what_made_it_differ_or_else_every_injector_that_may_have() {
+    let proves = |case: &Case| case.ask(|c, _| c.proves());
+    let namespace = Scope::Namespace("shop".into());
+    assert_eq!(proves(&Case::free()), [mesh()]);
+    let known = with(|case| case.causes = BTreeSet::from([namespace.clone()]));
+    assert_eq!(proves(&known), std::slice::from_ref(&namespace));
+    let blind = with(|case| case.scopes.retain(|scope, _| *scope != mesh()));
+    assert_eq!(proves(&blind), [namespace]);
+}
+
+#[test]
+fn what_ends_by_time_alone_says_when() {
+    let hour = Duration::from_hours(1);
+    let ends = |gate, change: &dyn Fn(&mut Case)| {
+        let case = with(|case| {
+            one_fact(gate, case);
+            change(case);
+        });
+        assert_eq!(case.gate(), Some(gate));
+        case.ends().map(|at| at.saturating_sub(now().elapsed))
+    };
+    let nothing = |_: &mut Case| {};
+    assert_eq!(ends(Gate::Accepted, &nothing), Some(Duration::from_secs(1)));
+    assert_eq!(ends(Gate::Cooldown, &nothing), Some(23 * hour));
+    assert_eq!(ends(Gate::DailyCap, &nothing), Some(22 * hour));
+    // With three in a day and a cap of one, it takes until the last of them is a day ago.
+    let more = |case: &mut Case| {
+        case.policy.daily_cap = 1;
+        case.tried(3 * 3600, "v1:c");
+    };
+    assert_eq!(ends(Gate::DailyCap, &more), Some(23 * hour));
+    let token = |case: &mut Case| case.next_token = Some(now().elapsed + hour);
+    assert_eq!(ends(Gate::RateLimit, &token), Some(hour));
+    assert_eq!(ends(Gate::BackingOff, &nothing), Some(Duration::from_secs(1)));
+    assert_eq!(ends(Gate::Canary, &nothing), None);
+    let soaking = |case: &mut Case| case.canary(&mesh(), "first", Some(-60));
+    assert_eq!(ends(Gate::Canary, &soaking), Some(Duration::from_mins(9)));
+    assert_eq!(ends(Gate::Paused, &nothing), None);
+}
+
+#[test]
+fn a_stamp_that_is_gone_from_an_unchanged_template_holds_until_a_person_says_retry() {
+    let days = 24 * 3600;
+    let reverted = |change: &dyn Fn(&mut Case)| {
+        with(|case| {
+            case.tried(3 * days, "v1:other");
+            case.history[0].template = case.workload.template.hash.clone();
+            change(case);
+        })
+        .gate()
+    };
+    assert_eq!(reverted(&|_| {}), Some(Gate::Reverted));
+    let live = |case: &mut Case| case.workload.template.stamp = Some(case.history[0].stamp.clone());
+    assert_eq!(reverted(&live), None);
+    assert_eq!(reverted(&|case| case.workload.template.hash = "of its owner".into()), None);
+    assert_eq!(reverted(&|case| case.history[0].stamp.fingerprint = None), None, "the predecessor's");
+    assert_eq!(reverted(&|case| case.retried = Some(made::at(-days).wall)), None);
+    assert_eq!(reverted(&|case| case.retried = Some(made::at(-4 * days).wall)), Some(Gate::Reverted));
+}
+
+#[test]
+fn a_person_may_lift_the_cool_down_but_not_the_daily_cap() {
+    let mut case = with(|case| {
+        case.tried(3600, "v1:target");
+        case.retried = Some(made::at(-60).wall);
+    });
+    assert_eq!(case.gate(), None);
+    case.tried(7200, "v1:target");
+    assert_eq!(case.gate(), Some(Gate::DailyCap));
+}
+
+#[test]
+fn what_an_operator_owns_is_left_to_it_unless_asked_for() {
+    let owned = |case: &mut Case| case.workload.owner = Some(operator());
+    assert_eq!(with(owned).gate(), Some(Gate::SelfRolling));
+    let included = with(|case| {
+        owned(case);
+        case.policy.include_operated = true;
+    });
+    assert_eq!(included.gate(), None);
 }
 
 #[test]

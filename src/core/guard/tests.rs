@@ -122,6 +122,7 @@ fn workload() -> WorkloadSnapshot {
             has_annotations: false,
             service_account: "default".into(),
         },
+        owner: None,
         says: std::collections::BTreeMap::default(),
         changed_by: None,
     }
@@ -177,12 +178,13 @@ fn answer(request: &RenderRequest) -> Input {
 /// A core in which a drifted StatefulSet is about to be confirmed, and what it asked for in that step, at 40 s. The
 /// probe of the start was refused as it should be.
 fn confirming() -> (Core, Vec<Effect>) {
-    let kinds = [WatchKind::Pods, WatchKind::Workloads(Kind::STATEFUL_SET)];
+    let kinds = [WatchKind::Pods, WatchKind::Workloads(Kind::STATEFUL_SET), WatchKind::Namespaces];
     let mut core = Core::new(policy(), kinds.map(|kind| WatchSource { kind, namespace: None }), 0, at(0));
     _ = core.step(Input::Leadership(true), at(0));
     _ = core.step(Input::Guard(true), at(0));
     let record = StateRecord { resource_version: Some("1".into()), ..StateRecord::default() };
     _ = core.step(Input::State(Some(record)), at(0));
+    _ = list(&mut core, kinds[2], vec![Object::Namespace(crate::core::made::namespace("shop", "1"))]);
     _ = list(&mut core, kinds[0], (0..2).map(|ordinal| Object::Pod(pod(ordinal))).collect());
     let effects = list(&mut core, kinds[1], vec![Object::Workload(Box::new(workload()))]);
     let request = renders(&effects).expect("a first rendering");

@@ -2,13 +2,19 @@
 
 use super::Index;
 use crate::core::{
+    io::{WatchKind, WatchSource},
     model::{
         ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
-        PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
+        Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
 };
+
+/// We know how to render what this owns.
+pub(super) fn is_known(owner: &Owner) -> bool {
+    Kind::from_owner(&owner.api_version, &owner.kind).is_some()
+}
 
 impl Index {
     /// The workloads, sorted.
@@ -35,6 +41,12 @@ impl Index {
     /// One Namespace.
     pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
         self.namespaces.get(name)
+    }
+
+    /// Whether Namespaces, and with them what their owners say, can be read.
+    pub fn reads_namespaces(&self) -> bool {
+        let source = WatchSource { kind: WatchKind::Namespaces, namespace: None };
+        self.sources.get(&source).is_some_and(|state| state.synced && state.unavailable.is_none())
     }
 
     /// The Namespaces, by name.
@@ -74,10 +86,11 @@ impl Index {
 
     /// How many Pods of a workload may be missing by its PodDisruptionBudgets: the strictest decides. `None`: it has none.
     pub fn disruptions_allowed(&self, workload: &WorkloadSnapshot) -> Option<u32> {
-        let selects = |budget: &&DisruptionBudgetSnapshot| {
-            budget.key.namespace == workload.key.namespace && budget.selector.matches(&workload.template.labels)
-        };
-        self.budgets.values().filter(selects).map(|budget| budget.allowed).min()
+        let selects = |budget: &&DisruptionBudgetSnapshot| budget.selector.matches(&workload.template.labels);
+        let first = ObjectKey { namespace: workload.key.namespace.clone(), name: Name::from("") };
+        let here = self.budgets.range(first..).map(|(_, budget)| budget);
+        let here = here.take_while(|budget| budget.key.namespace == workload.key.namespace);
+        here.filter(selects).map(|budget| budget.allowed).min()
     }
 
     /// One Pod.
@@ -140,25 +153,38 @@ impl Index {
     /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
     /// that stand alone. With each, the kind and name to report it under.
     pub fn strays(&self) -> impl Iterator<Item = (&PodSnapshot, Name, Name)> {
-        self.pods.values().filter_map(|pod| {
-            let Some(owner) = &pod.owner else { return Some((pod, Name::from("Pod"), pod.key.name.clone())) };
-            if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
-                return None;
-            }
-            if &*owner.kind == "ReplicaSet" {
-                let known = self.replica_set_by_uid.get(&owner.uid).and_then(|key| self.replica_sets.get(key));
-                match known {
-                    // Its ReplicaSet is not listed yet, or it belongs to a kind that is known.
-                    None => return None,
-                    Some(rs) => match &rs.owner {
-                        Some(top) if Kind::from_owner(&top.api_version, &top.kind).is_some() => return None,
-                        Some(top) => return Some((pod, top.kind.clone(), top.name.clone())),
-                        None => {}
-                    },
-                }
-            }
-            Some((pod, owner.kind.clone(), owner.name.clone()))
+        // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
+        let strays = self.pods_by_owner.values().filter(|pods| {
+            let first = pods.first().and_then(|key| self.pods.get(key));
+            first.is_some_and(|pod| self.stray(pod).is_some())
+        });
+        strays.flatten().filter_map(|key| self.pods.get(key)).filter_map(|pod| {
+            let (kind, name) = self.stray(pod)?;
+            Some((pod, kind, name))
         })
+    }
+
+    /// How often a stray came, changed or went.
+    pub fn strays_seen(&self) -> u64 {
+        self.strays_seen
+    }
+
+    /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
+    pub(super) fn stray(&self, pod: &PodSnapshot) -> Option<(Name, Name)> {
+        let Some(owner) = &pod.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
+        if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
+            return None;
+        }
+        if &*owner.kind == "ReplicaSet" {
+            // One that is not listed yet may belong to a kind that is known.
+            let key = self.replica_set_by_uid.get(&owner.uid)?;
+            match &self.replica_sets.get(key)?.owner {
+                Some(top) if is_known(top) => return None,
+                Some(top) => return Some((top.kind.clone(), top.name.clone())),
+                None => {}
+            }
+        }
+        Some((owner.kind.clone(), owner.name.clone()))
     }
 
     /// How many Pods are kept.

@@ -1,9 +1,12 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 use crate::core::{
     made,
-    model::{Counts, WorkloadSnapshot},
+    model::{Counts, InjectorKind, WorkloadSnapshot},
     policy::{Mode, Policy},
     says::Says,
+    scope::{Scope, Vector},
     state::StateRecord,
     words::{Difference, Verdict},
 };
@@ -14,23 +17,39 @@ fn workload(kind: Kind, namespace: &str, name: &str, replicas: u32) -> WorkloadS
     WorkloadSnapshot { key: made::key(kind, namespace, name), counts, ..made::workload(kind, name) }
 }
 
+fn scopes() -> Vector {
+    Vector::from([(Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into()), 1)])
+}
+
+/// Only those called `old` have differed for long.
+fn first_seen(workload: &WorkloadSnapshot) -> Timestamp {
+    made::at(if workload.key.name.starts_with("old") { -900 } else { -60 }).wall
+}
+
 fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
     let says = Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() };
     let record = StateRecord::default();
+    let (scopes, causes) = (scopes(), BTreeSet::new());
+    let differences = [Difference::Changed].into();
     let candidates = workloads.iter().map(|workload| Candidate {
         workload,
         verdict: Verdict::Drifted,
-        differences: [Difference::Changed].into(),
+        differences: &differences,
+        first_seen: Some(first_seen(workload)),
         collateral: false,
+        quota_full: false,
         change: "proxy image 1 → 2",
         target: "v1:target",
-        says: &says,
-        history: &[],
+        scopes: &scopes,
+        causes: &causes,
+        says: says.clone(),
+        history: Vec::new(),
+        retried: None,
         backs_injector: false,
         injector_unhealthy: false,
         disruptions_allowed: None,
         in_rollout: false,
-        backing_off: false,
+        quiet_until: Duration::ZERO,
         had_its_turn: false,
     });
     let situation = Situation {
@@ -39,15 +58,18 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         leader: true,
         guarded: true,
         record: Some(&record),
+        canaries: BTreeMap::new(),
         running: 0,
-        running_in: std::collections::BTreeMap::new(),
-        first_sweep: false,
+        running_in: BTreeMap::new(),
+        first_sweep: None,
         unready_nodes: (0, 3),
         tokens,
+        next_token: None,
     };
     let plan = plan(candidates, situation);
     let start = plan.start.iter().map(ToString::to_string).collect();
-    (start, plan.held.iter().map(|(key, gate)| format!("{key} {gate}")).collect())
+    let held = plan.held.iter().filter_map(|(key, held)| Some(format!("{key} {}", held.gate?)));
+    (start, held.collect())
 }
 
 fn enforce() -> Policy {
@@ -104,4 +126,11 @@ fn one_canary_is_chosen_and_the_others_wait_for_it() {
     let (start, held) = planned(&Policy { canary: 1, ..enforce() }, &fleet(), None);
     assert_eq!(start, ["Deployment/bank/large"]);
     assert!(held.len() == 4 && held.iter().all(|line| line.ends_with(" canary")), "{held:?}");
+}
+
+#[test]
+fn of_equals_what_has_differed_longest_goes_first() {
+    let fleet = ["anew", "old", "zeal"].map(|name| workload(Kind::DEPLOYMENT, "shop", name, 2));
+    let expected = ["Deployment/shop/old", "Deployment/shop/anew", "Deployment/shop/zeal"];
+    assert_eq!(planned(&enforce(), &fleet, None).0, expected);
 }

@@ -94,6 +94,7 @@ impl Core {
     pub(super) fn confirm_again(&mut self, key: &WorkloadKey, at: Duration, now: Now) {
         if self.stopping {
             self.rollouts.remove(key);
+            self.touch(key);
             return;
         }
         if let Some(rollout) = self.rollouts.get_mut(key) {

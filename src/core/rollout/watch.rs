@@ -2,24 +2,31 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{Phase, QUIET, Rollout};
 use crate::core::{
     breaker,
     compare::SidecarDifference,
     io::Notice,
     judge,
-    model::{Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, Stamp, WorkloadKey, WorkloadSnapshot},
     policy::Mode,
     report::RolloutReport,
+    scope::Vector,
+    state::Lock,
     status::{self, Progress},
     step::{Core, KEPT},
     time::Now,
     words::{Difference, Outcome, Verdict},
-    work::Lock,
 };
 
 /// A rollout that an earlier process of ours started longer ago than this is none of ours any more.
 const ADOPTABLE: Duration = Duration::from_hours(1);
+
+/// Not every copy of an injector has heard of a move by then: a ConfigMap that is mounted as a volume reaches a Pod after
+/// up to one period of the kubelet's synchronisation and one of its cache, a minute each by default.
+const LONGEST_LAG: Duration = Duration::from_mins(2);
 
 impl Core {
     /// Takes over the rollouts that an earlier process or another leader of ours left under way.
@@ -51,7 +58,9 @@ impl Core {
         rollout.stamps = vec![stamp.clone()];
         rollout.generation = w.generation;
         rollout.vector = self.generations.vector(w, &self.index);
+        rollout.adopted = true;
         self.rollouts.insert(key.clone(), rollout);
+        self.touch(key);
     }
 
     pub(super) fn watch_rolling(&mut self, key: &WorkloadKey, now: Now) {
@@ -72,6 +81,10 @@ impl Core {
         match status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
             Progress::Waiting(message) => {
+                if let Some(rollout) = self.rollouts.get_mut(key) {
+                    // It was finished, and is not any more: a Pod was lost again.
+                    rollout.done = None;
+                }
                 let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
                 if late && crashing {
                     return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
@@ -87,7 +100,7 @@ impl Core {
                 if let Some(rollout) = self.rollouts.get_mut(key) {
                     rollout.done = Some(since);
                 }
-                match self.verified(key) {
+                match self.verified(key, now) {
                     Some((outcome, message)) => self.end(key, outcome, message, now),
                     // Nothing is to be learned of it any more; its slot must not be taken for ever.
                     None if now.elapsed >= since + self.policy.timeout => {
@@ -114,7 +127,7 @@ impl Core {
     }
 
     /// What comparing the new Pods with their rendering says of the rollout; `None`: nothing yet.
-    fn verified(&mut self, key: &WorkloadKey) -> Option<(Outcome, String)> {
+    fn verified(&mut self, key: &WorkloadKey, now: Now) -> Option<(Outcome, String)> {
         let (rollout, work, workload) = (self.rollouts.get(key)?, self.work.get(key)?, self.index.workload(key)?);
         let judged = &work.judged;
         let converged = || Some((Outcome::Converged, "the new Pods are as rendered".to_owned()));
@@ -146,22 +159,48 @@ impl Core {
                 if vector != rollout.vector {
                     return moved();
                 }
+                let differing: BTreeSet<_> = judged.groups.iter().flat_map(|g| &g.pods).collect();
+                let born = pods.iter().filter(|pod| differing.contains(&pod.key.name)).map(|pod| pod.created).min();
+                if let Some(why) = self.born_in_doubt(rollout, &judged.target, &vector, born, now) {
+                    return Some((Outcome::Superseded, why.to_owned()));
+                }
                 // One that the new Pods lack contradicts nothing: its injector may have been down.
                 let otherwise =
                     |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
                 let differences = judged.groups.iter().flat_map(|g| &g.differences);
                 let sidecars: BTreeSet<_> = differences.filter(otherwise).map(|d| d.sidecar.clone()).collect();
-                let lock = Lock { template: workload.template.hash.clone(), fields: judged.fields() };
+                let uid = workload.uid.clone();
+                let (template, fields) = (workload.template.hash.clone(), judged.fields());
+                let lock = Lock { workload: key.clone(), template, fields, at: now.wall };
                 let message = format!("the new Pods still differ: {}", judged.change);
                 let born = rollout.stamps.last().map_or(rollout.started.wall, |stamp| stamp.timestamp);
                 self.truth.contradict(&vector, &sidecars, born, &format!("{key}, after our rollout"));
-                if let Some(work) = self.work.get_mut(key) {
-                    work.lock = Some(lock);
-                }
+                self.note(|record| drop(record.locks.insert(uid, lock)));
                 Some((Outcome::NonConvergent, message))
             }
             Verdict::Undetermined | Verdict::Rejected | Verdict::NoPods => None,
         }
+    }
+
+    /// Why new Pods that differ say nothing against the rollout: the injector may have given them what it gave before a
+    /// move, or another process of ours may have seen it move since.
+    fn born_in_doubt(
+        &self,
+        rollout: &Rollout,
+        target: &str,
+        vector: &Vector,
+        born: Option<Timestamp>,
+        now: Now,
+    ) -> Option<&'static str> {
+        let wanted = rollout.stamps.last().and_then(|stamp| stamp.fingerprint.as_deref());
+        if rollout.adopted && wanted != Some(target) {
+            return Some("the injector moved since it was started");
+        }
+        let ago = now.elapsed.saturating_sub(self.generations.unsettled_since(vector)?);
+        let age = now.since(born?);
+        (age + LONGEST_LAG > ago).then_some(
+            "the injector moved shortly before the new Pods were born, and gave them what it gave until then",
+        )
     }
 
     pub(super) fn end(&mut self, key: &WorkloadKey, outcome: Outcome, message: String, now: Now) {
@@ -177,8 +216,11 @@ impl Core {
             work.quiet_until = now.elapsed + QUIET;
             if let Some(stamp) = rollout.stamps.pop() {
                 work.ended_stamp = Some(stamp.clone());
-                work.remember(stamp);
+                work.remember(Attempt { stamp, template: rollout.template.clone() });
             }
+        }
+        if outcome != Outcome::Converged {
+            self.dismiss(key);
         }
         self.dirty.insert(key.clone());
         self.replan = true;

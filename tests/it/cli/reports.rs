@@ -77,6 +77,7 @@ pub(crate) fn empty() -> Report {
         taken: "2026-03-01T12:00:00Z".parse().unwrap(),
         complete: true,
         synced: true,
+        stopping: false,
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,

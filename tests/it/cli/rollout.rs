@@ -11,6 +11,7 @@ use sidecar_drift::{
         model::WorkloadKey,
         owner::Kind,
         policy::Mode,
+        report::Report,
         words::{Gate, Outcome},
     },
 };
@@ -111,4 +112,12 @@ fn a_late_rollout_is_a_warning() {
     let ran = Fake::new(report).command("rollout --confirm", None);
     assert_eq!(ran.exit, Exit::Ok);
     assert!(ran.out.ends_with("with 0 errors and 2 warnings.\n"), "{}", ran.out);
+}
+
+#[test]
+fn one_that_was_interrupted_is_no_success() {
+    let interrupted = Report { stopping: true, ..reports::empty() };
+    assert_eq!(Fake::new(interrupted.clone()).command("rollout --confirm", None).exit, Exit::Interrupted);
+    assert_eq!(Fake::new(interrupted).command("scan", None).exit, Exit::Interrupted);
+    assert_eq!(Fake::new(reports::empty()).command("rollout --confirm", None).exit, Exit::Ok);
 }

@@ -350,7 +350,7 @@ async fn a_confirmation_reads_the_workload_before_it_is_rendered_and_all_stamps(
 
     let confirmation = reply.confirmation.expect("a confirmation");
     assert_eq!(&*confirmation.workload.resource_version, "99");
-    let times: Vec<String> = confirmation.history.iter().map(|stamp| stamp.timestamp.to_string()).collect();
+    let times: Vec<String> = confirmation.history.iter().map(|attempt| attempt.stamp.timestamp.to_string()).collect();
     assert_eq!(times, ["2026-05-01T10:00:00Z", "2026-05-02T10:00:00Z"]);
     assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)));
 }

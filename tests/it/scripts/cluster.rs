@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::{Confirmation, Rendering, WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
-        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
+        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -23,7 +23,7 @@ pub(super) struct Cluster {
     pub(super) news: Vec<(WatchSource, WatchEvent)>,
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
     /// The stamps in all retained revisions.
-    stamps: BTreeMap<WorkloadKey, Vec<Stamp>>,
+    stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
     /// Whose Pods are being exchanged because of our stamp.
     rolling: BTreeSet<WorkloadKey>,
     /// The last resourceVersion, and the last number in a uid.
@@ -138,6 +138,7 @@ impl Cluster {
                 has_annotations: false,
                 service_account: "default".into(),
             },
+            owner: None,
             says: BTreeMap::new(),
             changed_by: None,
         };
@@ -182,6 +183,12 @@ impl Cluster {
                 _ => w.template_generation += 1,
             }
         })?;
+        // A new revision, with what is on its template.
+        let template = self.workload(key).map(|w| w.template.clone());
+        if let Some(stamp) = template.as_ref().and_then(|t| t.stamp.clone()) {
+            let template = template.map_or_else(|| "".into(), |t| t.hash);
+            self.stamps.entry(key.clone()).or_default().push(Attempt { stamp, template });
+        }
         self.put_replica_set(key);
         Ok(())
     }
@@ -297,7 +304,6 @@ impl Cluster {
     // What requests find ---------------------------------------------------------------------------------------------
 
     pub(super) fn stamp(&mut self, key: &WorkloadKey, stamp: Stamp) -> Result<i64> {
-        self.stamps.entry(key.clone()).or_default().push(stamp.clone());
         self.begin_rollout(key, None, |w| {
             w.template.stamp = Some(stamp);
             w.template.has_annotations = true;
@@ -335,7 +341,8 @@ impl Cluster {
 
     /// How often the workload that was rolled most often was.
     pub(super) fn most_stamps(&self) -> usize {
-        self.stamps.values().map(Vec::len).max().unwrap_or(0)
+        let times = |tried: &Vec<Attempt>| tried.iter().map(|a| a.stamp.timestamp).collect::<BTreeSet<_>>().len();
+        self.stamps.values().map(times).max().unwrap_or(0)
     }
 
     pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {

@@ -15,7 +15,11 @@ use sidecar_drift::core::{
     shape::Name,
 };
 
-use super::{cluster::key, line::Line, stage::BEGINNING};
+use super::{
+    cluster::{key, owner},
+    line::Line,
+    stage::BEGINNING,
+};
 
 pub(super) enum Made {
     Put(Object),
@@ -173,6 +177,7 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
     let replicas: Option<u32> = line.parsed("scale")?;
     let (paused, resumed) = (line.flag("paused"), line.flag("resumed"));
     let terminating = line.flag("terminating");
+    let operator = line.name("operator");
     let (surge, unavailable): (Option<u32>, Option<u32>) = (line.parsed("surge")?, line.parsed("unavailable")?);
     let given: Option<u32> = line.parsed("partition")?;
     let (recreate, on_delete) = (line.flag("recreate"), line.flag("on_delete"));
@@ -180,6 +185,9 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
         w.says.extend(says);
         w.paused = (w.paused || paused) && !resumed;
         w.terminating |= terminating;
+        if let Some(name) = operator {
+            w.owner = Some(owner("example.com/v1", "App", &name, "uid-operator"));
+        }
         w.counts.desired = replicas.unwrap_or(w.counts.desired);
         if let Strategy::RollingUpdate { max_unavailable, max_surge, partition } = &mut w.strategy {
             *max_surge = surge.unwrap_or(*max_surge);

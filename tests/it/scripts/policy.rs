@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
+    model::WorkloadKey,
     owner::Kind,
     policy::{Mode, Policy},
     shape::Name,
@@ -46,10 +47,16 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "allow_downtime" => policy.allow_downtime = value == "yes",
             "allow_collateral" => policy.allow_collateral = value == "yes",
             "include_system" => policy.include_system = value == "yes",
+            "include_operated" => policy.include_operated = value == "yes",
             "include_unhealthy" => policy.include_unhealthy = value == "yes",
             "without_guard" => policy.without_guard = value == "yes",
             "events" => policy.events = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
+            "own" => {
+                let (namespace, name) = value.split_once('/').with_context(given)?;
+                policy.own =
+                    Some(WorkloadKey { namespace: namespace.into(), kind: Kind::DEPLOYMENT, name: name.into() });
+            }
             "trigger" => {
                 let (kind, object) = value.split_once('/').with_context(given)?;
                 let (namespace, name) = object.split_once('/').with_context(given)?;
@@ -58,7 +65,6 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
-            "own" => policy.own = value.split_once('/').map(|(ns, name)| (ns.into(), name.into())),
             _ => bail!("there is no {}", given()),
         }
     }

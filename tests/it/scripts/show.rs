@@ -84,11 +84,13 @@ pub(super) fn state(record: &StateRecord) -> String {
         let recent: Vec<_> = record.recent.iter().map(Outcome::to_string).collect();
         parts.push(format!("recent {}", recent.join(" ")));
     }
-    for (change, canary) in &record.canaries {
+    for (scope, canary) in &record.canaries {
         let workloads: Vec<_> = canary.workloads.iter().map(ToString::to_string).collect();
         let converged = canary.converged.map(|at| at.strftime(", converged %H:%M:%S").to_string());
-        parts.push(format!("canary {change:?}: {}{}", workloads.join(" "), converged.unwrap_or_default()));
+        parts.push(format!("canary for {scope}: {}{}", workloads.join(" "), converged.unwrap_or_default()));
     }
+    parts.extend(record.locks.values().map(|lock| format!("locked {}", lock.workload)));
+    parts.extend(record.retries.values().map(|retry| format!("retry {}", retry.workload)));
     if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") }
 }
 

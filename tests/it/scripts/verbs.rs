@@ -7,7 +7,7 @@ use sidecar_drift::core::{
     io::{Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
     model::{Object, WorkloadKey},
     owner::Kind,
-    state::{StateRecord, Stop},
+    state::{Retry, StateRecord, Stop},
     words::{UndeterminedReason, Word as _},
 };
 
@@ -182,6 +182,13 @@ impl Stage {
             "resumed" => {
                 let state =
                     StateRecord { paused: None, breaker: None, recent: Vec::new(), ..state.unwrap_or_default() };
+                self.put_state(Some(state));
+            }
+            "retry" => {
+                let whom = self.cluster.find(&line.expect("whose")?)?;
+                let uid = self.cluster.workload(&whom).context("it was just found")?.uid.clone();
+                let mut state = state.unwrap_or_default();
+                state.retries.insert(uid, Retry { workload: whom, at });
                 self.put_state(Some(state));
             }
             "lost" => return self.reply_state(None),

@@ -1,0 +1,42 @@
+//! When a gate lets go by itself: the plan is made again then, and not every second.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Candidate, DAY, Situation, rolled_within, unproven};
+use crate::core::{time::Now, words::Gate};
+
+/// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
+pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration> {
+    match gate {
+        Gate::Accepted => c.says.accepted_until.map(|until| at(s.now, until, Duration::ZERO)),
+        Gate::Cooldown => {
+            let last = c.tried().map(|tried| tried.stamp.timestamp).max();
+            last.map(|last| at(s.now, last, s.policy.cooldown))
+        }
+        Gate::DailyCap => {
+            let rolled = rolled_within(c, s.now, DAY);
+            let surplus = rolled.len().checked_sub(s.policy.daily_cap as usize)?;
+            rolled.get(surplus).map(|first| at(s.now, *first, DAY))
+        }
+        Gate::RateLimit => s.next_token,
+        Gate::Canary => {
+            let converged = unproven(c, s).filter_map(|canary| canary.converged);
+            converged.max().map(|last| at(s.now, last, s.policy.soak))
+        }
+        Gate::BackingOff => Some(c.quiet_until),
+        Gate::FirstSweep => s.first_sweep,
+        _ => None,
+    }
+}
+
+/// When that span will be over since then, by the other clock; now, if it is.
+fn at(now: Now, since: Timestamp, span: Duration) -> Duration {
+    now.elapsed + span.saturating_sub(now.since(since)) + until(now, since)
+}
+
+/// How long until the wall clock shows this.
+fn until(now: Now, time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now.wall)).unwrap_or_default()
+}
