@@ -37,8 +37,8 @@ pub(super) fn log(notice: &Notice) {
         },
         Notice::RolloutHeld { workload, gate } => info!(%workload, %gate, "rollout held at the last moment"),
         Notice::Stopping { rollouts } => info!(rollouts, "stopping: nothing new is begun"),
-        Notice::BreakerOpened { reason, at } => {
-            error!(reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
+        Notice::BreakerOpened { workload, reason, at } => {
+            error!(%workload, reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
         }
         Notice::Guard { in_force: true } => info!("the guard is in force: the API server holds us to dry runs"),
         Notice::Guard { in_force: false } => {

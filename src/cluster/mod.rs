@@ -8,6 +8,7 @@
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
 //! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
+//! | [`events`] | [`Effect::WriteEvent`](crate::core::io::Effect::WriteEvent): Events about workloads |
 //! | [`lease`] | the Lease that says which replica leads |
 //! | [`state`] | the ConfigMap that outlives the process |
 //!
@@ -16,6 +17,7 @@
 
 pub mod client;
 pub mod convert;
+pub mod events;
 pub mod guard;
 pub mod lease;
 mod paths;

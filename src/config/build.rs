@@ -275,7 +275,7 @@ fn notify(daemon: &Daemon) -> Option<Notify> {
 }
 
 fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
-    let Daemon { mode, resync, trigger, without_guard, guard_interval, own_workload, .. } = daemon;
+    let Daemon { mode, resync, trigger, without_guard, guard_interval, events, own_workload, .. } = daemon;
     policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
         &mut policy.mode,
@@ -284,6 +284,7 @@ fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
             Ceiling::Enforce => Mode::Enforce,
         }),
     );
+    policy.events = events.unwrap_or(policy.mode == Mode::Enforce);
     replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
     let mut triggers: Vec<_> = trigger.into_iter().flatten().map(|TriggerName(trigger)| trigger).collect();
     triggers.sort();
@@ -355,6 +356,7 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             }
             policy.only = only;
             policy.one_shot = true;
+            policy.events = false;
         }
         Purpose::Rollout { confirmed, kinds, regardless } => {
             policy.regardless_of_drift = regardless;
@@ -365,6 +367,8 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             // The guard binds the daemon's ServiceAccount; this runs with a person's own credentials.
             policy.without_guard = true;
             policy.one_shot = true;
+            // That person sees it all, and may lack the right.
+            policy.events = false;
         }
     }
     Ok(())

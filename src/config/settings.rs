@@ -274,6 +274,10 @@ settings! {
         /// Asks this often whether the admission policy is still in force [default: 60s].
         #[arg(long, value_name = "DURATION")]
         guard_interval: Period,
+        /// Writes Kubernetes Events about workloads, which need the right to create and patch them [default: true with
+        /// --mode=enforce, else false].
+        #[arg(long)]
+        events: bool,
         /// Leaves this workload alone, because it is our own, unless --include-system; the chart names it
         /// [default: none].
         #[arg(long, value_name = "KIND/NAMESPACE/NAME")]

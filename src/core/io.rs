@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    events::Event,
     model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
     policy::Policy,
@@ -120,8 +121,10 @@ pub enum Effect {
     WriteState(StateRecord),
     /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.
     ProbeGuard,
-    /// Say something to people: log, Event, progress line.
+    /// Say something to people: log, progress line.
     Tell(Notice),
+    /// Write an Event. Not answered, and lost if there are too many.
+    WriteEvent(Event),
     /// Send [`Input::Timer`] when `Now::elapsed` reaches this. Replaces the one asked for before.
     WakeAt(Duration),
 }
@@ -343,6 +346,8 @@ pub enum Notice {
     },
     /// The breaker opened.
     BreakerOpened {
+        /// Whose rollout was the last one.
+        workload: WorkloadKey,
         /// Why.
         reason: String,
         /// When.

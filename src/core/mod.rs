@@ -8,6 +8,7 @@ pub mod budget;
 mod canaries;
 pub mod canonical;
 pub mod compare;
+pub mod events;
 pub mod filter;
 pub mod fingerprint;
 pub mod gate;

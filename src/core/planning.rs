@@ -155,7 +155,9 @@ impl Core {
         let made = plan::plan(candidates, self.situation(now, None));
         self.carry_out(made, now);
         for (workload, message) in said {
-            let known = self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));
+            // Not by a follower, or it would be known when it leads, and nobody would have read it.
+            let known =
+                !self.leader || self.work.get(&workload).is_some_and(|w| w.bad_annotation.as_ref() == Some(&message));
             if !known {
                 if let Some(work) = self.work.get_mut(&workload) {
                     work.bad_annotation = Some(message.clone());
@@ -220,14 +222,15 @@ impl Core {
     /// A gate holds it, and would hold it in enforce mode.
     pub(super) fn hold(&mut self, key: &WorkloadKey, gate: Gate, in_enforce: Option<Gate>, now: Now) {
         let Some(work) = self.work.get_mut(key) else { return };
-        let same = work.gate.is_some_and(|(held_by, _)| held_by == gate) && work.gate_in_enforce == in_enforce;
-        if same {
+        let same = work.gate.is_some_and(|(held_by, _)| held_by == gate);
+        if same && work.gate_in_enforce == in_enforce {
             return;
         }
-        if work.gate.is_none_or(|(held_by, _)| held_by != gate) {
-            work.gate = Some((gate, now.wall));
-        }
         work.gate_in_enforce = in_enforce;
+        if !same {
+            work.gate = Some((gate, now.wall));
+            self.write_event_of_hold(key, gate);
+        }
         self.touch(key);
     }
 

@@ -115,6 +115,8 @@ pub struct Policy {
     /// What renderings suppose. Whatever they find is never acted on.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
+    /// Write Kubernetes Events.
+    pub events: bool,
     /// Whether the mode comes from a person at a terminal: canary, soak and hourly limit then apply only if given.
     pub one_shot: bool,
 }
@@ -159,6 +161,7 @@ impl Default for Policy {
             annotation_prefix: "sidecarRollout".to_owned(),
             rollout_reason: None,
             own: None,
+            events: false,
             all_workloads: false,
             triggers: Vec::new(),
             ignore: Vec::new(),

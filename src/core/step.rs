@@ -207,6 +207,7 @@ impl Core {
     }
 
     pub(super) fn tell(&mut self, notice: Notice) {
+        self.write_event_of(&notice);
         self.effects.push(Effect::Tell(notice));
     }
 

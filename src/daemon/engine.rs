@@ -31,6 +31,7 @@ use crate::{
         lease::Election,
         policy::{Mode, Policy},
         report::Report,
+        shape::Name,
         step::Core,
         time::Now,
     },
@@ -69,8 +70,10 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let keys = Keys::of(&config.policy);
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
-    let (leading, give_back, keeper) = stand(&config, &cluster, &own)?;
-    let mut workers = Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), sender.clone());
+    let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
+    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me);
+    let mut workers =
+        Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
     if let Some(keeper) = keeper {
         workers.also(keeper);
@@ -145,16 +148,15 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
 type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
-fn stand(config: &Config, cluster: &Cluster, own: &str) -> anyhow::Result<(Leading, Option<GiveBack>, Option<Keeper>)> {
-    let Some(LeaderElection { name, namespace, times, identity }) = &config.election else {
-        return Ok((Leading::always(), None, None));
+fn stand(config: &Config, cluster: &Cluster, own: &str, me: &Name) -> (Leading, Option<GiveBack>, Option<Keeper>) {
+    let Some(LeaderElection { name, namespace, times, identity: _ }) = &config.election else {
+        return (Leading::always(), None, None);
     };
     let namespace = namespace.as_deref().unwrap_or(own);
-    let me = leading::identity(identity.as_deref())?;
-    tracing::info!(lease = format!("{namespace}/{name}"), identity = &*me, "standing for election");
+    tracing::info!(lease = format!("{namespace}/{name}"), identity = &**me, "standing for election");
     let store = LeaseStore::new(cluster.clone(), namespace, name);
-    let (leading, give_back, keeper) = leading::keep(Election::new(me, *times), *times, store);
-    Ok((leading, Some(give_back), Some(Box::pin(keeper))))
+    let (leading, give_back, keeper) = leading::keep(Election::new(me.clone(), *times), *times, store);
+    (leading, Some(give_back), Some(Box::pin(keeper)))
 }
 
 /// Connects, and finds out what the server is and whether what we were told to look at exists.
@@ -358,6 +360,7 @@ impl Engine {
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
                 Effect::WriteState(record) => self.workers.write_state(record, self.term),
                 Effect::ProbeGuard => self.workers.probe_guard(),
+                Effect::WriteEvent(event) => self.workers.write_event(event, now.wall, self.term),
                 Effect::Tell(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),
             }

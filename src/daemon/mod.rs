@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod engine;
+mod events;
 mod leading;
 mod listen;
 pub mod recording;

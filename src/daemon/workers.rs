@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::{clock, leading::Leading};
+use super::{
+    clock,
+    events::{self, Events},
+    leading::Leading,
+};
 use crate::{
     cluster::{
         client::Cluster,
         convert::Keys,
+        events::EventWriter,
         guard::{self, Probe},
         render::Renderer,
         rollout,
@@ -16,6 +22,7 @@ use crate::{
     },
     config::Caller,
     core::{
+        events::Event,
         io::{Input, PatchRequest, RenderRequest},
         state::StateRecord,
     },
@@ -34,6 +41,7 @@ pub(super) struct Workers {
     /// Asked right before each write.
     leading: Leading,
     inputs: mpsc::Sender<Input>,
+    events: Events,
     tasks: JoinSet<()>,
 }
 
@@ -44,10 +52,14 @@ impl Workers {
         keys: Keys,
         store: StateStore,
         leading: Leading,
+        instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()));
-        Self { cluster, own, keys, renderer, store, leading, inputs, tasks: JoinSet::new() }
+        let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writing);
+        Self { cluster, own, keys, renderer, store, leading, inputs, events, tasks }
     }
 
     /// Dry runs are sent as somebody else from now on.
@@ -104,6 +116,11 @@ impl Workers {
             };
             _ = inputs.send(Input::Guard(refused)).await;
         });
+    }
+
+    /// `term`: as for a patch.
+    pub(super) fn write_event(&mut self, event: Event, at: Timestamp, term: Option<u64>) {
+        self.events.write(event, at, term);
     }
 
     /// Runs something else for as long as the process lives.

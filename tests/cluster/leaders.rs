@@ -1,5 +1,7 @@
 //! Two replicas: one leads, the other knows as much of the cluster, and asks and writes nothing.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use http::Method;
 use testbed::{
@@ -173,6 +175,49 @@ async fn a_leader_that_was_frozen_past_its_lease_writes_nothing_when_it_wakes() 
         let writes: Vec<_> = asked.iter().filter(|entry| !reads(&entry.verb)).collect();
         assert!(writes.is_empty(), "{writes:#?}");
         Ok(())
+    })
+    .await
+}
+
+/// The API server has too much to do and says when to come again; by then the lease is another's. A client that repeats
+/// requests by itself would repeat this one.
+#[tokio::test]
+async fn a_patch_that_is_to_be_tried_again_later_is_not_when_the_lease_is_lost_meanwhile() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !Injector::supported(testbed) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("leaders-throttled", Rights::Enforce, async |story| {
+        let _injector = fleet(story, |workload| workload).await?;
+        let second = story.account(SECOND, Rights::Enforce).await?;
+        let proxy = testbed.api_proxy().await?;
+        let kubeconfig = proxy.service_account_kubeconfig(story.ns.name(), ACCOUNT).await?;
+        let a_patch = Matcher::method(Method::PATCH).path_contains("/deployments/").not_query_contains("dryRun");
+        let held = proxy.hold(a_patch, When::Before);
+        let arguments = [&ENFORCE[..], &["--lease-duration=3s", "--cooldown=0s"]].concat();
+        let leader = story.daemon_as(&kubeconfig, &arguments)?;
+        held.reached().await?;
+        leader.freeze()?;
+        let other = story.daemon_as(&second, &arguments)?;
+        until_it_leads(&other).await?;
+
+        held.refuse(Duration::from_secs(1));
+        leader.thaw()?;
+        leader.until_it_says("it gave up", |line| line.is("another replica may lead from now on")).await?;
+        for name in FLEET {
+            let ended = other.until_it_ends_a_rollout_of("Deployment", name).await?;
+            assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        }
+        ensure!(leader.terminate().await?.success());
+        ensure!(other.terminate().await?.success());
+        let requests = proxy.requests();
+        let patches: Vec<_> = requests
+            .iter()
+            .filter(|request| request.method == Method::PATCH && request.path.contains("/deployments/"))
+            .map(|request| (request.query.contains("dryRun"), request.status))
+            .collect();
+        assert_eq!(patches, [(true, Some(200)), (false, Some(429))]);
+        each_is_rolled_exactly_once(story).await
     })
     .await
 }

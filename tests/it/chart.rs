@@ -11,11 +11,12 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 19] = [
+const DECIDED: [&str; 20] = [
     "all_namespaces",
     "api_listen",
     "as_user",
     "context",
+    "events",
     "identity",
     "kubeconfig",
     "leader_election",

@@ -135,14 +135,17 @@ scripts! {
         a_crash_between_two_workloads
         a_crash_while_pods_roll
         a_follower_does_nothing
+        a_follower_writes_no_events
         a_person_pauses
         a_person_stops_a_rollout
         a_restart_keeps_the_lock
         an_owners_rollout_after_ours
+        events
         guard
         late_answers_of_a_workload_that_is_gone
         leadership_lost_while_it_rolls
         no_budget_from_a_restart
+        no_events_unless_asked_for
         one_shot_needs_no_state
         shutdown_in_the_middle
         somebody_else_writes_the_state

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
+    events::EventReason,
     gate::CHECKS,
     words::{Difference, Gate, Outcome, Placement, UndeterminedReason, Verdict, Word},
 };
@@ -122,6 +123,25 @@ fn tables_in_documents_use_words_that_exist() -> Result<()> {
             };
         }
     }
+    Ok(())
+}
+
+/// The reasons of Events are in the words of Kubernetes, so they are no vocabulary of ours; but no less closed.
+#[test]
+fn every_reason_of_an_event_is_shown_by_a_script_and_documented() -> Result<()> {
+    let mut shown = String::new();
+    for script in files("tests/it/scripts", "txt")? {
+        shown.push_str(&fs::read_to_string(&script)?);
+    }
+    let documented = fs::read_to_string(root().join("docs/events.md"))?;
+    for reason in EventReason::ALL {
+        let written = format!("> write event {} {} about ", reason.kind(), reason.as_str());
+        ensure!(shown.contains(&written), "no script shows {reason:?}");
+        let row = format!("| `{}` | {} | {} |", reason.as_str(), reason.kind(), reason.meaning());
+        ensure!(documented.contains(&row), "docs/events.md has no such row: {row}");
+    }
+    let rows = documented.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, EventReason::ALL.len());
     Ok(())
 }
 

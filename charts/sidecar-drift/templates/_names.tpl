@@ -41,6 +41,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Whether Events are written. */}}
+{{- define "sidecar-drift.events" -}}
+{{- and (not .Values.schedule) (or (eq .Values.events "always") (and (eq .Values.events "enforce") (eq .Values.mode "enforce"))) -}}
+{{- end -}}
+
 {{/* The subject of every binding. */}}
 {{- define "sidecar-drift.subjects" -}}
 subjects:

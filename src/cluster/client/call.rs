@@ -48,6 +48,11 @@ impl Call {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(namespace)), config_map)
     }
 
+    /// Create an Event.
+    pub fn create_event(namespace: &str, event: Value) -> Self {
+        Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::events(namespace)), event)
+    }
+
     /// Create a Lease.
     pub fn create_lease(namespace: &str, lease: Value) -> Self {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::leases(namespace)), lease)

@@ -257,7 +257,7 @@ impl Core {
             opened = breaker::saw(record, outcome, key, now.wall);
         });
         if let Some(reason) = opened {
-            self.tell(Notice::BreakerOpened { reason, at: now.wall });
+            self.tell(Notice::BreakerOpened { workload: key.clone(), reason, at: now.wall });
         }
     }
 }

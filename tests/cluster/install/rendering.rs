@@ -59,6 +59,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "tolerations": [{ "operator": "Exists" }],
                 "affinity": { "nodeAffinity": {} },
                 "replicas": 3,
+                "events": "always",
                 "podDisruptionBudget": { "enabled": false },
                 "topologySpreadConstraints":
                     [{ "maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule" }],
@@ -150,6 +151,7 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
         (json!({ "namespaces": "shop" }), "/namespaces': got string, want array"),
         (json!({ "namespaces": ["Shop"] }), "/namespaces/0': 'Shop' does not match pattern"),
         (json!({ "namespaces": ["shop", "shop"] }), "/namespaces': items at 0 and 1 are equal"),
+        (json!({ "events": true }), "/events': value must be one of 'enforce', 'always', 'never'"),
         (json!({ "guard": { "enable": false } }), "/guard': additional properties 'enable' not allowed"),
         (json!({ "guard": { "enabled": "no" } }), "/guard/enabled': got string, want boolean"),
         (json!({ "flowControl": { "nominalConcurrencyShares": 0 } }), "minimum: got 0, want 1"),

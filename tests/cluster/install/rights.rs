@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use testbed::{
-    AuditEntry, Filter, Options, TestNamespace, Testbed,
+    AuditEntry, Filter, Options, TestNamespace, Testbed, eventually,
     injector::{PolicyInjector, Sidecar, WebhookInjector},
     workload::{daemon_set, deployment, stateful_set},
 };
 
 use super::release::{RELEASE, Release, until_guarded};
-use crate::support::{Daemon, run};
+use crate::support::{DEADLINE, Daemon, run};
 
 const WORKLOADS: [(&str, &str); 3] = [("Deployment", "web"), ("StatefulSet", "db"), ("DaemonSet", "agent")];
 
@@ -39,6 +40,8 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
         shop.deploy(deployment("web", 2).pod_label(webhook.label())),
         shop.deploy(stateful_set("db", 2).pod_label(webhook.label())),
         shop.deploy(daemon_set("agent").pod_label(policy.label())),
+        // Stays as it is, so that whoever comes next says the same of it.
+        shop.deploy(deployment("kept", 1).annotation("sidecar-drift/mode", "report").pod_label(webhook.label())),
     )?;
 
     let mut injectors = (policy, webhook);
@@ -74,8 +77,14 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
                 let here = [command, &["--state-namespace", ns.name()]].concat();
                 run(&testbed, release.kubeconfig(), &here).await?.success()?;
             }
+            until_said(&shop, "kept", &version, 1).await?;
         }
         assert!(daemon.terminate().await?.success());
+        if mode == "enforce" {
+            let next = release.daemon()?;
+            until_said(&shop, "kept", &version, 2).await?;
+            assert!(next.terminate().await?.success());
+        }
 
         let filter = Filter::default().since(since).service_account(ns.name(), RELEASE);
         let asked = audit.entries(&filter).await?;
@@ -109,6 +118,21 @@ async fn work(shop: &TestNamespace<'_>, daemon: &Daemon<'_>, mode: &str) -> Resu
         }
     }
     Ok(())
+}
+
+/// Waits until the Event that a workload has drifted to this version has been written so often.
+async fn until_said(shop: &TestNamespace<'_>, name: &str, version: &str, times: u64) -> Result<()> {
+    let events = shop.dynamic("events.k8s.io", "v1", "Event");
+    eventually(format_args!("{name} has drifted to {version}, said {times} times"), DEADLINE, async || {
+        let all = events.list(&ListParams::default()).await?;
+        let said = all.into_iter().map(|event| event.data).find(|event| {
+            let note = event["note"].as_str().unwrap_or_default();
+            event["regarding"]["name"] == name && event["reason"] == "DriftDetected" && note.ends_with(version)
+        });
+        let count = said.map(|event| event["series"]["count"].as_u64().unwrap_or(1));
+        Ok((count == Some(times)).then_some(()))
+    })
+    .await
 }
 
 /// Every right that the rendered Roles grant, one by one.

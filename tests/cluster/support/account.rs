@@ -116,7 +116,9 @@ fn namespace_rules(rights: Rights) -> Value {
             "resourceNames": ["sidecar-drift-state"],
             "verbs": ["get", "list", "watch", "patch"],
         }));
-        // One that does not exist has no name, yet.
+        let verbs = ["create", "patch"];
+        rules.push(json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": verbs}));
+        // A Lease that does not exist has no name, yet.
         let group = ["coordination.k8s.io"];
         rules.push(json!({"apiGroups": group, "resources": ["leases"], "verbs": ["create"]}));
         rules.push(json!({

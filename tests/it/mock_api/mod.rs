@@ -1,6 +1,7 @@
 //! `cluster` against an API server that a test plays, request by request.
 
 mod api;
+mod events;
 mod guard;
 mod lease;
 mod probe;

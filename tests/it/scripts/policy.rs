@@ -53,6 +53,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "include_operated" => policy.include_operated = value == "yes",
             "include_unhealthy" => policy.include_unhealthy = value == "yes",
             "without_guard" => policy.without_guard = value == "yes",
+            "events" => policy.events = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
             "own" => {
                 let (namespace, name) = value.split_once('/').with_context(given)?;

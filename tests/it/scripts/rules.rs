@@ -135,6 +135,7 @@ impl Rules {
                 ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");
             }
             Effect::ProbeGuard => ensure!(self.leader && !self.stopping, "the guard is probed without the lead"),
+            Effect::WriteEvent(_) => ensure!(self.leader, "an Event is written without the lead"),
             Effect::WatchBackends(_) | Effect::WatchTriggers(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
         }
         Ok(())

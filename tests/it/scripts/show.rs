@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sidecar_drift::core::{
+    events::Event,
     io::{Effect, Notice, WatchKind},
     policy::Mode,
     report::{Report, WorkloadReport},
@@ -40,6 +41,9 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
         }
         Effect::WriteState(record) => format!("> write state: {}", state(record)),
         Effect::ProbeGuard => "> probe the guard".to_owned(),
+        Effect::WriteEvent(Event { workload, reason, note }) => {
+            format!("> write event {} {} about {}: {note}", reason.kind(), reason.as_str(), workload.key)
+        }
         Effect::Tell(told) => return notice(told),
         Effect::WakeAt(_) => return None,
     })

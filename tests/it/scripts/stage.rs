@@ -303,7 +303,7 @@ impl Stage {
             Effect::WriteState(record) if !self.hands.holds_state => self.write_state(record),
             Effect::WakeAt(at) => self.wake = Some(at),
             Effect::ProbeGuard => self.inbox.extend(self.hands.guard.map(Input::Guard)),
-            Effect::WriteState(_) | Effect::Tell(_) => {}
+            Effect::WriteState(_) | Effect::Tell(_) | Effect::WriteEvent(_) => {}
         }
         Ok(())
     }

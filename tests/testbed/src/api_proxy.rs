@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, HOST, USER_AGENT};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -74,7 +74,7 @@ pub enum When {
 #[must_use = "dropping it lets the request go"]
 pub struct Held {
     reached: watch::Receiver<Option<ProxiedRequest>>,
-    hold: watch::Sender<()>,
+    hold: watch::Sender<Option<Duration>>,
 }
 
 struct State {
@@ -88,8 +88,8 @@ struct Rule {
     matcher: Matcher,
     when: When,
     reached: watch::Sender<Option<ProxiedRequest>>,
-    /// Closed when the request may go.
-    hold: watch::Receiver<()>,
+    /// Closed when the request may go; or says when it may come again.
+    hold: watch::Receiver<Option<Duration>>,
 }
 
 impl Matcher {
@@ -143,6 +143,12 @@ impl Held {
 
     /// Lets the request go.
     pub fn release(self) {}
+
+    /// Answers it as an API server that has too much to do: 429, and when to come again. For one that is held before.
+    pub fn refuse(self, retry_after: Duration) {
+        // Fails only if the client has gone away.
+        let _ = self.hold.send(Some(retry_after));
+    }
 }
 
 impl Testbed {
@@ -197,7 +203,7 @@ impl ApiProxy<'_> {
     /// Holds the first request that comes from now on and matches; the ones after it pass.
     pub fn hold(&self, matcher: Matcher, when: When) -> Held {
         let (reached_sender, reached) = watch::channel(None);
-        let (hold_sender, hold) = watch::channel(());
+        let (hold_sender, hold) = watch::channel(None);
         lock(&self.state.rules).push(Rule { matcher, when, reached: reached_sender, hold });
         Held { reached, hold: hold_sender }
     }
@@ -231,10 +237,12 @@ impl State {
 }
 
 impl Rule {
-    async fn hold(mut self, request: &ProxiedRequest) {
+    /// When it may come again, if it is not to be carried out now.
+    async fn hold(mut self, request: &ProxiedRequest) -> Option<Duration> {
         let _ = self.reached.send(Some(request.clone()));
-        // Nothing is ever sent: this ends when the other side is dropped.
-        while self.hold.changed().await.is_ok() {}
+        // This ends when the other side is dropped, or has said something.
+        while self.hold.borrow().is_none() && self.hold.changed().await.is_ok() {}
+        *self.hold.borrow()
     }
 }
 
@@ -262,8 +270,13 @@ async fn forward(state: &Arc<State>, request: Request<Incoming>) -> Result<Respo
     parts.headers.remove(HOST);
     parts.headers.remove(CONNECTION);
 
-    if let Some(rule) = state.take_rule(&seen, When::Before) {
-        rule.hold(&seen).await;
+    if let Some(rule) = state.take_rule(&seen, When::Before)
+        && let Some(retry_after) = rule.hold(&seen).await
+    {
+        let mut refusal = answer(StatusCode::TOO_MANY_REQUESTS, "too many requests, please try again later");
+        refusal.headers_mut().insert(RETRY_AFTER, retry_after.as_secs().into());
+        state.note_answer(number, refusal.status());
+        return Ok(refusal);
     }
     let upstream = if parts.headers.contains_key(AUTHORIZATION) { &state.anybody } else { &state.administrator };
     let upstream = upstream.clone();

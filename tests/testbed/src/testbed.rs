@@ -208,6 +208,12 @@ impl Testbed {
         self.control_plane()?.restart_api_server().await
     }
 
+    /// Lets etcd forget all versions but the newest, as it does every few minutes in a cluster that is busy: whoever watches from
+    /// an older one on is told so (410), once the API server has been started again and so has forgotten, too.
+    pub async fn compact_etcd(&self) -> Result<()> {
+        self.control_plane()?.compact_etcd().await
+    }
+
     pub(crate) fn control_plane(&self) -> Result<&ControlPlane> {
         match &self.backend {
             Backend::Own { control_plane, .. } => Ok(control_plane),

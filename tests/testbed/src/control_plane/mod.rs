@@ -6,11 +6,12 @@ mod files;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use k8s_openapi::api::core::v1::{Node, ServiceAccount};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
@@ -79,6 +80,7 @@ pub(crate) struct ControlPlane {
     pub(crate) api_url: String,
     pub(crate) authority: Authority,
     pub(crate) egress: EgressProxy,
+    etcd_port: u16,
     api_server: Mutex<Process>,
     api_server_program: Program,
     others: Vec<Process>,
@@ -112,6 +114,27 @@ impl ControlPlane {
         *api_server = Process::start(&self.api_server_program, &self.directory)?;
         let client = kubeconfig::client(&self.files.admin).await?;
         ready(&client, &api_server).await
+    }
+
+    /// Lets etcd forget all versions but the newest.
+    pub(crate) async fn compact_etcd(&self) -> Result<()> {
+        // Any key will do: every answer names the newest version.
+        let newest = self.ask_etcd("/v3/kv/range", &json!({"key": "AA=="})).await?;
+        let revision = newest.pointer("/header/revision").and_then(Value::as_str).context("etcd names no revision")?;
+        self.ask_etcd("/v3/kv/compaction", &json!({"revision": revision, "physical": true})).await.map(drop)
+    }
+
+    /// Asks etcd by its JSON gateway, which needs no client of etcd's own protocol.
+    async fn ask_etcd(&self, path: &str, question: &Value) -> Result<Value> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.etcd_port)).await?;
+        let body = question.to_string();
+        let head = format!("POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("etcd's answer has no body")?;
+        ensure!(head.contains(" 200 "), "etcd refuses {path}: {answer}");
+        serde_json::from_str(body).with_context(|| format!("etcd's answer is no JSON: {body}"))
     }
 
     /// The programs that have ended by themselves, with the ends of their logs.
@@ -182,6 +205,7 @@ async fn start_in(
         api_url: ports.api_url(),
         authority,
         egress,
+        etcd_port: ports.etcd_client,
         api_server: Mutex::new(api_server),
         api_server_program,
         others,

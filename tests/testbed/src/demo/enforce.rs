@@ -18,7 +18,7 @@ const PARALLEL: usize = 2;
 /// How long the first rollout of a change is watched.
 const SOAK: SignedDuration = SignedDuration::from_secs(5);
 /// The daemon's flags, and why.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("--mode enforce", "roll out (default: report only)"),
     ("--parallel-rollouts 2", "at once, at most one of them in a namespace (default: 1)"),
     ("--soak 5s", "the first rollout of a change is watched so long before others begin (default: 10m)"),
@@ -27,6 +27,10 @@ const FLAGS: [(&str, &str); 10] = [
     ("--without-guard", "until a chart brings the policies that hold it to dry runs; here the audit log shows it"),
     ("--state-namespace sidecar-drift", "where its ConfigMap is"),
     ("--leader-election=false", "this is the only replica (default when enforcing: they take turns, by a Lease)"),
+    (
+        "--events=false",
+        "to keep its rights few here (default when enforcing: its doings are shown by kubectl describe)",
+    ),
     ("--listen 127.0.0.1:0", "its metrics, at any free port"),
     ("--log-format json", "so that this demo can follow it"),
 ];

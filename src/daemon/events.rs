@@ -1,0 +1,69 @@
+//! The queue before the writer of Events. It is short, and slow: an Event is a courtesy, and what is lost here is in the log.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{clock, leading::Leading};
+use crate::{cluster::events::EventWriter, core::events::Event};
+
+/// Events that may wait to be written: a minute's worth.
+const WAITING: usize = 300;
+
+/// Between two of them, so that a mass event is no burden on etcd.
+const PACE: Duration = Duration::from_millis(200);
+
+/// Of those that are lost, the first is told and then each of this number.
+const TOLD_AGAIN: u64 = 100;
+
+/// The beginning of the queue.
+#[derive(Debug)]
+pub(super) struct Events {
+    queue: mpsc::Sender<Waiting>,
+    lost: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    event: Event,
+    at: Timestamp,
+    /// In which it was decided.
+    term: Option<u64>,
+}
+
+/// The beginning of the queue, and the task at its end.
+pub(super) fn start(writer: EventWriter, leading: Leading) -> (Events, impl Future<Output = ()> + Send) {
+    let (queue, waiting) = mpsc::channel(WAITING);
+    (Events { queue, lost: 0 }, write(writer, leading, waiting))
+}
+
+impl Events {
+    /// Writes an Event when its turn comes, if we still lead then. If too many wait, it is lost.
+    pub(super) fn write(&mut self, event: Event, at: Timestamp, term: Option<u64>) {
+        if self.queue.try_send(Waiting { event, at, term }).is_ok() {
+            return;
+        }
+        if self.lost.is_multiple_of(TOLD_AGAIN) {
+            tracing::warn!(lost = self.lost + 1, "more Events than can be written in time; some are lost");
+        }
+        self.lost += 1;
+    }
+}
+
+async fn write(mut writer: EventWriter, leading: Leading, mut queue: mpsc::Receiver<Waiting>) {
+    let mut failing = false;
+    while let Some(Waiting { event, at, term }) = queue.recv().await {
+        if term.is_none() || leading.term(clock::elapsed()) != term {
+            continue;
+        }
+        let written = writer.write(&event, at).await;
+        if let Err(reason) = &written
+            && !failing
+        {
+            tracing::warn!(reason, "an Event could not be written");
+        }
+        failing = written.is_err();
+        sleep(PACE).await;
+    }
+}
