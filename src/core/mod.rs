@@ -20,6 +20,7 @@ mod locks;
 #[cfg(test)]
 mod made;
 pub mod model;
+mod moves;
 pub mod outcome;
 pub mod owner;
 pub mod pace;
