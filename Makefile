@@ -71,6 +71,13 @@ generate: ## Write anew what is made from other files: deploy/, README and files
 deny: ## Dependencies: second versions, licences, sources
 	.ci/cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources
 
+.PHONY: mutants
+mutants: ## Break the comparator in every way and see the tests fail; takes hours, no part of CI
+	.ci/cargo-mutants mutants --jobs 1 --output target \
+	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
+	  --file 'src/core/canonical/*' --file 'src/core/judge.rs' --file 'src/core/ignore.rs' \
+	  -- --lib --test it -- --skip random
+
 .PHONY: audit
 audit: ## Dependencies: security advisories (needs network)
 	@echo "The advisories are fetched from the RustSec database, so this needs network access to it."

@@ -1,11 +1,14 @@
 //! From Pods and renderings to a verdict.
 
+mod births;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
 
+use self::births::{agreeing, contradicting, newer_than_the_last_rendering};
 use super::{
     compare::{self, Against, Comparison, SidecarSelection},
     ignore::IgnoreUse,
@@ -13,7 +16,7 @@ use super::{
     io::{WatchKind, WatchSource},
     model::{PodSnapshot, Strategy, WorkloadSnapshot},
     owner::Kind,
-    policy::Policy,
+    policy::{Mode, Policy},
     report::PodGroup,
     scope::{self, Generations, Vector},
     shape::Name,
@@ -324,6 +327,15 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     if let Some((why, want)) = unproven_absence(e, set, &groups) {
         return Assessment::new(doubt(UndeterminedReason::InjectorUnavailable, why), want);
     }
+    if e.index.unavailable().any(|(source, _)| matches!(source.kind, WatchKind::Injectors(_))) {
+        let why =
+            "the configuration of injectors may not be watched here: that one is being exchanged would not be seen";
+        // A person knows what he may not see; a machine must not roll without seeing it.
+        if policy.mode == Mode::Enforce && !policy.one_shot {
+            return Assessment::new(doubt(UndeterminedReason::Forbidden, why.to_owned()), Want::Periodic);
+        }
+        judged.message = Some(why.to_owned());
+    }
     judged.differences = differing().map(|d| d.difference).collect();
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
     judged.change = change(&groups);
@@ -334,52 +346,6 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
     let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
     Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
-}
-
-/// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
-const BIRTH_MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
-
-fn born_since<'a>(e: Evidence<'_>, set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<Item = &'a PodSnapshot> {
-    let first = set.first.wall;
-    // No Pod is ever born as is only supposed.
-    let real = e.policy.what_if.is_nothing();
-    let since = move |pod: &&PodSnapshot| pod.created >= first + BIRTH_MARGIN && pod.patched_images.is_empty();
-    pods.iter().copied().filter(move |pod| real && since(pod))
-}
-
-/// A Pod that a real controller created after the first rendering of the set and before its last, and that has a sidecar
-/// otherwise than all of them. A sidecar that it lacks is no contradiction: its injector may have been down at that
-/// moment.
-fn contradicting<'a>(
-    e: Evidence<'_>,
-    set: &RenderSet,
-    pods: &[&'a PodSnapshot],
-    groups: &[PodGroup],
-) -> Option<(&'a PodSnapshot, BTreeSet<Name>)> {
-    let last = set.confirmed.wall;
-    born_since(e, set, pods).filter(|pod| pod.created < last).find_map(|pod| {
-        let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
-        let otherwise = group.differences.iter().filter(|d| d.difference != Difference::Missing);
-        let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
-        (!sidecars.is_empty()).then_some((pod, sidecars))
-    })
-}
-
-/// A real Pod was born after the last rendering and is not like any of them.
-fn newer_than_the_last_rendering(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> bool {
-    let last = set.confirmed.wall;
-    let differs = |pod: &PodSnapshot| {
-        let group = groups.iter().find(|g| g.pods.contains(&pod.key.name));
-        group.is_some_and(|g| g.differences.iter().any(|d| d.difference != Difference::Missing))
-    };
-    born_since(e, set, pods).any(|pod| pod.created >= last && differs(pod))
-}
-
-/// A Pod that was born since the first rendering and is as rendered.
-fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
-    let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
-    let newest = born_since(e, set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
-    (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }
 
 /// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,

@@ -22,6 +22,7 @@ mod locks;
 #[cfg(test)]
 mod made;
 pub mod model;
+mod moves;
 mod obey;
 pub mod outcome;
 pub mod owner;

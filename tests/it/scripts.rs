@@ -107,6 +107,8 @@ scripts! {
         forbidden_replicasets_concern_deployments_only
         ignored_fields_make_no_drift
         in_sync_takes_one_rendering
+        injectors_that_cannot_be_seen
+        injectors_that_cannot_be_seen_hold_a_daemon
         its_own_rollout
         many_replicas_and_a_hot_patched_pod
         missing_and_placement

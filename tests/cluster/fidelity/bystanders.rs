@@ -8,7 +8,7 @@ use serde_json::Value;
 use testbed::{
     TestNamespace, Testbed, eventually,
     injector::{PolicyInjector, Reach, Sidecar, WebhookInjector, WebhookOptions},
-    workload::deployment,
+    workload::{Workload, deployment},
 };
 
 use crate::support::{DEADLINE, Daemon, Rights, Story, story};
@@ -56,6 +56,17 @@ pub(super) async fn beside_genuine_drift(
     (sidecar, options): (Sidecar, WebhookOptions),
     test: impl AsyncFnOnce(&mut Bystanders<'_, '_>) -> Result<()>,
 ) -> Result<()> {
+    beside_genuine_drift_of(name, count, (sidecar, options), |workload| workload, test).await
+}
+
+/// The same with workloads of the odd injector that are `prepared` in some way.
+pub(super) async fn beside_genuine_drift_of(
+    name: &str,
+    count: usize,
+    (sidecar, options): (Sidecar, WebhookOptions),
+    prepared: impl Fn(Workload) -> Workload,
+    test: impl AsyncFnOnce(&mut Bystanders<'_, '_>) -> Result<()>,
+) -> Result<()> {
     if !supported().await? {
         return testbed::skip("it takes a policy and a webhook of our own");
     }
@@ -69,8 +80,8 @@ pub(super) async fn beside_genuine_drift(
         let mut fleet = Bystanders { story, odd, genuine, odd_ones: names("odd", count) };
         let label = fleet.genuine.label();
         tokio::try_join!(
-            deploy(ns, names("genuine", GENUINE), label.clone()),
-            deploy(ns, fleet.odd_ones.clone(), fleet.odd.label()),
+            deploy(ns, names("genuine", GENUINE), label.clone(), &|workload| workload),
+            deploy(ns, fleet.odd_ones.clone(), fleet.odd.label(), &prepared),
         )?;
         fleet.genuine.set_version("v2").await?;
         test(&mut fleet).await
@@ -82,8 +93,13 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{prefix}-{number}")).collect()
 }
 
-async fn deploy(ns: &TestNamespace<'_>, names: Vec<String>, label: (&'static str, String)) -> Result<()> {
-    let deployed = names.iter().map(|name| ns.deploy(deployment(name, 1).pod_label(label.clone())));
+async fn deploy(
+    ns: &TestNamespace<'_>,
+    names: Vec<String>,
+    label: (&'static str, String),
+    prepared: &impl Fn(Workload) -> Workload,
+) -> Result<()> {
+    let deployed = names.iter().map(|name| ns.deploy(prepared(deployment(name, 1).pod_label(label.clone()))));
     try_join_all(deployed).await.map(drop)
 }
 

@@ -52,7 +52,7 @@ async fn c11_an_injector_that_never_converges_is_followed_once_and_not_after_res
         let all = [("in_sync", ""), ("drifted", ""), ("non_convergent", ""), UNDETERMINED];
         fleet.until_all_is_done(&daemon, &all).await?;
         daemon.kill9();
-        for _ in 0..3 {
+        for _ in 0..5 {
             restart_and_count(fleet, 1).await?;
         }
         Ok(())

@@ -2,5 +2,7 @@
 
 mod fixtures;
 mod properties;
+mod recorded_properties;
 mod recordings;
 mod rules;
+mod shapes;

@@ -2,11 +2,16 @@
 //!
 //! Where they are not there, these tests say so and pass; the same rules are tested on our own fixtures in any case.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fixtures::{Folder, everything_is_removed, nothing_drifts, the_body_is_the_controllers};
 
 fn recording(name: &str) -> Option<Folder> {
+    recording_path(name).map(Folder::open)
+}
+
+/// Where the recording of an injector is; that it is not there is said.
+pub(super) fn recording_path(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // A checkout of its own, or a worktree one level deeper.
     let folders = [root.join("../shared/fixtures"), root.join("../../shared/fixtures")];
@@ -14,7 +19,7 @@ fn recording(name: &str) -> Option<Folder> {
     if found.is_none() {
         println!("skipped: no recording of {name} in ../shared/fixtures");
     }
-    found.map(Folder::open)
+    found
 }
 
 #[test]
