@@ -4,9 +4,9 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{diff, pause, resume, rollout, run, scan, version};
+use super::{accept, diff, engine::Whom, pause, resume, retry, rollout, run, scan, version};
 use crate::{
-    config::{Client, Voice, values::listed, with_environment},
+    config::{Client, DnsLabel, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
 };
 
@@ -45,6 +45,13 @@ pub enum Command {
     Pause(pause::Pause),
     /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
     Resume(resume::Resume),
+    /// Lets one workload be rolled again though a rollout of it was tried: lifts `reverted`, `already_tried` and the
+    /// cool-down, never the daily cap. It takes the rights to get the workload, and to get and patch the ConfigMap
+    /// `sidecar-drift-state`.
+    Retry(retry::Retry),
+    /// Accepts the drift of one workload until a date: it is not rolled until then. It takes the rights to get and patch
+    /// the workload, whose annotations it writes; nothing is restarted.
+    Accept(accept::Accept),
     /// Prints the version.
     Version(version::Version),
 }
@@ -81,6 +88,14 @@ pub(super) struct WorkloadName {
     pub kind: Kind,
     /// The name.
     pub name: Name,
+}
+
+impl WorkloadName {
+    /// In this namespace, if one is given.
+    pub(super) fn within(self, namespace: Option<DnsLabel>) -> Whom {
+        let Self { kind, name } = self;
+        Whom { kind, namespace: namespace.map(|label| label.0.into()), name }
+    }
 }
 
 impl FromStr for WorkloadName {

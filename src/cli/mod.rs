@@ -1,5 +1,6 @@
 //! The commands: one file each, over [`Engine`], which does the work, and [`output`], which writes the result.
 
+mod accept;
 mod args;
 mod diff;
 mod engine;
@@ -9,6 +10,7 @@ pub mod output;
 mod pause;
 mod progress;
 mod resume;
+mod retry;
 mod rollout;
 mod run;
 mod scan;
@@ -26,7 +28,7 @@ use clap::FromArgMatches;
 use self::{args::Command, output::mask::Mask};
 pub use self::{
     args::{Args, definition},
-    engine::{Daemon, Engine, Progress},
+    engine::{Daemon, Engine, Progress, Whom},
     output::Console,
 };
 use crate::{
@@ -106,6 +108,8 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Rollout(command) => command.execute(&mut context),
         Command::Pause(command) => command.execute(&mut context),
         Command::Resume(command) => command.execute(&mut context),
+        Command::Retry(command) => command.execute(&mut context),
+        Command::Accept(command) => command.execute(&mut context),
         Command::Version(command) => command.execute(&mut context),
     }
 }

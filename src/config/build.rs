@@ -7,7 +7,7 @@ use super::{
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{
         ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
-        Whole, set,
+        Whole, WindowText, set,
     },
 };
 use crate::core::{
@@ -165,6 +165,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         cooldown,
         daily_cap,
         timeout,
+        window,
         allow_downtime,
         allow_collateral,
         include_system,
@@ -191,6 +192,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));
     replace(&mut policy.timeout, timeout.map(|period| some_time("timeout", period)).transpose()?);
+    policy.windows = window.into_iter().flatten().map(|WindowText(window)| window).collect();
     replace(&mut policy.allow_downtime, allow_downtime);
     replace(&mut policy.allow_collateral, allow_collateral);
     replace(&mut policy.include_system, include_system);

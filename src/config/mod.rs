@@ -21,7 +21,7 @@ pub use self::{
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
     },
-    values::{LogFormat, LogLevel, OutputFormat},
+    values::{DnsLabel, Instant, LogFormat, LogLevel, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
