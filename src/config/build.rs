@@ -6,15 +6,15 @@ use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
-        Whole, WindowText, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
+        Rate, TriggerName, Whole, WindowText, set,
     },
 };
 use crate::core::{
     lease::LeaseTimes,
     owner::Kind,
     policy::{Mode, Policy},
-    shape::Name,
+    shape::{FieldSet, Name},
 };
 
 /// Reading from the API server that takes longer is given up.
@@ -49,6 +49,7 @@ impl Config {
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
+        let ignore = file.ignore.take().unwrap_or_default();
         let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, leadership, display } =
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
@@ -56,9 +57,12 @@ impl Config {
         let listen = listen(&daemon).filter(|_| daemon_runs);
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
+        let render_as = rendering.render_as.clone().unwrap_or_default();
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
         run(&mut policy, daemon)?;
+        let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
+        policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
@@ -67,6 +71,7 @@ impl Config {
         Ok(Self {
             policy,
             connection: connection(client)?,
+            render_as,
             watch,
             listen,
             state_namespace: state_namespace.map(name),
@@ -123,14 +128,25 @@ fn listen(daemon: &Daemon) -> Option<SocketAddr> {
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
-    let Selection { namespace: _, all_namespaces: _, include_namespace, exclude_namespace, sidecar_container_name } =
-        selection;
+    let Selection {
+        namespace: _,
+        all_namespaces: _,
+        include_namespace,
+        exclude_namespace,
+        sidecar_container_name,
+        fields,
+    } = selection;
     policy.include_namespaces = set(include_namespace, name).unwrap_or_default();
     policy.exclude_namespaces = set(exclude_namespace, name).unwrap_or_default();
     if !policy.include_namespaces.is_empty() && !policy.exclude_namespaces.is_empty() {
         return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
     }
     policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
+    policy.fields = match fields {
+        None | Some(Fields::Default) => FieldSet::Default,
+        Some(Fields::Resources) => FieldSet::Resources,
+        Some(Fields::All) => FieldSet::All,
+    };
     Ok(())
 }
 
@@ -142,6 +158,7 @@ fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
         settle,
         render_spacing,
         absence,
+        render_as: _,
         min_pod_age,
     } = rendering;
     replace(&mut policy.renders_per_second, max_renders_per_second.map(|Rate(rate)| rate));

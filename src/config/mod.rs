@@ -21,7 +21,7 @@ pub use self::{
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
     },
-    values::{DnsLabel, Instant, LogFormat, LogLevel, OutputFormat},
+    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
@@ -32,6 +32,8 @@ pub struct Config {
     pub policy: Policy,
     /// How the API server is reached.
     pub connection: Connection,
+    /// As whom Pods are created in dry run.
+    pub render_as: Caller,
     /// What is watched.
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.

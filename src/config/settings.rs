@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::values::{
-    ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
+    ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, LogFormat,
+    LogLevel, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
 };
 
 macro_rules! settings {
@@ -47,6 +47,8 @@ macro_rules! settings {
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
         pub struct File {
             $($( $(#[doc = $doc])+ pub $field: Option<$type>, )+)+
+            /// Fields that never make drift. Only here: whoever leaves something out should have to write it down.
+            pub ignore: Option<Vec<IgnoreEntry>>,
         }
 
         /// All settings. A command fills the groups that it takes and leaves the others empty.
@@ -118,6 +120,10 @@ settings! {
         /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         sidecar_container_name: Vec<DnsLabel>,
+        /// Compares these fields of a sidecar: `default` (image, command, arguments, environment, placement), `resources`
+        /// (as far as no autoscaler, resize or LimitRange set them) beside these, or `all` [default: default].
+        #[arg(long, value_name = "FIELDS")]
+        fields: Fields,
     }
 
     /// The kinds, where a command does not choose them itself.
@@ -150,6 +156,11 @@ settings! {
         /// then, and without a witness that its injector works, the workload is undetermined [default: 10m].
         #[arg(long, value_name = "DURATION")]
         absence: Period,
+        /// Sends dry runs as `self`, as the `controllers` that create the Pods, or as a user such as
+        /// `system:kube-controller-manager`: for an injector that looks at who asks. Takes the right to impersonate, and the
+        /// guard does not see through it [default: self].
+        #[arg(long, value_name = "WHOM")]
+        render_as: Caller,
         /// Leaves out Pods younger than this duration [default: 5s].
         #[arg(long, value_name = "DURATION")]
         min_pod_age: Period,

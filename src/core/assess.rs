@@ -255,6 +255,7 @@ impl Core {
             revision: revision.object,
             ordinals,
             confirm,
+            fields: self.policy.fields,
             what_if: self.policy.what_if.clone(),
         }));
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
-    shape::{Name, PodShape},
+    shape::{FieldSet, Name, PodShape},
     state::StateRecord,
     trigger::Trigger,
     what_if::WhatIf,
@@ -145,6 +145,9 @@ pub struct RenderRequest {
     pub ordinals: Option<(u32, u32)>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
+    /// Which fields are compared.
+    #[serde(default, skip_serializing_if = "FieldSet::is_default")]
+    pub fields: FieldSet,
     /// What is supposed; never anything where `confirm` is set.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    compare::{self, Comparison, SidecarSelection},
+    compare::{self, Against, Comparison, SidecarSelection},
+    ignore::IgnoreUse,
     index::Index,
     io::{WatchKind, WatchSource},
     model::{PodSnapshot, Strategy, WorkloadSnapshot},
@@ -258,12 +259,15 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
 fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
-    let (groups, reordered) = differing(e, set, pods, &selection);
+    let (groups, reordered, ignored) = differing(e, set, pods, &selection);
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
-        target: newest.map(|r| compare::target_fingerprint(r, &selection, &set.mask)).unwrap_or_default(),
+        target: newest
+            .map(|r| compare::target_fingerprint(r, &selection, &set.mask, &policy.ignore))
+            .unwrap_or_default(),
         pods: pods.len(),
+        ignored,
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
@@ -320,7 +324,10 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
+    // Whether it was the injector that moved unseen, or the answer that is another one for us, one more rendering tells.
+    let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
+    let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
+    Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
 }
 
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
@@ -350,6 +357,16 @@ fn contradicting<'a>(
         let sidecars: BTreeSet<_> = otherwise.map(|d| d.sidecar.clone()).collect();
         (!sidecars.is_empty()).then_some((pod, sidecars))
     })
+}
+
+/// A real Pod was born after the last rendering and is not like any of them.
+fn newer_than_the_last_rendering(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> bool {
+    let last = set.confirmed.wall;
+    let differs = |pod: &PodSnapshot| {
+        let group = groups.iter().find(|g| g.pods.contains(&pod.key.name));
+        group.is_some_and(|g| g.differences.iter().any(|d| d.difference != Difference::Missing))
+    };
+    born_since(e, set, pods).any(|pod| pod.created >= last && differs(pod))
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
@@ -421,13 +438,22 @@ fn differing(
     set: &RenderSet,
     pods: &[&PodSnapshot],
     selection: &SidecarSelection,
-) -> (Vec<PodGroup>, bool) {
+) -> (Vec<PodGroup>, bool, BTreeSet<IgnoreUse>) {
     let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
     let mut groups: BTreeMap<Comparison, Vec<Name>> = BTreeMap::new();
-    let namespaces = e.policy.what_if.namespaces(&e.workload.key.namespace);
-    let compare = |pod: &PodSnapshot| {
+    let mut ignored = BTreeSet::new();
+    let against = Against {
+        renderings: &set.renderings,
+        selection,
+        mask: &set.mask,
+        ignore: &e.policy.ignore,
+        namespaces: e.policy.what_if.namespaces(&e.workload.key.namespace),
+    };
+    let mut compare = |pod: &PodSnapshot| {
         let (name, patched) = (&*pod.key.name, &*pod.patched_images);
-        compare::compare_across(namespaces, &pod.shape, name, &set.renderings, selection, &set.mask, patched)
+        let (found, uses) = compare::compare_against(&pod.shape, name, patched, &against);
+        ignored.extend(uses);
+        found
     };
     let named = set.renderings.iter().any(|r| r.pod_name.is_some());
     for pod in pods {
@@ -447,7 +473,7 @@ fn differing(
         .map(|(c, pods)| PodGroup { pods, differences: c.differences, collateral: c.collateral })
         .collect();
     groups.sort_by_key(|g| std::cmp::Reverse(g.pods.len()));
-    (groups, reordered)
+    (groups, reordered, ignored)
 }
 
 /// The change in short: that of the largest group that a rollout would be for.
@@ -456,3 +482,6 @@ fn change(groups: &[PodGroup]) -> String {
     let group = groups.iter().find(|g| !by_hand(g)).or_else(|| groups.first());
     group.map(|g| compare::title(&g.differences)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

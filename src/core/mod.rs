@@ -11,6 +11,7 @@ pub mod compare;
 pub mod fingerprint;
 pub mod gate;
 mod guard;
+pub mod ignore;
 pub mod index;
 pub mod io;
 pub mod judge;

@@ -5,7 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    model::WorkloadKey, owner::Kind, shape::Name, trigger::Trigger, what_if::WhatIf, window::Window, words::Difference,
+    ignore::IgnoreRule,
+    model::WorkloadKey,
+    owner::Kind,
+    shape::{FieldSet, Name},
+    trigger::Trigger,
+    what_if::WhatIf,
+    window::Window,
+    words::Difference,
 };
 
 /// What we may do.
@@ -102,6 +109,12 @@ pub struct Policy {
     /// Objects that injection depends on, named by a person.
     #[serde(default)]
     pub triggers: Vec<Trigger>,
+    /// Fields that never make drift, because the site knows better.
+    #[serde(default)]
+    pub ignore: Vec<IgnoreRule>,
+    /// Which fields are compared.
+    #[serde(default, skip_serializing_if = "FieldSet::is_default")]
+    pub fields: FieldSet,
     /// What renderings suppose. Whatever they find is never acted on.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
@@ -152,6 +165,8 @@ impl Default for Policy {
             own: None,
             all_workloads: false,
             triggers: Vec::new(),
+            ignore: Vec::new(),
+            fields: FieldSet::Default,
             what_if: WhatIf::default(),
             one_shot: false,
         }

@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     gate::SYSTEM_NAMESPACES,
+    ignore::{IgnoreRule, IgnoreUse},
     model::WorkloadKey,
-    report::{Report, WorkloadReport},
+    report::{IgnoreReport, Report, WorkloadReport},
     shape::Name,
     step::{Core, KEPT},
     time::Now,
@@ -61,9 +62,24 @@ impl Core {
             rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),
             rollouts_left: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
             unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
+            ignore: self.ignore_report(),
             renders: self.rendered,
             queued: self.queue.len(),
         }
+    }
+
+    /// How much each rule of the site leaves out.
+    fn ignore_report(&self) -> Vec<IgnoreReport> {
+        if self.policy.ignore.is_empty() {
+            return Vec::new();
+        }
+        let all: Vec<_> = self.work.values().map(|work| &work.judged.ignored).filter(|uses| !uses.is_empty()).collect();
+        let of_rule = |(number, rule): (usize, &IgnoreRule)| {
+            let fields = |uses: &&BTreeSet<IgnoreUse>| uses.iter().filter(|u| u.rule == number + 1).count();
+            let counts: Vec<_> = all.iter().map(fields).filter(|n| *n > 0).collect();
+            IgnoreReport { rule: rule.to_string(), fields: counts.iter().sum(), workloads: counts.len() }
+        };
+        self.policy.ignore.iter().enumerate().map(of_rule).collect()
     }
 
     /// What is shown of this workload may be another now.
@@ -124,6 +140,7 @@ impl Core {
             pods: judged.pods,
             differing: judged.groups.clone(),
             masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
+            ignored: judged.ignored.iter().cloned().collect(),
             renders: work.renders,
         }
     }
@@ -165,6 +182,7 @@ impl Core {
             pods,
             differing: Vec::new(),
             masked: Vec::new(),
+            ignored: Vec::new(),
             renders: 0,
         })
     }

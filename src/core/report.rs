@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     compare::{FieldChange, SidecarDifference},
+    ignore::IgnoreUse,
     policy::Mode,
     shape::Name,
     state::Stop,
@@ -54,6 +55,9 @@ pub struct Report {
     pub rollouts_left: Option<u32>,
     /// Sources that cannot be watched, with the reason.
     pub unavailable: Vec<String>,
+    /// The rules by which fields are left out, in the order of the configuration.
+    #[serde(default)]
+    pub ignore: Vec<IgnoreReport>,
     /// Renders asked for since the start.
     pub renders: u64,
     /// Workloads waiting for a rendering.
@@ -97,8 +101,22 @@ pub struct WorkloadReport {
     pub differing: Vec<PodGroup>,
     /// Fields that are left out because they differ between two renderings, as `container/pointer`.
     pub masked: Vec<String>,
+    /// Fields that differ and that a rule of the site leaves out.
+    #[serde(default)]
+    pub ignored: Vec<IgnoreUse>,
     /// Renderings made for it.
     pub renders: u64,
+}
+
+/// What a rule of the site leaves out now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoreReport {
+    /// `env DD_* of istio-proxy`
+    pub rule: String,
+    /// How many fields that differ it leaves out, over all workloads.
+    pub fields: usize,
+    /// How many workloads have such a field.
+    pub workloads: usize,
 }
 
 /// Pods of a workload that differ in the same way.

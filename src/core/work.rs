@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     compare::{Mask, Unstable},
+    ignore::IgnoreUse,
     io::Rendering,
     model::{Attempt, Stamp},
     report::PodGroup,
@@ -157,6 +158,8 @@ pub struct Judged {
     pub change: String,
     /// The fingerprint of what a rollout would bring.
     pub target: String,
+    /// What rules of the site left out.
+    pub ignored: BTreeSet<IgnoreUse>,
     /// Names of its sidecars.
     pub sidecars: Vec<Name>,
     /// Pods compared.
@@ -182,6 +185,7 @@ impl Judged {
             quota_full: false,
             change: String::new(),
             target: String::new(),
+            ignored: BTreeSet::new(),
             sidecars: Vec::new(),
             pods: 0,
         }

@@ -69,6 +69,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let store = StateStore::new(cluster.clone(), &own);
     let (leading, give_back, keeper) = stand(&config, &cluster, &own)?;
     let mut workers = Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), leading.clone(), sender.clone());
+    workers.render_as(config.render_as.clone());
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }
@@ -84,8 +85,13 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
             }
         });
     }
-    let scope =
-        Scope { namespaces, kinds: config.policy.kinds.clone(), triggers: config.policy.triggers.clone(), stamp };
+    let scope = Scope {
+        namespaces,
+        kinds: config.policy.kinds.clone(),
+        fields: config.policy.fields,
+        triggers: config.policy.triggers.clone(),
+        stamp,
+    };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
     let now = clock::now();

@@ -14,6 +14,7 @@ use crate::{
         rollout,
         state::StateStore,
     },
+    config::Caller,
     core::{
         io::{Input, PatchRequest, RenderRequest},
         state::StateRecord,
@@ -47,6 +48,11 @@ impl Workers {
     ) -> Self {
         let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
         Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+    }
+
+    /// Dry runs are sent as somebody else from now on.
+    pub(super) fn render_as(&mut self, caller: Caller) {
+        self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.stamp.clone()).calling_as(caller));
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {

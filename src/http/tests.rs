@@ -44,6 +44,7 @@ fn report(synced: bool) -> Arc<Report> {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![],
         renders: 0,
         queued: 0,
     })

@@ -87,6 +87,9 @@ metrics! {
         "Watched objects that could not be understood, by kind. Alert on any increase: verdicts may miss something.";
     WATCH_RESTARTS = Counter "watch_restarts_total" ["kind"],
         "How often a watch had to list again, by kind. Alert when it rises steadily: the API server drops us.";
+    IGNORED = Gauge "ignored_fields" ["rule"],
+        "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
+         that stays at 0 can go.";
     BUILD_INFO = Gauge "build_info" ["version"],
         "Always 1; the version is a label.";
 }

@@ -13,7 +13,7 @@ use crate::core::{
     model::{InjectorKind, WorkloadKey},
     owner::Kind,
     policy::Mode,
-    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
@@ -76,6 +76,7 @@ fn report() -> Report {
             collateral: vec![],
         }],
         masked: vec![],
+        ignored: vec![],
         renders: 1,
     };
     Report {
@@ -104,6 +105,7 @@ fn report() -> Report {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         renders: 1,
         queued: 3,
     }

@@ -105,6 +105,7 @@ scripts! {
         failures_are_asked_again_ever_more_seldom
         forbidden_pods_leave_the_workloads_visible
         forbidden_replicasets_concern_deployments_only
+        ignored_fields_make_no_drift
         in_sync_takes_one_rendering
         its_own_rollout
         many_replicas_and_a_hot_patched_pod
@@ -207,6 +208,7 @@ scripts! {
         policies_and_bindings
         r11_an_object_that_a_person_named
         r11_params_of_a_policy
+        r12_a_pod_born_after_the_last_rendering
         removed_needs_a_witness
         service_accounts_limit_ranges_and_nodes
         the_deployment_behind_a_webhook

@@ -16,7 +16,7 @@ use crate::{
     core::{
         compare::FieldChange,
         policy::Mode,
-        report::{PodGroup, Report, RolloutReport, WorkloadReport},
+        report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
         shape::Name,
         state::Stop,
         what_if::WhatIf,
@@ -50,6 +50,9 @@ pub struct Document {
     breaker: Option<Stopped>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
+    /// The rules by which fields are left out, and what each leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore: Vec<Ignore>,
     summary: Summary,
     /// What rollouts would change, the commonest change first.
     changes: Vec<Change>,
@@ -82,6 +85,15 @@ pub struct RolloutDocument {
 struct Stopped {
     reason: String,
     at: String,
+}
+
+/// One rule under `ignore`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ignore {
+    rule: String,
+    fields: usize,
+    workloads: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +139,9 @@ struct Workload {
     groups: Vec<Group>,
     /// Fields that differ between two renderings and are left out, as `container/pointer`.
     unstable_fields: Vec<String>,
+    /// Fields that differ and are left out by a rule, as `container/pointer`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_fields: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +211,7 @@ impl Document {
             paused: report.paused.as_ref().map(stopped),
             breaker: report.breaker.as_ref().map(stopped),
             unavailable: report.unavailable.clone(),
+            ignore: report.ignore.iter().map(ignore).collect(),
             summary: Summary::of(report),
             changes,
             workloads: report.workloads.iter().map(|w| workload(w, mask)).collect(),
@@ -228,6 +244,11 @@ pub fn write(document: &impl Serialize, format: OutputFormat) -> anyhow::Result<
     })
 }
 
+fn ignore(report: &IgnoreReport) -> Ignore {
+    let IgnoreReport { rule, fields, workloads } = report.clone();
+    Ignore { rule, fields, workloads }
+}
+
 fn stopped(stop: &Stop) -> Stopped {
     Stopped { reason: stop.reason.clone(), at: stop.at.to_string() }
 }
@@ -253,6 +274,7 @@ fn workload(w: &WorkloadReport, mask: &Mask) -> Workload {
         differences: super::summary::differences(w),
         groups: w.differing.iter().map(|g| group(g, mask)).collect(),
         unstable_fields: w.masked.clone(),
+        ignored_fields: w.ignored.iter().map(|used| used.field.clone()).collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     text::{printable, wrap},
 };
 use crate::core::{
-    report::{Report, WorkloadReport},
+    report::{IgnoreReport, Report, WorkloadReport},
     words::{Gate, UndeterminedReason, Verdict, Word},
 };
 
@@ -125,6 +125,10 @@ pub fn remarks(report: &Report) -> Vec<String> {
         remarks.push(format!("Not complete: {judged} of {} judged so far.", many(all, "workload")));
     }
     remarks.extend(report.unavailable.iter().map(|what| format!("Not watched: {what}")));
+    for IgnoreReport { rule, fields, workloads } in &report.ignore {
+        let fields = many(*fields, "field");
+        remarks.push(format!("Ignored by the configuration ({rule}): {fields} of {}", many(*workloads, "workload")));
+    }
     if let Some(stop) = &report.paused {
         remarks.push(format!("All rollouts are paused since {}: {}", stop.at, stop.reason));
     }

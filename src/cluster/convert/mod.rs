@@ -26,6 +26,7 @@ use crate::core::{
         Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
+    shape::FieldSet,
 };
 use fields::{Faults, Field};
 
@@ -51,7 +52,7 @@ pub struct Converted {
 pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
     let faults = Faults::default();
     let object = match kind {
-        WatchKind::Pods => return pod(value),
+        WatchKind::Pods => return pod(value, FieldSet::Default),
         WatchKind::Workloads(kind) => {
             workload::workload(kind, value, keys, &faults).map(|workload| Object::Workload(Box::new(workload)))
         }
@@ -69,9 +70,9 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
 }
 
 /// A Pod, for which no stamp matters.
-pub(super) fn pod(value: &Value) -> Converted {
+pub(super) fn pod(value: &Value, fields: FieldSet) -> Converted {
     let faults = Faults::default();
-    let object = pod::pod(value, &faults).map(Object::Pod);
+    let object = pod::pod(value, fields, &faults).map(Object::Pod);
     Converted { object, faults: faults.into_vec() }
 }
 

@@ -27,14 +27,14 @@ use crate::core::{
     io::{Input, WatchEvent, WatchKind, WatchSource},
     model::{ConfigKind, InjectorKind},
     owner::Kind,
-    shape::Name,
+    shape::{FieldSet, Name},
     trigger::Trigger,
 };
 use crate::metrics;
 use discover::{Unknown, discover};
 use follow::UNAVAILABLE_RETRY;
 pub(super) use follow::{News, Target, follow};
-use object::{Content, Hashed, Metadata, Pod};
+use object::{AllFields, Content, DefaultFields, Hashed, Metadata, Pod, WithResources};
 pub(super) use object::{Whole, row};
 
 /// What is watched.
@@ -44,6 +44,8 @@ pub struct Scope {
     pub namespaces: Option<BTreeSet<Name>>,
     /// These kinds of workloads.
     pub kinds: BTreeSet<Kind>,
+    /// Which fields of a container are compared.
+    pub fields: FieldSet,
     /// What a person named, by its number.
     pub triggers: Vec<Trigger>,
     /// Which annotations of a Pod template are our stamp.
@@ -182,7 +184,11 @@ impl Watches {
     fn spawn(&mut self, source: WatchSource) -> AbortHandle {
         let watch = self.watch(source);
         match watch.source.kind {
-            WatchKind::Pods => self.tasks.spawn(watch.run::<Pod>()),
+            WatchKind::Pods => match self.scope.fields {
+                FieldSet::Default => self.tasks.spawn(watch.run::<Pod<DefaultFields>>()),
+                FieldSet::Resources => self.tasks.spawn(watch.run::<Pod<WithResources>>()),
+                FieldSet::All => self.tasks.spawn(watch.run::<Pod<AllFields>>()),
+            },
             WatchKind::ReplicaSets => self.tasks.spawn(watch.run::<Metadata>()),
             _ => self.tasks.spawn(watch.run::<Whole>()),
         }

@@ -1,6 +1,6 @@
 //! What travels through kube's watcher: an object of any kind, decoded without a chance to fail.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::{borrow::Cow, fmt::Debug, marker::PhantomData};
 
 use kube::{Resource, api::ObjectMeta, core::DynamicResourceScope};
 use serde::{Deserialize, Deserializer};
@@ -11,7 +11,7 @@ use crate::{
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
-        shape::Name,
+        shape::{FieldSet, Name},
     },
 };
 
@@ -113,7 +113,37 @@ pub(in crate::cluster) struct Metadata(Value);
 
 /// A Pod is reduced at once: five hundred whole ones would fill more memory than the rest of the process.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Pod(Converted);
+pub(in crate::cluster) struct Pod<F>(Converted, PhantomData<F>);
+
+/// Which fields a Pod is reduced to.
+pub(in crate::cluster) trait Fields: Clone + Debug + Send + 'static {
+    /// These.
+    const SET: FieldSet;
+}
+
+/// [`FieldSet::Default`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct DefaultFields;
+
+/// [`FieldSet::Resources`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct WithResources;
+
+/// [`FieldSet::All`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct AllFields;
+
+impl Fields for DefaultFields {
+    const SET: FieldSet = FieldSet::Default;
+}
+
+impl Fields for WithResources {
+    const SET: FieldSet = FieldSet::Resources;
+}
+
+impl Fields for AllFields {
+    const SET: FieldSet = FieldSet::All;
+}
 
 impl Content for Whole {
     const METADATA_ONLY: bool = false;
@@ -157,11 +187,11 @@ impl Content for Metadata {
     }
 }
 
-impl Content for Pod {
+impl<F: Fields> Content for Pod<F> {
     const METADATA_ONLY: bool = false;
 
     fn keep(object: Value) -> Self {
-        Self(convert::pod(&object))
+        Self(convert::pod(&object, F::SET), PhantomData)
     }
 
     fn convert(self, _: WatchKind, _: &StampKeys) -> Converted {

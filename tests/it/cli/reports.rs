@@ -90,6 +90,7 @@ pub(crate) fn empty() -> Report {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![],
         renders: 12,
         queued: 0,
     }
@@ -114,6 +115,7 @@ fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> Worklo
         pods: 1,
         differing: vec![],
         masked: vec![],
+        ignored: vec![],
         renders: 2,
     }
 }

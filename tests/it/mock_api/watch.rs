@@ -13,6 +13,7 @@ use sidecar_drift::{
         io::{Input, WatchEvent, WatchKind, WatchSource},
         model::Object,
         owner::Kind,
+        shape::FieldSet,
     },
 };
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
+        fields: FieldSet::Default,
         triggers: Vec::new(),
         stamp: StampKeys::new("sidecarRollout"),
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
+    ignore::{Glob, IgnoreRule, Ignored},
     model::WorkloadKey,
     owner::Kind,
     policy::{Mode, Policy},
@@ -63,6 +64,11 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
                 let (namespace, name) = object.split_once('/').with_context(given)?;
                 let (group, kind) = (None, kind.into());
                 policy.triggers.push(Trigger { group, kind, namespace: namespace.into(), name: name.into() });
+            }
+            "ignore" => {
+                let (sidecar, env) = value.split_once(':').with_context(given)?;
+                let what = Ignored::Env(Glob::new(env));
+                policy.ignore.push(IgnoreRule { sidecar: Glob::new(sidecar), what });
             }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
