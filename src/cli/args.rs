@@ -4,9 +4,12 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{completions, diff, explain, man, pause, replay, resume, rollout, run, scan, status, version};
+use super::{
+    accept, completions, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout, run, scan, status,
+    version,
+};
 use crate::{
-    config::{Client, Voice, values::listed, with_environment},
+    config::{Client, DnsLabel, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
 };
 
@@ -49,6 +52,13 @@ pub enum Command {
     Resume(resume::Resume),
     /// Plays a recording of `run --record` again, checks that it has the same effects, and shows the plan at any moment of it.
     Replay(replay::Replay),
+    /// Lets one workload be rolled again though a rollout of it was tried: lifts `reverted`, `already_tried` and the
+    /// cool-down, never the daily cap. It takes the rights to get the workload, and to get and patch the ConfigMap
+    /// `sidecar-drift-state`.
+    Retry(retry::Retry),
+    /// Accepts the drift of one workload until a date: it is not rolled until then. It takes the rights to get and patch
+    /// the workload, whose annotations it writes; nothing is restarted.
+    Accept(accept::Accept),
     /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
     Status(status::Status),
     /// Writes what a shell needs to complete our command line.
@@ -91,6 +101,14 @@ pub(super) struct WorkloadName {
     pub kind: Kind,
     /// The name.
     pub name: Name,
+}
+
+impl WorkloadName {
+    /// In this namespace, if one is given.
+    pub(super) fn within(self, namespace: Option<DnsLabel>) -> Whom {
+        let Self { kind, name } = self;
+        Whom { kind, namespace: namespace.map(|label| label.0.into()), name }
+    }
 }
 
 impl FromStr for WorkloadName {

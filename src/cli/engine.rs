@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::{
     config::{Config, StopWhen},
-    core::io::{Notice, WatchKind, WatchSource},
+    core::io::{Notice, WatchKind, WatchSource, WorkloadRef},
     daemon,
 };
 
-pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped};
+pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped, Whom};
 
 /// What commands ask of the engine.
 pub trait Engine {
@@ -17,6 +19,18 @@ pub trait Engine {
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()>;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Looks for a workload by its kind and name, in this namespace or in that of the kubeconfig's context.
+    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef>;
+
+    /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
+    fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()>;
+
+    /// Writes onto the workload that its drift is accepted until then, and why.
+    fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()>;
 
     /// What the daemon left in the cluster: its state, and who leads.
     fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus>;
@@ -36,6 +50,22 @@ impl Engine for Daemon {
 
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()> {
         daemon::pause(config, reason)
+    }
+
+    fn now(&self) -> Timestamp {
+        daemon::clock::now().wall
+    }
+
+    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
+        daemon::find(config, whom)
+    }
+
+    fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
+        daemon::retry(config, workload)
+    }
+
+    fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
+        daemon::accept(config, workload, until, reason)
     }
 
     fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus> {

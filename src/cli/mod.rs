@@ -1,5 +1,6 @@
 //! The commands: one file each, over [`Engine`], which does the work, and [`output`], which writes the result.
 
+mod accept;
 mod args;
 mod completions;
 mod confirm;
@@ -16,6 +17,7 @@ mod pause;
 mod progress;
 mod replay;
 mod resume;
+mod retry;
 mod rollout;
 mod run;
 mod scan;
@@ -35,7 +37,7 @@ use clap::FromArgMatches;
 use self::{args::Command, output::mask::Mask};
 pub use self::{
     args::{Args, definition},
-    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped},
+    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped, Whom},
     output::Console,
 };
 use crate::config::{Client, Config, ConfigError, File, Origin, Purpose, Settings, Voice};
@@ -125,6 +127,8 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Pause(command) => command.execute(&mut context),
         Command::Resume(command) => command.execute(&mut context),
         Command::Replay(command) => command.execute(&mut context),
+        Command::Retry(command) => command.execute(&mut context),
+        Command::Accept(command) => command.execute(&mut context),
         Command::Explain(command) => command.execute(&mut context),
         Command::Status(command) => command.execute(&mut context),
         Command::Completions(command) => command.execute(&mut context),

@@ -23,5 +23,6 @@ pub mod lease;
 mod paths;
 pub mod render;
 pub mod rollout;
+pub mod say;
 pub mod state;
 pub mod watch;

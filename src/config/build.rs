@@ -9,7 +9,7 @@ use super::{
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
         ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
-        Rate, TriggerName, Whole, set,
+        Rate, TriggerName, Whole, WindowText, set,
     },
 };
 use crate::core::{
@@ -233,6 +233,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         cooldown,
         daily_cap,
         timeout,
+        window,
         allow_downtime,
         allow_collateral,
         include_system,
@@ -259,6 +260,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));
     replace(&mut policy.timeout, timeout.map(|period| some_time("timeout", period)).transpose()?);
+    policy.windows = window.into_iter().flatten().map(|WindowText(window)| window).collect();
     replace(&mut policy.allow_downtime, allow_downtime);
     replace(&mut policy.allow_collateral, allow_collateral);
     replace(&mut policy.include_system, include_system);

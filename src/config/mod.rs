@@ -25,7 +25,7 @@ pub use self::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Record, Rendering, Rollouts, Selection, Settings,
         State, Voice,
     },
-    values::{Caller, LogFormat, LogLevel, NotifyFormat, OutputFormat},
+    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 

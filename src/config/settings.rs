@@ -14,6 +14,7 @@ use super::{
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen,
         LogFormat, LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
+        WindowText,
     },
 };
 
@@ -221,6 +222,10 @@ settings! {
         /// Calls a rollout timed out after this duration; it may still succeed [default: 300s].
         #[arg(long, value_name = "DURATION")]
         timeout: Period,
+        /// Starts rollouts only in this maintenance window, such as `Mon-Fri 22:00-04:00 Europe/Berlin`: days (all if
+        /// none are named), times, IANA time zone; repeatable, any of them will do [default: at any time].
+        #[arg(long, value_name = "WINDOW")]
+        window: Vec<WindowText>,
         /// Rolls workloads, too, whose Pods will be missing meanwhile: strategy Recreate, one replica without surge,
         /// all unavailable at once [default: false].
         #[arg(long)]

@@ -3,15 +3,17 @@
 
 use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
-use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
+use jiff::{SpanRelativeTo, Timestamp, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::{
     ignore::{Glob, IgnoreRule, Ignored},
     model::WorkloadKey,
     owner::Kind,
+    says,
     shape::Name,
     trigger::Trigger,
+    window::Window,
     words::{Difference, Word},
 };
 
@@ -47,6 +49,7 @@ read_as_text!(
     AnnotationPrefix,
     Caller,
     TriggerName,
+    WindowText,
     OwnWorkload,
     Listen
 );
@@ -291,6 +294,37 @@ impl FromStr for OwnWorkload {
             return Err("a workload's name has at most 253 lower-case letters, digits, dashes and dots".to_owned());
         }
         Ok(Self(WorkloadKey { namespace: namespace.into(), kind, name: name.into() }))
+    }
+}
+
+/// A day, to its end in UTC, or a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instant {
+    /// When it is over.
+    pub time: Timestamp,
+    /// As it was written.
+    pub text: String,
+}
+
+impl FromStr for Instant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time =
+            says::date(text).ok_or("a date is wanted, such as `2026-12-31`, or a time: `2026-12-31T18:00:00Z`")?;
+        Ok(Self { time, text: text.to_owned() })
+    }
+}
+
+/// A maintenance window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowText(pub Window);
+
+impl FromStr for WindowText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     state::{Canary, StateRecord},
     status,
     time::Now,
+    window::{self, Opening, Windows},
     words::{Difference, Gate, Verdict},
 };
 
@@ -136,6 +137,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
     (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(tried.stamp.timestamp) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
+    (Gate::OutsideWindow, |c, s| opening(c, s) != Opening::Open),
     (Gate::PdbHeadroom, |c, _| pdb_short(c)),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
     (Gate::SurgeQuota, |c, _| c.quota_full),
@@ -224,6 +226,13 @@ fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> Vec<Timestamp> 
     let times = c.history.iter().map(|tried| tried.stamp.timestamp);
     let times: BTreeSet<_> = times.filter(|at| now.since(*at) < span).collect();
     times.into_iter().collect()
+}
+
+/// When the windows of the configuration, of its Namespace and of its own are open.
+fn opening(c: &Candidate<'_>, s: &Situation<'_>) -> Opening {
+    let mut owners: Vec<&Windows> = vec![&s.policy.windows];
+    owners.extend(c.says.windows.iter().map(|windows| &**windows));
+    window::opening(&owners, s.now.wall)
 }
 
 /// The newest attempt counts: an injector that was rolled back may be followed again.

@@ -47,5 +47,6 @@ pub mod trigger;
 pub mod truth;
 mod unseen;
 pub mod what_if;
+pub mod window;
 pub mod words;
 pub mod work;

@@ -12,6 +12,7 @@ use super::{
     shape::{FieldSet, Name},
     trigger::Trigger,
     what_if::WhatIf,
+    window::Window,
     words::Difference,
 };
 
@@ -78,6 +79,9 @@ pub struct Policy {
     pub daily_cap: u32,
     /// A rollout that takes longer is `timed_out`.
     pub timeout: Duration,
+    /// Rollouts are started only while one of these is open; none: at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<Window>,
     /// Roll even where Pods will be missing: Recreate, one replica without surge, all unavailable at once.
     pub allow_downtime: bool,
     /// Roll even if an app container would change with it.
@@ -150,6 +154,7 @@ impl Default for Policy {
             cooldown: Duration::from_hours(24),
             daily_cap: 2,
             timeout: Duration::from_mins(5),
+            windows: Vec::new(),
             allow_downtime: false,
             allow_collateral: false,
             include_system: false,

@@ -1,10 +1,14 @@
 //! The owners' say: annotations on a workload or its Namespace. They can only restrict, never widen.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
-use super::{policy::Mode, shape::Name};
+use super::{
+    policy::Mode,
+    shape::Name,
+    window::{self, Window},
+};
 
 /// What the annotations of a workload and its Namespace say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Says {
     pub paused: bool,
     /// Known drift is accepted until then; the later one, if both say.
     pub accepted_until: Option<Timestamp>,
+    /// The maintenance windows of each of the two that names any; all have to be open.
+    pub windows: Vec<Vec<Window>>,
     /// Each bad value: where, what is wrong and what would be right.
     pub bad: Vec<String>,
 }
@@ -24,7 +30,7 @@ pub struct Says {
 /// An annotation that is not known is as bad as a value that means nothing: somebody wanted to restrict us, and we do not
 /// know how.
 pub fn says(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, Name>>) -> Says {
-    let mut says = Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() };
+    let mut says = Says::default();
     let sources = [("the workload", Some(workload)), ("its Namespace", namespace)];
     for (place, annotations) in sources.into_iter().filter_map(|(place, a)| Some((place, a?))) {
         for (key, value) in annotations {
@@ -37,26 +43,39 @@ pub fn says(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, N
 }
 
 /// Takes one annotation in; an error says what would be right.
-fn take(says: &mut Says, key: &str, value: &str) -> Result<(), &'static str> {
+fn take(says: &mut Says, key: &str, value: &str) -> Result<(), Cow<'static, str>> {
     match (key, value) {
         ("mode", "ignore") => says.mode = says.mode.min(Mode::Ignore),
         ("mode", "report") => says.mode = says.mode.min(Mode::Report),
-        ("mode", "enforce") | ("paused", "false") => {}
-        ("mode", _) => return Err(r#"it can be "ignore", "report" or "enforce""#),
+        // Why something is accepted is for people.
+        ("mode", "enforce") | ("paused", "false") | ("accept-reason", _) => {}
+        ("mode", _) => return Err(r#"it can be "ignore", "report" or "enforce""#.into()),
         ("paused", "true") => says.paused = true,
-        ("paused", _) => return Err(r#"it can be "true" or "false""#),
+        ("paused", _) => return Err(r#"it can be "true" or "false""#.into()),
         ("accept-until", _) => {
             let until = date(value)
                 .ok_or(r#"it can be a date such as "2026-12-31", or a time such as "2026-12-31T18:00:00Z""#)?;
             says.accepted_until = says.accepted_until.max(Some(until));
         }
-        _ => return Err("this version knows only sidecar-drift/mode, /paused and /accept-until"),
+        ("window", _) => says.windows.push(window::windows(value)?),
+        _ => {
+            return Err(
+                "this version knows only sidecar-drift/mode, /paused, /window, /accept-until and /accept-reason".into(),
+            );
+        }
     }
     Ok(())
 }
 
+impl Default for Says {
+    /// Nothing is said, so nothing is restricted.
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, paused: false, accepted_until: None, windows: Vec::new(), bad: Vec::new() }
+    }
+}
+
 /// A time, or the end of a day in UTC.
-fn date(text: &str) -> Option<Timestamp> {
+pub fn date(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
     }
@@ -110,7 +129,16 @@ mod tests {
         {
             assert!(bad(key, value).contains("on the workload is"), "{key}: {value}");
         }
-        let namespace = says(&BTreeMap::new(), Some(&map("window", "Sat"))).bad.concat();
+        let namespace = says(&BTreeMap::new(), Some(&map("windows", "Sat"))).bad.concat();
         assert!(namespace.contains("on its Namespace") && namespace.contains("this version knows only"), "{namespace}");
+    }
+
+    #[test]
+    fn windows_of_both_are_kept_apart() {
+        let (night, day) = (map("window", "22:00-04:00 UTC; Sat 00:00-24:00 UTC"), map("window", "06:00-07:00 UTC"));
+        let found = says(&night, Some(&day));
+        assert_eq!(found.windows.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        let bad = says(&map("window", "Sat 22:00-04:00 Mars"), None).bad.concat();
+        assert!(bad.contains("on the workload") && bad.contains("`Mars` is no time zone"), "{bad}");
     }
 }

@@ -117,7 +117,7 @@ vocabulary! {
         ClusterBusy = "cluster_busy", "too many Nodes are not ready";
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
-        OutsideWindow = "outside_window", "no maintenance window is open for it", later "safety: windows";
+        OutsideWindow = "outside_window", "no maintenance window is open for it";
         PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes";
         SingleReplica = "single_replica", "its only replica would be down during the rollout";
         SurgeQuota = "surge_quota", "the quota of its namespace is full: not even one Pod more fits, as a rollout would need";

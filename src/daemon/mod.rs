@@ -19,14 +19,18 @@ use crate::{
     cluster::{
         client::{Cluster, Connection, connect},
         lease::LeaseStore,
+        say,
         state::StateStore,
     },
     config::{Config, LEASE, StopWhen},
     core::{
-        io::Notice,
+        io::{Notice, WorkloadRef},
         lease::{LeaseSpec, Reply, Request},
+        model::WorkloadKey,
+        owner::Kind,
         report::Report,
-        state::{StateRecord, Stop},
+        shape::Name,
+        state::{Retry, StateRecord, Stop},
     },
 };
 
@@ -140,6 +144,46 @@ pub fn resume(config: &Config) -> anyhow::Result<()> {
         // What opened the breaker is settled with it, and so is what a canary could not prove.
         state.recent.clear();
         state.canaries.retain(|_, canary| canary.converged.is_some());
+    })
+}
+
+/// A workload as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whom {
+    /// Its kind.
+    pub kind: Kind,
+    /// `None`: in that of the kubeconfig's context.
+    pub namespace: Option<Name>,
+    /// Its name.
+    pub name: Name,
+}
+
+/// Looks for a workload.
+pub fn find(config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
+    runtime()?.block_on(async {
+        let cluster = connected(config).await?;
+        let namespace = whom.namespace.clone().unwrap_or_else(|| cluster.namespace().into());
+        let key = WorkloadKey { namespace, kind: whom.kind, name: whom.name.clone() };
+        let uid = say::uid(&cluster, &key).await?;
+        let uid = uid.with_context(|| format!("there is no {key}; name its namespace with `--namespace`"))?;
+        Ok(WorkloadRef { key, uid })
+    })
+}
+
+/// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
+pub fn retry(config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
+    let word = Retry { workload: workload.key.clone(), at: clock::now().wall };
+    edit_state(config, |state| {
+        state.locks.remove(&workload.uid);
+        state.retries.insert(workload.uid.clone(), word.clone());
+    })
+}
+
+/// Writes onto the workload that its drift is accepted until then, and why.
+pub fn accept(config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let cluster = connected(config).await?;
+        Ok(say::accept(&cluster, workload, until, reason).await?)
     })
 }
 

@@ -183,6 +183,7 @@ scripts! {
         disruption_budgets
         drift_that_is_gone_is_not_rolled
         kinds_and_strategies_that_hold
+        maintenance_windows
         namespaces_that_cannot_be_read
         new_pods_that_still_differ
         new_pods_without_any_sidecar
@@ -204,6 +205,7 @@ scripts! {
         the_watch_of_pods_is_behind
         too_slow_but_in_the_end_there
         two_bad_ones_open_the_breaker
+        windows_over_a_change_of_clocks
     }
     triggers {
         a_config_map_behind_a_webhook

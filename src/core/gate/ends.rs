@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Candidate, DAY, Situation, rolled_within, unproven};
-use crate::core::{time::Now, words::Gate};
+use super::{Candidate, DAY, Situation, opening, rolled_within, unproven};
+use crate::core::{time::Now, window::Opening, words::Gate};
 
 /// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
 pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration> {
@@ -20,6 +20,10 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
             let surplus = rolled.len().checked_sub(s.policy.daily_cap as usize)?;
             rolled.get(surplus).map(|first| at(s.now, *first, DAY))
         }
+        Gate::OutsideWindow => match opening(c, s) {
+            Opening::Closed(Some(opens)) => Some(at(s.now, opens, Duration::ZERO)),
+            Opening::Closed(None) | Opening::Open => None,
+        },
         Gate::RateLimit => s.next_token,
         Gate::Canary => {
             let converged = unproven(c, s).filter_map(|canary| canary.converged);

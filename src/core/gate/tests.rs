@@ -64,7 +64,7 @@ impl Case {
             quota_full: false,
             scopes: Vector::from([(mesh(), 1), (Scope::Namespace("shop".into()), 1)]),
             causes: BTreeSet::new(),
-            says: Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() },
+            says: Says::default(),
             history: Vec::new(),
             retried: None,
             backs_injector: false,
@@ -191,6 +191,8 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.workload.counts =
                 crate::core::model::Counts { desired: 1, current: 1, updated: 1, ready: 1, available: 1 };
         }
+        // The clock begins to run on a Tuesday.
+        Gate::OutsideWindow => case.policy.windows = vec!["Sat 00:00-24:00 UTC".parse().unwrap()],
         Gate::SurgeQuota => case.quota_full = true,
         Gate::SelfRolling => case.workload.owner = Some(operator()),
         Gate::RecreateStrategy => case.workload.strategy = Strategy::Recreate,
@@ -395,6 +397,7 @@ fn what_ends_by_time_alone_says_when() {
     assert_eq!(ends(Gate::DailyCap, &more), Some(23 * hour));
     let token = |case: &mut Case| case.next_token = Some(now().elapsed + hour);
     assert_eq!(ends(Gate::RateLimit, &token), Some(hour));
+    assert_eq!(ends(Gate::OutsideWindow, &nothing), Some(Duration::from_secs(3 * 86_400 + 6_400)));
     assert_eq!(ends(Gate::BackingOff, &nothing), Some(Duration::from_secs(1)));
     assert_eq!(ends(Gate::Canary, &nothing), None);
     let soaking = |case: &mut Case| case.canary(&mesh(), "first", Some(-60));

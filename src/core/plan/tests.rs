@@ -27,7 +27,7 @@ fn first_seen(workload: &WorkloadSnapshot) -> Timestamp {
 }
 
 fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
-    let says = Says { mode: Mode::Enforce, paused: false, accepted_until: None, bad: Vec::new() };
+    let says = Says::default();
     let record = StateRecord::default();
     let (scopes, causes) = (scopes(), BTreeSet::new());
     let differences = [Difference::Changed].into();

@@ -23,10 +23,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use sidecar_drift::{
-    cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped},
+    cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
     config::{Config, StopWhen},
-    core::{io::Notice, report::Report},
+    core::{
+        io::{Notice, WorkloadRef},
+        model::WorkloadKey,
+        report::Report,
+    },
 };
 
 /// What a command wrote and how it ended.
@@ -45,6 +50,8 @@ pub(crate) enum Asked {
     Run(Box<Config>, StopWhen),
     Pause(String),
     Resume,
+    Retry(String),
+    Accept(String, String, String),
 }
 
 impl Ran {
@@ -141,6 +148,27 @@ impl Engine for Fake {
         Ok(())
     }
 
+    fn now(&self) -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn find(&self, _config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
+        let Whom { kind, namespace, name } = whom.clone();
+        let namespace = namespace.unwrap_or_else(|| "default".into());
+        Ok(WorkloadRef { key: WorkloadKey { namespace, kind, name }, uid: "uid".into() })
+    }
+
+    fn retry(&self, _config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Retry(workload.key.to_string()));
+        Ok(())
+    }
+
+    fn accept(&self, _config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
+        let asked = Asked::Accept(workload.key.to_string(), until.to_owned(), reason.to_owned());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        Ok(())
+    }
+
     fn status(&self, _config: &Config) -> anyhow::Result<DaemonStatus> {
         Ok(self.status.clone().expect("a status"))
     }
@@ -179,4 +207,29 @@ fn pause_and_resume_reach_the_engine() {
     let resumed = fake.command("resume --quiet", None);
     assert_eq!((resumed.exit, resumed.asked), (Exit::Ok, vec![Asked::Resume]));
     assert_eq!(resumed.err, "");
+}
+
+#[test]
+fn retry_and_accept_do_nothing_without_yes() {
+    let fake = Fake::new(reports::fleet());
+    let asked = fake.command("retry deployment/cart -n shop", None);
+    assert_eq!((asked.exit, asked.asked.len()), (Exit::Ok, 0));
+    assert!(asked.err.contains("Nothing was done. Add `--yes`"), "{}", asked.err);
+    let done = fake.command("retry deployment/cart -n shop --yes", None);
+    assert_eq!((done.exit, done.asked), (Exit::Ok, vec![Asked::Retry("Deployment/shop/cart".to_owned())]));
+    let accept = "accept sts/db --until 2026-03-31 --reason known";
+    assert_eq!(fake.command(accept, None).asked, vec![]);
+    let done = fake.command(&format!("{accept} --yes"), None);
+    let written = Asked::Accept("StatefulSet/default/db".to_owned(), "2026-03-31".to_owned(), "known".to_owned());
+    assert_eq!(done.asked, vec![written]);
+}
+
+#[test]
+fn what_cannot_be_accepted_is_said() {
+    let fake = Fake::new(reports::fleet());
+    let over = fake.command("accept deploy/cart --until 2026-02-28 --reason known --yes", None);
+    assert_eq!((over.exit, over.asked.len()), (Exit::Usage, 0));
+    assert!(over.err.contains("`--until 2026-02-28` is over already"), "{}", over.err);
+    let never = fake.command("accept deploy/cart --until soon --reason known --yes", None);
+    assert_eq!((never.exit, never.asked.len()), (Exit::Usage, 0));
 }

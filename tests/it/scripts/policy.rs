@@ -10,6 +10,7 @@ use sidecar_drift::core::{
     policy::{Mode, Policy},
     shape::Name,
     trigger::Trigger,
+    window::windows,
     words::{Difference, Word as _},
 };
 
@@ -47,6 +48,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "cooldown" => policy.cooldown = duration(&value)?,
             "daily_cap" => policy.daily_cap = value.parse().with_context(given)?,
             "timeout" => policy.timeout = duration(&value)?,
+            "window" => policy.windows = windows(&value).map_err(anyhow::Error::msg)?,
             "allow_downtime" => policy.allow_downtime = value == "yes",
             "allow_collateral" => policy.allow_collateral = value == "yes",
             "include_system" => policy.include_system = value == "yes",
