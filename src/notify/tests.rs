@@ -36,7 +36,8 @@ fn ended(name: &str, outcome: Outcome, message: &str) -> Notice {
 }
 
 fn breaker() -> Notice {
-    Notice::BreakerOpened { reason: "2 failed in a row".to_owned(), at: "2026-03-01T12:00:00Z".parse().unwrap() }
+    let at = "2026-03-01T12:00:00Z".parse().unwrap();
+    Notice::BreakerOpened { workload: key("web"), reason: "2 failed in a row".to_owned(), at }
 }
 
 /// A notifier whose messages are kept.

@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress},
+    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Whom},
     config::{Config, StopWhen},
     core::{
-        io::Notice,
+        io::{Notice, WorkloadRef},
         model::WorkloadKey,
         owner::Kind,
         policy::Mode,
@@ -71,6 +71,22 @@ fn rollout(outcome: Option<Outcome>, message: &str, seconds: u64) -> RolloutRepo
 }
 
 impl Engine for Staged {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
+    }
+
+    fn find(&self, _config: &Config, _whom: &Whom) -> Result<WorkloadRef> {
+        anyhow::bail!("there are no workloads here")
+    }
+
+    fn retry(&self, _config: &Config, _workload: &WorkloadRef) -> Result<()> {
+        anyhow::bail!("there are no workloads here")
+    }
+
+    fn accept(&self, _config: &Config, _workload: &WorkloadRef, _until: &str, _reason: &str) -> Result<()> {
+        anyhow::bail!("there are no workloads here")
+    }
+
     fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> Result<Ended> {
         let mode = config.policy.mode;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(config);

@@ -79,7 +79,7 @@ impl Tamper {
             Self::ForgetsCanary => policy.canary = 0,
             Self::ForgetsGuard => policy.without_guard = true,
             Self::ForgetsExclusion => {
-                policy.exclude_namespaces.clear();
+                policy.filter.exclude_namespaces.clear();
                 policy.roll_kinds = policy.kinds.clone();
             }
             Self::IgnoresStrategies => policy.allow_downtime = true,

@@ -444,7 +444,7 @@ impl World {
                 self.later_at(place, at, Call::Wakes(elapsed));
             }
             Effect::ProbeGuard => self.later(place, (10, 200), Call::Probes),
-            Effect::WatchTriggers(_) | Effect::Tell(_) => {}
+            Effect::WatchTriggers(_) | Effect::WriteEvent(_) | Effect::Tell(_) => {}
         }
         Ok(())
     }
