@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     Context, Exit,
+    look::form,
     output::{
         document::{self, Document},
         scan,
@@ -44,8 +45,10 @@ impl Replay {
         if at.is_some() {
             let report = &replayed.report;
             let text = match format {
-                OutputFormat::Table => scan::text(report, true, Page::of(context.console)),
                 OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &mask), format)?,
+                OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
+                    scan::text(report, true, Page::of(context.console, form(format)))
+                }
             };
             context.console.print(&text)?;
         }

@@ -209,6 +209,8 @@ impl Cluster {
             observed_generation: 0,
             terminating: false,
             owner: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             paused: false,
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy,

@@ -127,7 +127,7 @@ fn policy(random: &mut Random) -> Policy {
         policy.act_on = all;
     }
     if random.percent(6) {
-        policy.exclude_namespaces.insert("bank".into());
+        policy.filter.exclude_namespaces.insert("bank".into());
     }
     if random.percent(6) {
         policy.roll_kinds = [Kind::DEPLOYMENT].into();

@@ -54,7 +54,7 @@ impl Tamper {
         (Self::ForgetsCanary, &["canary"]),
         (Self::ForgetsGuard, &["without the guard"]),
         (Self::ForgetsExclusion, &["it is excluded"]),
-        (Self::ForgetsHistory, &["for one target", "rolled twice at the same time"]),
+        (Self::ForgetsHistory, &["for one target", "rolled twice at the same time", "and is still being rolled"]),
         (Self::IgnoresOwners, &["its owner's word", "the word of its namespace"]),
         (Self::IgnoresPause, &["during a pause", "nobody knows whether we may"]),
         (Self::IgnoresBreaker, &["the breaker is open"]),
@@ -79,7 +79,7 @@ impl Tamper {
             Self::ForgetsCanary => policy.canary = 0,
             Self::ForgetsGuard => policy.without_guard = true,
             Self::ForgetsExclusion => {
-                policy.exclude_namespaces.clear();
+                policy.filter.exclude_namespaces.clear();
                 policy.roll_kinds = policy.kinds.clone();
             }
             Self::IgnoresStrategies => policy.allow_downtime = true,

@@ -169,7 +169,8 @@ impl Truth {
         ensure!(policy.mode == Mode::Enforce, "{key} is rolled in report mode");
         ensure!(speaks_for_it(&w.says), "{key} is rolled against its owner's word {:?}", w.says);
         ensure!(!w.paused, "{key} is rolled though its rollouts are paused");
-        let included = policy.roll_kinds.contains(&key.kind) && policy.covers_namespace(&key.namespace);
+        let included = policy.roll_kinds.contains(&key.kind)
+            && !policy.filter.exclude_namespaces.iter().any(|ns| ns.to_string() == *key.namespace);
         ensure!(included, "{key} is rolled though it is excluded");
         let system = &*key.namespace == "kube-system" || &*key.namespace == "mesh";
         ensure!(!system || policy.include_system, "{key} is rolled in a system namespace");
