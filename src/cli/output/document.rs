@@ -20,6 +20,7 @@ use crate::{
         report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
         shape::Name,
         state::Stop,
+        story::Story,
         what_if::WhatIf,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
     },
@@ -59,6 +60,9 @@ pub struct Document {
     changes: Vec<Change>,
     /// All workloads, by namespace, kind and name.
     workloads: Vec<Workload>,
+    /// What `explain` adds of the one workload that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    story: Option<Story>,
 }
 
 /// What `rollout --confirm` says.
@@ -222,6 +226,7 @@ impl Document {
             summary: Summary::of(report),
             changes,
             workloads: report.workloads.iter().map(|w| workload(w, mask)).collect(),
+            story: report.story.as_deref().cloned(),
         }
     }
 }
