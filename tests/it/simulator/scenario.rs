@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use sidecar_drift::core::{
+    ignore::Glob,
     model::{Strategy, WorkloadKey},
     owner::Kind,
     policy::{Mode, Policy},
@@ -127,7 +128,7 @@ fn policy(random: &mut Random) -> Policy {
         policy.act_on = all;
     }
     if random.percent(6) {
-        policy.filter.exclude_namespaces.insert("bank".into());
+        policy.filter.exclude_namespaces.insert(Glob::new("bank"));
     }
     if random.percent(6) {
         policy.roll_kinds = [Kind::DEPLOYMENT].into();
