@@ -4,7 +4,9 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{accept, diff, engine::Whom, pause, resume, retry, rollout, run, scan, version};
+use super::{
+    accept, completions, diff, engine::Whom, explain, man, pause, resume, retry, rollout, run, scan, status, version,
+};
 use crate::{
     config::{Client, DnsLabel, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
@@ -39,6 +41,8 @@ pub enum Command {
     Scan(Box<scan::Scan>),
     /// Looks once and shows every difference, field by field.
     Diff(Box<diff::Diff>),
+    /// Looks at one workload and tells its whole story.
+    Explain(Box<explain::Explain>),
     /// Shows which workloads would be rolled out, and with `--confirm` rolls them out.
     Rollout(Box<rollout::Rollout>),
     /// Stops the daemon from starting rollouts, until `resume`.
@@ -52,6 +56,12 @@ pub enum Command {
     /// Accepts the drift of one workload until a date: it is not rolled until then. It takes the rights to get and patch
     /// the workload, whose annotations it writes; nothing is restarted.
     Accept(accept::Accept),
+    /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
+    Status(status::Status),
+    /// Writes what a shell needs to complete our command line.
+    Completions(completions::Completions),
+    /// Writes a manual page.
+    Man(man::Man),
     /// Prints the version.
     Version(version::Version),
 }
