@@ -16,7 +16,7 @@ use crate::core::{
 };
 
 /// Reads a value from YAML exactly as from a flag: any scalar, as text.
-fn from_scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn from_scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err = String>,
@@ -26,13 +26,14 @@ where
 
 macro_rules! read_as_text {
     ($($name:ident),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                from_scalar(deserializer)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::config::values::from_scalar(deserializer)
             }
         }
     )+};
 }
+pub(super) use read_as_text;
 
 read_as_text!(
     Period,
@@ -394,10 +395,14 @@ choices! {
     OutputFormat {
         /// For people.
         Table,
+        /// For people with wide screens: each workload, and all that is known of it in short.
+        Wide,
         /// One JSON document.
         Json,
         /// One YAML document.
         Yaml,
+        /// Tables for a ticket.
+        Markdown,
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Ignored {
 }
 
 /// A pattern for a whole text: `*` is any text, `?` any one character.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Glob(Name);
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
+    policy::Policy,
     shape::{FieldSet, Name, PodShape},
     state::StateRecord,
     trigger::Trigger,
@@ -95,6 +96,8 @@ pub enum Input {
     State(Option<StateRecord>),
     /// A probe of the guard was answered: the guard refused it, as it must, or it did not.
     Guard(bool),
+    /// The operator changed the configuration: what the watches bring must be the same.
+    Policy(Box<Policy>),
     /// The time that [`Effect::WakeAt`] asked for has come.
     Timer,
     /// Stop taking on work.
@@ -332,6 +335,11 @@ pub enum Notice {
         workload: WorkloadKey,
         /// By what.
         gate: Gate,
+    },
+    /// We were asked to stop: nothing new is begun.
+    Stopping {
+        /// Rollouts under way, which are followed to their end where somebody waits for it.
+        rollouts: usize,
     },
     /// The breaker opened.
     BreakerOpened {

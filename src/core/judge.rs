@@ -125,7 +125,11 @@ pub struct Evidence<'a> {
 
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
-    held(e, without_hold(e))
+    let mut assessment = held(e, without_hold(e));
+    let crashes = |pod: &&PodSnapshot| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
+    let pods = e.index.pods_of(e.workload);
+    assessment.judged.crashing = pods.into_iter().filter(crashes).map(|pod| pod.key.name.clone()).collect();
+    assessment
 }
 
 fn without_hold(e: Evidence<'_>) -> Assessment {
@@ -276,6 +280,8 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     if groups.is_empty() {
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
+        } else if policy.regardless_of_drift {
+            REGARDLESS.clone_into(&mut judged.change);
         }
         if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
             let why = "ordinals below its partition run another revision, which is not judged".to_owned();
@@ -362,6 +368,9 @@ fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Op
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
     Some((why, Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY)))
 }
+
+/// What a rollout changes that a person wants although nothing differs.
+const REGARDLESS: &str = "restart regardless of drift";
 
 /// Renderings without a sidecar before its absence is believed.
 const ABSENT_RENDERINGS: usize = 3;

@@ -48,7 +48,6 @@ impl Core {
         Report {
             taken: now.wall,
             synced: self.started,
-            stopping: self.stopping,
             complete: self.started && progress.0 == progress.1,
             progress,
             mode: self.policy.mode,
@@ -65,7 +64,15 @@ impl Core {
             ignore: self.ignore_report(),
             renders: self.rendered,
             queued: self.queue.len(),
+            story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
+    }
+
+    /// The one workload that is looked at, if somebody asked about one.
+    fn asked_about(&self) -> Option<&WorkloadKey> {
+        let _ = self.policy.only.as_ref()?;
+        let mut found = self.index.workloads().map(|(key, _)| key).filter(|key| self.covered(key));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// How much each rule of the site leaves out.
@@ -138,6 +145,7 @@ impl Core {
             last_confirmed: set.map(|s| s.confirmed.wall),
             sidecars: judged.sidecars.clone(),
             pods: judged.pods,
+            crashing: judged.crashing.clone(),
             differing: judged.groups.clone(),
             masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
             ignored: judged.ignored.iter().cloned().collect(),
@@ -149,7 +157,8 @@ impl Core {
     /// of the others nothing is claimed.
     fn stray_reports(&self) -> impl Iterator<Item = WorkloadReport> {
         let mut strays: BTreeMap<(Name, Name, Name), (usize, Vec<Name>)> = BTreeMap::new();
-        let namespaces = self.index.strays().filter(|(pod, ..)| self.policy.covers_namespace(&pod.key.namespace));
+        let chosen = self.policy.filter.takes_strays();
+        let namespaces = self.index.strays().filter(|(pod, ..)| chosen && self.takes_namespace(&pod.key.namespace));
         for (pod, kind, name) in namespaces {
             if self.policy.only.is_some() || pod.state.finished || pod.state.terminating || pod.state.mirror {
                 continue;
@@ -180,6 +189,7 @@ impl Core {
             last_confirmed: None,
             sidecars,
             pods,
+            crashing: Vec::new(),
             differing: Vec::new(),
             masked: Vec::new(),
             ignored: Vec::new(),

@@ -13,13 +13,13 @@ use super::{
     policy::Mode,
     shape::Name,
     state::Stop,
+    story::Story,
     what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
 
 /// Everything that is known at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about the process")]
 pub struct Report {
     /// When it was made, UTC.
     pub taken: Timestamp,
@@ -27,8 +27,6 @@ pub struct Report {
     pub complete: bool,
     /// Watches are synced; before that the list of workloads may be short.
     pub synced: bool,
-    /// Somebody asked us to stop; nothing new is begun.
-    pub stopping: bool,
     /// How far the first sweep is: workloads judged, of how many.
     pub progress: (usize, usize),
     /// The mode in force.
@@ -62,6 +60,9 @@ pub struct Report {
     pub renders: u64,
     /// Workloads waiting for a rendering.
     pub queued: usize,
+    /// The whole story of the one workload that was asked about, if it was one.
+    #[serde(default)]
+    pub story: Option<Box<Story>>,
 }
 
 /// One workload.
@@ -97,6 +98,9 @@ pub struct WorkloadReport {
     pub sidecars: Vec<Name>,
     /// Pods that were compared.
     pub pods: usize,
+    /// Pods with a container that crashes or cannot start, whatever the reason.
+    #[serde(default)]
+    pub crashing: Vec<Name>,
     /// The Pods that differ, grouped by how.
     pub differing: Vec<PodGroup>,
     /// Fields that are left out because they differ between two renderings, as `container/pointer`.

@@ -164,6 +164,8 @@ pub struct Judged {
     pub sidecars: Vec<Name>,
     /// Pods compared.
     pub pods: usize,
+    /// Pods of it, of any revision, with a container that crashes or cannot start.
+    pub crashing: Vec<Name>,
 }
 
 impl Default for Judged {
@@ -188,6 +190,7 @@ impl Judged {
             ignored: BTreeSet::new(),
             sidecars: Vec::new(),
             pods: 0,
+            crashing: Vec::new(),
         }
     }
 
@@ -202,6 +205,11 @@ impl Judged {
             self.verdict,
             Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
         )
+    }
+
+    /// It has sidecars, and every one of them is as it would be injected today.
+    pub fn is_cured(&self) -> bool {
+        self.verdict == Verdict::InSync && !self.sidecars.is_empty()
     }
 
     /// Only a moment in between: an answer is on its way.

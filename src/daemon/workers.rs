@@ -8,7 +8,7 @@ use super::{clock, leading::Leading};
 use crate::{
     cluster::{
         client::Cluster,
-        convert::StampKeys,
+        convert::Keys,
         guard::{self, Probe},
         render::Renderer,
         rollout,
@@ -28,7 +28,7 @@ pub(super) struct Workers {
     cluster: Cluster,
     /// Our own namespace.
     own: String,
-    stamp: StampKeys,
+    keys: Keys,
     renderer: Arc<Renderer>,
     store: StateStore,
     /// Asked right before each write.
@@ -41,18 +41,18 @@ impl Workers {
     pub(super) fn new(
         cluster: Cluster,
         own: String,
-        stamp: StampKeys,
+        keys: Keys,
         store: StateStore,
         leading: Leading,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
-        let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
-        Self { cluster, own, stamp, renderer, store, leading, inputs, tasks: JoinSet::new() }
+        let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()));
+        Self { cluster, own, keys, renderer, store, leading, inputs, tasks: JoinSet::new() }
     }
 
     /// Dry runs are sent as somebody else from now on.
     pub(super) fn render_as(&mut self, caller: Caller) {
-        self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.stamp.clone()).calling_as(caller));
+        self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.keys.clone()).calling_as(caller));
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
@@ -69,7 +69,7 @@ impl Workers {
 
     /// `term`: in which it was decided. What was decided in an earlier one is not written.
     pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
-        let (cluster, stamp, inputs) = (self.cluster.clone(), self.stamp.clone(), self.inputs.clone());
+        let (cluster, stamp, inputs) = (self.cluster.clone(), self.keys.stamp.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
         self.tasks.spawn(async move {
             let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;

@@ -66,6 +66,7 @@ fn report() -> Report {
         last_confirmed: None,
         sidecars: vec![],
         pods: 2,
+        crashing: vec![],
         differing: vec![PodGroup {
             pods: vec!["cart-1".into(), "cart-2".into()],
             differences: vec![SidecarDifference {
@@ -83,7 +84,6 @@ fn report() -> Report {
         taken,
         complete: true,
         synced: true,
-        stopping: false,
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,
@@ -108,6 +108,7 @@ fn report() -> Report {
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         renders: 1,
         queued: 3,
+        story: None,
     }
 }
 

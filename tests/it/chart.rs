@@ -11,8 +11,9 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 14] = [
+const DECIDED: [&str; 15] = [
     "all_namespaces",
+    "as_user",
     "context",
     "identity",
     "kubeconfig",

@@ -138,6 +138,7 @@ scripts! {
         a_crash_while_pods_roll
         a_follower_does_nothing
         a_person_pauses
+        a_person_stops_a_rollout
         a_restart_keeps_the_lock
         guard
         late_answers_of_a_workload_that_is_gone
@@ -147,6 +148,7 @@ scripts! {
         shutdown_in_the_middle
         somebody_else_writes_the_state
         state_missing_means_paused
+        the_configuration_changes
         the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
@@ -182,9 +184,12 @@ scripts! {
         new_pods_without_any_sidecar
         one_bad_one_does_not
         one_from_plan_to_end
+        only_what_was_created_before
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace
         progress_deadline
+        regardless_of_drift
+        regardless_of_drift_is_not_the_default
         report_mode_changes_nothing
         the_hourly_budget
         the_injector_moves_before_the_patch

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
+    follow_up::FollowUp,
     mask::Mask,
-    rollout::Tally,
+    rollout::{End, Tally, held},
     summary::{Summary, differing},
 };
 use crate::{
@@ -68,6 +69,8 @@ pub struct RolloutDocument {
     kind: &'static str,
     /// Every workload was asked. When false, what is missing here may still differ.
     complete: bool,
+    /// A signal ended it before its time.
+    interrupted: bool,
     /// How long all of it took.
     seconds: u64,
     /// Rollouts that went wrong.
@@ -78,6 +81,8 @@ pub struct RolloutDocument {
     rollouts: Vec<Rollout>,
     /// Workloads that differ and were not rolled.
     held: Vec<Workload>,
+    /// What a person should look at, the rollouts first.
+    follow_ups: Vec<FollowUp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -133,6 +138,8 @@ struct Workload {
     pods: usize,
     /// Pods of those that differ.
     pods_differing: usize,
+    /// Pods with a container that crashes or cannot start.
+    pods_crashing: Vec<Name>,
     /// Which words of difference occur in it.
     differences: BTreeSet<Difference>,
     /// The Pods that differ, grouped by how.
@@ -221,17 +228,20 @@ impl Document {
 
 impl RolloutDocument {
     /// What became of the rollouts of `report`, and which workloads are left.
-    pub fn new(report: &Report, held: &[&WorkloadReport], seconds: u64, tally: Tally, mask: &Mask) -> Self {
+    pub fn new(report: &Report, end: End, tally: Tally, mask: &Mask) -> Self {
         let Tally { errors, warnings } = tally;
+        let End { seconds, interrupted } = end;
         Self {
             api_version: API_VERSION,
             kind: "Rollout",
             complete: report.complete,
+            interrupted,
             seconds,
             errors,
             warnings,
             rollouts: report.rollouts.iter().rev().map(rollout).collect(),
-            held: held.iter().map(|w| workload(w, mask)).collect(),
+            held: held(report).into_iter().map(|w| workload(w, mask)).collect(),
+            follow_ups: FollowUp::of(report),
         }
     }
 }
@@ -240,7 +250,7 @@ impl RolloutDocument {
 pub fn write(document: &impl Serialize, format: OutputFormat) -> anyhow::Result<String> {
     Ok(match format {
         OutputFormat::Yaml => serde_saphyr::to_string(document)?,
-        OutputFormat::Json | OutputFormat::Table => serde_json::to_string_pretty(document)? + "\n",
+        _ => serde_json::to_string_pretty(document)? + "\n",
     })
 }
 
@@ -271,6 +281,7 @@ fn workload(w: &WorkloadReport, mask: &Mask) -> Workload {
         sidecars: w.sidecars.clone(),
         pods: w.pods,
         pods_differing: differing(w),
+        pods_crashing: w.crashing.clone(),
         differences: super::summary::differences(w),
         groups: w.differing.iter().map(|g| group(g, mask)).collect(),
         unstable_fields: w.masked.clone(),

@@ -30,7 +30,7 @@ use crate::core::{
 };
 use fields::{Faults, Field};
 
-pub use stamp::StampKeys;
+pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
 
 /// On the ConfigMaps that old leader elections use.
@@ -49,7 +49,7 @@ pub struct Converted {
 }
 
 /// Reduce an API object to what is kept of it.
-pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
+pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
     let faults = Faults::default();
     let object = match kind {
         WatchKind::Pods => return pod(value, FieldSet::Default),
@@ -77,7 +77,7 @@ pub(super) fn pod(value: &Value, fields: FieldSet) -> Converted {
 }
 
 /// One workload that was read by itself; `None` without a name.
-pub fn workload(kind: Kind, value: &Value, keys: &StampKeys) -> Option<WorkloadSnapshot> {
+pub fn workload(kind: Kind, value: &Value, keys: &Keys) -> Option<WorkloadSnapshot> {
     workload::workload(kind, value, keys, &Faults::default())
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, Lost},
-    convert::StampKeys,
+    convert::Keys,
     paths,
 };
 use crate::config::Caller;
@@ -27,7 +27,7 @@ use rights::Rights;
 #[derive(Debug)]
 pub struct Renderer {
     cluster: Cluster,
-    stamp: StampKeys,
+    keys: Keys,
     rights: Rights,
     caller: Caller,
 }
@@ -41,9 +41,9 @@ struct Source {
 }
 
 impl Renderer {
-    /// A renderer that reads stamps by these keys.
-    pub fn new(cluster: Cluster, stamp: StampKeys) -> Self {
-        Self { cluster, stamp, rights: Rights::default(), caller: Caller::Own }
+    /// A renderer that keeps this of workloads.
+    pub fn new(cluster: Cluster, keys: Keys) -> Self {
+        Self { cluster, keys, rights: Rights::default(), caller: Caller::Own }
     }
 
     /// Sends dry runs as somebody else (rule R4).

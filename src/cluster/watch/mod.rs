@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     client::{Cluster, Server},
-    convert::StampKeys,
+    convert::Keys,
 };
 use crate::core::{
     index::BACKING_KINDS,
@@ -48,8 +48,8 @@ pub struct Scope {
     pub fields: FieldSet,
     /// What a person named, by its number.
     pub triggers: Vec<Trigger>,
-    /// Which annotations of a Pod template are our stamp.
-    pub stamp: StampKeys,
+    /// What is kept of workloads.
+    pub keys: Keys,
 }
 
 /// All watches. Dropping it ends them.
@@ -238,7 +238,7 @@ impl Watch {
             if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
                 metrics::watch_restarted(source.kind);
             }
-            let event = event(&kind, source.kind, news, &scope.stamp);
+            let event = event(&kind, source.kind, news, &scope.keys);
             let (inputs, source) = (&inputs, &source);
             async move {
                 let Some(event) = event else { return true };
@@ -250,7 +250,7 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
+fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, keys: &Keys) -> Option<WatchEvent> {
     match news {
         News::ResetStarted => Some(WatchEvent::ResetStarted),
         News::ResetDone => Some(WatchEvent::ResetDone),
@@ -265,7 +265,7 @@ fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, stamp: &StampKe
             None
         }
         News::Apply(Some((key, content))) => {
-            let converted = content.convert(kind, stamp);
+            let converted = content.convert(kind, keys);
             if !converted.faults.is_empty() {
                 skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
             }

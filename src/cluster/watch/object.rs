@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, StampKeys},
+    cluster::convert::{self, Converted, Keys},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
@@ -100,7 +100,7 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     fn keep(object: Value) -> Self;
 
     /// The snapshot.
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted;
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted;
 }
 
 /// The whole object: kinds of which there are few.
@@ -152,7 +152,7 @@ impl Content for Whole {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -168,7 +168,7 @@ impl Content for Hashed {
         Self(convert::trigger(&object))
     }
 
-    fn convert(self, kind: WatchKind, _: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, _: &Keys) -> Converted {
         let number = if let WatchKind::Trigger(number) = kind { number } else { 0 };
         let object = self.0.map(|snapshot| Object::Trigger(TriggerSnapshot { number, ..snapshot }));
         Converted { object, faults: Vec::new() }
@@ -182,7 +182,7 @@ impl Content for Metadata {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -194,7 +194,7 @@ impl<F: Fields> Content for Pod<F> {
         Self(convert::pod(&object, F::SET), PhantomData)
     }
 
-    fn convert(self, _: WatchKind, _: &StampKeys) -> Converted {
+    fn convert(self, _: WatchKind, _: &Keys) -> Converted {
         self.0
     }
 }

@@ -62,7 +62,12 @@ fn the_command_line() {
          | code | meaning |\n| --- | --- |\n\
          | 0 | done; `run`: stopped as it was asked to |\n\
          | 1 | not done, or not all: something failed, a rollout went wrong, or the result is not complete |\n\
-         | 2 | wrong flag, value or file; nothing was contacted |\n\n\
+         | 2 | wrong flag, value or file; nothing was contacted |\n\
+         | 3 | `scan --exit-code`: a workload differs (drifted, missing, removed, non_convergent) |\n\
+         | 4 | `scan --exit-code`: a workload's Pods would be refused (rejected) |\n\
+         | 5 | `scan --exit-code`: of a workload nothing can be said (undetermined) |\n\
+         | 130 | stopped by Ctrl-C (143: by SIGTERM); `run` ends with 0 when it is asked to stop |\n\n\
+         With `--exit-code` the first that applies of 1, 4, 3, 5, 0 is given.\n\n\
          ## sidecar-drift\n\n```\n{}\n```\n",
         help("--help")
     );

@@ -37,7 +37,7 @@ fn flags_beat_the_file_and_the_file_beats_defaults() {
 fn of_opposites_the_flag_wins() {
     assert_eq!(with_file("namespace: [shop]", "scan -A").config().watch, WatchSet::Cluster);
     let ran = with_file("exclude-namespace: [shop]", "scan --include-namespace shop");
-    assert!(ran.config().policy.covers_namespace("shop"));
+    assert!(ran.config().policy.filter.takes_namespace("shop", None));
 }
 
 #[test]

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::StampKeys, render::Renderer},
+    cluster::{convert::Keys, render::Renderer},
     config::Caller,
     core::{
         io::{RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
         model::WorkloadKey,
         owner::Kind,
+        policy::Policy,
         shape::FieldSet,
         what_if::WhatIf,
         words::UndeterminedReason,
@@ -26,7 +27,7 @@ const REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d"
 
 fn renderer() -> (Renderer, Api) {
     let (cluster, api) = pair();
-    (Renderer::new(cluster, StampKeys::new("sidecarRollout")), api)
+    (Renderer::new(cluster, Keys::of(&Policy::default())), api)
 }
 
 fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {

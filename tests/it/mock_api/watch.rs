@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
         client::Server,
-        convert::StampKeys,
+        convert::Keys,
         watch::{Scope, Watches},
     },
     core::{
         io::{Input, WatchEvent, WatchKind, WatchSource},
         model::Object,
         owner::Kind,
+        policy::Policy,
         shape::FieldSet,
     },
 };
@@ -32,7 +33,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
         kinds: kinds.iter().copied().collect(),
         fields: FieldSet::Default,
         triggers: Vec::new(),
-        stamp: StampKeys::new("sidecarRollout"),
+        keys: Keys::of(&Policy::default()),
     }
 }
 
