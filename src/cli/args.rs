@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
-use super::{diff, pause, resume, rollout, run, scan, version};
+use super::{completions, diff, explain, man, pause, resume, rollout, run, scan, status, version};
 use crate::{
     config::{Client, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
@@ -39,12 +39,20 @@ pub enum Command {
     Scan(Box<scan::Scan>),
     /// Looks once and shows every difference, field by field.
     Diff(Box<diff::Diff>),
+    /// Looks at one workload and tells its whole story.
+    Explain(Box<explain::Explain>),
     /// Shows which workloads would be rolled out, and with `--confirm` rolls them out.
     Rollout(Box<rollout::Rollout>),
     /// Stops the daemon from starting rollouts, until `resume`.
     Pause(pause::Pause),
     /// Lets the daemon start rollouts again: lifts the pause and closes the breaker.
     Resume(resume::Resume),
+    /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
+    Status(status::Status),
+    /// Writes what a shell needs to complete our command line.
+    Completions(completions::Completions),
+    /// Writes a manual page.
+    Man(man::Man),
     /// Prints the version.
     Version(version::Version),
 }

@@ -5,14 +5,10 @@ use clap::Args;
 use super::{
     Context, Exit,
     args::WorkloadName,
-    engine::look,
-    output::{
-        diff,
-        document::{self, Document},
-    },
-    progress::Bar,
+    look::Look,
+    output::{diff, table::Page},
 };
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use crate::config::Purpose;
 
 /// Looks once, closely.
 #[derive(Debug, Args)]
@@ -21,37 +17,21 @@ pub struct Diff {
     #[arg(value_name = "KIND/NAME")]
     workload: Option<WorkloadName>,
     #[command(flatten)]
-    display: Display,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    kinds: Kinds,
-    #[command(flatten)]
-    rendering: Rendering,
+    look: Look,
 }
 
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { workload, display, selection, kinds, rendering } = self;
-        let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
-        let only = workload.map(|WorkloadName { kind, name }| (kind, name));
-        let config = context.configure(given, Purpose::Look(only.clone()))?;
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
-        let mut bar = Bar::new(context.console);
-        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-        drop(bar);
-        if let (Some((kind, name)), true) = (only, report.workloads.is_empty()) {
-            anyhow::ensure!(
-                report.synced,
-                "the cluster could not be listed in time: whether there is a {kind} `{name}` is not known"
-            );
-            anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
-        }
-        let text = match format {
-            OutputFormat::Table => diff::text(&report, &mask, context.console.width()),
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
+        let only = self.workload.map(|WorkloadName { kind, name }| (kind, name));
+        let looked = {
+            let config = context.configure(self.look.settings(), Purpose::Look(only.clone()))?;
+            context.look(config)?
         };
-        context.console.print(&text)?;
-        Ok(Exit::of(report.complete, &report))
+        if let Some(only) = &only {
+            looked.must_have(only)?;
+        }
+        let page = Page::of(context.console, looked.form());
+        looked.print(context, |report, mask| diff::text(report, mask, page))?;
+        Ok(looked.exit())
     }
 }

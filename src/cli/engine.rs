@@ -1,25 +1,25 @@
 //! The narrow seam between the commands and the engine, so that commands are tested with reports made by hand.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use crate::{
     config::{Config, StopWhen},
-    core::{
-        io::{Notice, WatchKind, WatchSource},
-        report::Report,
-    },
+    core::io::{Notice, WatchKind, WatchSource},
     daemon,
 };
 
-pub use crate::daemon::Progress;
+pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped};
 
 /// What commands ask of the engine.
 pub trait Engine {
     /// Connects, works until `stop` says so, and returns the last report.
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>>;
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended>;
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()>;
+
+    /// What the daemon left in the cluster: its state, and who leads.
+    fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus>;
 
     /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
@@ -30,12 +30,16 @@ pub trait Engine {
 pub struct Daemon;
 
 impl Engine for Daemon {
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
         daemon::run(config, stop, progress)
     }
 
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()> {
         daemon::pause(config, reason)
+    }
+
+    fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus> {
+        daemon::status(config)
     }
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {
@@ -50,13 +54,13 @@ pub(super) fn look(
     config: Config,
     stop: StopWhen,
     progress: &mut Progress<'_>,
-) -> anyhow::Result<Arc<Report>> {
+) -> anyhow::Result<Ended> {
     let mut unseen = BTreeSet::new();
-    let report = engine.run(config, stop, &mut |report, told| {
+    let ended = engine.run(config, stop, &mut |report, told| {
         unseen.extend(told.iter().filter_map(unseen_workloads).cloned());
         progress(report, told);
     })?;
-    if report.workloads.is_empty() && !unseen.is_empty() {
+    if ended.report.workloads.is_empty() && !unseen.is_empty() {
         let kinds: BTreeSet<_> = unseen.iter().filter_map(|source| plural(source.kind)).collect();
         let places: BTreeSet<_> = unseen.iter().filter_map(|source| source.namespace.as_deref()).collect();
         let place = match Vec::from_iter(places).join(", ") {
@@ -66,7 +70,7 @@ pub(super) fn look(
         let kinds = Vec::from_iter(kinds).join(", ");
         anyhow::bail!("no workload can be seen: grant us by RBAC to list and watch {kinds} in {place}");
     }
-    Ok(report)
+    Ok(ended)
 }
 
 /// The watch that a notice says cannot be had, if nothing can be said of a workload without it.

@@ -1,9 +1,15 @@
 //! The commands: one file each, over [`Engine`], which does the work, and [`output`], which writes the result.
 
 mod args;
+mod completions;
+mod confirm;
 mod diff;
 mod engine;
+mod explain;
+mod lines;
 mod logging;
+mod look;
+mod man;
 mod notices;
 pub mod output;
 mod pause;
@@ -12,13 +18,15 @@ mod resume;
 mod rollout;
 mod run;
 mod scan;
+mod status;
 #[cfg(test)]
 mod tests;
 mod usage;
 mod version;
+mod watch;
 mod what_if;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::FromArgMatches;
@@ -26,13 +34,10 @@ use clap::FromArgMatches;
 use self::{args::Command, output::mask::Mask};
 pub use self::{
     args::{Args, definition},
-    engine::{Daemon, Engine, Progress},
+    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped},
     output::Console,
 };
-use crate::{
-    config::{Client, Config, ConfigError, File, Purpose, Settings, Voice},
-    core::report::Report,
-};
+use crate::config::{Client, Config, ConfigError, File, Origin, Purpose, Settings, Voice};
 
 /// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +49,29 @@ pub enum Exit {
     Error = 1,
     /// Wrong flag, value, file.
     Usage = 2,
-    /// Somebody stopped it before it was done: as a shell says of what a Ctrl-C ended.
+    /// A workload differs (`scan --exit-code`).
+    Drift = 3,
+    /// A workload's Pods would be refused (`scan --exit-code`).
+    Rejected = 4,
+    /// Of a workload nothing can be said (`scan --exit-code`).
+    Undetermined = 5,
+    /// Stopped by Ctrl-C.
     Interrupted = 130,
+    /// Stopped by SIGTERM.
+    Terminated = 143,
 }
 
 impl Exit {
-    /// Of a command that may not have got to its end, by what it showed last.
-    fn of(done: bool, last: &Report) -> Self {
-        match (done, last.stopping) {
-            (_, true) => Self::Interrupted,
-            (true, false) => Self::Ok,
-            (false, false) => Self::Error,
+    /// Of a command that may not have got to its end.
+    fn of(done: bool) -> Self {
+        if done { Self::Ok } else { Self::Error }
+    }
+
+    /// Of a command that a signal stopped.
+    fn by(stopped: Stopped) -> Self {
+        match stopped.by {
+            Asked::Interrupt => Self::Interrupted,
+            Asked::Terminate => Self::Terminated,
         }
     }
 }
@@ -97,8 +114,8 @@ fn parse(args: &[OsString], console: &Console) -> Result<Args, clap::Error> {
 
 fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Result<Exit> {
     let Args { command, config, client, voice } = args;
-    let file = config.map_or_else(|| Ok(File::default()), |path| File::read(&path))?;
-    let mut context = Context { console, engine, file, client, voice };
+    let file = config.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+    let mut context = Context { console, engine, file, path: config, client, voice };
     match command {
         Command::Run(command) => command.execute(&mut context),
         Command::Scan(command) => command.execute(&mut context),
@@ -106,6 +123,10 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Rollout(command) => command.execute(&mut context),
         Command::Pause(command) => command.execute(&mut context),
         Command::Resume(command) => command.execute(&mut context),
+        Command::Explain(command) => command.execute(&mut context),
+        Command::Status(command) => command.execute(&mut context),
+        Command::Completions(command) => command.execute(&mut context),
+        Command::Man(command) => command.execute(&mut context),
         Command::Version(command) => command.execute(&mut context),
     }
 }
@@ -115,6 +136,8 @@ struct Context<'a> {
     console: &'a mut Console,
     engine: &'a dyn Engine,
     file: File,
+    /// Where it was read.
+    path: Option<PathBuf>,
     client: Client,
     voice: Voice,
 }
@@ -124,7 +147,9 @@ impl Context<'_> {
     /// logging and console obey it.
     fn configure(&mut self, given: Settings, purpose: Purpose) -> anyhow::Result<Config> {
         let given = Settings { client: self.client.clone(), voice: self.voice.clone(), ..given };
-        let config = Config::new(given, self.file.clone(), purpose)?;
+        let daemon = purpose == Purpose::Run;
+        let mut config = Config::new(given.clone(), self.file.clone(), purpose)?;
+        config.origin = self.path.clone().filter(|_| daemon).map(|path| Box::new(Origin { path, given }));
         if config.display.values && !self.console.is_terminal() {
             let why = "`--show-values` works on a terminal only, because the values may be secrets; leave it out here";
             return Err(UsageError(why.to_owned()).into());

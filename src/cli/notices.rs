@@ -2,7 +2,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::output::text::one_line;
+use super::output::{summary::many, text::one_line};
 use crate::core::{
     io::Notice,
     words::{Outcome, Word},
@@ -36,6 +36,7 @@ pub(super) fn log(notice: &Notice) {
             }
         },
         Notice::RolloutHeld { workload, gate } => info!(%workload, %gate, "rollout held at the last moment"),
+        Notice::Stopping { rollouts } => info!(rollouts, "stopping: nothing new is begun"),
         Notice::BreakerOpened { workload, reason, at } => {
             error!(%workload, reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
         }
@@ -71,6 +72,11 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
             format!("{workload}: {outcome} after {seconds}s, {message}")
         }
         Notice::RolloutHeld { workload, gate } => format!("{workload}: held, {}", gate.meaning()),
+        Notice::Stopping { rollouts: 0 } => return None,
+        Notice::Stopping { rollouts } => format!(
+            "Stopping: nothing new is begun, {} under way is followed to its end. Ctrl-C once more stops at once.",
+            many(*rollouts, "rollout")
+        ),
         Notice::BreakerOpened { reason, .. } => {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }

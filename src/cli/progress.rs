@@ -1,58 +1,77 @@
-//! How far we are: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+//! How far we are: a bar and a line for each rollout under way on a terminal, plain lines elsewhere, nothing when quiet.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Console, notices};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Console, notices, output::text::one_line};
 use crate::core::{io::Notice, report::Report, words::Gate};
 
 /// The bar, or what stands for it.
 pub(super) struct Bar<'a> {
     console: &'a mut Console,
     /// `None`: messages do not go to a terminal.
-    bar: Option<ProgressBar>,
+    live: Option<Live>,
+}
+
+/// What is redrawn.
+struct Live {
+    all: MultiProgress,
+    bar: ProgressBar,
+    /// One line for each rollout under way, by the workload.
+    rollouts: BTreeMap<String, ProgressBar>,
 }
 
 impl<'a> Bar<'a> {
     pub(super) fn new(console: &'a mut Console) -> Self {
-        let bar = console.is_live().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let live = console.is_live().then(|| {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let bar = all.add(ProgressBar::no_length());
             // A template that cannot be parsed leaves indicatif's own style.
             if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
                 bar.set_style(style.progress_chars("━╸─"));
             }
-            bar
+            Live { all, bar, rollouts: BTreeMap::new() }
         });
-        Self { console, bar }
+        Self { console, live }
     }
 
     /// Shows how many workloads have been judged.
     pub(super) fn judged(&mut self, report: &Report) {
-        let Some(bar) = &self.bar else { return };
+        let Some(Live { bar, .. }) = &self.live else { return };
         let (judged, all) = report.progress;
         bar.set_message(if report.synced { "asking" } else { "listing" });
         bar.set_length(all as u64);
         bar.set_position(judged as u64);
     }
 
-    /// Shows how many rollouts ended, and says what happened.
+    /// Shows how many rollouts ended and how the others stand, and says what happened.
     pub(super) fn rolled(&mut self, report: &Report, told: &[Notice]) {
         if report.complete {
             self.ended(report);
         } else {
             self.judged(report);
         }
-        for line in told.iter().filter_map(notices::line) {
-            // UTC, as everything that we write.
-            let line = format!("{} {line}", report.taken.strftime("%H:%M:%S"));
-            match &self.bar {
-                Some(bar) => bar.suspend(|| self.console.note(&line)),
-                None => self.console.note(&line),
+        for notice in told {
+            // Where there is a line that is redrawn, it says so.
+            if self.live.is_some() && matches!(notice, Notice::RolloutProgress { .. }) {
+                continue;
             }
+            let Some(said) = notices::line(notice) else { continue };
+            // UTC, as everything that we write.
+            let said = format!("{} {said}", report.taken.strftime("%H:%M:%S"));
+            match &self.live {
+                Some(live) => live.all.suspend(|| self.console.note(&said)),
+                None => self.console.note(&said),
+            }
+        }
+        if let Some(live) = &mut self.live {
+            live.follow(report);
         }
     }
 
     fn ended(&self, report: &Report) {
-        let Some(bar) = &self.bar else { return };
+        let Some(Live { bar, .. }) = &self.live else { return };
         let ended = report.rollouts.iter().filter(|rollout| rollout.outcome.is_some()).count();
         let waiting = report.workloads.iter().filter(|w| w.gate.is_some_and(is_turn)).count();
         bar.set_message("rolling out");
@@ -61,11 +80,41 @@ impl<'a> Bar<'a> {
     }
 }
 
-/// Takes the bar away, however the command ends.
+impl Live {
+    /// One line for each rollout under way.
+    fn follow(&mut self, report: &Report) {
+        let mut running = BTreeSet::new();
+        for rollout in report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()) {
+            let workload = format!("{}/{}/{}", rollout.kind, rollout.namespace, rollout.name);
+            let line = self.rollouts.entry(workload.clone()).or_insert_with(|| {
+                let line = self.all.add(ProgressBar::no_length());
+                if let Ok(style) = ProgressStyle::with_template("  {wide_msg}") {
+                    line.set_style(style);
+                }
+                line
+            });
+            line.set_message(one_line(&format!("{workload}: {}, {}s", rollout.message, rollout.seconds)));
+            running.insert(workload);
+        }
+        self.rollouts.retain(|workload, line| {
+            let goes_on = running.contains(workload);
+            if !goes_on {
+                line.finish_and_clear();
+                self.all.remove(line);
+            }
+            goes_on
+        });
+    }
+}
+
+/// Takes all of it away, however the command ends.
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if let Some(live) = &self.live {
+            for line in live.rollouts.values() {
+                line.finish_and_clear();
+            }
+            live.bar.finish_and_clear();
         }
     }
 }

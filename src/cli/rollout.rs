@@ -7,17 +7,22 @@ use jiff::Timestamp;
 
 use super::{
     Context, Exit, UsageError,
+    confirm::{self, Chosen},
     engine::look,
+    lines,
+    look::form,
+    notices,
     output::{
-        document::{self, Document, RolloutDocument},
-        rollout::{self, Tally},
-        table::Page,
+        document::{self, RolloutDocument},
+        rollout::{self, End, Tally},
+        table::{Form, Page},
+        text::wrap,
     },
     progress::Bar,
 };
 use crate::{
     config::{Config, Display, OutputFormat, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
-    core::{owner::Kind, report::Report},
+    core::{owner::Kind, policy::Mode, report::Report},
 };
 
 /// Rolls once, with a person watching.
@@ -35,6 +40,13 @@ pub struct Rollout {
     /// Rolls no Deployments [default: false].
     #[arg(long, visible_alias = "exclude-deployments")]
     exclude_deployment: Option<bool>,
+    /// Rolls workloads, too, whose sidecars are as they should be; every gate holds all the same. Needs `--confirm`
+    /// [default: false].
+    #[arg(long)]
+    regardless_of_drift: Option<bool>,
+    /// Asks before each workload: yes, no, all, diff, quit. Needs `--confirm` and a terminal [default: false].
+    #[arg(long, short)]
+    interactive: Option<bool>,
     #[command(flatten)]
     rollouts: Rollouts,
     #[command(flatten)]
@@ -56,10 +68,31 @@ impl Rollout {
             return Err(UsageError(why.to_owned()).into());
         }
         let confirmed = self.confirm.unwrap_or(false);
+        let regardless = self.regardless_of_drift.unwrap_or(false);
+        if regardless && !confirmed {
+            let why = "`--regardless-of-drift` needs `--confirm`: without it nothing is rolled, and what drifted is \
+                       shown; leave one out or add the other";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        let interactive = self.interactive.unwrap_or(false);
+        if interactive && !confirmed {
+            let why = "`--interactive` needs `--confirm`: without it nothing is rolled; add it, or leave both out";
+            return Err(UsageError(why.to_owned()).into());
+        }
         let Self { rollouts, selection, rendering, state, display, .. } = self;
         let given = Settings { selection, rendering, rollouts, state, display, ..Settings::default() };
-        let config = context.configure(given, Purpose::Rollout { confirmed, kinds })?;
-        if confirmed { roll(context, config) } else { plan(context, config) }
+        let config = context.configure(given, Purpose::Rollout { confirmed, kinds, regardless })?;
+        if !confirmed {
+            return plan(context, config);
+        }
+        if interactive && !context.console.can_ask() {
+            let why = "`--interactive` needs a terminal to ask at; leave it out where nobody can answer";
+            return Err(UsageError(why.to_owned()).into());
+        }
+        let own_rights = "Rolling out with your own rights. The guard, which holds the daemon to dry runs and to \
+                          its stamp, does not bind you.";
+        context.console.note(&wrap(own_rights, context.console.width(), ""));
+        if interactive { ask_then_roll(context, config) } else { roll(context, config) }
     }
 
     fn kinds(&self) -> BTreeSet<Kind> {
@@ -78,39 +111,63 @@ impl Rollout {
 }
 
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (format, mask) = (config.display.format, Context::mask(&config)?);
-    let mut bar = Bar::new(context.console);
-    let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-    drop(bar);
-    let text = match format {
-        OutputFormat::Table => rollout::plan(&report, Page::of(context.console)),
-        OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
-    };
-    context.console.print(&text)?;
-    Ok(Exit::of(report.complete, &report))
+    let looked = context.look(config)?;
+    let page = Page::of(context.console, looked.form());
+    looked.print(context, |report, _| rollout::plan(report, page))?;
+    Ok(looked.exit())
+}
+
+/// A person chooses from what could be rolled out now; what is chosen is looked at again before anything is done.
+fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Result<Exit> {
+    let mut look_first = config.clone();
+    look_first.policy.mode = Mode::Report;
+    let looked = context.look(look_first)?;
+    if looked.exit() != Exit::Ok {
+        looked.print(context, |report, _| {
+            rollout::plan(report, Page { width: None, colour: false, form: Form::Plain })
+        })?;
+        return Ok(looked.exit());
+    }
+    match confirm::choose(context, &looked)? {
+        Chosen::Interrupted => Ok(Exit::Interrupted),
+        Chosen::Some(chosen) if chosen.is_empty() => Ok(confirm::nothing(context)),
+        Chosen::Some(chosen) => {
+            config.policy.filter.chosen = Some(chosen);
+            roll(context, config)
+        }
+    }
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (format, mask) = (config.display.format, Context::mask(&config)?);
+    let (show, mask) = (config.display, Context::mask(&config)?);
     let mut bar = Bar::new(context.console);
     let mut begun = None;
-    let report = look(context.engine, config, StopWhen::RolledOut, &mut |report, told| {
+    let ended = look(context.engine, config, StopWhen::RolledOut, &mut |report, told| {
         begun.get_or_insert(report.taken);
-        bar.rolled(report, told);
+        if show.logged {
+            told.iter().for_each(notices::log);
+        } else {
+            bar.rolled(report, told);
+        }
     })?;
     drop(bar);
-    let seconds = elapsed(begun, &report);
-    let tally = Tally::of(&report);
-    let text = match format {
-        OutputFormat::Table => rollout::result(&report, seconds, Page::of(context.console)),
-        OutputFormat::Json | OutputFormat::Yaml => {
-            let held = rollout::held(&report);
-            let document = RolloutDocument::new(&report, &held, seconds, tally, &mask);
-            document::write(&document, format)?
-        }
-    };
-    context.console.print(&text)?;
-    Ok(Exit::of(tally.errors == 0 && report.complete, &report))
+    let report = &ended.report;
+    let end = End { seconds: elapsed(begun, report), interrupted: ended.stopped.is_some() };
+    let tally = Tally::of(report);
+    if show.as_lines {
+        lines::rolled(report, end.seconds);
+    } else {
+        let text = match show.format {
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
+                rollout::result(report, end, Page::of(context.console, form(show.format)))
+            }
+            OutputFormat::Json | OutputFormat::Yaml => {
+                document::write(&RolloutDocument::new(report, end, tally, &mask), show.format)?
+            }
+        };
+        context.console.print(&text)?;
+    }
+    Ok(ended.stopped.map_or_else(|| Exit::of(tally.errors == 0 && report.complete), Exit::by))
 }
 
 /// Whole seconds between the first report and the last.

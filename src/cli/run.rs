@@ -2,12 +2,19 @@
 
 use clap::Args;
 
-use super::{Context, Exit, notices};
-use crate::config::{Daemon, Kinds, Leadership, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen};
+use super::{Context, Exit, lines, notices, output::rollout::Tally};
+use crate::{
+    config::{Daemon, Kinds, Leadership, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
+    core::policy::Mode,
+};
 
 /// The daemon.
 #[derive(Debug, Args)]
 pub struct Run {
+    /// Ends when everything has been looked at and, with `--mode enforce`, nothing more can be rolled out; for a CronJob
+    /// [default: false].
+    #[arg(long)]
+    once: Option<bool>,
     #[command(flatten)]
     daemon: Daemon,
     #[command(flatten)]
@@ -26,12 +33,30 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { daemon, state, leadership, selection, kinds, rendering, rollouts } = self;
+        let Self { once, daemon, state, leadership, selection, kinds, rendering, rollouts } = self;
         let given =
             Settings { selection, kinds, rendering, rollouts, state, daemon, leadership, ..Settings::default() };
-        let config = context.configure(given, Purpose::Run)?;
-        let engine = context.engine;
-        engine.run(config, StopWhen::Never, &mut |_, told| told.iter().for_each(notices::log))?;
-        Ok(Exit::Ok)
+        let mut config = context.configure(given, Purpose::Run)?;
+        let stop = match (once.unwrap_or(false), config.policy.mode) {
+            (false, _) => StopWhen::Never,
+            (true, Mode::Enforce) => StopWhen::RolledOut,
+            (true, _) => StopWhen::Complete,
+        };
+        if stop != StopWhen::Never {
+            config.listen = None;
+        }
+        let ended = context.engine.run(config, stop, &mut |_, told| told.iter().for_each(notices::log))?;
+        if ended.stopped.is_some_and(|stopped| stopped.at_once) {
+            anyhow::bail!("stopped at once, by the second signal");
+        }
+        if stop == StopWhen::Never || ended.stopped.is_some() {
+            return Ok(Exit::Ok);
+        }
+        if ended.report.rollouts.is_empty() {
+            lines::report(&ended.report);
+        } else {
+            lines::rolled(&ended.report, 0);
+        }
+        Ok(Exit::of(ended.report.complete && Tally::of(&ended.report).errors == 0))
     }
 }

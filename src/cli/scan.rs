@@ -4,16 +4,15 @@ use clap::Args;
 
 use super::{
     Context, Exit,
-    engine::look,
-    output::{
-        document::{self, Document},
-        scan,
-        table::Page,
-    },
-    progress::Bar,
+    look::{Look, Looked},
+    output::{scan, table::Page},
+    watch,
     what_if::What,
 };
-use crate::config::{Display, Kinds, OutputFormat, Purpose, Rendering, Selection, Settings, StopWhen};
+use crate::{
+    config::Purpose,
+    core::{report::Report, words::Verdict},
+};
 
 /// Looks once.
 #[derive(Debug, Args)]
@@ -25,37 +24,54 @@ pub struct Scan {
     /// false].
     #[arg(long)]
     all_workloads: Option<bool>,
+    /// Ends with a code that says what was found, the first that applies: 1 the result is not complete, 4 a workload is
+    /// rejected, 3 one differs, 5 one is undetermined, 0 nothing of all that [default: false].
+    #[arg(long)]
+    exit_code: Option<bool>,
+    /// Goes on looking and shows the result anew whenever it changes, until Ctrl-C [default: false].
+    #[arg(long, short, conflicts_with = "exit_code")]
+    watch: Option<bool>,
     #[command(flatten)]
     what_if: What,
     #[command(flatten)]
-    display: Display,
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    kinds: Kinds,
-    #[command(flatten)]
-    rendering: Rendering,
+    look: Look,
 }
 
 impl Scan {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { all, all_workloads, what_if, display, selection, kinds, rendering } = self;
-        let given = Settings { selection, kinds, rendering, display, ..Settings::default() };
-        let mut config = context.configure(given, Purpose::Look(None))?;
-        let all_workloads = all_workloads.unwrap_or(false);
-        config.policy.all_workloads = all_workloads;
+        let Self { all, all_workloads, exit_code, watch, what_if, look } = self;
+        let mut config = context.configure(look.settings(), Purpose::Look(None))?;
+        config.policy.all_workloads = all_workloads.unwrap_or(false);
         config.policy.what_if = what_if.into();
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
-        let mut bar = Bar::new(context.console);
-        let report = look(context.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
-        drop(bar);
-        let text = match format {
-            OutputFormat::Table => {
-                scan::text(&report, all_workloads || all.unwrap_or(false), Page::of(context.console))
-            }
-            OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(&report, &mask), format)?,
-        };
-        context.console.print(&text)?;
-        Ok(Exit::of(report.complete, &report))
+        let all = all.unwrap_or(config.policy.all_workloads);
+        if watch == Some(true) {
+            return watch::watch(context, config, all);
+        }
+        let looked = context.look(config)?;
+        let page = Page::of(context.console, looked.form());
+        looked.print(context, |report, _| scan::text(report, all, page))?;
+        Ok(if exit_code == Some(true) { found(&looked) } else { looked.exit() })
     }
+}
+
+/// What was found, as a code.
+fn found(looked: &Looked) -> Exit {
+    match looked.exit() {
+        Exit::Ok => {}
+        other => return other,
+    }
+    let any = |is: fn(Verdict) -> bool| has(&looked.report, is);
+    if any(|verdict| verdict == Verdict::Rejected) {
+        Exit::Rejected
+    } else if any(|v| matches!(v, Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent)) {
+        Exit::Drift
+    } else if any(|verdict| verdict == Verdict::Undetermined) {
+        Exit::Undetermined
+    } else {
+        Exit::Ok
+    }
+}
+
+fn has(report: &Report, is: fn(Verdict) -> bool) -> bool {
+    report.workloads.iter().any(|w| is(w.verdict))
 }

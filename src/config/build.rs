@@ -5,16 +5,18 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, OutputFormat, Rendering, Rollouts, Selection, Settings, Show, State, Voice, WatchSet,
+    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
-        ActOn, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, OwnWorkload, Period, Positive, Rate, TriggerName,
-        Whole, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
+        Rate, TriggerName, Whole, set,
     },
 };
 use crate::core::{
+    filter::Filter,
     lease::LeaseTimes,
     owner::Kind,
     policy::{Mode, Policy},
-    shape::Name,
+    shape::{FieldSet, Name},
 };
 
 /// Reading from the API server that takes longer is given up.
@@ -24,7 +26,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 /// The Lease's name, unless another one is given.
-const LEASE: &str = "sidecar-drift";
+pub const LEASE: &str = "sidecar-drift";
 
 /// Longer than any name of a Pod that is not made to be long, and short enough to be read.
 const LONGEST_IDENTITY: usize = 200;
@@ -42,6 +44,8 @@ pub enum Purpose {
         confirmed: bool,
         /// The kinds to roll.
         kinds: BTreeSet<Kind>,
+        /// Whatever has a proven sidecar is rolled, drifted or not.
+        regardless: bool,
     },
 }
 
@@ -49,6 +53,7 @@ impl Config {
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
+        let ignore = file.ignore.take().unwrap_or_default();
         let Settings { client, voice, selection, kinds, rendering, rollouts, state, daemon, leadership, display } =
             given.over(&file);
         let daemon_runs = purpose == Purpose::Run;
@@ -56,23 +61,29 @@ impl Config {
         let listen = listen(&daemon).filter(|_| daemon_runs);
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
+        let render_as = rendering.render_as.clone().unwrap_or_default();
         ask(&mut policy, &rendering)?;
         roll(&mut policy, rollouts, daemon_runs)?;
         run(&mut policy, daemon)?;
+        let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
+        policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
         let Voice { log_level, log_format, no_color, quiet } = voice;
         let Display { output, show_values } = display;
+        let logged = log_format == Some(LogFormat::Json);
         Ok(Self {
             policy,
             connection: connection(client)?,
+            render_as,
             watch,
             listen,
             state_namespace: state_namespace.map(name),
             election,
             log: Log {
-                level: log_level.unwrap_or(if daemon_runs { LogLevel::Info } else { LogLevel::Warn }),
+                // Whoever wants a run as log lines wants all of it.
+                level: log_level.unwrap_or(if daemon_runs || logged { LogLevel::Info } else { LogLevel::Warn }),
                 format: log_format.unwrap_or(LogFormat::Text),
             },
             display: Show {
@@ -80,7 +91,10 @@ impl Config {
                 values: show_values.unwrap_or(false),
                 colour: !no_color.unwrap_or(false),
                 quiet: quiet.unwrap_or(false),
+                logged,
+                as_lines: logged && output.is_none(),
             },
+            origin: None,
         })
     }
 }
@@ -102,9 +116,10 @@ fn yield_to_opposites(given: &Selection, file: &mut File) {
 }
 
 fn connection(client: Client) -> Result<Connection, ConfigError> {
-    let Client { kubeconfig, context, request_timeout } = client;
+    let Client { kubeconfig, context, as_user, request_timeout } = client;
     let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| some_time("request-timeout", period))?;
-    Ok(Connection { kubeconfig, context, request_timeout })
+    let as_user = as_user.filter(|user| !user.is_empty());
+    Ok(Connection { kubeconfig, context, as_user, request_timeout })
 }
 
 fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
@@ -123,14 +138,38 @@ fn listen(daemon: &Daemon) -> Option<SocketAddr> {
 }
 
 fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
-    let Selection { namespace: _, all_namespaces: _, include_namespace, exclude_namespace, sidecar_container_name } =
-        selection;
-    policy.include_namespaces = set(include_namespace, name).unwrap_or_default();
-    policy.exclude_namespaces = set(exclude_namespace, name).unwrap_or_default();
-    if !policy.include_namespaces.is_empty() && !policy.exclude_namespaces.is_empty() {
+    let Selection {
+        namespace: _,
+        all_namespaces: _,
+        include_namespace,
+        exclude_namespace,
+        namespace_selector,
+        selector,
+        include_annotation,
+        exclude_annotation,
+        only_started_before,
+        sidecar_container_name,
+        fields,
+    } = selection;
+    policy.filter = Filter {
+        include_namespaces: set(include_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
+        exclude_namespaces: set(exclude_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
+        namespaces: namespace_selector.map(|LabelSelector(selector)| selector),
+        workloads: selector.map(|LabelSelector(selector)| selector),
+        include_annotations: set(include_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
+        exclude_annotations: set(exclude_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
+        started_before: only_started_before.map(|Moment(time)| time),
+        chosen: None,
+    };
+    if !policy.filter.include_namespaces.is_empty() && !policy.filter.exclude_namespaces.is_empty() {
         return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
     }
     policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
+    policy.fields = match fields {
+        None | Some(Fields::Default) => FieldSet::Default,
+        Some(Fields::Resources) => FieldSet::Resources,
+        Some(Fields::All) => FieldSet::All,
+    };
     Ok(())
 }
 
@@ -142,6 +181,7 @@ fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
         settle,
         render_spacing,
         absence,
+        render_as: _,
         min_pod_age,
     } = rendering;
     replace(&mut policy.renders_per_second, max_renders_per_second.map(|Rate(rate)| rate));
@@ -285,7 +325,8 @@ fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), Con
             policy.one_shot = true;
             policy.events = false;
         }
-        Purpose::Rollout { confirmed, kinds } => {
+        Purpose::Rollout { confirmed, kinds, regardless } => {
+            policy.regardless_of_drift = regardless;
             policy.mode = if confirmed { Mode::Enforce } else { Mode::Report };
             // What will not be rolled need not be asked for either.
             policy.kinds.clone_from(&kinds);

@@ -61,7 +61,10 @@ fn suggestion(word: &str, known: &[&'static str]) -> String {
         .map(|name| (strsim::jaro(&written, name), name))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
+        .map_or_else(
+            || "; `sidecar-drift run --help` lists them".to_owned(),
+            |(_, name)| format!("; did you mean `{name}`?"),
+        )
 }
 
 /// The parser's own words without the place, which is said before them.

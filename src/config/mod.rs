@@ -4,9 +4,11 @@
 //! works by, complete and sound. Nothing after it asks where a value came from or whether it makes sense.
 
 mod build;
+mod choice;
 mod environment;
 mod error;
 mod file;
+mod reload;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -15,13 +17,14 @@ pub(crate) mod values;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    build::Purpose,
+    build::{LEASE, Purpose},
     environment::with_environment,
     error::ConfigError,
+    reload::Origin,
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, NAMES, Rendering, Rollouts, Selection, Settings, State, Voice,
     },
-    values::{LogFormat, LogLevel, OutputFormat},
+    values::{Caller, LogFormat, LogLevel, OutputFormat},
 };
 use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
 
@@ -32,6 +35,8 @@ pub struct Config {
     pub policy: Policy,
     /// How the API server is reached.
     pub connection: Connection,
+    /// As whom Pods are created in dry run.
+    pub render_as: Caller,
     /// What is watched.
     pub watch: WatchSet,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere, as in every one-shot command.
@@ -44,6 +49,8 @@ pub struct Config {
     pub log: Log,
     /// How results are written.
     pub display: Show,
+    /// Where it can be read again; `None`: there is no file, or it is read but once.
+    pub origin: Option<Box<Origin>>,
 }
 
 /// How the API server is reached.
@@ -53,6 +60,8 @@ pub struct Connection {
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; `None`: its current one.
     pub context: Option<String>,
+    /// Act as this user.
+    pub as_user: Option<String>,
     /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
 }
@@ -90,6 +99,7 @@ pub struct Log {
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub struct Show {
     /// The format.
     pub format: OutputFormat,
@@ -99,6 +109,10 @@ pub struct Show {
     pub colour: bool,
     /// Results and errors only.
     pub quiet: bool,
+    /// Messages are log lines.
+    pub logged: bool,
+    /// And so are results: nobody asked for another form of them.
+    pub as_lines: bool,
 }
 
 /// When the engine comes back to its caller.

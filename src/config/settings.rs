@@ -9,9 +9,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::values::{
-    ActOn, AnnotationPrefix, Ceiling, DnsLabel, HourlyLimit, KindName, Listen, LogFormat, LogLevel, OutputFormat,
-    OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
+use super::{
+    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
+    values::{
+        ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen,
+        LogFormat, LogLevel, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
+    },
 };
 
 macro_rules! settings {
@@ -47,6 +50,8 @@ macro_rules! settings {
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
         pub struct File {
             $($( $(#[doc = $doc])+ pub $field: Option<$type>, )+)+
+            /// Fields that never make drift. Only here: whoever leaves something out should have to write it down.
+            pub ignore: Option<Vec<IgnoreEntry>>,
         }
 
         /// All settings. A command fills the groups that it takes and leaves the others empty.
@@ -78,6 +83,9 @@ settings! {
         /// Uses this context of the kubeconfig [default: its current context].
         #[arg(long, global = true, value_name = "NAME")]
         context: String,
+        /// Acts as this user, which takes the right to impersonate [default: the kubeconfig's own].
+        #[arg(long, visible_alias = "as", global = true, value_name = "USER")]
+        as_user: String,
         /// Gives up on reading from the API server after this duration; dry runs and writes may take 35s regardless,
         /// because the server itself waits up to 34s for injectors [default: 10s].
         #[arg(long, global = true, value_name = "DURATION")]
@@ -109,15 +117,38 @@ settings! {
         /// Looks at all namespaces, whatever the file says [default: true].
         #[arg(long, short = 'A', conflicts_with = "namespace")]
         all_namespaces: bool,
-        /// Judges workloads of this namespace only; repeatable, excludes --exclude-namespace [default: all].
-        #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with = "exclude_namespace")]
-        include_namespace: Vec<DnsLabel>,
-        /// Judges no workload of this namespace; repeatable, excludes --include-namespace [default: none].
-        #[arg(long, value_name = "NAME", value_delimiter = ',')]
-        exclude_namespace: Vec<DnsLabel>,
+        /// Judges workloads of this namespace only, in which `*` stands for any letters; repeatable, excludes
+        /// --exclude-namespace [default: all].
+        #[arg(long, value_name = "GLOB", value_delimiter = ',', conflicts_with = "exclude_namespace")]
+        include_namespace: Vec<NamespaceGlob>,
+        /// Judges no workload of this namespace, in which `*` stands for any letters; repeatable, excludes
+        /// --include-namespace [default: none].
+        #[arg(long, value_name = "GLOB", value_delimiter = ',')]
+        exclude_namespace: Vec<NamespaceGlob>,
+        /// Judges workloads only of namespaces with these labels, such as `team=a` [default: all].
+        #[arg(long, value_name = "SELECTOR")]
+        namespace_selector: LabelSelector,
+        /// Judges only workloads with these labels of their own, such as `app=web` [default: all].
+        #[arg(long, short = 'l', value_name = "SELECTOR")]
+        selector: LabelSelector,
+        /// Judges only workloads with this annotation, on themselves or on their Pod template; repeatable, one of them is
+        /// enough [default: all].
+        #[arg(long, value_name = "KEY[=VALUE]")]
+        include_annotation: Vec<AnnotationChoice>,
+        /// Judges no workload with this annotation, on itself or on its Pod template; repeatable [default: none].
+        #[arg(long, value_name = "KEY[=VALUE]")]
+        exclude_annotation: Vec<AnnotationChoice>,
+        /// Rolls a workload only if a Pod that differs was created before this time, in UTC where it names no zone
+        /// [default: now, so that every Pod counts].
+        #[arg(long, value_name = "TIME")]
+        only_started_before: Moment,
         /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         sidecar_container_name: Vec<DnsLabel>,
+        /// Compares these fields of a sidecar: `default` (image, command, arguments, environment, placement), `resources`
+        /// (as far as no autoscaler, resize or LimitRange set them) beside these, or `all` [default: default].
+        #[arg(long, value_name = "FIELDS")]
+        fields: Fields,
     }
 
     /// The kinds, where a command does not choose them itself.
@@ -150,6 +181,11 @@ settings! {
         /// then, and without a witness that its injector works, the workload is undetermined [default: 10m].
         #[arg(long, value_name = "DURATION")]
         absence: Period,
+        /// Sends dry runs as `self`, as the `controllers` that create the Pods, or as a user such as
+        /// `system:kube-controller-manager`: for an injector that looks at who asks. Takes the right to impersonate, and the
+        /// guard does not see through it [default: self].
+        #[arg(long, value_name = "WHOM")]
+        render_as: Caller,
         /// Leaves out Pods younger than this duration [default: 5s].
         #[arg(long, value_name = "DURATION")]
         min_pod_age: Period,
@@ -280,7 +316,8 @@ settings! {
 
     /// How results are written.
     Display as display, "Output" {
-        /// Writes the result as a table for people, or as one JSON or YAML document [default: table].
+        /// Writes the result as a table for people (table, wide), as one document (json, yaml) or for a ticket (markdown)
+        /// [default: table].
         #[arg(long, short, value_name = "FORMAT")]
         output: OutputFormat,
         /// Shows the values of args, command and env, which may be secrets; only on a terminal [default: false].

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    Config, File, Log, LogFormat, LogLevel, Purpose, Settings, WatchSet,
+    Config, File, Log, LogFormat, LogLevel, Origin, Purpose, Settings, WatchSet,
     values::{AnnotationPrefix, DnsLabel, OwnWorkload, Period, listed},
 };
 use crate::core::{
@@ -65,7 +65,7 @@ fn enforcing_replicas_take_turns_unless_told_otherwise() {
 #[test]
 fn who_acts_once_stands_for_no_election() {
     let file = || File::parse("{mode: enforce, leader-election: true}", Path::new("test.yaml")).unwrap();
-    let rollout = Purpose::Rollout { confirmed: true, kinds: Policy::default().kinds };
+    let rollout = Purpose::Rollout { confirmed: true, kinds: Policy::default().kinds, regardless: false };
     for purpose in [Purpose::Look(None), rollout] {
         assert_eq!(Config::new(Settings::default(), file(), purpose).unwrap().election, None);
     }
@@ -113,4 +113,31 @@ fn lists_are_written_out() {
     assert_eq!(listed(&[], "or"), "");
     assert_eq!(listed(&["a"], "or"), "`a`");
     assert_eq!(listed(&["a", "b", "c"], "or"), "`a`, `b` or `c`");
+}
+
+/// A daemon that was started with this file.
+fn started_with(yaml: &str) -> Config {
+    let path = std::path::PathBuf::from("test.yaml");
+    let origin = Origin { path, given: Settings::default() };
+    Config { origin: Some(Box::new(origin)), ..daemon(yaml) }
+}
+
+#[test]
+fn a_changed_file_is_obeyed_and_a_bad_one_is_not() {
+    let old = started_with("cooldown: 1h");
+    let new = old.changed_to("cooldown: 2h\nexclude-namespace: [kube-*]").unwrap();
+    assert_eq!(new.policy.cooldown, Duration::from_hours(2));
+    assert!(!new.policy.filter.takes_namespace("kube-system", None));
+    // And again, from there.
+    assert_eq!(new.changed_to("").unwrap().policy, Policy::default());
+    for (bad, says) in [
+        ("cooldwon: 2h", "test.yaml:1:1: unknown setting `cooldwon`; did you mean `cooldown`?"),
+        ("cooldown: 2", "test.yaml:1:11: a duration needs a unit, and `2s` means 2 seconds"),
+        ("act-on: []", "`act-on` is empty; name at least one difference, or use the mode `report`"),
+        ("mode: enforce", "`mode` can only change with a restart of the daemon"),
+        ("listen: off", "`listen` can only change with a restart of the daemon"),
+        ("namespace: [shop]", "`namespace` can only change with a restart of the daemon"),
+    ] {
+        assert_eq!(old.changed_to(bad).unwrap_err().to_string(), says);
+    }
 }

@@ -7,6 +7,7 @@ use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::{
+    ignore::{Glob, IgnoreRule, Ignored},
     model::WorkloadKey,
     owner::Kind,
     shape::Name,
@@ -15,7 +16,7 @@ use crate::core::{
 };
 
 /// Reads a value from YAML exactly as from a flag: any scalar, as text.
-fn from_scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn from_scalar<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err = String>,
@@ -25,13 +26,14 @@ where
 
 macro_rules! read_as_text {
     ($($name:ident),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                from_scalar(deserializer)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::config::values::from_scalar(deserializer)
             }
         }
     )+};
 }
+pub(super) use read_as_text;
 
 read_as_text!(
     Period,
@@ -43,6 +45,7 @@ read_as_text!(
     ActOn,
     DnsLabel,
     AnnotationPrefix,
+    Caller,
     TriggerName,
     OwnWorkload,
     Listen
@@ -210,6 +213,32 @@ impl FromStr for AnnotationPrefix {
     }
 }
 
+/// As whom Pods are created in dry run (rule R4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// As ourselves.
+    #[default]
+    Own,
+    /// As the controller of each kind.
+    Controllers,
+    /// As this user.
+    User(String),
+}
+
+impl FromStr for Caller {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "self" => Ok(Self::Own),
+            "controllers" => Ok(Self::Controllers),
+            // Whoever may do everything would be told by admission what nobody else is told.
+            user if user.contains(':') && user.chars().all(|c| c.is_ascii_graphic()) => Ok(Self::User(user.to_owned())),
+            _ => Err("`self`, `controllers` or a user such as `system:kube-controller-manager` is wanted".to_owned()),
+        }
+    }
+}
+
 /// An object that injection depends on: `Secret/istio-system/cacerts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TriggerName(pub Trigger);
@@ -282,6 +311,33 @@ impl FromStr for Listen {
     }
 }
 
+/// A rule under `ignore` as it is written in the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct IgnoreEntry {
+    /// A pattern for the names of sidecars; all, if none is given.
+    pub sidecar: Option<String>,
+    /// A pattern for a field's path.
+    pub field: Option<String>,
+    /// A pattern for the names of environment variables.
+    pub env: Option<String>,
+}
+
+impl IgnoreEntry {
+    /// The rule, or what would be right.
+    pub(super) fn rule(&self) -> Result<IgnoreRule, String> {
+        let wrong = "names `field` (such as `args/*`) or `env` (such as `DD_*`), one of the two, in each of its rules";
+        let glob = |text: &String| Some(text.trim_start_matches('/')).filter(|text| !text.is_empty()).map(Glob::new);
+        let what = match (&self.field, &self.env) {
+            (Some(field), None) => glob(field).map(Ignored::Field),
+            (None, Some(env)) => glob(env).map(Ignored::Env),
+            _ => None,
+        };
+        let sidecar = Glob::new(self.sidecar.as_deref().unwrap_or("*"));
+        what.map(|what| IgnoreRule { sidecar, what }).ok_or_else(|| wrong.to_owned())
+    }
+}
+
 macro_rules! choices {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)+ })+) => {$(
         $(#[$doc])*
@@ -299,6 +355,16 @@ choices! {
         Report,
         /// Look, tell and roll.
         Enforce,
+    }
+
+    /// Which fields of a sidecar are compared.
+    Fields {
+        /// Those that an injector means something by.
+        Default,
+        /// And the resources.
+        Resources,
+        /// All of them.
+        All,
     }
 
     /// From which level on log lines are written.
@@ -329,10 +395,14 @@ choices! {
     OutputFormat {
         /// For people.
         Table,
+        /// For people with wide screens: each workload, and all that is known of it in short.
+        Wide,
         /// One JSON document.
         Json,
         /// One YAML document.
         Yaml,
+        /// Tables for a ticket.
+        Markdown,
     }
 }
 

@@ -37,8 +37,14 @@ impl Core {
     pub(super) fn covered(&self, key: &WorkloadKey) -> bool {
         self.index.watches_pods_of(&key.namespace)
             && self.policy.kinds.contains(&key.kind)
-            && self.policy.covers_namespace(&key.namespace)
+            && self.takes_namespace(&key.namespace)
+            && self.index.workload(key).is_none_or(|w| self.policy.filter.takes(w))
             && self.policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
+    }
+
+    pub(super) fn takes_namespace(&self, namespace: &str) -> bool {
+        let labels = self.index.namespace(namespace).map(|ns| &ns.labels);
+        self.policy.filter.takes_namespace(namespace, labels)
     }
 
     pub(super) fn assess_dirty(&mut self, now: Now) {
@@ -141,7 +147,7 @@ impl Core {
         if judged.reason == Some(UndeterminedReason::Rolling) {
             work.rolling = Some(now.elapsed);
         }
-        let candidate = judged.differs();
+        let candidate = judged.differs() || (self.policy.regardless_of_drift && judged.is_cured());
         let changed = work.judged != judged;
         // One that differs in another way than before is news, too.
         let news = (judged.verdict, judged.change.clone());
@@ -180,9 +186,15 @@ impl Core {
         span * (800 + thousandths) / 1000
     }
 
+    /// Whether renderings are asked for. Whoever stops a rollout that a person watches still sees whether the new Pods are
+    /// as they should be; what the daemon leaves, the next replica looks at.
+    pub(super) fn renders_now(&self) -> bool {
+        self.leader && self.started && (!self.stopping || (self.policy.one_shot && self.rolling()))
+    }
+
     /// Sends out renderings, as many as the budget allows.
     pub(super) fn dispatch(&mut self, now: Now) {
-        if !self.leader || !self.started || self.stopping {
+        if !self.renders_now() {
             return;
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
@@ -192,6 +204,9 @@ impl Core {
             && self.renders.ready(now.elapsed).is_ok()
         {
             let Some((key, priority)) = self.queue.pop(now.elapsed) else { break };
+            if self.stopping && !self.rollouts.contains_key(&key) {
+                continue;
+            }
             let Some(workload) = self.index.workload(&key) else { continue };
             let vector = self.generations.vector(workload, &self.index);
             match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {
@@ -255,6 +270,7 @@ impl Core {
             revision: revision.object,
             ordinals,
             confirm,
+            fields: self.policy.fields,
             what_if: self.policy.what_if.clone(),
         }));
     }

@@ -18,6 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use self::shown::Shown;
 pub use self::{
     field::{IMAGE, NameMap, leaves},
     mask::{Mask, Unstable, volatile},
@@ -26,6 +27,7 @@ pub use self::{
 };
 use super::{
     fingerprint::Fingerprint,
+    ignore::{self, IgnoreRule, IgnoreUse},
     io::Rendering,
     shape::{ContainerShape, Name, PodShape},
     words::{Difference, Placement, Word as _},
@@ -143,38 +145,58 @@ pub fn compare_all(
     mask: &Mask,
     patched_images: &[Name],
 ) -> Comparison {
-    compare_across(None, running, running_name, renderings, selection, mask, patched_images)
+    let against = Against { renderings, selection, mask, ignore: &[], namespaces: None };
+    compare_against(running, running_name, patched_images, &against).0
 }
 
-/// As [`compare_all`], where the renderings may be as if in another namespace: `namespaces` are theirs and the running
-/// Pod's.
-pub fn compare_across(
-    namespaces: Option<(&str, &str)>,
+/// What a running Pod is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a> {
+    /// The renderings of its template.
+    pub renderings: &'a [Rendering],
+    /// Which containers are sidecars.
+    pub selection: &'a SidecarSelection,
+    /// What is volatile.
+    pub mask: &'a Mask,
+    /// What the site leaves out.
+    pub ignore: &'a [IgnoreRule],
+    /// The namespaces of the renderings and of the running Pod, where they are two.
+    pub namespaces: Option<(&'a str, &'a str)>,
+}
+
+/// As [`compare_all`], and which rules left something out of it.
+pub fn compare_against(
     running: &PodShape,
     running_name: &str,
-    renderings: &[Rendering],
-    selection: &SidecarSelection,
-    mask: &Mask,
     patched_images: &[Name],
-) -> Comparison {
+    against: &Against<'_>,
+) -> (Comparison, BTreeSet<IgnoreUse>) {
+    let Against { renderings, selection, mask, ignore, namespaces } = *against;
     let comparisons = renderings.iter().rev().map(|rendering| {
         let rendered = rendering.pod_name.as_deref();
         // No name is ever replaced by another where there is only one.
         let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };
         let names = Some(names).filter(|_| rendered.is_some() || namespaces.is_some());
-        compare(running, rendering, selection, mask, names.as_ref(), patched_images)
+        let mut found = compare(running, rendering, selection, mask, names.as_ref(), patched_images);
+        let uses = ignore::leave_out(ignore, &mut found);
+        (found, uses)
     });
     let fields = |comparison: &Comparison| -> usize {
         // A missing or removed sidecar has no fields, and is no smaller a difference for that.
         comparison.differences.iter().map(|d| d.fields.len().max(1)).sum()
     };
-    comparisons.min_by_key(|c| (fields(c), c.collateral.len())).unwrap_or_default()
+    comparisons.min_by_key(|(found, _)| (fields(found), found.collateral.len())).unwrap_or_default()
 }
 
 /// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the rendering, without
 /// masked fields and without the rendered Pod's name. The same for all Pods of a workload, and for the next rendering
 /// unless the injector moved.
-pub fn target_fingerprint(rendering: &Rendering, selection: &SidecarSelection, mask: &Mask) -> String {
+pub fn target_fingerprint(
+    rendering: &Rendering,
+    selection: &SidecarSelection,
+    mask: &Mask,
+    ignore: &[IgnoreRule],
+) -> String {
     // No Pod has this name, so it stands for all of them.
     let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)", namespaces: None });
     let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
@@ -184,6 +206,12 @@ pub fn target_fingerprint(rendering: &Rendering, selection: &SidecarSelection, m
         let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
         if !mask.hides(field::PLACEMENT) {
             fields.insert(field::PLACEMENT.to_owned(), container.placement.as_str().into());
+        }
+        if !ignore.is_empty() {
+            let shown = Shown::of(fields.keys().map(String::as_str));
+            let covered = |pointer: &str| ignore.iter().any(|rule| rule.covers(sidecar, &shown.pointer(pointer)));
+            let kept: BTreeMap<_, _> = fields.iter().filter(|(pointer, _)| !covered(pointer)).collect();
+            fields = kept.into_iter().map(|(pointer, text)| (pointer.clone(), text.clone())).collect();
         }
         target.insert(&container.name, fields);
     }
@@ -214,7 +242,7 @@ fn collateral(
         let view = field::View { mask: mask.of(&app.name), names };
         match (running.container(&app.name), rendering.rendered.container(&app.name)) {
             (Some(runs), Some(rendered)) => {
-                let fields = field::changes(runs, rendered, &view).into_iter();
+                let fields = field::changes(runs, rendered, &view).into_iter().filter(field::of_default_set);
                 let context = field::collateral_changes(runs, rendered, &view);
                 changes
                     .extend(fields.chain(context).map(|f| FieldChange { pointer: prefix.clone() + &f.pointer, ..f }));

@@ -38,6 +38,8 @@ pub struct Candidate<'a> {
     pub first_seen: Option<Timestamp>,
     /// An app container would change with a restart.
     pub collateral: bool,
+    /// The filters take it: its namespace, its labels and annotations, and the age of the Pods that it is rolled for.
+    pub chosen: bool,
     /// Nothing more fits into its namespace's quota.
     pub quota_full: bool,
     /// What a rollout would change, in short.
@@ -124,9 +126,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::DifferenceNotEnabled, |c, s| c.verdict != Verdict::Rejected && !enabled(c, s.policy)),
     (Gate::OptedOut, |c, _| c.says.mode < Mode::Enforce),
     (Gate::Accepted, |c, s| c.says.accepted_until.is_some_and(|until| s.now.wall < until)),
-    (Gate::Excluded, |c, s| {
-        !s.policy.roll_kinds.contains(&c.workload.key.kind) || !s.policy.covers_namespace(&c.workload.key.namespace)
-    }),
+    (Gate::Excluded, |c, s| !s.policy.roll_kinds.contains(&c.workload.key.kind) || !c.chosen),
     (Gate::ExcludedSystem, excluded_system),
     (Gate::BadAnnotation, |c, _| !c.says.bad.is_empty()),
     (Gate::Paused, paused),
@@ -187,6 +187,9 @@ pub fn gate(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Option<Gate
 /// Some difference of it may be acted on. `mutated_live` never is, whatever the configuration says: the person who
 /// patched the Pod had a reason, and a rollout would undo it.
 fn enabled(c: &Candidate<'_>, policy: &Policy) -> bool {
+    if policy.regardless_of_drift && c.differences.is_empty() {
+        return true;
+    }
     // A rollout carries out every difference at once, so each must be one that may be acted on.
     let mut reasons = c.differences.iter().filter(|d| **d != Difference::MutatedLive).peekable();
     reasons.peek().is_some() && reasons.all(|d| policy.act_on.contains(d))

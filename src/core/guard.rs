@@ -35,6 +35,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Whether it was found out at all.
+    pub(super) fn answered(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// When the next probe is to be sent; `None`: not before the answer to the last one.
     fn due(&self, interval: Duration) -> Option<Duration> {
         let Some(sent) = self.sent else { return Some(Duration::ZERO) };

@@ -9,7 +9,8 @@ use super::{
     events::Event,
     model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
-    shape::{Name, PodShape},
+    policy::Policy,
+    shape::{FieldSet, Name, PodShape},
     state::StateRecord,
     trigger::Trigger,
     what_if::WhatIf,
@@ -96,6 +97,8 @@ pub enum Input {
     State(Option<StateRecord>),
     /// A probe of the guard was answered: the guard refused it, as it must, or it did not.
     Guard(bool),
+    /// The operator changed the configuration: what the watches bring must be the same.
+    Policy(Box<Policy>),
     /// The time that [`Effect::WakeAt`] asked for has come.
     Timer,
     /// Stop taking on work.
@@ -148,6 +151,9 @@ pub struct RenderRequest {
     pub ordinals: Option<(u32, u32)>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
+    /// Which fields are compared.
+    #[serde(default, skip_serializing_if = "FieldSet::is_default")]
+    pub fields: FieldSet,
     /// What is supposed; never anything where `confirm` is set.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
@@ -332,6 +338,11 @@ pub enum Notice {
         workload: WorkloadKey,
         /// By what.
         gate: Gate,
+    },
+    /// We were asked to stop: nothing new is begun.
+    Stopping {
+        /// Rollouts under way, which are followed to their end where somebody waits for it.
+        rollouts: usize,
     },
     /// The breaker opened.
     BreakerOpened {

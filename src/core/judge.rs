@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    compare::{self, Comparison, SidecarSelection},
+    compare::{self, Against, Comparison, SidecarSelection},
+    ignore::IgnoreUse,
     index::Index,
     io::{WatchKind, WatchSource},
     model::{PodSnapshot, Strategy, WorkloadSnapshot},
@@ -121,7 +122,11 @@ pub struct Evidence<'a> {
 
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
-    held(e, without_hold(e))
+    let mut assessment = held(e, without_hold(e));
+    let crashes = |pod: &&PodSnapshot| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
+    let pods = e.index.pods_of(e.workload);
+    assessment.judged.crashing = pods.into_iter().filter(crashes).map(|pod| pod.key.name.clone()).collect();
+    assessment
 }
 
 fn without_hold(e: Evidence<'_>) -> Assessment {
@@ -258,17 +263,22 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
 fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
-    let (groups, reordered) = differing(e, set, pods, &selection);
+    let (groups, reordered, ignored) = differing(e, set, pods, &selection);
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
-        target: newest.map(|r| compare::target_fingerprint(r, &selection, &set.mask)).unwrap_or_default(),
+        target: newest
+            .map(|r| compare::target_fingerprint(r, &selection, &set.mask, &policy.ignore))
+            .unwrap_or_default(),
         pods: pods.len(),
+        ignored,
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
         if judged.sidecars.is_empty() {
             judged.verdict = Verdict::NotInjected;
+        } else if policy.regardless_of_drift {
+            REGARDLESS.clone_into(&mut judged.change);
         }
         if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
             let why = "ordinals below its partition run another revision, which is not judged".to_owned();
@@ -320,7 +330,10 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
-    Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) }
+    // Whether it was the injector that moved unseen, or the answer that is another one for us, one more rendering tells.
+    let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
+    let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
+    Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
 }
 
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
@@ -352,6 +365,16 @@ fn contradicting<'a>(
     })
 }
 
+/// A real Pod was born after the last rendering and is not like any of them.
+fn newer_than_the_last_rendering(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], groups: &[PodGroup]) -> bool {
+    let last = set.confirmed.wall;
+    let differs = |pod: &PodSnapshot| {
+        let group = groups.iter().find(|g| g.pods.contains(&pod.key.name));
+        group.is_some_and(|g| g.differences.iter().any(|d| d.difference != Difference::Missing))
+    };
+    born_since(e, set, pods).any(|pod| pod.created >= last && differs(pod))
+}
+
 /// A Pod that was born since the first rendering and is as rendered.
 fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
     let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
@@ -379,6 +402,9 @@ fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Op
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
     Some((why, Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY)))
 }
+
+/// What a rollout changes that a person wants although nothing differs.
+const REGARDLESS: &str = "restart regardless of drift";
 
 /// Renderings without a sidecar before its absence is believed.
 const ABSENT_RENDERINGS: usize = 3;
@@ -421,13 +447,22 @@ fn differing(
     set: &RenderSet,
     pods: &[&PodSnapshot],
     selection: &SidecarSelection,
-) -> (Vec<PodGroup>, bool) {
+) -> (Vec<PodGroup>, bool, BTreeSet<IgnoreUse>) {
     let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
     let mut groups: BTreeMap<Comparison, Vec<Name>> = BTreeMap::new();
-    let namespaces = e.policy.what_if.namespaces(&e.workload.key.namespace);
-    let compare = |pod: &PodSnapshot| {
+    let mut ignored = BTreeSet::new();
+    let against = Against {
+        renderings: &set.renderings,
+        selection,
+        mask: &set.mask,
+        ignore: &e.policy.ignore,
+        namespaces: e.policy.what_if.namespaces(&e.workload.key.namespace),
+    };
+    let mut compare = |pod: &PodSnapshot| {
         let (name, patched) = (&*pod.key.name, &*pod.patched_images);
-        compare::compare_across(namespaces, &pod.shape, name, &set.renderings, selection, &set.mask, patched)
+        let (found, uses) = compare::compare_against(&pod.shape, name, patched, &against);
+        ignored.extend(uses);
+        found
     };
     let named = set.renderings.iter().any(|r| r.pod_name.is_some());
     for pod in pods {
@@ -447,7 +482,7 @@ fn differing(
         .map(|(c, pods)| PodGroup { pods, differences: c.differences, collateral: c.collateral })
         .collect();
     groups.sort_by_key(|g| std::cmp::Reverse(g.pods.len()));
-    (groups, reordered)
+    (groups, reordered, ignored)
 }
 
 /// The change in short: that of the largest group that a rollout would be for.
@@ -456,3 +491,6 @@ fn change(groups: &[PodGroup]) -> String {
     let group = groups.iter().find(|g| !by_hand(g)).or_else(|| groups.first());
     group.map(|g| compare::title(&g.differences)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

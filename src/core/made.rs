@@ -51,6 +51,8 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
         },
         owner: None,
         says: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         changed_by: None,
     }
 }

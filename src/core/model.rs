@@ -196,6 +196,12 @@ pub struct WorkloadSnapshot {
     pub owner: Option<Owner>,
     /// The workload's own annotations that begin with `sidecar-drift/`, prefix removed.
     pub says: BTreeMap<Name, Name>,
+    /// Those of the workload's own labels that a filter asks for.
+    #[serde(default)]
+    pub labels: BTreeMap<Name, Name>,
+    /// Those annotations of the workload and of its Pod template that a filter asks for; the workload's own word counts.
+    #[serde(default)]
+    pub annotations: BTreeMap<Name, Name>,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
 }

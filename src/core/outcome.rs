@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     io::{PatchOutcome, RenderOutcome, Rendering},
-    shape::{Name, PodShape},
+    shape::{FieldSet, Name, PodShape},
     words::UndeterminedReason,
 };
 
@@ -45,7 +45,12 @@ pub struct Answer<'a> {
 ///
 /// Only 201 with a whole Pod is a rendering. Anything that would refuse the real Pod, too, is `rejected`; everything
 /// else is `undetermined`.
-pub fn classify_render(answer: &Answer<'_>, template: &Arc<PodShape>, pod_name: Option<&str>) -> RenderAnswer {
+pub fn classify_render(
+    answer: &Answer<'_>,
+    template: &Arc<PodShape>,
+    pod_name: Option<&str>,
+    fields: FieldSet,
+) -> RenderAnswer {
     use UndeterminedReason as Reason;
 
     let message = || answer.message();
@@ -57,7 +62,7 @@ pub fn classify_render(answer: &Answer<'_>, template: &Arc<PodShape>, pod_name: 
     match answer.code {
         201 if is_whole_pod(answer.body) => RenderAnswer::Outcome(RenderOutcome::Rendered(Rendering {
             template: Arc::clone(template),
-            rendered: Arc::new(PodShape::from_pod(answer.body)),
+            rendered: Arc::new(PodShape::with(answer.body, fields)),
             pod_name: pod_name.map(Name::from),
         })),
         _ if answer.is_webhook_denial() => match answer.code {

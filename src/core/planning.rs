@@ -8,11 +8,12 @@ use std::{
 use super::{
     gate::{Candidate, Situation},
     io::Notice,
-    model::{Attempt, InjectorSnapshot, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot},
     plan::{self, Plan},
     policy::Mode,
     says::{self, Says},
     scope::{self, Scope, Vector},
+    shape::Name,
     step::Core,
     time::Now,
     words::Gate,
@@ -47,6 +48,15 @@ impl Core {
         let workload = self.index.workload(key)?;
         let work = self.work.get(key)?;
         let judged = &work.judged;
+        let differing = || judged.groups.iter().flat_map(|group| &group.pods);
+        let pod = |name: &Name| self.index.pod(&ObjectKey { namespace: key.namespace.clone(), name: name.clone() });
+        let filter = &self.policy.filter;
+        let old_enough = filter.started_before.is_none()
+            || if judged.groups.is_empty() {
+                self.index.pods_of(workload).iter().any(|pod| filter.is_old_enough(pod.created))
+            } else {
+                differing().filter_map(pod).any(|pod| filter.is_old_enough(pod.created))
+            };
         let scopes = work.set.as_ref().map_or(&NO_SCOPES, |set| &set.vector);
         Some(Candidate {
             workload,
@@ -54,6 +64,7 @@ impl Core {
             differences: &judged.differences,
             first_seen: work.first_seen,
             collateral: judged.collateral,
+            chosen: old_enough && self.covered(key),
             quota_full: judged.quota_full,
             change: &judged.change,
             target: &judged.target,
@@ -238,6 +249,7 @@ impl Core {
         };
         let waits = |key: &&WorkloadKey| match self.work.get(*key).and_then(|w| w.gate) {
             None | Some((Gate::RateLimit | Gate::FirstSweep, _)) => true,
+            Some((Gate::GuardMissing, _)) => !self.guard.answered(),
             Some((Gate::BackingOff, _)) => self.work.get(*key).is_some_and(|w| w.setbacks < ENOUGH),
             Some((Gate::Canary, _)) => soaking(key),
             Some(_) => false,

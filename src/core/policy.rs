@@ -4,7 +4,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{model::WorkloadKey, owner::Kind, shape::Name, trigger::Trigger, what_if::WhatIf, words::Difference};
+use super::{
+    filter::Filter,
+    ignore::IgnoreRule,
+    model::WorkloadKey,
+    owner::Kind,
+    shape::{FieldSet, Name},
+    trigger::Trigger,
+    what_if::WhatIf,
+    words::Difference,
+};
 
 /// What we may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,10 +42,8 @@ pub struct Policy {
     pub roll_kinds: BTreeSet<Kind>,
     /// Names of sidecars; empty: every injected container is one.
     pub sidecars: BTreeSet<Name>,
-    /// Only these namespaces, if any.
-    pub include_namespaces: BTreeSet<Name>,
-    /// Not these namespaces.
-    pub exclude_namespaces: BTreeSet<Name>,
+    /// Which workloads are looked at.
+    pub filter: Filter,
     /// Only this workload, if one is named (`diff KIND/NAME`).
     pub only: Option<(Kind, Name)>,
     /// Dry runs a second, and how many at once after a pause.
@@ -79,6 +86,8 @@ pub struct Policy {
     pub include_system: bool,
     /// Roll workloads whose Pods were not healthy before.
     pub include_unhealthy: bool,
+    /// Roll workloads, too, whose sidecars are proven to be as they should be. Only a person's word for one rollout.
+    pub regardless_of_drift: bool,
     /// Roll workloads that an operator owns.
     pub include_operated: bool,
     /// Roll although the API server does not hold us to dry runs.
@@ -97,6 +106,12 @@ pub struct Policy {
     /// Objects that injection depends on, named by a person.
     #[serde(default)]
     pub triggers: Vec<Trigger>,
+    /// Fields that never make drift, because the site knows better.
+    #[serde(default)]
+    pub ignore: Vec<IgnoreRule>,
+    /// Which fields are compared.
+    #[serde(default, skip_serializing_if = "FieldSet::is_default")]
+    pub fields: FieldSet,
     /// What renderings suppose. Whatever they find is never acted on.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
@@ -114,8 +129,7 @@ impl Default for Policy {
             kinds: Kind::all().collect(),
             roll_kinds: Kind::all().collect(),
             sidecars: BTreeSet::new(),
-            include_namespaces: BTreeSet::new(),
-            exclude_namespaces: BTreeSet::new(),
+            filter: Filter::default(),
             only: None,
             // Below the noise of a deploy hour.
             renders_per_second: 10.0,
@@ -140,6 +154,7 @@ impl Default for Policy {
             allow_collateral: false,
             include_system: false,
             include_unhealthy: false,
+            regardless_of_drift: false,
             include_operated: false,
             without_guard: false,
             guard_interval: Duration::from_mins(1),
@@ -149,16 +164,10 @@ impl Default for Policy {
             events: false,
             all_workloads: false,
             triggers: Vec::new(),
+            ignore: Vec::new(),
+            fields: FieldSet::Default,
             what_if: WhatIf::default(),
             one_shot: false,
         }
-    }
-}
-
-impl Policy {
-    /// Whether this namespace is looked at at all.
-    pub fn covers_namespace(&self, namespace: &str) -> bool {
-        (self.include_namespaces.is_empty() || self.include_namespaces.contains(namespace))
-            && !self.exclude_namespaces.contains(namespace)
     }
 }

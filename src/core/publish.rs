@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     gate::SYSTEM_NAMESPACES,
+    ignore::{IgnoreRule, IgnoreUse},
     model::WorkloadKey,
-    report::{Report, WorkloadReport},
+    report::{IgnoreReport, Report, WorkloadReport},
     shape::Name,
     step::{Core, KEPT},
     time::Now,
@@ -47,7 +48,6 @@ impl Core {
         Report {
             taken: now.wall,
             synced: self.started,
-            stopping: self.stopping,
             complete: self.started && progress.0 == progress.1,
             progress,
             mode: self.policy.mode,
@@ -61,9 +61,32 @@ impl Core {
             rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),
             rollouts_left: self.starts.as_ref().map(|bucket| bucket.available(now.elapsed)),
             unavailable: self.index.unavailable().map(|(_, why)| why.to_owned()).collect(),
+            ignore: self.ignore_report(),
             renders: self.rendered,
             queued: self.queue.len(),
+            story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
+    }
+
+    /// The one workload that is looked at, if somebody asked about one.
+    fn asked_about(&self) -> Option<&WorkloadKey> {
+        let _ = self.policy.only.as_ref()?;
+        let mut found = self.index.workloads().map(|(key, _)| key).filter(|key| self.covered(key));
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// How much each rule of the site leaves out.
+    fn ignore_report(&self) -> Vec<IgnoreReport> {
+        if self.policy.ignore.is_empty() {
+            return Vec::new();
+        }
+        let all: Vec<_> = self.work.values().map(|work| &work.judged.ignored).filter(|uses| !uses.is_empty()).collect();
+        let of_rule = |(number, rule): (usize, &IgnoreRule)| {
+            let fields = |uses: &&BTreeSet<IgnoreUse>| uses.iter().filter(|u| u.rule == number + 1).count();
+            let counts: Vec<_> = all.iter().map(fields).filter(|n| *n > 0).collect();
+            IgnoreReport { rule: rule.to_string(), fields: counts.iter().sum(), workloads: counts.len() }
+        };
+        self.policy.ignore.iter().enumerate().map(of_rule).collect()
     }
 
     /// What is shown of this workload may be another now.
@@ -122,8 +145,10 @@ impl Core {
             last_confirmed: set.map(|s| s.confirmed.wall),
             sidecars: judged.sidecars.clone(),
             pods: judged.pods,
+            crashing: judged.crashing.clone(),
             differing: judged.groups.clone(),
             masked: set.map(|s| s.mask.shown()).unwrap_or_default(),
+            ignored: judged.ignored.iter().cloned().collect(),
             renders: work.renders,
         }
     }
@@ -132,7 +157,8 @@ impl Core {
     /// of the others nothing is claimed.
     fn stray_reports(&self) -> impl Iterator<Item = WorkloadReport> {
         let mut strays: BTreeMap<(Name, Name, Name), (usize, Vec<Name>)> = BTreeMap::new();
-        let namespaces = self.index.strays().filter(|(pod, ..)| self.policy.covers_namespace(&pod.key.namespace));
+        let chosen = self.policy.filter.takes_strays();
+        let namespaces = self.index.strays().filter(|(pod, ..)| chosen && self.takes_namespace(&pod.key.namespace));
         for (pod, kind, name) in namespaces {
             if self.policy.only.is_some() || pod.state.finished || pod.state.terminating || pod.state.mirror {
                 continue;
@@ -163,8 +189,10 @@ impl Core {
             last_confirmed: None,
             sidecars,
             pods,
+            crashing: Vec::new(),
             differing: Vec::new(),
             masked: Vec::new(),
+            ignored: Vec::new(),
             renders: 0,
         })
     }

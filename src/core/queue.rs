@@ -139,6 +139,11 @@ impl RenderQueue {
     }
 
     /// Whether it is wanted soon: anything but a periodic look.
+    pub fn due(&self, key: &WorkloadKey) -> Option<Duration> {
+        self.entries.get(key).map(|entry| entry.due)
+    }
+
+    /// Whether a workload waits for a rendering.
     pub fn wants(&self, key: &WorkloadKey) -> bool {
         self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)
     }

@@ -9,16 +9,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     compare::{FieldChange, SidecarDifference},
+    ignore::IgnoreUse,
     policy::Mode,
     shape::Name,
     state::Stop,
+    story::Story,
     what_if::WhatIf,
     words::{Gate, Outcome, UndeterminedReason, Verdict},
 };
 
 /// Everything that is known at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about the process")]
 pub struct Report {
     /// When it was made, UTC.
     pub taken: Timestamp,
@@ -26,8 +27,6 @@ pub struct Report {
     pub complete: bool,
     /// Watches are synced; before that the list of workloads may be short.
     pub synced: bool,
-    /// Somebody asked us to stop; nothing new is begun.
-    pub stopping: bool,
     /// How far the first sweep is: workloads judged, of how many.
     pub progress: (usize, usize),
     /// The mode in force.
@@ -54,10 +53,16 @@ pub struct Report {
     pub rollouts_left: Option<u32>,
     /// Sources that cannot be watched, with the reason.
     pub unavailable: Vec<String>,
+    /// The rules by which fields are left out, in the order of the configuration.
+    #[serde(default)]
+    pub ignore: Vec<IgnoreReport>,
     /// Renders asked for since the start.
     pub renders: u64,
     /// Workloads waiting for a rendering.
     pub queued: usize,
+    /// The whole story of the one workload that was asked about, if it was one.
+    #[serde(default)]
+    pub story: Option<Box<Story>>,
 }
 
 /// One workload.
@@ -93,12 +98,29 @@ pub struct WorkloadReport {
     pub sidecars: Vec<Name>,
     /// Pods that were compared.
     pub pods: usize,
+    /// Pods with a container that crashes or cannot start, whatever the reason.
+    #[serde(default)]
+    pub crashing: Vec<Name>,
     /// The Pods that differ, grouped by how.
     pub differing: Vec<PodGroup>,
     /// Fields that are left out because they differ between two renderings, as `container/pointer`.
     pub masked: Vec<String>,
+    /// Fields that differ and that a rule of the site leaves out.
+    #[serde(default)]
+    pub ignored: Vec<IgnoreUse>,
     /// Renderings made for it.
     pub renders: u64,
+}
+
+/// What a rule of the site leaves out now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoreReport {
+    /// `env DD_* of istio-proxy`
+    pub rule: String,
+    /// How many fields that differ it leaves out, over all workloads.
+    pub fields: usize,
+    /// How many workloads have such a field.
+    pub workloads: usize,
 }
 
 /// Pods of a workload that differ in the same way.

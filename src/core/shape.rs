@@ -2,6 +2,7 @@
 
 mod env;
 mod lenient;
+mod resources;
 mod token_volumes;
 
 use std::sync::Arc;
@@ -9,11 +10,33 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::token_volumes::TokenVolumes;
+use self::{resources::Resources, token_volumes::TokenVolumes};
 use super::{fingerprint::Fingerprint, words::Placement};
+
+pub(super) use self::resources::UNKNOWN;
 
 /// A shared string. The index keeps one copy of each.
 pub type Name = Arc<str>;
+
+/// Which fields of a container are compared (rule C6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldSet {
+    /// Image, command, arguments and environment.
+    #[default]
+    Default,
+    /// And the resources, as far as it was the injector that set them.
+    Resources,
+    /// And all others.
+    All,
+}
+
+impl FieldSet {
+    /// Whether these are the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::Default
+    }
+}
 
 /// The containers of one Pod or Pod template, `initContainers` first, each list in its own order.
 ///
@@ -53,11 +76,17 @@ impl PodShape {
     ///
     /// Never fails: a field that is absent or of an unexpected type counts as its JSON text or as nothing.
     pub fn from_pod(pod: &Value) -> Self {
+        Self::with(pod, FieldSet::Default)
+    }
+
+    /// The same with other fields.
+    pub fn with(pod: &Value, fields: FieldSet) -> Self {
+        let view = View { fields, resources: Resources::of(pod) };
         let spec = pod.get("spec").unwrap_or(&Value::Null);
         let volumes = TokenVolumes::of(spec.get("volumes"));
         let init = lenient::list(spec.get("initContainers")).iter().map(|c| (c, init_placement(c)));
         let ordinary = lenient::list(spec.get("containers")).iter().map(|c| (c, Placement::Ordinary));
-        Self { containers: init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes)).collect() }
+        Self { containers: init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes, &view)).collect() }
     }
 
     /// The shape of a Pod template: a workload's or ReplicaSet's `spec.template`, a ControllerRevision's
@@ -67,9 +96,15 @@ impl PodShape {
     }
 }
 
+/// How a Pod's containers are looked at.
+struct View<'a> {
+    fields: FieldSet,
+    resources: Resources<'a>,
+}
+
 impl ContainerShape {
-    fn of(container: &Value, placement: Placement, volumes: &TokenVolumes) -> Self {
-        let projection = projection(container, volumes);
+    fn of(container: &Value, placement: Placement, volumes: &TokenVolumes, view: &View<'_>) -> Self {
+        let projection = projection(container, placement, volumes, view);
         let text = |field| container.get(field).map(lenient::text).unwrap_or_default();
         Self {
             name: text("name").into(),
@@ -90,7 +125,7 @@ fn init_placement(container: &Value) -> Placement {
 }
 
 /// The compared fields (rule C6) in canonical form (C3-C5). An empty field and an absent one are the same.
-fn projection(container: &Value, volumes: &TokenVolumes) -> Value {
+fn projection(container: &Value, placement: Placement, volumes: &TokenVolumes, view: &View<'_>) -> Value {
     let mut out = Map::new();
     for (field, value) in container.as_object().into_iter().flatten() {
         let canonical = match field.as_str() {
@@ -98,11 +133,52 @@ fn projection(container: &Value, volumes: &TokenVolumes) -> Value {
             "command" | "args" => words(value, volumes),
             "env" => env::env(value, volumes),
             "envFrom" => env::env_from(value, volumes),
+            "resources" if view.fields >= FieldSet::Resources => view.resources.of_container(container, placement),
+            // The one is told by its own word, the other is how the container is found.
+            "name" | "restartPolicy" | "resources" => continue,
+            other if view.fields == FieldSet::All => beside(other, value, volumes),
             _ => continue,
         };
         if !is_empty(&canonical) {
             out.insert(field.clone(), canonical);
         }
+    }
+    Value::Object(out)
+}
+
+/// A field that is compared only if all are.
+fn beside(field: &str, value: &Value, volumes: &TokenVolumes) -> Value {
+    let value = volumes.canonical_all(lenient::without_nulls(value));
+    match field {
+        "securityContext" => security_context(Some(&value)),
+        "volumeMounts" => by_path(&value, "mountPath"),
+        "volumeDevices" => by_path(&value, "devicePath"),
+        "ports" => {
+            let mut ports = lenient::list(Some(&value)).to_vec();
+            ports.sort_by_cached_key(Value::to_string);
+            Value::Array(ports)
+        }
+        _ => value,
+    }
+}
+
+/// A list in no order whose elements are told apart by a path of theirs. A volume that is called by a number has another one
+/// in each Pod of some injectors (rule C5): there the path says which it is.
+fn by_path(list: &Value, path: &str) -> Value {
+    let mut out = Map::new();
+    for (number, element) in lenient::list(Some(list)).iter().enumerate() {
+        let mut element = element.clone();
+        let key = element.get(path).map_or_else(|| format!("({number})"), lenient::text);
+        if let Some(members) = element.as_object_mut() {
+            members.remove(path);
+            let numbered = |name: &str| {
+                name.rsplit_once('-').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            };
+            if members.get("name").and_then(Value::as_str).is_some_and(numbered) {
+                members.insert("name".to_owned(), Value::from("(numbered)"));
+            }
+        }
+        out.insert(key, element);
     }
     Value::Object(out)
 }

@@ -172,10 +172,12 @@ impl Core {
             Input::Leadership(leader) => self.lead(leader, now),
             Input::State(record) => self.state_read(record, now),
             Input::Guard(refused) => self.guard_answered(refused, now),
+            Input::Policy(policy) => self.obey(*policy, now),
             Input::Timer => {}
             Input::Shutdown => {
                 self.stopping = true;
                 self.drop_unpatched();
+                self.tell(Notice::Stopping { rollouts: self.rollouts.len() });
             }
         }
         self.start_if_synced(now);
@@ -460,7 +462,7 @@ impl Core {
     // Time -----------------------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.leader && self.started && !self.crowded && !self.stopping {
+        let render = if self.renders_now() && !self.crowded {
             self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
                 Ok(()) => due,
                 Err(token) => due.max(token),
@@ -490,7 +492,7 @@ impl Core {
 }
 
 /// The hourly budget; it holds nothing at first, so that neither a crash nor a new leader fills it.
-fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
+pub(super) fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
     let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
     policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
 }

@@ -107,7 +107,7 @@ vocabulary! {
         DifferenceNotEnabled = "difference_not_enabled", "`--act-on` does not name this kind of difference";
         OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation, or may have: its Namespace cannot be read";
         Accepted = "accepted", "its owner accepted this drift until a date";
-        Excluded = "excluded", "the namespace or the kind is left out by a flag";
+        Excluded = "excluded", "left out by a flag: its kind, or its Pods that differ are younger than the time given";
         ExcludedSystem = "excluded_system", "a system namespace, the namespace of an injector, or our own workload";
         BadAnnotation = "bad_annotation", "one of its sidecar-drift annotations has a value that means nothing";
         Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";

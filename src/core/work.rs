@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     compare::{Mask, Unstable},
+    ignore::IgnoreUse,
     io::Rendering,
     model::{Attempt, Stamp},
     report::PodGroup,
@@ -157,10 +158,14 @@ pub struct Judged {
     pub change: String,
     /// The fingerprint of what a rollout would bring.
     pub target: String,
+    /// What rules of the site left out.
+    pub ignored: BTreeSet<IgnoreUse>,
     /// Names of its sidecars.
     pub sidecars: Vec<Name>,
     /// Pods compared.
     pub pods: usize,
+    /// Pods of it, of any revision, with a container that crashes or cannot start.
+    pub crashing: Vec<Name>,
 }
 
 impl Default for Judged {
@@ -182,8 +187,10 @@ impl Judged {
             quota_full: false,
             change: String::new(),
             target: String::new(),
+            ignored: BTreeSet::new(),
             sidecars: Vec::new(),
             pods: 0,
+            crashing: Vec::new(),
         }
     }
 
@@ -198,6 +205,11 @@ impl Judged {
             self.verdict,
             Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
         )
+    }
+
+    /// It has sidecars, and every one of them is as it would be injected today.
+    pub fn is_cured(&self) -> bool {
+        self.verdict == Verdict::InSync && !self.sidecars.is_empty()
     }
 
     /// Only a moment in between: an answer is on its way.

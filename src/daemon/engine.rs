@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Progress, clock, connected,
+    Asked, Ended, Progress, Stopped, clock, connected,
     leading::{self, GiveBack, Leading},
     signals::Signals,
     state_namespace,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cluster::{
         client::{Cluster, Server},
-        convert::StampKeys,
+        convert::Keys,
         lease::LeaseStore,
         state::StateStore,
         watch::{Scope, Watches},
@@ -50,14 +50,14 @@ const LAST_WORDS: Duration = Duration::from_secs(25);
 /// A one-shot command that has heard nothing new for this long, beside the pauses that were asked for, shows what it has.
 const STALLED: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
     let mut signals = Signals::listen()?;
     // In a task of its own, so that we can be stopped while a server, or a login plugin, keeps us waiting.
     let mut greeting = JoinSet::new();
     greeting.spawn(greet(config.clone(), stop));
     let (cluster, server) = tokio::select! {
         biased;
-        () = signals.asked() => return stopped_early(config.policy, stop),
+        by = signals.asked() => return Ok(stopped_early(config.policy, by)),
         Some(greeted) = greeting.join_next() => greeted.context("cannot begin")??,
     };
     let namespaces = match &config.watch {
@@ -65,13 +65,14 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
     };
     let (sender, inputs) = mpsc::channel(INPUTS);
-    let stamp = StampKeys::new(&config.policy.annotation_prefix);
+    let keys = Keys::of(&config.policy);
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
     let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
     let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me);
     let mut workers =
-        Workers::new(cluster.clone(), own, stamp.clone(), store.clone(), leading.clone(), &me, sender.clone());
+        Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
+    workers.render_as(config.render_as.clone());
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }
@@ -87,8 +88,13 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
             }
         });
     }
-    let scope =
-        Scope { namespaces, kinds: config.policy.kinds.clone(), triggers: config.policy.triggers.clone(), stamp };
+    let scope = Scope {
+        namespaces,
+        kinds: config.policy.kinds.clone(),
+        fields: config.policy.fields,
+        triggers: config.policy.triggers.clone(),
+        keys,
+    };
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
     let now = clock::now();
@@ -98,7 +104,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let mut first = Vec::new();
     if config.policy.mode == Mode::Enforce {
         // A person's rollout starts at once, so what the ConfigMap says must be known before.
-        if config.policy.one_shot {
+        if stop != StopWhen::Never {
             match store.read().await {
                 Ok(state) => first.push(Input::State(state)),
                 Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
@@ -106,9 +112,12 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         }
         workers.also(store.watch(streaming, sender));
     }
+    let (obeyed, changes) = mpsc::channel(1);
+    let patience = patience(&config.policy);
+    let seen_by_a_person = config.policy.one_shot && stop == StopWhen::RolledOut;
+    workers.also(super::reload::watch(config, obeyed));
     let report = Arc::new(core.report(now));
     let listed = HashSet::new();
-    let patience = patience(&config.policy);
     let mut engine = Engine {
         core,
         watches,
@@ -123,6 +132,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         heard: now,
         patience,
         stopping: None,
+        watched: seen_by_a_person,
+        changes,
     };
     for input in first {
         let notices = engine.step(input, now);
@@ -178,11 +189,11 @@ async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Serve
 }
 
 /// Nothing was begun, so nothing is to be finished.
-fn stopped_early(policy: Policy, stop: StopWhen) -> anyhow::Result<Arc<Report>> {
-    anyhow::ensure!(stop == StopWhen::Never, "stopped before the API server answered");
+fn stopped_early(policy: Policy, by: Asked) -> Ended {
     tracing::info!("stopped before the API server answered");
     let now = clock::now();
-    Ok(Arc::new(Core::new(policy, [], 0, now).report(now)))
+    let report = Arc::new(Core::new(policy, [], 0, now).report(now));
+    Ended { report, stopped: Some(Stopped { by, at_once: false }) }
 }
 
 /// How long a one-shot command waits for news: none can come while it pauses because it was told to.
@@ -210,8 +221,12 @@ struct Engine {
     heard: Now,
     /// How long a one-shot command waits for more.
     patience: Duration,
-    /// Since when we are asked to stop.
-    stopping: Option<Duration>,
+    /// Since when we are asked to stop, and how.
+    stopping: Option<(Duration, Asked)>,
+    /// A person watches the rollouts.
+    watched: bool,
+    /// New configurations.
+    changes: mpsc::Receiver<Config>,
 }
 
 impl Engine {
@@ -220,7 +235,7 @@ impl Engine {
         mut inputs: mpsc::Receiver<Input>,
         mut signals: Signals,
         progress: &mut Progress<'_>,
-    ) -> anyhow::Result<Arc<Report>> {
+    ) -> anyhow::Result<Ended> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unpublished = true;
@@ -229,15 +244,16 @@ impl Engine {
             let until = self.until_wake(unpublished, last);
             let input = tokio::select! {
                 biased;
-                () = signals.asked() => {
-                    if self.stopping.replace(clock::elapsed()).is_some() {
-                        anyhow::bail!("stopped at once, by the second signal");
+                by = signals.asked() => {
+                    if self.stopping.replace((clock::elapsed(), by)).is_some() {
+                        self.publish(clock::now());
+                        return Ok(self.ended(true));
                     }
-                    tracing::info!("stopping: nothing new is begun");
                     Some(Input::Shutdown)
                 }
                 error = self.watches.failed() => return Err(error).context("a watch failed"),
                 error = self.workers.failed() => return Err(error).context("a worker failed"),
+                Some(config) = self.changes.recv() => Some(Input::Policy(Box::new(config.policy))),
                 input = inputs.recv() => input,
                 () = self.leading.changed() => None,
                 () = sleep(until) => None,
@@ -264,10 +280,15 @@ impl Engine {
                 self.publish(now);
                 progress(&self.report, &[]);
                 if self.done(now) {
-                    return Ok(self.report.clone());
+                    return Ok(self.ended(false));
                 }
             }
         }
+    }
+
+    fn ended(&self, at_once: bool) -> Ended {
+        let stopped = self.stopping.map(|(_, by)| Stopped { by, at_once });
+        Ended { report: self.report.clone(), stopped }
     }
 
     fn until_wake(&self, unpublished: bool, last: Duration) -> Duration {
@@ -346,10 +367,10 @@ impl Engine {
     }
 
     fn done(&self, now: Now) -> bool {
-        if let Some(since) = self.stopping {
+        if let Some((since, _)) = self.stopping {
             // Whoever watches a rollout wants to see it end; the daemon's next replica will.
-            let idle = self.core.idle() && (self.stop != StopWhen::RolledOut || !self.core.rolling());
-            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.stop == StopWhen::RolledOut;
+            let idle = self.core.idle() && !(self.watched && self.core.rolling());
+            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.watched;
             if !idle && !patience {
                 tracing::warn!("a write was not answered in time; whether it was carried out shows at the next start");
             }

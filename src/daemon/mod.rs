@@ -4,27 +4,62 @@ pub mod clock;
 mod engine;
 mod events;
 mod leading;
+mod reload;
 mod signals;
 mod workers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 
 use crate::{
     cluster::{
         client::{Cluster, Connection, connect},
+        lease::LeaseStore,
         state::StateStore,
     },
-    config::{Config, StopWhen},
-    core::{io::Notice, report::Report, state::StateRecord, state::Stop},
+    config::{Config, LEASE, StopWhen},
+    core::{
+        io::Notice,
+        lease::{LeaseSpec, Reply, Request},
+        report::Report,
+        state::{StateRecord, Stop},
+    },
 };
 
 /// Is called whenever there is something to tell: with the newest report, and what happened since the last call.
 pub type Progress<'a> = dyn FnMut(&Report, &[Notice]) + Send + 'a;
 
+/// How a run came to its end.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// What was known at the end.
+    pub report: Arc<Report>,
+    /// The signal that ended it before its time, if one did.
+    pub stopped: Option<Stopped>,
+}
+
+/// A run that a signal ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// How we were asked.
+    pub by: Asked,
+    /// We were asked twice, and left what was under way.
+    pub at_once: bool,
+}
+
+/// How we can be asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// By SIGINT: somebody pressed Ctrl-C.
+    Interrupt,
+    /// By SIGTERM: Kubernetes, or a service manager.
+    Terminate,
+}
+
 /// Connects, works until `stop` says so, and returns the last report.
-pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
     let runtime = runtime()?;
     let ended = runtime.block_on(engine::run(config, stop, progress));
     // A name that is being looked up, or a login plugin that waits for somebody, must not keep us.
@@ -36,6 +71,63 @@ pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyho
 pub fn pause(config: &Config, reason: &str) -> anyhow::Result<()> {
     let stop = Stop { reason: reason.to_owned(), at: clock::now().wall };
     edit_state(config, |state| state.paused = Some(stop.clone()))
+}
+
+/// What the daemon left in the cluster.
+#[derive(Clone, Debug)]
+pub struct DaemonStatus {
+    /// Where it is looked for.
+    pub namespace: String,
+    /// What the state ConfigMap holds; `None`: it is missing or makes no sense, which means paused.
+    pub record: Option<StateRecord>,
+    /// Who leads, if there is a Lease.
+    pub leader: Option<Leader>,
+    /// When this was asked.
+    pub now: Timestamp,
+}
+
+/// Who holds the Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// The replica.
+    pub holder: String,
+    /// When it said last that it is there.
+    pub renewed: Option<Timestamp>,
+    /// For how long that holds.
+    pub holds: Duration,
+}
+
+impl Leader {
+    /// `None`: it was given back, and nobody took it.
+    fn of(spec: &LeaseSpec) -> Option<Self> {
+        (!spec.holder.is_empty()).then(|| Self {
+            holder: spec.holder.to_string(),
+            renewed: spec.renewed.parse().ok(),
+            holds: spec.duration,
+        })
+    }
+
+    /// Nobody has said for too long that it is there.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
+        self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
+    }
+}
+
+/// Reads what the daemon left in the cluster.
+pub fn status(config: &Config) -> anyhow::Result<DaemonStatus> {
+    runtime()?.block_on(async {
+        let cluster = connected(config).await?;
+        let namespace = state_namespace(config, &cluster);
+        let record = StateStore::new(cluster.clone(), &namespace).read().await?;
+        let leader = match LeaseStore::new(cluster, &namespace, LEASE).ask(&Request::Read).await {
+            Reply::Is(lease) => Leader::of(&lease.spec),
+            Reply::Missing => None,
+            Reply::Conflict => anyhow::bail!("the Lease {LEASE} cannot be read"),
+            Reply::Failed { message } => anyhow::bail!("the Lease {LEASE} cannot be read: {message}"),
+        };
+        Ok(DaemonStatus { namespace, record, leader, now: clock::now().wall })
+    })
 }
 
 /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
@@ -61,7 +153,7 @@ async fn connected(config: &Config) -> anyhow::Result<Cluster> {
     let options = Connection {
         kubeconfig: config.connection.kubeconfig.clone(),
         context: config.connection.context.clone(),
-        as_user: None,
+        as_user: config.connection.as_user.clone(),
         request_timeout: Some(config.connection.request_timeout),
     };
     Ok(connect(&options).await?)

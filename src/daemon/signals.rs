@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::Asked;
+
 /// SIGTERM and SIGINT, from the moment on that this exists.
 ///
 /// As the first process of a container we would not even be killed by a signal that nobody listens for, so it is to be made
@@ -21,10 +23,10 @@ impl Signals {
     }
 
     /// Waits for either.
-    pub(super) async fn asked(&mut self) {
+    pub(super) async fn asked(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.interrupt.recv() => Asked::Interrupt,
         }
     }
 }

@@ -13,13 +13,14 @@ use super::{
 use crate::{
     cluster::{
         client::Cluster,
-        convert::StampKeys,
+        convert::Keys,
         events::EventWriter,
         guard::{self, Probe},
         render::Renderer,
         rollout,
         state::StateStore,
     },
+    config::Caller,
     core::{
         events::Event,
         io::{Input, PatchRequest, RenderRequest},
@@ -34,7 +35,7 @@ pub(super) struct Workers {
     cluster: Cluster,
     /// Our own namespace.
     own: String,
-    stamp: StampKeys,
+    keys: Keys,
     renderer: Arc<Renderer>,
     store: StateStore,
     /// Asked right before each write.
@@ -48,17 +49,22 @@ impl Workers {
     pub(super) fn new(
         cluster: Cluster,
         own: String,
-        stamp: StampKeys,
+        keys: Keys,
         store: StateStore,
         leading: Leading,
         instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
-        let renderer = Arc::new(Renderer::new(cluster.clone(), stamp.clone()));
+        let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()));
         let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(writing);
-        Self { cluster, own, stamp, renderer, store, leading, inputs, events, tasks }
+        Self { cluster, own, keys, renderer, store, leading, inputs, events, tasks }
+    }
+
+    /// Dry runs are sent as somebody else from now on.
+    pub(super) fn render_as(&mut self, caller: Caller) {
+        self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.keys.clone()).calling_as(caller));
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
@@ -75,7 +81,7 @@ impl Workers {
 
     /// `term`: in which it was decided. What was decided in an earlier one is not written.
     pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
-        let (cluster, stamp, inputs) = (self.cluster.clone(), self.stamp.clone(), self.inputs.clone());
+        let (cluster, stamp, inputs) = (self.cluster.clone(), self.keys.stamp.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
         self.tasks.spawn(async move {
             let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;

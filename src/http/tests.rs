@@ -31,7 +31,6 @@ fn report(synced: bool) -> Arc<Report> {
         taken: "2026-03-01T12:00:00Z".parse().unwrap(),
         complete: synced,
         synced,
-        stopping: false,
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,
@@ -44,8 +43,10 @@ fn report(synced: bool) -> Arc<Report> {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![],
         renders: 0,
         queued: 0,
+        story: None,
     })
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ::metrics::gauge;
 
 use super::table::{
-    BUILD_INFO, COMPLETE, HELD, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, ROLLOUTS_IN_FLIGHT, STOPPED, UNDETERMINED,
-    WORKLOADS,
+    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, ROLLOUTS_IN_FLIGHT, STOPPED,
+    UNDETERMINED, WORKLOADS,
 };
 use crate::core::{
     report::{Report, WorkloadReport},
@@ -55,6 +55,9 @@ fn write_findings(report: &Report) {
     }
     for (namespace, n) in pods {
         gauge!(PODS_DIFFERING.name, "namespace" => namespace).set(number(n));
+    }
+    for (place, rule) in (1_usize..).zip(&report.ignore) {
+        gauge!(IGNORED.name, "rule" => place.to_string()).set(number(rule.fields));
     }
     gauge!(OLDEST_DRIFT.name).set(oldest(report));
     gauge!(QUEUE.name).set(number(report.queued));

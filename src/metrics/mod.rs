@@ -103,6 +103,12 @@ pub fn watch_restarted(kind: WatchKind) {
     ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => watched(kind)).increment(1);
 }
 
+/// Counts a change of the configuration file.
+pub fn reloaded(obeyed: bool) {
+    let how = if obeyed { "obeyed" } else { "refused" };
+    ::metrics::counter!(table::CONFIG_RELOADS.name, "file" => how).increment(1);
+}
+
 /// Counts what people are told, where it is counted at all.
 pub fn told(notice: &Notice) {
     match notice {
@@ -119,6 +125,7 @@ pub fn told(notice: &Notice) {
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::RolloutHeld { .. }
+        | Notice::Stopping { .. }
         | Notice::BreakerOpened { .. }
         | Notice::Guard { .. }
         | Notice::WatchUnavailable { .. }

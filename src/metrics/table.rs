@@ -87,6 +87,12 @@ metrics! {
         "Watched objects that could not be understood, by kind. Alert on any increase: verdicts may miss something.";
     WATCH_RESTARTS = Counter "watch_restarts_total" ["kind"],
         "How often a watch had to list again, by kind. Alert when it rises steadily: the API server drops us.";
+    CONFIG_RELOADS = Counter "config_reloads_total" ["file"],
+        "How often the configuration file changed while the daemon ran: obeyed, or refused because it made no sense. \
+         Alert on any that was refused: the old configuration is still in force.";
+    IGNORED = Gauge "ignored_fields" ["rule"],
+        "Fields that differ and are left out by a rule under `ignore`, by the rule's place in the configuration. A rule \
+         that stays at 0 can go.";
     BUILD_INFO = Gauge "build_info" ["version"],
         "Always 1; the version is a label.";
 }
@@ -109,6 +115,7 @@ impl Metric {
                 Some(["rendered", "rejected", "gone"].into_iter().chain(words::<UndeterminedReason>()).collect())
             }
             "by" => Some(vec!["pause", "breaker", "guard"]),
+            "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),
             _ => None,
         }

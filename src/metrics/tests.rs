@@ -13,7 +13,7 @@ use crate::core::{
     model::{InjectorKind, WorkloadKey},
     owner::Kind,
     policy::Mode,
-    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
@@ -66,6 +66,7 @@ fn report() -> Report {
         last_confirmed: None,
         sidecars: vec![],
         pods: 2,
+        crashing: vec![],
         differing: vec![PodGroup {
             pods: vec!["cart-1".into(), "cart-2".into()],
             differences: vec![SidecarDifference {
@@ -76,13 +77,13 @@ fn report() -> Report {
             collateral: vec![],
         }],
         masked: vec![],
+        ignored: vec![],
         renders: 1,
     };
     Report {
         taken,
         complete: true,
         synced: true,
-        stopping: false,
         progress: (1, 1),
         mode: Mode::Report,
         leader: true,
@@ -104,8 +105,10 @@ fn report() -> Report {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         renders: 1,
         queued: 3,
+        story: None,
     }
 }
 

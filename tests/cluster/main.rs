@@ -14,6 +14,8 @@ mod install;
 mod leaders;
 mod many_replicas;
 mod noticing;
+mod predecessor;
+mod reload;
 mod report_mode;
 mod shutdown;
 mod support;

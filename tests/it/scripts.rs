@@ -105,6 +105,7 @@ scripts! {
         failures_are_asked_again_ever_more_seldom
         forbidden_pods_leave_the_workloads_visible
         forbidden_replicasets_concern_deployments_only
+        ignored_fields_make_no_drift
         in_sync_takes_one_rendering
         its_own_rollout
         many_replicas_and_a_hot_patched_pod
@@ -136,6 +137,7 @@ scripts! {
         a_follower_does_nothing
         a_follower_writes_no_events
         a_person_pauses
+        a_person_stops_a_rollout
         a_restart_keeps_the_lock
         events
         guard
@@ -147,6 +149,7 @@ scripts! {
         shutdown_in_the_middle
         somebody_else_writes_the_state
         state_missing_means_paused
+        the_configuration_changes
         the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
@@ -182,9 +185,12 @@ scripts! {
         new_pods_without_any_sidecar
         one_bad_one_does_not
         one_from_plan_to_end
+        only_what_was_created_before
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace
         progress_deadline
+        regardless_of_drift
+        regardless_of_drift_is_not_the_default
         report_mode_changes_nothing
         the_hourly_budget
         the_injector_moves_before_the_patch
@@ -208,6 +214,7 @@ scripts! {
         policies_and_bindings
         r11_an_object_that_a_person_named
         r11_params_of_a_policy
+        r12_a_pod_born_after_the_last_rendering
         removed_needs_a_witness
         service_accounts_limit_ranges_and_nodes
         the_deployment_behind_a_webhook

@@ -6,11 +6,13 @@ use super::{
     mask::Mask,
     scan::{differs, remarks},
     summary::{Summary, differing, many},
+    table::{Form, Page},
     text::{one_line, printable, wrap},
 };
 use crate::core::{
     compare::FieldChange,
     report::{PodGroup, Report, WorkloadReport},
+    shape::Name,
     words::{Gate, Verdict, Word},
 };
 
@@ -18,23 +20,30 @@ use crate::core::{
 const NAMED_PODS: usize = 5;
 
 /// All workloads of the report that differ; of a single one also why it does not.
-pub fn text(report: &Report, mask: &Mask, width: Option<u16>) -> String {
+pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
     let mut text = String::new();
     let single = report.workloads.len() == 1;
     for workload in report.workloads.iter().filter(|w| single || differs(w)) {
-        describe(&mut text, workload, mask, width);
+        if page.form == Form::Markdown {
+            _ = writeln!(text, "```diff");
+        }
+        describe(&mut text, workload, mask, page.width);
+        if page.form == Form::Markdown {
+            _ = writeln!(text, "```");
+        }
         text.push('\n');
     }
     for remark in remarks(report) {
-        line(&mut text, 0, &remark, width);
+        text.push_str(&page.sentence(&remark));
     }
     if !single {
-        line(&mut text, 0, &(Summary::of(report).line() + "."), width);
+        text.push_str(&page.sentence(&(Summary::of(report).line() + ".")));
     }
     text
 }
 
-fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u16>) {
+/// Everything about one workload.
+pub fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u16>) {
     let mut headline = format!("{}/{} in {}: {}", w.kind, w.name, w.namespace, w.verdict);
     if let Some(reason) = w.reason {
         _ = write!(headline, " ({reason})");
@@ -58,6 +67,9 @@ fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u1
     if let Some(gate) = w.gate.filter(|gate| *gate != Gate::ReportOnly) {
         line(text, 2, &format!("{gate}: {}", gate.meaning()), width);
     }
+    if !w.crashing.is_empty() {
+        line(text, 2, &format!("Pods that crash or cannot start: {}", named(&w.crashing)), width);
+    }
     for group in &w.differing {
         pods(text, group, mask, width);
     }
@@ -67,12 +79,17 @@ fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u1
     }
 }
 
-fn pods(text: &mut String, group: &PodGroup, mask: &Mask, width: Option<u16>) {
-    let mut named: Vec<_> = group.pods.iter().take(NAMED_PODS).map(ToString::to_string).collect();
-    if let Some(more) = group.pods.len().checked_sub(NAMED_PODS).filter(|more| *more > 0) {
+/// The first few, and how many more there are.
+fn named(pods: &[Name]) -> String {
+    let mut named: Vec<_> = pods.iter().take(NAMED_PODS).map(ToString::to_string).collect();
+    if let Some(more) = pods.len().checked_sub(NAMED_PODS).filter(|more| *more > 0) {
         named.push(format!("and {more} more"));
     }
-    line(text, 2, &format!("{}: {}", many(group.pods.len(), "Pod"), named.join(", ")), width);
+    named.join(", ")
+}
+
+fn pods(text: &mut String, group: &PodGroup, mask: &Mask, width: Option<u16>) {
+    line(text, 2, &format!("{}: {}", many(group.pods.len(), "Pod"), named(&group.pods)), width);
     for sidecar in &group.differences {
         line(text, 4, &format!("{}: {}", sidecar.sidecar, sidecar.difference), width);
         if sidecar.fields.is_empty() {
@@ -100,7 +117,8 @@ fn field(text: &mut String, change: &FieldChange, (running, rendered): (Option<S
     }
 }
 
-fn line(text: &mut String, indent: usize, content: &str, width: Option<u16>) {
+/// One line, wrapped where it is too long.
+pub(super) fn line(text: &mut String, indent: usize, content: &str, width: Option<u16>) {
     let margin = " ".repeat(indent);
     let rest = width.map(|width| width.saturating_sub(u16::try_from(indent).unwrap_or(0)));
     let wrapped = wrap(&printable(content), rest, "  ").replace('\n', &format!("\n{margin}"));

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
+    follow_up::FollowUp,
     mask::Mask,
-    rollout::Tally,
+    rollout::{End, Tally, held},
     summary::{Summary, differing},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     core::{
         compare::FieldChange,
         policy::Mode,
-        report::{PodGroup, Report, RolloutReport, WorkloadReport},
+        report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
         shape::Name,
         state::Stop,
         what_if::WhatIf,
@@ -50,6 +51,9 @@ pub struct Document {
     breaker: Option<Stopped>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
+    /// The rules by which fields are left out, and what each leaves out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore: Vec<Ignore>,
     summary: Summary,
     /// What rollouts would change, the commonest change first.
     changes: Vec<Change>,
@@ -65,6 +69,8 @@ pub struct RolloutDocument {
     kind: &'static str,
     /// Every workload was asked. When false, what is missing here may still differ.
     complete: bool,
+    /// A signal ended it before its time.
+    interrupted: bool,
     /// How long all of it took.
     seconds: u64,
     /// Rollouts that went wrong.
@@ -75,6 +81,8 @@ pub struct RolloutDocument {
     rollouts: Vec<Rollout>,
     /// Workloads that differ and were not rolled.
     held: Vec<Workload>,
+    /// What a person should look at, the rollouts first.
+    follow_ups: Vec<FollowUp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +90,15 @@ pub struct RolloutDocument {
 struct Stopped {
     reason: String,
     at: String,
+}
+
+/// One rule under `ignore`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ignore {
+    rule: String,
+    fields: usize,
+    workloads: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,12 +138,17 @@ struct Workload {
     pods: usize,
     /// Pods of those that differ.
     pods_differing: usize,
+    /// Pods with a container that crashes or cannot start.
+    pods_crashing: Vec<Name>,
     /// Which words of difference occur in it.
     differences: BTreeSet<Difference>,
     /// The Pods that differ, grouped by how.
     groups: Vec<Group>,
     /// Fields that differ between two renderings and are left out, as `container/pointer`.
     unstable_fields: Vec<String>,
+    /// Fields that differ and are left out by a rule, as `container/pointer`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_fields: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -196,6 +218,7 @@ impl Document {
             paused: report.paused.as_ref().map(stopped),
             breaker: report.breaker.as_ref().map(stopped),
             unavailable: report.unavailable.clone(),
+            ignore: report.ignore.iter().map(ignore).collect(),
             summary: Summary::of(report),
             changes,
             workloads: report.workloads.iter().map(|w| workload(w, mask)).collect(),
@@ -205,17 +228,20 @@ impl Document {
 
 impl RolloutDocument {
     /// What became of the rollouts of `report`, and which workloads are left.
-    pub fn new(report: &Report, held: &[&WorkloadReport], seconds: u64, tally: Tally, mask: &Mask) -> Self {
+    pub fn new(report: &Report, end: End, tally: Tally, mask: &Mask) -> Self {
         let Tally { errors, warnings } = tally;
+        let End { seconds, interrupted } = end;
         Self {
             api_version: API_VERSION,
             kind: "Rollout",
             complete: report.complete,
+            interrupted,
             seconds,
             errors,
             warnings,
             rollouts: report.rollouts.iter().rev().map(rollout).collect(),
-            held: held.iter().map(|w| workload(w, mask)).collect(),
+            held: held(report).into_iter().map(|w| workload(w, mask)).collect(),
+            follow_ups: FollowUp::of(report),
         }
     }
 }
@@ -224,8 +250,13 @@ impl RolloutDocument {
 pub fn write(document: &impl Serialize, format: OutputFormat) -> anyhow::Result<String> {
     Ok(match format {
         OutputFormat::Yaml => serde_saphyr::to_string(document)?,
-        OutputFormat::Json | OutputFormat::Table => serde_json::to_string_pretty(document)? + "\n",
+        _ => serde_json::to_string_pretty(document)? + "\n",
     })
+}
+
+fn ignore(report: &IgnoreReport) -> Ignore {
+    let IgnoreReport { rule, fields, workloads } = report.clone();
+    Ignore { rule, fields, workloads }
 }
 
 fn stopped(stop: &Stop) -> Stopped {
@@ -250,9 +281,11 @@ fn workload(w: &WorkloadReport, mask: &Mask) -> Workload {
         sidecars: w.sidecars.clone(),
         pods: w.pods,
         pods_differing: differing(w),
+        pods_crashing: w.crashing.clone(),
         differences: super::summary::differences(w),
         groups: w.differing.iter().map(|g| group(g, mask)).collect(),
         unstable_fields: w.masked.clone(),
+        ignored_fields: w.ignored.iter().map(|used| used.field.clone()).collect(),
     }
 }
 

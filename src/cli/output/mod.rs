@@ -3,6 +3,8 @@
 mod console;
 pub mod diff;
 pub mod document;
+pub mod explain;
+pub mod follow_up;
 pub mod mask;
 pub mod rollout;
 pub mod scan;

@@ -3,16 +3,18 @@
 use std::fmt::Write;
 
 use super::{
-    scan::{DIFFERING, differs, remarks, row},
+    follow_up,
+    scan::{DIFFERING, crashing, differs, remarks, row, sum},
     summary::many,
     table::{Page, Section, sections},
-    text::{printable, wrap},
 };
 use crate::core::{
     report::{Report, RolloutReport, WorkloadReport},
-    words::{Gate, Outcome},
+    words::{Gate, Outcome, Verdict},
 };
 
+/// Columns of what is to be rolled.
+const PLANNED: &[&str] = &["NAMESPACE", "WORKLOAD", "CHANGE", "PODS"];
 /// Columns of what was rolled.
 const ROLLED: &[&str] = &["NAMESPACE", "WORKLOAD", "OUTCOME", "TOOK", "MESSAGE"];
 
@@ -42,9 +44,18 @@ impl Tally {
     }
 }
 
+/// How a run of rollouts ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// How long it took.
+    pub seconds: u64,
+    /// A signal ended it.
+    pub interrupted: bool,
+}
+
 /// Whether nothing but the missing `--confirm` holds it.
-fn ready(w: &WorkloadReport) -> bool {
-    differs(w) && gate_in_enforce(w).is_none()
+pub fn ready(w: &WorkloadReport) -> bool {
+    w.gate == Some(Gate::ReportOnly) && w.gate_in_enforce.is_none()
 }
 
 /// The gate that would hold it with `--confirm`.
@@ -52,39 +63,42 @@ fn gate_in_enforce(w: &WorkloadReport) -> Option<Gate> {
     if w.gate == Some(Gate::ReportOnly) { w.gate_in_enforce } else { w.gate }
 }
 
-/// The workloads of a report that differ and were not rolled.
+/// The workloads of a report that were to be rolled and were not.
 pub fn held(report: &Report) -> Vec<&WorkloadReport> {
-    report.workloads.iter().map(AsRef::as_ref).filter(|w| differs(w) && w.gate.is_some()).collect()
+    // Whoever restarts what is in sync knows that what was just restarted is held.
+    let rolled = |w: &WorkloadReport| {
+        report.rollouts.iter().any(|r| (&r.namespace, &r.kind, &r.name) == (&w.namespace, &w.kind, &w.name))
+    };
+    let meant = |w: &&WorkloadReport| w.gate.is_some() && (differs(w) || (w.verdict == Verdict::InSync && !rolled(w)));
+    report.workloads.iter().map(AsRef::as_ref).filter(meant).collect()
 }
 
 /// What would be rolled, and what would not and why.
 pub fn plan(report: &Report, page: Page) -> String {
-    let (go, stay): (Vec<_>, Vec<_>) = report.workloads.iter().filter(|w| differs(w)).partition(|w| ready(w));
-    let columns: &[&str] = &["NAMESPACE", "WORKLOAD", "CHANGE", "PODS"];
+    let (go, stay): (Vec<_>, Vec<_>) = held(report).into_iter().partition(|w| ready(w));
     let to_roll = Section {
         heading: format!("{} to roll out", many(go.len(), "workload")),
-        columns,
-        rows: go.iter().map(|w| with_change(w, columns)).collect(),
+        columns: PLANNED,
+        rows: go.iter().map(|w| with_change(w, report)).collect(),
     };
     let gated = Section {
         heading: format!("{} held", many(stay.len(), "workload")),
         columns: DIFFERING,
-        rows: stay.iter().map(|w| with_gate(w)).collect(),
+        rows: stay.iter().map(|w| with_gate(w, report)).collect(),
     };
-    let mut text = sections(&[to_roll, gated], page);
+    let mut text = sections(&[to_roll, gated, crashing(report)], page);
     finish(&mut text, report, page);
+    text.push_str(&page.sentence(&sum(report)));
     let last = if go.is_empty() {
         "Nothing is to be rolled out.".to_owned()
     } else {
         format!("Nothing was done. Add `--confirm` to roll out {}.", many(go.len(), "workload"))
     };
-    text.push_str(&wrap(&last, page.width, "  "));
-    text.push('\n');
-    text
+    text + &page.sentence(&last)
 }
 
-fn with_change(w: &WorkloadReport, columns: &[&str]) -> Vec<String> {
-    let mut cells = row(w, columns);
+fn with_change(w: &WorkloadReport, report: &Report) -> Vec<String> {
+    let mut cells = row(w, PLANNED, report.taken);
     if let Some(cell) = cells.get_mut(2) {
         *cell = w.change.clone().unwrap_or_default();
     }
@@ -92,16 +106,16 @@ fn with_change(w: &WorkloadReport, columns: &[&str]) -> Vec<String> {
 }
 
 /// The missing `--confirm` is known; what else holds it is not.
-fn with_gate(w: &WorkloadReport) -> Vec<String> {
-    let mut cells = row(w, DIFFERING);
+fn with_gate(w: &WorkloadReport, report: &Report) -> Vec<String> {
+    let mut cells = row(w, DIFFERING, report.taken);
     if let (Some(gate), Some(cell)) = (gate_in_enforce(w), cells.last_mut()) {
         *cell = gate.to_string();
     }
     cells
 }
 
-/// What was rolled, what was not, and the sum.
-pub fn result(report: &Report, seconds: u64, page: Page) -> String {
+/// What was rolled, what was not, what a person should look at, and the sum.
+pub fn result(report: &Report, end: End, page: Page) -> String {
     let rolled = Section {
         heading: format!("{} rolled out", many(report.rollouts.len(), "workload")),
         columns: ROLLED,
@@ -111,14 +125,14 @@ pub fn result(report: &Report, seconds: u64, page: Page) -> String {
     let left = Section {
         heading: format!("{} held", many(held.len(), "workload")),
         columns: DIFFERING,
-        rows: held.iter().map(|w| row(w, DIFFERING)).collect(),
+        rows: held.iter().map(|w| row(w, DIFFERING, report.taken)).collect(),
     };
-    let mut text = sections(&[rolled, left], page);
+    let mut text = sections(&[rolled, left, follow_up::section(report)], page);
     finish(&mut text, report, page);
     let Tally { errors, warnings } = Tally::of(report);
     let warned = if warnings == 0 { String::new() } else { format!(" and {}", many(warnings, "warning")) };
-    _ = writeln!(text, "Completed after {seconds}s with {}{warned}.", many(errors, "error"));
-    text
+    let word = if end.interrupted { "Stopped" } else { "Completed" };
+    text + &page.sentence(&format!("{word} after {}s with {}{warned}.", end.seconds, many(errors, "error")))
 }
 
 fn rolled(r: &RolloutReport) -> Vec<String> {
@@ -134,7 +148,6 @@ fn rolled(r: &RolloutReport) -> Vec<String> {
 
 fn finish(text: &mut String, report: &Report, page: Page) {
     for remark in remarks(report) {
-        text.push_str(&wrap(&printable(&remark), page.width, "  "));
-        text.push('\n');
+        _ = write!(text, "{}", page.sentence(&remark));
     }
 }

@@ -1,4 +1,6 @@
-//! Tables without borders, as `kubectl` writes them, in sections with a heading each.
+//! Tables without borders, as `kubectl` writes them, or as Markdown, in sections with a heading each.
+
+use std::fmt::Write;
 
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets::NOTHING};
 
@@ -12,12 +14,36 @@ pub struct Page {
     pub width: Option<u16>,
     /// Verdicts and outcomes are coloured.
     pub colour: bool,
+    /// How tables are written.
+    pub form: Form,
+}
+
+/// How tables are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// What fits, and what is alike in one row.
+    #[default]
+    Plain,
+    /// All columns and all rows.
+    Wide,
+    /// All rows, as Markdown.
+    Markdown,
 }
 
 impl Page {
     /// Of the console.
-    pub fn of(console: &super::Console) -> Self {
-        Self { width: console.width(), colour: console.has_colour() }
+    pub fn of(console: &super::Console, form: Form) -> Self {
+        let width = console.width().filter(|_| form == Form::Plain);
+        Self { width, colour: console.has_colour() && form != Form::Markdown, form }
+    }
+
+    /// A sentence of its own.
+    pub fn sentence(self, text: &str) -> String {
+        let text = printable(text);
+        match self.form {
+            Form::Markdown => format!("{text}\n\n"),
+            Form::Plain | Form::Wide => wrap(&text, self.width, "  ") + "\n",
+        }
     }
 }
 
@@ -39,6 +65,10 @@ const INDENT: u16 = 2;
 pub fn sections(sections: &[Section], page: Page) -> String {
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.rows.is_empty()) {
+        if page.form == Form::Markdown {
+            markdown(&mut text, section);
+            continue;
+        }
         let alike = sections.iter().filter(|other| other.columns == section.columns);
         let widths = common_widths(section.columns, alike.flat_map(|section| &section.rows));
         text.push_str(&wrap(&printable(&section.heading), page.width, "    "));
@@ -47,6 +77,22 @@ pub fn sections(sections: &[Section], page: Page) -> String {
         text.push('\n');
     }
     text
+}
+
+fn markdown(text: &mut String, section: &Section) {
+    // Whoever wrote a message into the cluster shall not write into the ticket.
+    let safe = |cell: &str| {
+        let cell = one_line(cell);
+        cell.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('`', "\\`").replace('[', "\\[")
+    };
+    let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    _ = write!(text, "### {}\n\n", safe(&section.heading));
+    text.push_str(&line(section.columns.iter().map(|column| (*column).to_owned()).collect()));
+    text.push_str(&line(section.columns.iter().map(|_| "---".to_owned()).collect()));
+    for row in &section.rows {
+        text.push_str(&line(row.iter().map(|cell| safe(cell)).collect()));
+    }
+    text.push('\n');
 }
 
 /// How wide each column would like to be over all sections that have it.
@@ -88,10 +134,10 @@ fn rows(section: &Section, widths: &[usize], page: Page) -> String {
     table.lines().map(|line| format!("{margin}{}", line.trim_end()).trim_end().to_owned() + "\n").collect()
 }
 
-/// A cell, coloured if its text is a word that has a colour.
+/// A cell, coloured if its first word is one that has a colour.
 fn cell(text: &str, colour: bool) -> Cell {
     let cell = Cell::new(text);
-    match colour_of(text) {
+    match colour_of(text.split(' ').next().unwrap_or(text)) {
         Some(hue) if colour => cell.fg(hue),
         _ => cell,
     }

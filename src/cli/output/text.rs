@@ -1,5 +1,7 @@
 //! Text for people: safe to print, and no wider than their terminal.
 
+use jiff::Timestamp;
+
 /// The text with everything that a terminal would obey made visible. Names, values and messages come from the cluster,
 /// and whoever wrote them there may want to move our reader's cursor.
 pub fn printable(text: &str) -> String {
@@ -38,4 +40,18 @@ pub fn wrap(text: &str, width: Option<u16>, indent: &str) -> String {
         used += length;
     }
     wrapped
+}
+
+/// How long ago something was, in one or two units: `45s`, `12m`, `3h20m`, `41d`.
+pub fn age(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        ..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m"),
+        3600..86_400 if minutes % 60 == 0 => format!("{hours}h"),
+        3600..86_400 => format!("{hours}h{}m", minutes % 60),
+        _ if days < 10 && hours % 24 > 0 => format!("{days}d{}h", hours % 24),
+        _ => format!("{days}d"),
+    }
 }

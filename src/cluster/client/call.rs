@@ -16,12 +16,21 @@ pub struct Call {
     method: Method,
     path: String,
     body: Option<(&'static str, Value)>,
+    /// Sent in the name of this user.
+    as_user: Option<String>,
 }
 
 impl Call {
     /// Read what is at this path (and query).
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), body: None }
+        Self { method: Method::GET, path: path.into(), body: None, as_user: None }
+    }
+
+    /// In the name of another user, which takes the right to impersonate.
+    #[must_use]
+    pub fn impersonating(mut self, user: String) -> Self {
+        self.as_user = Some(user);
+        self
     }
 
     /// Create a Pod as a dry run: admission answers, nothing is stored.
@@ -51,17 +60,27 @@ impl Call {
 
     /// Not public: what we can create is what has a function above.
     fn post(path: String, body: Value) -> Self {
-        Self { method: Method::POST, path, body: Some(("application/json", body)) }
+        Self { method: Method::POST, path, body: Some(("application/json", body)), as_user: None }
     }
 
     /// A JSON Patch (RFC 6902).
     pub fn json_patch(path: impl Into<String>, operations: Value) -> Self {
-        Self { method: Method::PATCH, path: path.into(), body: Some(("application/json-patch+json", operations)) }
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(("application/json-patch+json", operations)),
+            as_user: None,
+        }
     }
 
     /// A JSON merge patch (RFC 7386).
     pub fn merge_patch(path: impl Into<String>, fields: Value) -> Self {
-        Self { method: Method::PATCH, path: path.into(), body: Some(("application/merge-patch+json", fields)) }
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(("application/merge-patch+json", fields)),
+            as_user: None,
+        }
     }
 }
 
@@ -153,8 +172,11 @@ impl From<kube::Error> for Lost {
 impl Cluster {
     /// Send one request. Any HTTP status is an answer; only a request without an answer is an error.
     pub async fn call(&self, call: Call) -> Result<Answer, Lost> {
-        let Call { method, path, body } = call;
+        let Call { method, path, body, as_user } = call;
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+        if let Some(user) = as_user {
+            request = request.header("Impersonate-User", user);
+        }
         let bytes = match body {
             Some((content_type, body)) => {
                 request = request.header(header::CONTENT_TYPE, content_type);

@@ -26,10 +26,11 @@ use crate::core::{
         Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
+    shape::FieldSet,
 };
 use fields::{Faults, Field};
 
-pub use stamp::StampKeys;
+pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
 
 /// On the ConfigMaps that old leader elections use.
@@ -48,10 +49,10 @@ pub struct Converted {
 }
 
 /// Reduce an API object to what is kept of it.
-pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
+pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
     let faults = Faults::default();
     let object = match kind {
-        WatchKind::Pods => return pod(value),
+        WatchKind::Pods => return pod(value, FieldSet::Default),
         WatchKind::Workloads(kind) => {
             workload::workload(kind, value, keys, &faults).map(|workload| Object::Workload(Box::new(workload)))
         }
@@ -69,14 +70,14 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &StampKeys) -> Converted {
 }
 
 /// A Pod, for which no stamp matters.
-pub(super) fn pod(value: &Value) -> Converted {
+pub(super) fn pod(value: &Value, fields: FieldSet) -> Converted {
     let faults = Faults::default();
-    let object = pod::pod(value, &faults).map(Object::Pod);
+    let object = pod::pod(value, fields, &faults).map(Object::Pod);
     Converted { object, faults: faults.into_vec() }
 }
 
 /// One workload that was read by itself; `None` without a name.
-pub fn workload(kind: Kind, value: &Value, keys: &StampKeys) -> Option<WorkloadSnapshot> {
+pub fn workload(kind: Kind, value: &Value, keys: &Keys) -> Option<WorkloadSnapshot> {
     workload::workload(kind, value, keys, &Faults::default())
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::core::{
     model::{PodSnapshot, PodState},
-    shape::{Name, PodShape},
+    shape::{FieldSet, Name, PodShape},
 };
 
 /// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
@@ -28,7 +28,7 @@ const CRASHING: [&str; 11] = [
 ];
 
 /// A Pod; `None` without a name.
-pub(super) fn pod(value: &Value, faults: &Faults) -> Option<PodSnapshot> {
+pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<PodSnapshot> {
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec) = (object.at("metadata"), object.at("spec"));
@@ -48,7 +48,7 @@ pub(super) fn pod(value: &Value, faults: &Faults) -> Option<PodSnapshot> {
         service_account: service_account(&spec),
         created: meta.at("creationTimestamp").time().unwrap_or_default(),
         state: state(&object),
-        shape: PodShape::from_pod(value).into(),
+        shape: PodShape::with(value, fields).into(),
         patched_images: patched_images(&meta),
     })
 }

@@ -1,10 +1,31 @@
 //! Our stamp on a Pod template.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::metadata;
-use crate::core::{model::Stamp, shape::Name};
+use crate::core::{model::Stamp, policy::Policy, shape::Name};
+
+/// What is kept of a workload beside what is always kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Which annotations of a Pod template are our stamp.
+    pub stamp: StampKeys,
+    /// Labels of workloads that filters ask for.
+    pub labels: BTreeSet<Name>,
+    /// Annotations of workloads and of their Pod templates that filters ask for.
+    pub annotations: BTreeSet<Name>,
+}
+
+impl Keys {
+    /// What this configuration asks for.
+    pub fn of(policy: &Policy) -> Self {
+        let stamp = StampKeys::new(&policy.annotation_prefix);
+        Self { stamp, labels: policy.filter.labels(), annotations: policy.filter.annotations() }
+    }
+}
 
 /// The annotation keys of our stamp: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`.
 #[derive(Clone, Debug, PartialEq, Eq)]

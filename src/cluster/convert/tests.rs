@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{StampKeys, convert};
+use super::{Keys, StampKeys, convert};
 use crate::core::{
     io::WatchKind,
     model::{
@@ -12,15 +12,20 @@ use crate::core::{
         Strategy, WorkloadSnapshot,
     },
     owner::Kind,
+    policy::Policy,
     shape::Name,
 };
+
+fn kept() -> Keys {
+    Keys::of(&Policy::default())
+}
 
 fn keys() -> StampKeys {
     StampKeys::new("sidecarRollout")
 }
 
 fn object(kind: WatchKind, value: &Value) -> Object {
-    let converted = convert(kind, value, &keys());
+    let converted = convert(kind, value, &kept());
     assert_eq!(converted.faults, Vec::<String>::new());
     converted.object.expect("an object with a name")
 }
@@ -439,13 +444,13 @@ fn nothing_that_an_object_holds_can_fail_it() {
     let wrong = [json!(7), json!("x"), json!(true), json!([[]]), json!([1]), json!({ "x": { "x": 1 } })];
     for kind in kinds {
         for value in &wrong {
-            assert_eq!(convert(kind, value, &keys()).object, None, "no name");
+            assert_eq!(convert(kind, value, &kept()).object, None, "no name");
             for fields in ["labels", "annotations", "ownerReferences", "managedFields", "creationTimestamp"] {
                 let object = with(&json!({ "metadata": { fields: value } }));
-                assert!(convert(kind, &object, &keys()).object.is_some(), "{kind:?} {fields} {value}");
+                assert!(convert(kind, &object, &kept()).object.is_some(), "{kind:?} {fields} {value}");
             }
             let object = with(&json!({ "spec": value, "status": value, "webhooks": value, "data": value }));
-            assert!(convert(kind, &object, &keys()).object.is_some(), "{kind:?} {value}");
+            assert!(convert(kind, &object, &kept()).object.is_some(), "{kind:?} {value}");
         }
     }
 }
@@ -454,7 +459,7 @@ fn nothing_that_an_object_holds_can_fail_it() {
 fn what_has_the_wrong_type_is_named() {
     let bad =
         with(&json!({ "spec": { "replicas": "three", "strategy": { "rollingUpdate": { "maxSurge": "lots" } } } }));
-    let converted = convert(WatchKind::Workloads(Kind::DEPLOYMENT), &bad, &keys());
+    let converted = convert(WatchKind::Workloads(Kind::DEPLOYMENT), &bad, &kept());
     assert!(converted.object.is_some());
     assert_eq!(converted.faults, ["/spec/replicas", "/spec/strategy/rollingUpdate/maxSurge"]);
 }

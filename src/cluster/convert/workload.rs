@@ -1,15 +1,18 @@
 //! Workloads: what owns Pods and can be rolled.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{
-    StampKeys,
+    Keys, StampKeys,
     fields::{Faults, Field},
     metadata, pod,
 };
 use crate::core::{
     model::{Counts, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
+    shape::Name,
 };
 
 /// Annotation of a Deployment and of its ReplicaSets.
@@ -22,7 +25,7 @@ pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.gene
 const DEPLOYMENT_DEFAULT: &str = "25%";
 
 /// A workload; `None` without a name.
-pub(super) fn workload(kind: Kind, value: &Value, keys: &StampKeys, faults: &Faults) -> Option<WorkloadSnapshot> {
+pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) -> Option<WorkloadSnapshot> {
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
@@ -45,11 +48,23 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &StampKeys, faults: &Fau
         current_revision: status.at("currentRevision").name(),
         update_revision: status.at("updateRevision").name(),
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
-        template: template(&spec.at("template"), keys),
+        template: template(&spec.at("template"), &keys.stamp),
         owner: metadata::owner(&object),
         says: metadata::says(&object),
+        labels: chosen(&meta.at("labels"), &keys.labels),
+        annotations: {
+            let mut chosen_ones = chosen(&spec.at("template").at("metadata").at("annotations"), &keys.annotations);
+            chosen_ones.extend(chosen(&meta.at("annotations"), &keys.annotations));
+            chosen_ones
+        },
         changed_by: metadata::changed_by(&object),
     })
+}
+
+/// Those members of a map that are asked for.
+fn chosen(map: &Field<'_>, keys: &BTreeSet<Name>) -> BTreeMap<Name, Name> {
+    let there = keys.iter().filter(|key| map.at(key).is_some());
+    there.map(|key| (key.clone(), map.at(key).name())).collect()
 }
 
 fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {

@@ -21,7 +21,7 @@ impl Renderer {
         workload: &Value,
     ) -> Result<Confirmation, RenderOutcome> {
         let key = &request.workload.key;
-        let snapshot = convert::workload(key.kind, workload, &self.stamp)
+        let snapshot = convert::workload(key.kind, workload, &self.keys)
             .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
         let revisions = self.revisions(request, workload).await?;
         let template = match key.kind.row().revisions {
@@ -40,7 +40,7 @@ impl Renderer {
     /// What a revision's template says was tried. Beside the template it holds what its controller put there, which does
     /// not count.
     fn tried(&self, template: &Value) -> Option<Attempt> {
-        let stamp = self.stamp.read(template)?;
+        let stamp = self.keys.stamp.read(template)?;
         let mut template = template.clone();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove("pod-template-hash");
@@ -48,7 +48,7 @@ impl Renderer {
         if let Some(template) = template.as_object_mut() {
             template.remove("$patch");
         }
-        Some(Attempt { stamp, template: self.stamp.hash_without_stamp(&template) })
+        Some(Attempt { stamp, template: self.keys.stamp.hash_without_stamp(&template) })
     }
 
     /// The name of the newest revision of a workload whose Pods do not tell it, because there are none.

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, Lost},
-    convert::StampKeys,
+    convert::Keys,
     paths,
 };
+use crate::config::Caller;
 use crate::core::{
     body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity},
     io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
@@ -26,8 +27,9 @@ use rights::Rights;
 #[derive(Debug)]
 pub struct Renderer {
     cluster: Cluster,
-    stamp: StampKeys,
+    keys: Keys,
     rights: Rights,
+    caller: Caller,
 }
 
 /// What a Pod is made from, as it was read.
@@ -39,9 +41,16 @@ struct Source {
 }
 
 impl Renderer {
-    /// A renderer that reads stamps by these keys.
-    pub fn new(cluster: Cluster, stamp: StampKeys) -> Self {
-        Self { cluster, stamp, rights: Rights::default() }
+    /// A renderer that keeps this of workloads.
+    pub fn new(cluster: Cluster, keys: Keys) -> Self {
+        Self { cluster, keys, rights: Rights::default(), caller: Caller::Own }
+    }
+
+    /// Sends dry runs as somebody else (rule R4).
+    #[must_use]
+    pub fn calling_as(mut self, caller: Caller) -> Self {
+        self.caller = caller;
+        self
     }
 
     /// Render one workload. Always answers (without the time it took: whoever called has a clock); never takes longer than its requests' time-outs allow.
@@ -105,9 +114,11 @@ impl Renderer {
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
     async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
-        let template = Arc::new(PodShape::from_template(&source.template));
+        let template = Arc::new(PodShape::with(&source.template, request.fields));
         let plural = owner_plural(request.workload.key.kind);
-        let mut block_owner_deletion = self.rights.may_block_deletion(&self.cluster, plural).await;
+        let user = self.user(request.workload.key.kind);
+        // Controllers have that right; of our own the API server does not ask then.
+        let mut block_owner_deletion = user.is_some() || self.rights.may_block_deletion(&self.cluster, plural).await;
         let mut attempt = 0;
         loop {
             let body = body::pod_body(&BodyRequest {
@@ -122,7 +133,12 @@ impl Renderer {
                 what_if: &request.what_if,
             })
             .map_err(|error| undetermined(error.to_string()))?;
-            let answer = self.cluster.call(Call::dry_run_pod(namespace, body.json)).await.map_err(lost)?;
+            let call = Call::dry_run_pod(namespace, body.json);
+            let call = match &user {
+                Some(user) => call.impersonating(user.clone()),
+                None => call,
+            };
+            let answer = self.cluster.call(call).await.map_err(lost)?;
             let json = answer.json();
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
@@ -130,12 +146,30 @@ impl Renderer {
                 block_owner_deletion = false;
                 continue;
             }
-            match outcome::classify_render(&answer.as_core(&json), &template, body.pod_name.as_deref()) {
+            let name = body.pod_name.as_deref();
+            match outcome::classify_render(&answer.as_core(&json), &template, name, request.fields) {
                 RenderAnswer::Outcome(outcome) => return Ok(outcome),
                 RenderAnswer::NameTaken { .. } if body.pod_name.is_some() && attempt + 1 < NAME_ATTEMPTS => {
                     attempt += 1;
                 }
                 RenderAnswer::NameTaken { message } => return Ok(undetermined(message)),
+            }
+        }
+    }
+
+    /// Whom to impersonate; `None`: nobody.
+    fn user(&self, kind: Kind) -> Option<String> {
+        match &self.caller {
+            Caller::Own => None,
+            Caller::User(user) => Some(user.clone()),
+            Caller::Controllers => {
+                // As the controller manager names its ServiceAccounts.
+                let controller = match kind {
+                    Kind::STATEFUL_SET => "statefulset-controller",
+                    Kind::DAEMON_SET => "daemon-set-controller",
+                    _ => "replicaset-controller",
+                };
+                Some(format!("system:serviceaccount:kube-system:{controller}"))
             }
         }
     }

@@ -20,21 +20,21 @@ use tokio::{
 
 use super::{
     client::{Cluster, Server},
-    convert::StampKeys,
+    convert::Keys,
 };
 use crate::core::{
     index::BACKING_KINDS,
     io::{Input, WatchEvent, WatchKind, WatchSource},
     model::{ConfigKind, InjectorKind},
     owner::Kind,
-    shape::Name,
+    shape::{FieldSet, Name},
     trigger::Trigger,
 };
 use crate::metrics;
 use discover::{Unknown, discover};
 use follow::UNAVAILABLE_RETRY;
 pub(super) use follow::{News, Target, follow};
-use object::{Content, Hashed, Metadata, Pod};
+use object::{AllFields, Content, DefaultFields, Hashed, Metadata, Pod, WithResources};
 pub(super) use object::{Whole, row};
 
 /// What is watched.
@@ -44,10 +44,12 @@ pub struct Scope {
     pub namespaces: Option<BTreeSet<Name>>,
     /// These kinds of workloads.
     pub kinds: BTreeSet<Kind>,
+    /// Which fields of a container are compared.
+    pub fields: FieldSet,
     /// What a person named, by its number.
     pub triggers: Vec<Trigger>,
-    /// Which annotations of a Pod template are our stamp.
-    pub stamp: StampKeys,
+    /// What is kept of workloads.
+    pub keys: Keys,
 }
 
 /// All watches. Dropping it ends them.
@@ -182,7 +184,11 @@ impl Watches {
     fn spawn(&mut self, source: WatchSource) -> AbortHandle {
         let watch = self.watch(source);
         match watch.source.kind {
-            WatchKind::Pods => self.tasks.spawn(watch.run::<Pod>()),
+            WatchKind::Pods => match self.scope.fields {
+                FieldSet::Default => self.tasks.spawn(watch.run::<Pod<DefaultFields>>()),
+                FieldSet::Resources => self.tasks.spawn(watch.run::<Pod<WithResources>>()),
+                FieldSet::All => self.tasks.spawn(watch.run::<Pod<AllFields>>()),
+            },
             WatchKind::ReplicaSets => self.tasks.spawn(watch.run::<Metadata>()),
             _ => self.tasks.spawn(watch.run::<Whole>()),
         }
@@ -232,7 +238,7 @@ impl Watch {
             if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
                 metrics::watch_restarted(source.kind);
             }
-            let event = event(&kind, source.kind, news, &scope.stamp);
+            let event = event(&kind, source.kind, news, &scope.keys);
             let (inputs, source) = (&inputs, &source);
             async move {
                 let Some(event) = event else { return true };
@@ -244,7 +250,7 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, stamp: &StampKeys) -> Option<WatchEvent> {
+fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, keys: &Keys) -> Option<WatchEvent> {
     match news {
         News::ResetStarted => Some(WatchEvent::ResetStarted),
         News::ResetDone => Some(WatchEvent::ResetDone),
@@ -259,7 +265,7 @@ fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, stamp: &StampKe
             None
         }
         News::Apply(Some((key, content))) => {
-            let converted = content.convert(kind, stamp);
+            let converted = content.convert(kind, keys);
             if !converted.faults.is_empty() {
                 skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
             }

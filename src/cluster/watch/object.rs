@@ -1,17 +1,17 @@
 //! What travels through kube's watcher: an object of any kind, decoded without a chance to fail.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::{borrow::Cow, fmt::Debug, marker::PhantomData};
 
 use kube::{Resource, api::ObjectMeta, core::DynamicResourceScope};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, StampKeys},
+    cluster::convert::{self, Converted, Keys},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
-        shape::Name,
+        shape::{FieldSet, Name},
     },
 };
 
@@ -100,7 +100,7 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     fn keep(object: Value) -> Self;
 
     /// The snapshot.
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted;
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted;
 }
 
 /// The whole object: kinds of which there are few.
@@ -113,7 +113,37 @@ pub(in crate::cluster) struct Metadata(Value);
 
 /// A Pod is reduced at once: five hundred whole ones would fill more memory than the rest of the process.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Pod(Converted);
+pub(in crate::cluster) struct Pod<F>(Converted, PhantomData<F>);
+
+/// Which fields a Pod is reduced to.
+pub(in crate::cluster) trait Fields: Clone + Debug + Send + 'static {
+    /// These.
+    const SET: FieldSet;
+}
+
+/// [`FieldSet::Default`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct DefaultFields;
+
+/// [`FieldSet::Resources`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct WithResources;
+
+/// [`FieldSet::All`]
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct AllFields;
+
+impl Fields for DefaultFields {
+    const SET: FieldSet = FieldSet::Default;
+}
+
+impl Fields for WithResources {
+    const SET: FieldSet = FieldSet::Resources;
+}
+
+impl Fields for AllFields {
+    const SET: FieldSet = FieldSet::All;
+}
 
 impl Content for Whole {
     const METADATA_ONLY: bool = false;
@@ -122,7 +152,7 @@ impl Content for Whole {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -138,7 +168,7 @@ impl Content for Hashed {
         Self(convert::trigger(&object))
     }
 
-    fn convert(self, kind: WatchKind, _: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, _: &Keys) -> Converted {
         let number = if let WatchKind::Trigger(number) = kind { number } else { 0 };
         let object = self.0.map(|snapshot| Object::Trigger(TriggerSnapshot { number, ..snapshot }));
         Converted { object, faults: Vec::new() }
@@ -152,19 +182,19 @@ impl Content for Metadata {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &StampKeys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
 
-impl Content for Pod {
+impl<F: Fields> Content for Pod<F> {
     const METADATA_ONLY: bool = false;
 
     fn keep(object: Value) -> Self {
-        Self(convert::pod(&object))
+        Self(convert::pod(&object, F::SET), PhantomData)
     }
 
-    fn convert(self, _: WatchKind, _: &StampKeys) -> Converted {
+    fn convert(self, _: WatchKind, _: &Keys) -> Converted {
         self.0
     }
 }

@@ -5,7 +5,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::Value;
 
 use super::{FieldChange, Text, mask::ContainerMask, shown::Shown};
-use crate::core::{canonical::token, shape::ContainerShape};
+use crate::core::{
+    canonical::token,
+    shape::{ContainerShape, UNKNOWN},
+};
 
 /// Where the image is in a projection.
 pub const IMAGE: &str = "/image";
@@ -52,7 +55,19 @@ pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view:
     if running.fingerprint == rendered.fingerprint {
         return Vec::new();
     }
-    differences(&running.projection, &rendered.projection, "", view)
+    let mut found = differences(&running.projection, &rendered.projection, "", view);
+    // Rule C6: what somebody else set tells nothing of the injector.
+    let unknown = |c: &ContainerShape| c.projection.get("resources").is_some_and(|r| r == UNKNOWN);
+    if unknown(running) || unknown(rendered) {
+        found.retain(|field| !field.pointer.starts_with("/resources"));
+    }
+    found
+}
+
+/// Whether a field is compared by default: of an app container no other one counts as collateral (rule C14).
+pub(super) fn of_default_set(field: &FieldChange) -> bool {
+    let first = field.pointer.split('/').nth(1).unwrap_or_default();
+    matches!(first, "image" | "command" | "args" | "env" | "envFrom")
 }
 
 /// The fields that differ beside those of the projection (rule C14).

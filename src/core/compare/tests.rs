@@ -233,7 +233,7 @@ fn r3_an_image_does_not_follow_the_pods_name() {
 fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() {
     let target = |pod: &str, image: &str, mask: &Mask| {
         let rendering = Rendering { pod_name: Some(pod.into()), ..rendering(&named(pod, image, "")) };
-        target_fingerprint(&rendering, &SidecarSelection::default(), mask)
+        target_fingerprint(&rendering, &SidecarSelection::default(), mask, &[])
     };
     let none = Mask::default();
     assert!(target("db-6", "x", &none).starts_with("v1:"));
@@ -244,7 +244,7 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
 
     let moved = |list: &str| {
         let rendered = in_list(list, Some(proxy("proxy:1", &[])));
-        target_fingerprint(&rendering(&rendered), &SidecarSelection::default(), &Mask::default())
+        target_fingerprint(&rendering(&rendered), &SidecarSelection::default(), &Mask::default(), &[])
     };
     assert_ne!(moved("containers"), moved("initContainers"));
 }

@@ -124,6 +124,8 @@ fn workload() -> WorkloadSnapshot {
         },
         owner: None,
         says: std::collections::BTreeMap::default(),
+        labels: std::collections::BTreeMap::default(),
+        annotations: std::collections::BTreeMap::default(),
         changed_by: None,
     }
 }

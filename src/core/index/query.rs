@@ -4,8 +4,9 @@ use super::Index;
 use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
-        ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot, ObjectKey,
-        Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot,
+        ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey,
+        WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -67,6 +68,11 @@ impl Index {
     /// All injector objects.
     pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
         self.injectors.values()
+    }
+
+    /// The objects of one kind in one namespace of which only a hash is kept.
+    pub fn configs_in<'a>(&'a self, kind: ConfigKind, namespace: &'a str) -> impl Iterator<Item = &'a ConfigSnapshot> {
+        self.configs.values().filter(move |config| config.kind == kind && *config.key.namespace == *namespace)
     }
 
     /// One Service behind an injector.

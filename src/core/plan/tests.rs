@@ -37,6 +37,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         differences: &differences,
         first_seen: Some(first_seen(workload)),
         collateral: false,
+        chosen: true,
         quota_full: false,
         change: "proxy image 1 → 2",
         target: "v1:target",

@@ -22,7 +22,10 @@ impl Core {
         let (Some(workload), Some(work)) = (self.index.workload(key), self.work.get(key)) else { return };
         let reason = self.policy.rollout_reason.clone().unwrap_or_else(|| {
             let sidecars = work.judged.groups.iter().flat_map(|g| &g.differences).map(|d| &*d.sidecar);
-            let sidecars: BTreeSet<_> = sidecars.collect();
+            let mut sidecars: BTreeSet<_> = sidecars.collect();
+            if sidecars.is_empty() {
+                sidecars.extend(work.judged.sidecars.iter().map(|name| &**name));
+            }
             format!("Update sidecars {}", sidecars.into_iter().collect::<Vec<_>>().join(" "))
         });
         let timestamp = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);

@@ -284,3 +284,15 @@ fn odd_content_never_fails_and_is_told_apart() {
     let prints: std::collections::BTreeSet<_> = odd_fields.iter().map(|c| fingerprint(&pod(c.clone()))).collect();
     assert_eq!(prints.len(), odd_fields.len());
 }
+
+#[test]
+fn c7_annotations_and_labels_of_the_pod_are_not_compared() {
+    let of = |metadata: Value| {
+        PodShape::from_pod(
+            &json!({ "metadata": metadata, "spec": { "containers": [{ "name": "proxy", "image": "p:1" }] } }),
+        )
+    };
+    // Consul keeps the whole Pod as it was in one, Istio the status of its injection, others a time.
+    let noted = json!({ "annotations": { "original-pod": "{...}", "injected-at": "10:00" }, "labels": { "rev": "a" } });
+    assert_eq!(of(noted), of(json!({ "annotations": { "original-pod": "{ }" }, "generation": 7 })));
+}

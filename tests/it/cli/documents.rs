@@ -7,6 +7,7 @@ use std::{
     fmt::Write,
     fs,
     path::Path,
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -14,6 +15,8 @@ use sidecar_drift::{
     cli::{self, Exit},
     config::NAMES,
     core::{
+        ignore::IgnoreUse,
+        report::IgnoreReport,
         state::Stop,
         what_if::WhatIf,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
@@ -59,7 +62,12 @@ fn the_command_line() {
          | code | meaning |\n| --- | --- |\n\
          | 0 | done; `run`: stopped as it was asked to |\n\
          | 1 | not done, or not all: something failed, a rollout went wrong, or the result is not complete |\n\
-         | 2 | wrong flag, value or file; nothing was contacted |\n\n\
+         | 2 | wrong flag, value or file; nothing was contacted |\n\
+         | 3 | `scan --exit-code`: a workload differs (drifted, missing, removed, non_convergent) |\n\
+         | 4 | `scan --exit-code`: a workload's Pods would be refused (rejected) |\n\
+         | 5 | `scan --exit-code`: of a workload nothing can be said (undetermined) |\n\
+         | 130 | stopped by Ctrl-C (143: by SIGTERM); `run` ends with 0 when it is asked to stop |\n\n\
+         With `--exit-code` the first that applies of 1, 4, 3, 5, 0 is given.\n\n\
          ## sidecar-drift\n\n```\n{}\n```\n",
         help("--help")
     );
@@ -104,7 +112,8 @@ fn the_configuration() {
          - The file may hold all settings; a command takes those that it has and leaves the others aside.\n\
          - A list is written `a,b` as a flag or in the environment, and `[a, b]` in the file.\n\
          - A switch may be given a value: `--allow-downtime`, `--allow-downtime=true`, `--allow-downtime=false`.\n\
-         - A duration needs a unit: `300s`, `10m`, `1h30m`, `1d`.\n"
+         - A duration needs a unit: `300s`, `10m`, `1h30m`, `1d`.\n\
+         - Fields that never make drift are named under `ignore`, only in the file: see [fidelity.md](fidelity.md#what-a-site-knows-better).\n"
     );
     for (heading, rows) in groups {
         _ = write!(
@@ -199,6 +208,10 @@ fn each_field_of_the_output_is_documented_and_no_other() {
     report.breaker.clone_from(&report.paused);
     let supposed = |key: &str| BTreeMap::from([(key.into(), "yes".into())]);
     report.what_if = WhatIf { labels: supposed("a"), annotations: supposed("b"), namespace: Some("next".into()) };
+    report.ignore = vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 1, workloads: 1 }];
+    if let Some(workload) = report.workloads.first_mut() {
+        Arc::make_mut(workload).ignored = vec![IgnoreUse { rule: 1, field: "proxy/env/A/value".to_owned() }];
+    }
     let mut written = BTreeSet::new();
     let mut read = |fake: &Fake, line: &str| {
         let ran = fake.command(line, None);

@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use sidecar_drift::{
     cli::Exit,
     config::WatchSet,
-    core::{policy::Mode, words::Difference},
+    core::{policy::Mode, shape::FieldSet, words::Difference},
 };
 
 use super::{Fake, Ran, reports};
@@ -37,7 +37,7 @@ fn flags_beat_the_file_and_the_file_beats_defaults() {
 fn of_opposites_the_flag_wins() {
     assert_eq!(with_file("namespace: [shop]", "scan -A").config().watch, WatchSet::Cluster);
     let ran = with_file("exclude-namespace: [shop]", "scan --include-namespace shop");
-    assert!(ran.config().policy.covers_namespace("shop"));
+    assert!(ran.config().policy.filter.takes_namespace("shop", None));
 }
 
 #[test]
@@ -83,4 +83,19 @@ fn bad_files() {
         _ = write!(golden, "{file}\n    {}", ran.err);
     }
     assert_snapshot!(golden);
+}
+
+#[test]
+fn fields_are_left_out_by_rules_in_the_file_alone() {
+    let yaml = "ignore:\n  - env: DD_*\n  - {sidecar: vault-*, field: args/3}\nfields: resources\n";
+    let ran = with_file(yaml, "scan");
+    let policy = &ran.config().policy;
+    let rules: Vec<_> = policy.ignore.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["env DD_* of *", "field args/3 of vault-*"]);
+    assert_eq!(policy.fields, FieldSet::Resources);
+    for wrong in ["- {env: A, field: b}", "- sidecar: proxy", "- env: ''", "- {env: A, pod: b}", "[{}]"] {
+        let ran = with_file(&format!("ignore:\n  {wrong}\n"), "scan");
+        assert_eq!((ran.exit, ran.asked.len()), (Exit::Usage, 0), "{wrong}: {}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "{wrong}: {}", ran.err);
+    }
 }

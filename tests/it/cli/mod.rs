@@ -1,14 +1,19 @@
 //! The command line, from the arguments to what is written, with an engine that answers from a report made by hand.
 
+mod bad;
 mod binary;
 mod diff;
 mod documents;
 mod file;
 mod help;
+mod migrating;
+mod predecessor;
 mod reports;
 mod rollout;
 mod scan;
 mod settings;
+mod status;
+mod terminal;
 mod usage;
 
 use std::{
@@ -18,7 +23,7 @@ use std::{
 };
 
 use sidecar_drift::{
-    cli::{Console, Engine, Exit, Progress},
+    cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped},
     config::{Config, StopWhen},
     core::{io::Notice, report::Report},
 };
@@ -73,12 +78,20 @@ impl Ran {
 pub(crate) struct Fake {
     report: Arc<Report>,
     notices: Vec<Notice>,
+    stopped: Option<Stopped>,
+    status: Option<DaemonStatus>,
     asked: Mutex<Vec<Asked>>,
 }
 
 impl Fake {
     pub(crate) fn new(report: Report) -> Self {
-        Self { report: Arc::new(report), notices: Vec::new(), asked: Mutex::new(Vec::new()) }
+        Self {
+            report: Arc::new(report),
+            notices: Vec::new(),
+            stopped: None,
+            status: None,
+            asked: Mutex::new(Vec::new()),
+        }
     }
 
     pub(crate) fn telling(mut self, notices: Vec<Notice>) -> Self {
@@ -86,11 +99,29 @@ impl Fake {
         self
     }
 
+    /// What the daemon left behind.
+    pub(crate) fn with_status(mut self, status: DaemonStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Somebody stops it meanwhile.
+    pub(crate) fn stopped(mut self, stopped: Stopped) -> Self {
+        self.stopped = Some(stopped);
+        self
+    }
+
     /// Runs `sidecar-drift` with these arguments, separated by spaces, on a terminal of this width.
     pub(crate) fn command(&self, line: &str, width: Option<u16>) -> Ran {
+        let line = std::iter::once("sidecar-drift").chain(line.split_whitespace());
+        self.words(&line.map(str::to_owned).collect::<Vec<_>>(), width)
+    }
+
+    /// Runs a command line that is split already, the program's name first.
+    pub(crate) fn words(&self, line: &[String], width: Option<u16>) -> Ran {
         let (out, err) = (Shared::default(), Shared::default());
         let mut console = Console::new(out.clone(), err.clone(), width);
-        let args = std::iter::once("sidecar-drift").chain(line.split_whitespace()).map(OsString::from);
+        let args = line.iter().map(OsString::from);
         let exit = sidecar_drift::cli::main(args, &mut console, self);
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
         Ran { exit, out: out.text(), err: err.text(), asked }
@@ -98,15 +129,19 @@ impl Fake {
 }
 
 impl Engine for Fake {
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Arc<Report>> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Run(Box::new(config), stop));
         progress(&self.report, &self.notices);
-        Ok(self.report.clone())
+        Ok(Ended { report: self.report.clone(), stopped: self.stopped })
     }
 
     fn pause(&self, _config: &Config, reason: &str) -> anyhow::Result<()> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Pause(reason.to_owned()));
         Ok(())
+    }
+
+    fn status(&self, _config: &Config) -> anyhow::Result<DaemonStatus> {
+        Ok(self.status.clone().expect("a status"))
     }
 
     fn resume(&self, _config: &Config) -> anyhow::Result<()> {

@@ -27,7 +27,10 @@ pub(crate) fn fleet() -> Report {
             ..workload("Deployment", "shop", "basket", Verdict::Undetermined)
         },
         drifted("Deployment", "shop", "cart", Gate::ReportOnly, vec![hot_patched(), upgraded(&["cart-5d8f-aaaaa", "cart-5d8f-bbbbb", "cart-5d8f-ccccc", "cart-5d8f-ddddd", "cart-5d8f-eeeee", "cart-5d8f-fffff"])]),
-        workload("Deployment", "shop", "frontend", Verdict::InSync),
+        WorkloadReport {
+            crashing: vec!["frontend-66f8-kkkkk".into()],
+            ..workload("Deployment", "shop", "frontend", Verdict::InSync)
+        },
         WorkloadReport {
             change: Some("vault-agent missing".to_owned()),
             gate: Some(Gate::ReportOnly),
@@ -47,6 +50,27 @@ pub(crate) fn fleet() -> Report {
         workload("DaemonSet", "tools", "node-agent", Verdict::NotInjected),
     ];
     Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (9, 9), ..empty() }
+}
+
+/// So many that nobody wants to read each: 500 that drifted alike in 25 namespaces, and 30 that cannot be asked.
+pub(crate) fn large() -> Report {
+    let mut workloads = Vec::new();
+    for n in 0..500 {
+        let namespace = format!("team-{:02}", n % 25);
+        let pods = [format!("web-{n}-a"), format!("web-{n}-b")];
+        let gate = if n % 7 == 0 { Gate::OptedOut } else { Gate::ReportOnly };
+        let group = upgraded(&pods.each_ref().map(String::as_str));
+        let mut w = drifted("Deployment", &namespace, &format!("web-{n}"), gate, vec![group]);
+        w.gate_in_enforce = (n % 7 == 0).then_some(Gate::OptedOut);
+        workloads.push(w);
+    }
+    for n in 0..30 {
+        workloads.push(WorkloadReport {
+            reason: Some(UndeterminedReason::Forbidden),
+            ..workload("Deployment", "vault", &format!("closed-{n}"), Verdict::Undetermined)
+        });
+    }
+    Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (530, 530), ..empty() }
 }
 
 /// The fleet after a rollout.
@@ -77,7 +101,6 @@ pub(crate) fn empty() -> Report {
         taken: "2026-03-01T12:00:00Z".parse().unwrap(),
         complete: true,
         synced: true,
-        stopping: false,
         progress: (0, 0),
         mode: Mode::Report,
         leader: true,
@@ -90,8 +113,10 @@ pub(crate) fn empty() -> Report {
         guard: None,
         rollouts_left: None,
         unavailable: vec![],
+        ignore: vec![],
         renders: 12,
         queued: 0,
+        story: None,
     }
 }
 
@@ -112,8 +137,10 @@ fn workload(kind: &str, namespace: &str, name: &str, verdict: Verdict) -> Worklo
         last_confirmed: Some("2026-03-01T11:59:30Z".parse().unwrap()),
         sidecars: vec!["istio-proxy".into()],
         pods: 1,
+        crashing: vec![],
         differing: vec![],
         masked: vec![],
+        ignored: vec![],
         renders: 2,
     }
 }

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::Exit,
+    cli::{Asked as Signal, Exit, Stopped},
     config::StopWhen,
     core::{
         io::Notice,
         model::WorkloadKey,
         owner::Kind,
         policy::Mode,
-        report::Report,
         words::{Gate, Outcome},
     },
 };
@@ -116,8 +115,9 @@ fn a_late_rollout_is_a_warning() {
 
 #[test]
 fn one_that_was_interrupted_is_no_success() {
-    let interrupted = Report { stopping: true, ..reports::empty() };
-    assert_eq!(Fake::new(interrupted.clone()).command("rollout --confirm", None).exit, Exit::Interrupted);
-    assert_eq!(Fake::new(interrupted).command("scan", None).exit, Exit::Interrupted);
+    let stopped = Stopped { by: Signal::Interrupt, at_once: false };
+    let interrupted = Fake::new(reports::empty()).stopped(stopped);
+    assert_eq!(interrupted.command("rollout --confirm", None).exit, Exit::Interrupted);
+    assert_eq!(interrupted.command("scan", None).exit, Exit::Interrupted);
     assert_eq!(Fake::new(reports::empty()).command("rollout --confirm", None).exit, Exit::Ok);
 }

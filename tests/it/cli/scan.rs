@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use sidecar_drift::{
     cli::Exit,
     config::StopWhen,
-    core::{policy::Mode, state::Stop},
+    core::{policy::Mode, state::Stop, words::Word as _},
 };
 
 use super::{Asked, Fake, reports};
@@ -63,4 +63,51 @@ fn a_scan_never_enforces() {
     assert_eq!(ran.exit, Exit::Ok);
     assert_eq!(ran.config().policy.mode, Mode::Report);
     assert!(matches!(ran.asked.as_slice(), [Asked::Run(_, StopWhen::Complete)]));
+}
+
+#[test]
+fn with_exit_code_the_code_says_what_was_found() {
+    let code = |verdicts: &[&str], complete: bool| {
+        let mut report = reports::fleet();
+        report.complete = complete;
+        report.workloads.retain(|w| verdicts.contains(&w.verdict.as_str()));
+        Fake::new(report).command("scan --exit-code", None).exit as u8
+    };
+    assert_eq!(code(&["rejected", "drifted"], false), 1);
+    assert_eq!(code(&["rejected", "drifted", "undetermined"], true), 4);
+    assert_eq!(code(&["drifted", "undetermined", "in_sync"], true), 3);
+    assert_eq!(code(&["missing", "undetermined"], true), 3);
+    assert_eq!(code(&["undetermined", "in_sync"], true), 5);
+    assert_eq!(code(&["in_sync", "not_injected"], true), 0);
+    assert_eq!(Fake::new(reports::fleet()).command("scan", None).exit, Exit::Ok, "only if it is asked for");
+}
+
+#[test]
+fn wide_shows_every_column() {
+    assert_snapshot!(Fake::new(reports::fleet()).command("scan -o wide", Some(80)).golden());
+}
+
+#[test]
+fn markdown_is_for_a_ticket() {
+    let ran = Fake::new(reports::fleet()).command("scan --all -o markdown", Some(80));
+    assert!(!ran.out.contains('\u{1b}'));
+    assert_snapshot!(ran.golden());
+}
+
+#[test]
+fn a_change_of_many_workloads_is_counted_by_namespace() {
+    let fake = Fake::new(reports::large());
+    assert_snapshot!(fake.command("scan", Some(80)).golden());
+    for line in ["scan -o wide", "scan --all"] {
+        let ran = fake.command(line, Some(200));
+        assert_eq!(ran.out.matches("Deployment/web-").count(), 500, "{line}");
+    }
+}
+
+#[test]
+fn watched_elsewhere_than_on_a_terminal_each_new_result_follows_the_last() {
+    let ran = Fake::new(reports::fleet()).command("scan --watch", None);
+    assert!(matches!(ran.asked.as_slice(), [Asked::Run(_, StopWhen::Never)]));
+    assert!(ran.out.starts_with("2026-03-01T12:00:00Z\n"), "{}", ran.out);
+    assert_eq!(ran.out.matches("9 workloads in 4 namespaces").count(), 1);
 }

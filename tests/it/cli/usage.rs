@@ -67,6 +67,10 @@ fn bad_command_lines() {
         "scan --what-if-namespace Canary",
         "rollout --what-if-label istio.io/rev=canary",
         "run --what-if-namespace canary",
+        "scan --fields some",
+        "scan --render-as root",
+        "run --trigger Secret",
+        "run --trigger Secret/istio_system/ca",
         "scan --config /does/not/exist.yaml",
     ];
     let fake = Fake::new(reports::fleet());

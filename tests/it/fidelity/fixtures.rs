@@ -98,7 +98,7 @@ pub(super) fn nothing_drifts(folder: &Folder, sidecars: &[&str]) {
             assert_eq!(volatile(rendering, other), Ok(Mask::default()));
         }
     }
-    let target = |r| target_fingerprint(r, &SidecarSelection::default(), &Mask::default());
+    let target = |r| target_fingerprint(r, &SidecarSelection::default(), &Mask::default(), &[]);
     assert_eq!(renderings.iter().map(target).collect::<BTreeSet<_>>().len(), 1);
     let shapes: BTreeSet<String> = folder.running().iter().map(|pod| format!("{pod:?}")).collect();
     assert_eq!(shapes.len(), 1, "ten thousand replicas of one template hold one projection");

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::StampKeys, render::Renderer},
+    cluster::{convert::Keys, render::Renderer},
+    config::Caller,
     core::{
         io::{RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
         model::WorkloadKey,
         owner::Kind,
+        policy::Policy,
+        shape::FieldSet,
         what_if::WhatIf,
         words::UndeterminedReason,
     },
@@ -24,7 +27,7 @@ const REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d"
 
 fn renderer() -> (Renderer, Api) {
     let (cluster, api) = pair();
-    (Renderer::new(cluster, StampKeys::new("sidecarRollout")), api)
+    (Renderer::new(cluster, Keys::of(&Policy::default())), api)
 }
 
 fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
@@ -35,6 +38,7 @@ fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         revision: revision.into(),
         ordinals: None,
         confirm: false,
+        fields: FieldSet::Default,
         what_if: WhatIf::default(),
     }
 }
@@ -166,6 +170,30 @@ async fn a_daemon_set_without_pods_is_rendered_from_its_newest_revision() {
     };
     let (reply, ()) = tokio::join!(renderer.render(&request), server);
     assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)), "{:?}", reply.outcome);
+}
+
+#[tokio::test]
+async fn r4_dry_runs_can_be_sent_in_the_name_of_the_controllers() {
+    for (caller, kind, user) in [
+        (Caller::Controllers, Kind::DEPLOYMENT, "system:serviceaccount:kube-system:replicaset-controller"),
+        (Caller::User("system:kube-controller-manager".to_owned()), Kind::DEPLOYMENT, "system:kube-controller-manager"),
+    ] {
+        let (renderer, mut api) = renderer();
+        let renderer = renderer.calling_as(caller);
+        let request = request(kind, "web", "web-5d");
+        let server = async {
+            let exchange = api.expect(REPLICA_SET).await;
+            assert!(!exchange.headers.contains_key("impersonate-user"), "only dry runs are");
+            exchange.reply(200, &replica_set());
+            let exchange = api.expect(CREATE).await;
+            assert_eq!(exchange.headers["impersonate-user"], user);
+            assert_eq!(exchange.body["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], true);
+            let refusal = "serviceaccounts \"x\" is forbidden: User \"drift\" cannot impersonate resource \"serviceaccounts\" in API group \"\" in the namespace \"kube-system\"";
+            exchange.fail(403, "Forbidden", refusal);
+        };
+        let (reply, ()) = tokio::join!(renderer.render(&request), server);
+        assert_eq!(reason(&reply.outcome), Some(UndeterminedReason::Forbidden));
+    }
 }
 
 #[tokio::test]

@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
         client::Server,
-        convert::StampKeys,
+        convert::Keys,
         watch::{Scope, Watches},
     },
     core::{
         io::{Input, WatchEvent, WatchKind, WatchSource},
         model::Object,
         owner::Kind,
+        policy::Policy,
+        shape::FieldSet,
     },
 };
 use tokio::sync::mpsc;
@@ -29,8 +31,9 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
+        fields: FieldSet::Default,
         triggers: Vec::new(),
-        stamp: StampKeys::new("sidecarRollout"),
+        keys: Keys::of(&Policy::default()),
     }
 }
 

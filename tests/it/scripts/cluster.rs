@@ -140,6 +140,8 @@ impl Cluster {
             },
             owner: None,
             says: BTreeMap::new(),
+            labels: BTreeMap::from([("app".into(), key.name.clone())]),
+            annotations: BTreeMap::new(),
             changed_by: None,
         };
         self.templates.insert(key.clone(), template);

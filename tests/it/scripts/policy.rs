@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
+    ignore::{Glob, IgnoreRule, Ignored},
     model::WorkloadKey,
     owner::Kind,
     policy::{Mode, Policy},
@@ -26,8 +27,10 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "kinds" => policy.kinds = list(&value, Kind::from_name)?,
             "roll_kinds" => policy.roll_kinds = list(&value, Kind::from_name)?,
             "sidecars" => policy.sidecars = names(&value),
-            "include" => policy.include_namespaces = names(&value),
-            "exclude" => policy.exclude_namespaces = names(&value),
+            "include" => policy.filter.include_namespaces = globs(&value),
+            "exclude" => policy.filter.exclude_namespaces = globs(&value),
+            "started_before" => policy.filter.started_before = Some(value.parse().with_context(given)?),
+            "regardless" => policy.regardless_of_drift = value == "yes",
             "renders_per_second" => policy.renders_per_second = value.parse().with_context(given)?,
             "render_burst" => policy.render_burst = value.parse().with_context(given)?,
             "renders_in_flight" => policy.renders_in_flight = value.parse().with_context(given)?,
@@ -63,12 +66,21 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
                 let (group, kind) = (None, kind.into());
                 policy.triggers.push(Trigger { group, kind, namespace: namespace.into(), name: name.into() });
             }
+            "ignore" => {
+                let (sidecar, env) = value.split_once(':').with_context(given)?;
+                let what = Ignored::Env(Glob::new(env));
+                policy.ignore.push(IgnoreRule { sidecar: Glob::new(sidecar), what });
+            }
             "all_workloads" => policy.all_workloads = value == "yes",
             "what_if_namespace" => policy.what_if.namespace = Some(value.into()),
             _ => bail!("there is no {}", given()),
         }
     }
     Ok(())
+}
+
+fn globs(value: &str) -> BTreeSet<Glob> {
+    value.split(',').map(Glob::new).collect()
 }
 
 fn names(value: &str) -> BTreeSet<Name> {

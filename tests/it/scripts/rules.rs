@@ -91,7 +91,7 @@ impl Rules {
             Input::Patched(reply) => drop(self.patches.remove(&reply.ticket)),
             Input::Leadership(leader) => self.leader = *leader,
             Input::Shutdown => self.stopping = true,
-            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Timer => {}
+            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Policy(_) | Input::Timer => {}
         }
     }
 
@@ -99,7 +99,8 @@ impl Rules {
         match effect {
             Effect::Render(request) => {
                 let key = &request.workload.key;
-                ensure!(self.leader && !self.stopping, "{key} is rendered without the lead");
+                let may = !self.stopping || (policy.one_shot && !request.confirm);
+                ensure!(self.leader && may, "{key} is rendered without the lead");
                 let twice = self.renders.values().any(|(asked, _)| *asked == request.workload);
                 ensure!(!twice, "{key} is rendered twice at the same time");
                 self.renders.insert(request.ticket, (request.workload.clone(), request.confirm));

@@ -64,6 +64,7 @@ fn notice(notice: &Notice) -> Option<String> {
             format!("! {workload} {outcome} after {seconds}s: {message}")
         }
         Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
+        Notice::Stopping { rollouts } => format!("! stopping, {rollouts} under way"),
         Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
         Notice::WatchUnavailable { source, message } => {
             let kind = match source.kind {

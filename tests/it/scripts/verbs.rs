@@ -45,7 +45,12 @@ impl Stage {
     fn perform(&mut self, mut line: Line) -> Result<()> {
         let verb = line.verb.clone();
         match verb.as_str() {
-            "policy" => policy::set(&mut self.policy, &mut line)?,
+            "policy" => {
+                policy::set(&mut self.policy, &mut line)?;
+                if self.running() {
+                    self.send(Input::Policy(Box::new(self.policy.clone())));
+                }
+            }
             "start" => self.start(!line.flag("follower")),
             "crash" => self.crash(),
             "leader" => self.send(Input::Leadership(true)),

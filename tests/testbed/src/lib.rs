@@ -19,6 +19,7 @@ mod pki;
 mod process;
 mod progress;
 mod run_directory;
+mod terminal;
 mod testbed;
 pub mod workload;
 
@@ -30,4 +31,5 @@ pub use environment::no_color;
 pub use eventually::{eventually, give_up};
 pub use namespace::TestNamespace;
 pub use progress::skip;
+pub use terminal::Terminal;
 pub use testbed::Testbed;

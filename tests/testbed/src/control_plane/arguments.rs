@@ -45,6 +45,8 @@ pub(super) fn kube_apiserver(files: &Files, ports: Ports, options: &Options) -> 
         format!("--audit-log-path={}", files.audit_log.display()),
         // Never rotate: a test reads from a position that it noted before.
         "--audit-log-maxsize=1000000".to_owned(),
+        // As on clusters where nobody may hold up the deletion of what is not his: controllers may, most others may not.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--allow-privileged=true".to_owned(),
         "--profiling=false".to_owned(),
     ];

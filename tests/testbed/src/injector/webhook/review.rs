@@ -18,6 +18,8 @@ pub struct Review {
     pub namespace: String,
     /// Under which name, or beginning of a name.
     pub pod: String,
+    /// The whole Pod, as it came.
+    pub object: Value,
 }
 
 impl Review {
@@ -30,6 +32,7 @@ impl Review {
             dry_run: request["dryRun"] == true,
             user: text("/userInfo/username"),
             namespace: text("/namespace"),
+            object: request["object"].clone(),
             pod: if name.is_empty() { text("/object/metadata/generateName") } else { name },
         }
     }
@@ -156,7 +159,13 @@ mod tests {
     #[test]
     fn a_review_is_named_after_the_beginning_of_a_generated_name() {
         let review = review(&json!({"metadata": {"generateName": "web-5d4f-"}}));
-        let expected = Review { dry_run: true, user: "me".into(), namespace: "here".into(), pod: "web-5d4f-".into() };
+        let expected = Review {
+            dry_run: true,
+            user: "me".into(),
+            namespace: "here".into(),
+            pod: "web-5d4f-".into(),
+            object: review["request"]["object"].clone(),
+        };
         assert_eq!(Review::of(&review), expected);
     }
 }

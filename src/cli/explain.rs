@@ -1,0 +1,34 @@
+//! `sidecar-drift explain`
+
+use clap::Args;
+
+use super::{
+    Context, Exit,
+    args::WorkloadName,
+    look::Look,
+    output::{explain, table::Page},
+};
+use crate::config::Purpose;
+
+/// Looks at one workload, and tells all that is known of it.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The workload, such as `deployment/cart`.
+    #[arg(value_name = "KIND/NAME")]
+    workload: WorkloadName,
+    #[command(flatten)]
+    look: Look,
+}
+
+impl Explain {
+    pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
+        let WorkloadName { kind, name } = self.workload;
+        let only = (kind, name);
+        let config = context.configure(self.look.settings(), Purpose::Look(Some(only.clone())))?;
+        let looked = context.look(config)?;
+        looked.must_have(&only)?;
+        let page = Page::of(context.console, looked.form());
+        looked.print(context, |report, mask| explain::text(report, mask, page))?;
+        Ok(looked.exit())
+    }
+}

@@ -1,0 +1,117 @@
+//! What the commands that look at the cluster have in common.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{
+    Context, Exit,
+    engine::{Stopped, look},
+    lines,
+    output::{
+        document::{self, Document},
+        mask::Mask,
+        table::Form,
+    },
+    progress::Bar,
+};
+use crate::{
+    config::{Config, Display, Kinds, OutputFormat, Rendering, Selection, Settings, Show, StopWhen},
+    core::{owner::Kind, report::Report, shape::Name},
+};
+
+/// What is looked at, how, and how the result is written.
+#[derive(Debug, Args)]
+pub(super) struct Look {
+    #[command(flatten)]
+    display: Display,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    kinds: Kinds,
+    #[command(flatten)]
+    rendering: Rendering,
+}
+
+impl Look {
+    pub(super) fn settings(self) -> Settings {
+        let Self { display, selection, kinds, rendering } = self;
+        Settings { selection, kinds, rendering, display, ..Settings::default() }
+    }
+}
+
+/// What was seen, and how it is to be shown.
+pub(super) struct Looked {
+    pub(super) report: Arc<Report>,
+    pub(super) mask: Mask,
+    stopped: Option<Stopped>,
+    show: Show,
+}
+
+/// How the tables of a format are written.
+pub(super) fn form(format: OutputFormat) -> Form {
+    match format {
+        OutputFormat::Wide => Form::Wide,
+        OutputFormat::Markdown => Form::Markdown,
+        OutputFormat::Table | OutputFormat::Json | OutputFormat::Yaml => Form::Plain,
+    }
+}
+
+impl Looked {
+    pub(super) fn form(&self) -> Form {
+        form(self.show.format)
+    }
+
+    /// Prints all of it as one document, or as log lines, or as what `table` makes of it.
+    pub(super) fn print(
+        &self,
+        context: &mut Context<'_>,
+        table: impl FnOnce(&Report, &Mask) -> String,
+    ) -> anyhow::Result<()> {
+        let text = match self.show.format {
+            _ if self.show.as_lines => {
+                lines::report(&self.report);
+                return Ok(());
+            }
+            // There is nothing to show, and that is not to say that there is nothing.
+            _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.mask),
+            OutputFormat::Json | OutputFormat::Yaml => {
+                document::write(&Document::new(&self.report, &self.mask), self.show.format)?
+            }
+        };
+        context.console.print(&text)?;
+        Ok(())
+    }
+
+    /// Somebody asked about one workload: it must be there.
+    pub(super) fn must_have(&self, (kind, name): &(Kind, Name)) -> anyhow::Result<()> {
+        if self.report.workloads.is_empty() && self.stopped.is_none() {
+            anyhow::ensure!(
+                self.report.synced,
+                "the cluster could not be listed in time: whether there is a {kind} `{name}` is not known"
+            );
+            anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
+        }
+        Ok(())
+    }
+
+    /// Done, if nothing is missing.
+    pub(super) fn exit(&self) -> Exit {
+        self.stopped.map_or_else(|| Exit::of(self.report.complete), Exit::by)
+    }
+}
+
+impl Context<'_> {
+    /// Looks once.
+    pub(super) fn look(&mut self, config: Config) -> anyhow::Result<Looked> {
+        let (show, mask) = (config.display, Self::mask(&config)?);
+        let mut bar = Bar::new(self.console);
+        let ended = look(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        drop(bar);
+        if ended.stopped.is_some() && !ended.report.synced {
+            self.console.complain("error: stopped before the cluster was listed");
+        }
+        Ok(Looked { report: ended.report, mask, stopped: ended.stopped, show })
+    }
+}

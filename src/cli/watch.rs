@@ -1,0 +1,69 @@
+//! `scan --watch`: the result, again and again.
+
+use super::{
+    Context, Exit,
+    engine::look,
+    lines,
+    look::form,
+    output::{
+        Console,
+        document::{self, Document},
+        mask::Mask,
+        scan,
+        table::Page,
+    },
+};
+use crate::{
+    config::{Config, OutputFormat, Show, StopWhen},
+    core::report::Report,
+};
+
+/// Shows what is seen until somebody has seen enough. On a terminal the screen is drawn anew; elsewhere each result
+/// follows the one before it, as soon as anything in it changes.
+pub(super) fn watch(context: &mut Context<'_>, config: Config, all: bool) -> anyhow::Result<Exit> {
+    let (show, mask) = (config.display, Context::mask(&config)?);
+    let mut shown = String::new();
+    let mut failed = None;
+    let console = &mut *context.console;
+    let ended = look(context.engine, config, StopWhen::Never, &mut |report, _| {
+        if failed.is_none() && report.synced {
+            failed = refresh(console, report, &mask, show, all, &mut shown).err();
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    Ok(ended.stopped.map_or(Exit::Ok, Exit::by))
+}
+
+fn refresh(
+    console: &mut Console,
+    report: &Report,
+    mask: &Mask,
+    show: Show,
+    all: bool,
+    shown: &mut String,
+) -> anyhow::Result<()> {
+    let page = Page::of(console, form(show.format));
+    // Without the times, which always move.
+    let made = scan::text(&Report { taken: jiff::Timestamp::UNIX_EPOCH, ..report.clone() }, all, page);
+    let changed = made != *shown;
+    if changed {
+        *shown = made;
+    }
+    match show.format {
+        _ if show.as_lines && changed => lines::report(report),
+        _ if show.as_lines => {}
+        OutputFormat::Json | OutputFormat::Yaml if changed => {
+            console.print(&document::write(&Document::new(report, mask), show.format)?)?;
+        }
+        OutputFormat::Json | OutputFormat::Yaml => {}
+        _ if console.is_terminal() => {
+            let heading = format!("{} (Ctrl-C ends)\n\n", report.taken.strftime("%Y-%m-%d %H:%M:%S UTC"));
+            console.redraw(&(heading + &scan::text(report, all, page)))?;
+        }
+        _ if changed => console.print(&format!("{}\n{}", report.taken, scan::text(report, all, page)))?,
+        _ => {}
+    }
+    Ok(())
+}

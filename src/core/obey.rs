@@ -1,0 +1,24 @@
+//! A configuration that changes while we run.
+
+use super::{
+    budget::TokenBucket,
+    policy::Policy,
+    step::{Core, new_starts},
+    time::Now,
+};
+
+impl Core {
+    /// From here on the configuration is another. The budgets begin with nothing, so that nobody gets more by changing
+    /// them often.
+    pub(super) fn obey(&mut self, policy: Policy, now: Now) {
+        self.renders = TokenBucket::empty(policy.renders_per_second, policy.render_burst.max(1), now.elapsed);
+        if (policy.max_rollouts_per_hour, policy.parallel_rollouts)
+            != (self.policy.max_rollouts_per_hour, self.policy.parallel_rollouts)
+        {
+            self.starts = new_starts(&policy, now);
+        }
+        self.policy = policy;
+        self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
+        self.replan = true;
+    }
+}

@@ -1,0 +1,273 @@
+//! What a person sees at a real pseudo-terminal, screen by screen. The program at the other side is this test binary, with
+//! the real command line and console, and an engine that goes on when it is told to.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use insta::assert_snapshot;
+use sidecar_drift::{
+    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress},
+    config::{Config, StopWhen},
+    core::{
+        io::Notice,
+        model::WorkloadKey,
+        owner::Kind,
+        policy::Mode,
+        report::{Report, RolloutReport},
+        words::{Gate, Outcome},
+    },
+};
+use testbed::Terminal;
+
+use super::reports;
+
+/// Names the folder in which the staged engine is told to go on, to the process at the other side.
+const STAGE: &str = "SIDECAR_DRIFT_TEST_STAGE";
+
+/// The command line of that process.
+const LINE: &str = "SIDECAR_DRIFT_TEST_LINE";
+
+/// An engine that plays a piece in scenes: the next one begins when a file of its number appears.
+struct Staged {
+    folder: PathBuf,
+    asked: Mutex<Vec<Config>>,
+}
+
+impl Staged {
+    fn scene(&self, number: usize) {
+        while !self.folder.join(number.to_string()).exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn at(second: i64) -> jiff::Timestamp {
+    "2026-03-01T12:00:00Z".parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(second)
+}
+
+fn cart() -> WorkloadKey {
+    WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() }
+}
+
+fn rollout(outcome: Option<Outcome>, message: &str, seconds: u64) -> RolloutReport {
+    RolloutReport {
+        kind: "Deployment".into(),
+        namespace: "shop".into(),
+        name: "cart".into(),
+        change: "istio-proxy image 1.27.0 → 1.27.1".to_owned(),
+        started: at(10),
+        outcome,
+        message: message.to_owned(),
+        seconds,
+    }
+}
+
+impl Engine for Staged {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> Result<Ended> {
+        let mode = config.policy.mode;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(config);
+        let fleet = reports::fleet();
+        if stop != StopWhen::RolledOut {
+            return Ok(Ended { report: Arc::new(fleet), stopped: None });
+        }
+        assert_eq!(mode, Mode::Enforce);
+        let listing = Report { synced: false, complete: false, progress: (0, 0), ..reports::empty() };
+        progress(&listing, &[]);
+        self.scene(1);
+        let asking = Report { complete: false, progress: (3, 9), mode, ..fleet.clone() };
+        progress(&asking, &[]);
+        self.scene(2);
+        let started = Notice::RolloutStarted { workload: cart(), reason: "Update sidecars istio-proxy".to_owned() };
+        let rolling = |message, seconds| Report {
+            taken: at(i64::try_from(seconds).unwrap() + 10),
+            mode,
+            rollouts: vec![rollout(None, message, seconds)],
+            ..fleet.clone()
+        };
+        progress(&rolling("1 of 7 updated", 4), &[started]);
+        self.scene(3);
+        progress(&rolling("6 of 7 updated Pods available", 31), &[]);
+        self.scene(4);
+        let message = "the new Pods are as rendered";
+        let ended = Notice::RolloutEnded {
+            workload: cart(),
+            outcome: Outcome::Converged,
+            message: message.to_owned(),
+            seconds: 40,
+        };
+        let mut last = rolling("", 40);
+        last.rollouts = vec![rollout(Some(Outcome::Converged), message, 40)];
+        last.workloads.retain(|w| &*w.name != "cart");
+        for w in &mut last.workloads {
+            if w.gate == Some(Gate::ReportOnly) {
+                Arc::make_mut(w).gate = w.gate_in_enforce;
+            }
+        }
+        progress(&last, &[ended]);
+        Ok(Ended { report: Arc::new(last), stopped: None })
+    }
+
+    fn status(&self, _: &Config) -> Result<DaemonStatus> {
+        anyhow::bail!("there is no daemon on a stage")
+    }
+
+    fn pause(&self, _: &Config, _: &str) -> Result<()> {
+        anyhow::bail!("there is no daemon on a stage")
+    }
+
+    fn resume(&self, _: &Config) -> Result<()> {
+        anyhow::bail!("there is no daemon on a stage")
+    }
+}
+
+/// The process at the other side of the terminal; no test.
+#[test]
+#[ignore = "is run by the tests of this file"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is told by its environment, as the arguments belong to the test harness"
+)]
+fn stage() {
+    let (Some(folder), Some(line)) = (env::var_os(STAGE), env::var_os(LINE)) else { return };
+    // What the harness has written is none of ours.
+    print!("\x1b[2J\x1b[H");
+    std::io::stdout().flush().unwrap();
+    let staged = Staged { folder: folder.into(), asked: Mutex::default() };
+    let line = line.into_string().unwrap();
+    let args = std::iter::once("sidecar-drift").chain(line.split_whitespace()).map(Into::into);
+    let exit: Exit = cli::main(args, &mut Console::standard(), &staged);
+    let asked = staged.asked.lock().unwrap();
+    if let Some(chosen) = asked.last().and_then(|config| config.policy.filter.chosen.as_ref()) {
+        fs::write(staged.folder.join("chosen"), format!("{chosen:?}")).unwrap();
+    }
+    std::process::exit(i32::from(exit as u8));
+}
+
+/// The program at a terminal of this width.
+struct Play {
+    terminal: Terminal,
+    folder: tempfile::TempDir,
+}
+
+impl Play {
+    fn begin(line: &str, columns: u16) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let program = env::current_exe()?;
+        let arguments = ["--ignored", "--exact", "cli::terminal::stage", "--nocapture", "--test-threads=1"];
+        let environment = [(STAGE, folder.path().as_os_str()), (LINE, OsStr::new(line))];
+        let terminal = Terminal::start((40, columns), &program, arguments, environment)?;
+        Ok(Self { terminal, folder })
+    }
+
+    fn next(&self, scene: usize) -> Result<()> {
+        Ok(fs::write(self.folder.path().join(scene.to_string()), "")?)
+    }
+
+    fn until(&self, text: &str) -> Result<String> {
+        self.terminal.until(text, |screen| screen.contains(text))
+    }
+
+    /// Plays the rest without looking.
+    fn rest(&self) -> Result<()> {
+        (1..=4).try_for_each(|scene| self.next(scene))
+    }
+}
+
+fn chosen(folder: &Path) -> Result<String> {
+    fs::read_to_string(folder.join("chosen")).context("nothing was chosen")
+}
+
+#[test]
+fn interactive_asks_shows_differences_and_rolls_what_was_chosen() -> Result<()> {
+    let play = Play::begin("rollout --confirm --interactive --include-statefulset --no-color", 80)?;
+    assert_snapshot!("interactive_first_question", play.until("(1/2)")?);
+    play.terminal.send("d\r")?;
+    // It shows the differences, and asks again.
+    let shown = play.terminal.until("the differences", |screen| {
+        screen.contains("image") && screen.trim_end().ends_with("quit]") && screen.contains("+ ")
+    })?;
+    assert!(shown.contains("Deployment/ledger in payments: drifted"), "{shown}");
+    play.terminal.send("n\r")?;
+    play.until("(2/2)")?;
+    play.terminal.send("what\r")?;
+    play.terminal.send("yes\r")?;
+    play.rest()?;
+    let folder = play.folder;
+    let (status, screen) = play.terminal.end()?;
+    assert_eq!(status.code(), Some(0), "{screen}");
+    assert!(screen.ends_with("Completed after 50s with 0 errors."), "{screen}");
+    let chosen = chosen(folder.path())?;
+    assert!(chosen.contains("cart") && !chosen.contains("ledger"), "{chosen}");
+    Ok(())
+}
+
+#[test]
+fn all_means_this_one_and_those_that_follow() -> Result<()> {
+    let play = Play::begin("rollout --confirm --interactive --no-color", 80)?;
+    play.until("(1/2)")?;
+    play.terminal.send("all\r")?;
+    play.rest()?;
+    let folder = play.folder;
+    let (status, screen) = play.terminal.end()?;
+    assert_eq!(status.code(), Some(0), "{screen}");
+    let chosen = chosen(folder.path())?;
+    assert!(chosen.contains("cart") && chosen.contains("ledger"), "{chosen}");
+    Ok(())
+}
+
+#[test]
+fn quit_and_ctrl_c_at_the_question_do_nothing() -> Result<()> {
+    for (keys, code, says) in [("q\r", 0, "nothing was done"), ("\x03", 130, "")] {
+        let play = Play::begin("rollout --confirm --interactive --no-color", 80)?;
+        play.until("(1/2)")?;
+        play.terminal.send(keys)?;
+        let folder = play.folder;
+        let (status, screen) = play.terminal.end()?;
+        assert_eq!(status.code(), Some(code), "{screen}");
+        assert!(screen.contains(says), "{screen}");
+        assert!(!folder.path().join("chosen").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn progress_is_redrawn_at_80_and_at_40_columns() -> Result<()> {
+    for columns in [80, 40] {
+        let play = Play::begin("rollout --confirm --no-color", columns)?;
+        let mut screens = vec![play.until("listing")?];
+        play.next(1)?;
+        screens.push(play.until("3/9")?);
+        play.next(2)?;
+        screens.push(play.until("1 of 7")?);
+        play.next(3)?;
+        screens.push(play.until("6 of 7")?);
+        for screen in &screens {
+            assert!(screen.lines().all(|line| line.chars().count() <= usize::from(columns)), "{screen}");
+        }
+        assert!(!screens[3].contains("1 of 7"), "it is redrawn, not written again: {}", screens[3]);
+        play.next(4)?;
+        let (status, screen) = play.terminal.end()?;
+        assert_eq!(status.code(), Some(0), "{screen}");
+        screens.push(screen);
+        let page = screens.join(&format!("\n{}\n", "~".repeat(usize::from(columns))));
+        assert_snapshot!(format!("progress_at_{columns}_columns"), page);
+    }
+    Ok(())
+}
+
+#[test]
+fn quiet_shows_the_result_only() -> Result<()> {
+    let play = Play::begin("scan --quiet --no-color", 80)?;
+    let (status, screen) = play.terminal.end()?;
+    assert_eq!(status.code(), Some(0), "{screen}");
+    assert!(screen.contains("9 workloads in 4 namespaces"), "{screen}");
+    Ok(())
+}
