@@ -18,6 +18,13 @@ demo: ## A real control plane: change an injector, find the drift, roll it out, 
 	$(CARGO) build --locked --workspace --bins
 	$(TESTBED) demo
 
+##@ Use it
+
+.PHONY: install
+install: ## Install the program, and beside it the link by which it is `kubectl sidecar-drift`
+	$(CARGO) install --locked --path .
+	ln -sf sidecar-drift "$${CARGO_HOME:-$$HOME/.cargo}/bin/kubectl-sidecar_drift"
+
 ##@ Test
 
 .PHONY: test

@@ -26,8 +26,10 @@ pub struct Story {
     pub stands: String,
     /// The object that holds the template that was rendered; `None`: nothing was rendered.
     pub revision: Option<Name>,
-    /// How often that was rendered as it is now, and when last.
-    pub rendered: Option<(usize, Timestamp)>,
+    /// How often that was rendered as it is now.
+    pub renderings: usize,
+    /// When last.
+    pub last_rendered: Option<Timestamp>,
     /// What its renderings depend on, what was changed last first.
     pub depends_on: Vec<Dependency>,
     /// What moved since we look, newest first.
@@ -76,7 +78,8 @@ impl Core {
         Some(Story {
             stands: stands(w),
             revision: set.map(|set| set.revision.clone()),
-            rendered: set.map(|set| (set.renderings.len(), set.confirmed.wall)),
+            renderings: set.map_or(0, |set| set.renderings.len()),
+            last_rendered: set.map(|set| set.confirmed.wall),
             depends_on: depends_on(w, &self.index),
             moves: self.moves.iter().filter(|m| scopes.contains(&m.scope)).cloned().collect(),
             says: self.owners_words(w),

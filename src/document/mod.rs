@@ -20,6 +20,7 @@ use crate::core::{
     report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     shape::Name,
     state::Stop,
+    story::Story,
     what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
@@ -58,6 +59,9 @@ pub struct Document {
     changes: Vec<Change>,
     /// All workloads, by namespace, kind and name.
     workloads: Vec<Workload>,
+    /// What `explain` adds of the one workload that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    story: Option<Story>,
 }
 
 /// Why and since when something is stopped.
@@ -216,6 +220,7 @@ impl Document {
             summary: Summary::of(report),
             changes: Change::all(report),
             workloads: report.workloads.iter().map(|w| Workload::of(w, mask)).collect(),
+            story: report.story.as_deref().cloned(),
         }
     }
 }

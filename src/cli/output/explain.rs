@@ -64,9 +64,12 @@ fn tell(text: &mut String, story: &Story, report: &Report, width: Option<u16>) {
         }
     };
     part("How it stands", vec![story.stands.clone()]);
-    let rendered = match (&story.revision, story.rendered) {
-        (Some(revision), Some((times, at))) => {
-            let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+    let rendered = match (&story.revision, story.last_rendered) {
+        (Some(revision), Some(at)) => {
+            let times = match story.renderings {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
             vec![format!("the template in {revision}, {times}, last {} ago", age(at, report.taken))]
         }
         _ => vec!["not rendered".to_owned()],

@@ -206,6 +206,7 @@ fn each_field_of_the_output_is_documented_and_no_other() {
     let mut report = reports::fleet();
     report.paused = Some(Stop { reason: "upgrading".to_owned(), at: report.taken });
     report.breaker.clone_from(&report.paused);
+    report.story = Some(Box::new(reports::story()));
     let supposed = |key: &str| BTreeMap::from([(key.into(), "yes".into())]);
     report.what_if = WhatIf { labels: supposed("a"), annotations: supposed("b"), namespace: Some("next".into()) };
     report.ignore = vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 1, workloads: 1 }];

@@ -4,6 +4,7 @@ mod bad;
 mod binary;
 mod diff;
 mod documents;
+mod explain;
 mod file;
 mod help;
 mod migrating;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
+    model::Stamp,
     policy::Mode,
-    report::{PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
+    story::{Dependency, Story},
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -70,6 +72,45 @@ pub(crate) fn large() -> Report {
         });
     }
     Report { workloads: workloads.into_iter().map(Arc::new).collect(), progress: (530, 530), ..empty() }
+}
+
+/// A story with everything in it.
+pub(crate) fn story() -> Story {
+    let at = |time: &str| time.parse().unwrap();
+    Story {
+        stands: "7 of 7 Pods available; rolls with at most 0 missing and 2 more".to_owned(),
+        revision: Some("cart-5d8f".into()),
+        renderings: 2,
+        last_rendered: Some(at("2026-03-01T11:59:30Z")),
+        depends_on: vec![
+            Dependency {
+                what: "ConfigMap istio-system/istio-sidecar-injector".to_owned(),
+                by: Some("helm".into()),
+                at: Some(at("2026-03-01T11:42:00Z")),
+                note: None,
+            },
+            Dependency {
+                what: "MutatingWebhookConfiguration istio-sidecar-injector".to_owned(),
+                by: None,
+                at: None,
+                note: Some("it is ignored when it fails".to_owned()),
+            },
+        ],
+        moves: vec![GenerationReport {
+            scope: "injector MutatingWebhookConfiguration/istio-sidecar-injector".to_owned(),
+            generation: 2,
+            cause: "ConfigMap istio-system/istio-sidecar-injector, manager helm, 11:42".to_owned(),
+            at: at("2026-03-01T11:42:05Z"),
+        }],
+        stamps: vec![Stamp {
+            timestamp: at("2026-02-27T08:00:00Z"),
+            reason: "Update sidecars istio-proxy".to_owned(),
+            fingerprint: Some("v1:00".to_owned()),
+        }],
+        says: vec!["this drift is accepted until 2026-03-02T00:00:00Z".to_owned()],
+        next: vec!["a daemon would ask for it again at 2026-03-01T18:02:11Z".to_owned()],
+        unseen: vec!["configuration that a running sidecar fetches by itself, from its control plane".to_owned()],
+    }
 }
 
 /// The fleet after a rollout.
