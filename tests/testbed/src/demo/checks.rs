@@ -176,12 +176,22 @@ pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: SignedDuration)
     if most > parallel {
         wrong.push(format!("{most} were under way at once, although {parallel} are allowed"));
     }
-    let pause = match rollouts {
-        [canary, next, ..] => next.started.duration_since(canary.ended),
-        _ => SignedDuration::ZERO,
-    };
-    if pause + LOG_DELAY < soak {
-        wrong.push(format!("the second began before the first had been watched for {} s", soak.as_secs()));
+    // Each injector that changed is proven by a canary of its own.
+    let mut pause: Option<SignedDuration> = None;
+    for canary in rollouts {
+        let member = |rollout: &Rollout| MEMBERS.iter().find(|member| member.to_string() == rollout.workload);
+        let same = |other: &&Rollout| member(other).zip(member(canary)).is_some_and(|(a, b)| a.has_the_injector_of(b));
+        let mut of_this_injector = rollouts.iter().filter(same);
+        if of_this_injector.next().is_none_or(|first| first.workload != canary.workload) {
+            continue;
+        }
+        let measured = of_this_injector.map(|next| next.started.duration_since(canary.ended));
+        pause = pause.into_iter().chain(measured).min();
     }
-    (format!("the second {:.1} s after the end of the first, at most {most} at once", pause.as_secs_f64()), wrong)
+    let pause = pause.unwrap_or_default();
+    if pause + LOG_DELAY < soak {
+        wrong.push(format!("one began before the first of its injector had been watched for {} s", soak.as_secs()));
+    }
+    let pause = pause.as_secs_f64();
+    (format!("each other {pause:.1} s or more after the first of its injector, at most {most} at once"), wrong)
 }

@@ -18,10 +18,13 @@ const PARALLEL: usize = 2;
 /// How long the first rollout of a change is watched.
 const SOAK: SignedDuration = SignedDuration::from_secs(5);
 /// The daemon's flags, and why.
-const FLAGS: [(&str, &str); 11] = [
+const FLAGS: [(&str, &str); 12] = [
     ("--mode enforce", "roll out (default: report only)"),
     ("--parallel-rollouts 2", "at once, at most one of them in a namespace (default: 1)"),
-    ("--soak 5s", "the first rollout of a change is watched so long before others begin (default: 10m)"),
+    (
+        "--soak 5s",
+        "the first rollout for each injector that changed is watched so long before others begin (default: 10m)",
+    ),
     ("--max-rollouts-per-hour 3600", "one may begin each second (default: 20, so one every 3 minutes)"),
     ("--render-spacing 3s", "as above"),
     ("--without-guard", "until a chart brings the policies that hold it to dry runs; here the audit log shows it"),
@@ -32,6 +35,7 @@ const FLAGS: [(&str, &str); 11] = [
         "to keep its rights few here (default when enforcing: its doings are shown by kubectl describe)",
     ),
     ("--listen 127.0.0.1:0", "its metrics, at any free port"),
+    ("--api-listen 127.0.0.1:0", "its web page, likewise"),
     ("--log-format json", "so that this demo can follow it"),
 ];
 
@@ -87,7 +91,7 @@ async fn until_done(screen: &Screen, daemon: &mut Daemon<'_>) -> Result<Story> {
         tell(screen, daemon, &entry);
         let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         match entry["message"].as_str().unwrap_or_default() {
-            message if message.starts_with("serving ") => address = Some(text("address").parse()?),
+            message if message.contains("/metrics") => address = Some(text("address").parse()?),
             "rollout started" => {
                 under_way.insert(text("workload"), time(&entry)?);
             }
@@ -110,7 +114,11 @@ pub(super) async fn watch_on(screen: &Screen, daemon: &mut Daemon<'_>) -> Result
     loop {
         let entry = daemon.entry().await?;
         if let Some(address) = entry["address"].as_str() {
-            screen.say(format_args!("It serves http://{address}/metrics, /healthz and /readyz, and does:"));
+            if entry["message"].as_str().is_some_and(|message| message.contains("/metrics")) {
+                screen.say(format_args!("It serves http://{address}/metrics, /healthz and /readyz, and does:"));
+            } else {
+                screen.say(format_args!("Its web page is http://{address}/"));
+            }
         }
         tell(screen, daemon, &entry);
     }

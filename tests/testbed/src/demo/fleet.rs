@@ -74,6 +74,11 @@ impl Member {
         Self { namespace, kind, name, replicas, by, fate }
     }
 
+    /// Whether one injector gives both their sidecars.
+    pub(super) fn has_the_injector_of(&self, other: &Self) -> bool {
+        self.by == other.by
+    }
+
     fn is_late(&self) -> bool {
         self.name == LATE
     }

@@ -21,9 +21,11 @@ pub(super) const NAME: &str = "sidecar-drift";
 /// The ConfigMap that it keeps.
 pub(super) const STATE: &str = "sidecar-drift-state";
 /// All that it may do in the cluster: verbs, API group, resources.
-const RIGHTS: [(&[&str], &str, &[&str]); 6] = [
+const RIGHTS: [(&[&str], &str, &[&str]); 7] = [
     (&["list", "watch", "create"], "", &["pods"]),
-    (&["list", "watch"], "", &["namespaces", "nodes", "serviceaccounts", "limitranges"]),
+    (&["list", "watch"], "", &["nodes", "serviceaccounts", "limitranges"]),
+    // Whether a namespace that is named on the command line exists.
+    (&["get", "list", "watch"], "", &["namespaces"]),
     (&["list", "watch"], "policy", &["poddisruptionbudgets"]),
     (&["get", "list", "watch", "patch"], "apps", &["deployments", "statefulsets", "daemonsets"]),
     (&["get", "list", "watch"], "apps", &["replicasets", "controllerrevisions"]),
