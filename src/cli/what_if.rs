@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use clap::Args;
 
 use crate::{
-    config::values::DnsLabel,
+    config::{DnsLabel, is_label_value},
     core::{shape::Name, what_if::WhatIf},
 };
 
@@ -47,7 +47,7 @@ impl FromStr for Label {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, value) = pair(text, "istio.io/rev=canary")?;
-        if !value.is_empty() && !is_name(value) {
+        if !is_label_value(value) {
             return Err(format!("the value of a label has {NAME}"));
         }
         Ok(Self(key.into(), value.into()))
@@ -69,16 +69,8 @@ fn pair<'t>(text: &'t str, example: &str) -> Result<(&'t str, &'t str), String> 
     let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let domain_fits = domain
         .is_none_or(|domain| domain.len() <= 253 && domain.split('.').all(|label| label.parse::<DnsLabel>().is_ok()));
-    if domain_fits && is_name(name) {
+    if domain_fits && !name.is_empty() && is_label_value(name) {
         return Ok((key, value));
     }
     Err(format!("a key has {NAME}, after an optional domain and `/`"))
-}
-
-fn is_name(text: &str) -> bool {
-    let outer = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && outer(text.chars().next())
-        && outer(text.chars().next_back())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }

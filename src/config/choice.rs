@@ -82,7 +82,7 @@ fn requirement(text: &str) -> Result<Requirement, String> {
         if !is_key(key) {
             return Err(format!("`{key}` cannot be the name of a label; {LIKE}"));
         }
-        if let Some(value) = values.iter().find(|value| !is_value(value)) {
+        if let Some(value) = values.iter().find(|value| !is_label_value(value)) {
             return Err(format!("`{value}` cannot be the value of a label; {LIKE}"));
         }
         Ok(Requirement { key: key.into(), operator, values: values.into_iter().map(Into::into).collect() })
@@ -115,11 +115,12 @@ pub(super) fn is_key(text: &str) -> bool {
     let is_label =
         |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
     let domain_fits = domain.is_none_or(|domain| domain.len() <= 253 && domain.split('.').all(is_label));
-    domain_fits && !name.is_empty() && is_value(name)
+    domain_fits && !name.is_empty() && is_label_value(name)
 }
 
-/// What a label can be.
-fn is_value(text: &str) -> bool {
+/// What the value of a label can be: at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit;
+/// or nothing.
+pub fn is_label_value(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     text.len() <= 63
         && text.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'))

@@ -18,6 +18,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 pub use self::{
     build::{LEASE, Purpose},
+    choice::is_label_value,
     environment::with_environment,
     error::ConfigError,
     reload::Origin,

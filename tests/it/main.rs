@@ -13,6 +13,8 @@ mod lease;
 #[cfg(test)]
 mod mock_api;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod observability;
 #[cfg(test)]
 mod reading;

@@ -8,10 +8,8 @@ use crate::core::{
         Confirmation, Effect, Input, PatchRequest, RenderOutcome, RenderReply, RenderRequest, Rendering, WatchEvent,
         WatchKind, WatchSource,
     },
-    model::{
-        Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, Strategy, TemplateSnapshot, WorkloadKey,
-        WorkloadSnapshot,
-    },
+    made,
+    model::{Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, WorkloadSnapshot},
     owner::Kind,
     policy::{Mode, Policy},
     shape::PodShape,
@@ -101,32 +99,11 @@ fn shape(proxy: &str) -> Arc<PodShape> {
 
 fn workload() -> WorkloadSnapshot {
     WorkloadSnapshot {
-        key: WorkloadKey { namespace: "shop".into(), kind: Kind::STATEFUL_SET, name: "db".into() },
-        uid: "db-uid".into(),
         resource_version: "41".into(),
-        generation: 1,
-        observed_generation: 1,
-        terminating: false,
-        paused: false,
         counts: Counts { desired: 2, current: 2, updated: 2, ready: 2, available: 2 },
-        strategy: Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 },
-        deadline_exceeded: false,
-        revision: 0,
         current_revision: "db-1".into(),
         update_revision: "db-1".into(),
-        template_generation: 0,
-        template: TemplateSnapshot {
-            hash: "h".into(),
-            stamp: None,
-            labels: std::collections::BTreeMap::default(),
-            has_annotations: false,
-            service_account: "default".into(),
-        },
-        owner: None,
-        says: std::collections::BTreeMap::default(),
-        labels: std::collections::BTreeMap::default(),
-        annotations: std::collections::BTreeMap::default(),
-        changed_by: None,
+        ..made::workload(Kind::STATEFUL_SET, "db")
     }
 }
 
@@ -138,7 +115,7 @@ fn pod(ordinal: u32) -> PodSnapshot {
             api_version: "apps/v1".into(),
             kind: "StatefulSet".into(),
             name: "db".into(),
-            uid: "db-uid".into(),
+            uid: "uid-db".into(),
         }),
         revision: "db-1".into(),
         template_generation: 0,

@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use testbed::injector::{Reach, Sidecar, WebhookOptions};
 
-use super::bystanders::{BY_URL, beside_genuine_drift};
+use super::bystanders::{BY_URL, Bystanders, beside_genuine_drift};
+use crate::support::Daemon;
 
 #[tokio::test]
 async fn r9_a_half_upgraded_pair_is_held_until_one_hash_is_left() -> Result<()> {
@@ -15,13 +16,7 @@ async fn r9_a_half_upgraded_pair_is_held_until_one_hash_is_left() -> Result<()> 
         fleet.until_all_is_done(&daemon, &[("undetermined", "settling"), NOT_ASKED]).await?;
         assert_eq!(fleet.rollouts().await?, (0, 0));
         fleet.odd.finish_upgrade().await?;
-        for name in fleet.odd_ones() {
-            let ended = daemon.until_it_ends_a_rollout_of("Deployment", name).await?;
-            assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
-        }
-        ensure!(daemon.terminate().await?.success());
-        assert_eq!(fleet.rollouts().await?, (5, 1));
-        Ok(())
+        all_are_rolled(fleet, daemon).await
     })
     .await
 }
@@ -37,13 +32,17 @@ async fn r9_a_copy_that_takes_over_without_a_change_of_any_template_is_noticed()
         fleet.until_all_is_done(&daemon, &[("in_sync", "")]).await?;
         fleet.odd.half_upgrade("v2").await?;
         fleet.odd.finish_upgrade().await?;
-        for name in fleet.odd_ones() {
-            let ended = daemon.until_it_ends_a_rollout_of("Deployment", name).await?;
-            assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
-        }
-        ensure!(daemon.terminate().await?.success());
-        assert_eq!(fleet.rollouts().await?, (5, 1));
-        Ok(())
+        all_are_rolled(fleet, daemon).await
     })
     .await
+}
+
+async fn all_are_rolled(fleet: &Bystanders<'_, '_>, daemon: Daemon<'_>) -> Result<()> {
+    for name in fleet.odd_ones() {
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", name).await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+    }
+    ensure!(daemon.terminate().await?.success());
+    assert_eq!(fleet.rollouts().await?, (5, 1));
+    Ok(())
 }

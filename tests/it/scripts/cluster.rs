@@ -5,22 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    io::{Confirmation, Rendering, WatchEvent, WatchKind, WatchSource},
+    io::{Confirmation, Rendering, WatchKind},
     model::{
-        Attempt, ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
-        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
 };
 
 use super::pods::{Container, shape};
+use crate::objects::{Objects, key};
 
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    objects: BTreeMap<(WatchKind, ObjectKey), Object>,
-    /// What watches have not said yet.
-    pub(super) news: Vec<(WatchSource, WatchEvent)>,
+    pub(super) objects: Objects,
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
     /// The stamps in all retained revisions.
     stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
@@ -30,54 +29,7 @@ pub(super) struct Cluster {
     version: u64,
 }
 
-pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
-    ObjectKey { namespace: namespace.into(), name: name.into() }
-}
-
-/// The watch that brings an object.
-fn source_of(object: &Object) -> WatchSource {
-    let here = || Some(object.key().namespace);
-    let (kind, namespace) = match object {
-        Object::Pod(_) => (WatchKind::Pods, None),
-        Object::Workload(w) => (WatchKind::Workloads(w.key.kind), None),
-        Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
-        Object::Namespace(_) => (WatchKind::Namespaces, None),
-        Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
-        Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
-        Object::Config(c) => (WatchKind::Configs(c.kind), None),
-        Object::Trigger(t) => (WatchKind::Trigger(t.number), None),
-        Object::Service(_) => (WatchKind::Services, here()),
-        Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
-        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
-        Object::Node(_) => (WatchKind::Nodes, None),
-    };
-    WatchSource { kind, namespace }
-}
-
 impl Cluster {
-    pub(super) fn put(&mut self, object: Object) {
-        let source = source_of(&object);
-        self.objects.insert((source.kind, object.key()), object.clone());
-        self.news.push((source, WatchEvent::Apply(object)));
-    }
-
-    pub(super) fn delete(&mut self, kind: WatchKind, key: &ObjectKey) -> Option<Object> {
-        let object = self.objects.remove(&(kind, key.clone()))?;
-        self.news.push((source_of(&object), WatchEvent::Delete(key.clone())));
-        Some(object)
-    }
-
-    /// Everything that a watch lists.
-    pub(super) fn list(&self, source: &WatchSource) -> Vec<WatchEvent> {
-        let listed = self.objects.values().filter(|object| source_of(object) == *source);
-        let listed = listed.map(|object| WatchEvent::Apply(object.clone()));
-        std::iter::once(WatchEvent::ResetStarted).chain(listed).chain([WatchEvent::ResetDone]).collect()
-    }
-
-    pub(super) fn get(&self, kind: WatchKind, key: &ObjectKey) -> Option<&Object> {
-        self.objects.get(&(kind, key.clone()))
-    }
-
     pub(super) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
@@ -88,14 +40,15 @@ impl Cluster {
     /// The workload that a script calls `shop/web`, of whatever kind.
     pub(super) fn find(&self, path: &str) -> Result<WorkloadKey> {
         let (namespace, name) = path.split_once('/').with_context(|| format!("{path:?} is not NAMESPACE/NAME"))?;
-        let known = Kind::all().find(|kind| self.get(WatchKind::Workloads(*kind), &key(namespace, name)).is_some());
+        let known =
+            Kind::all().find(|kind| self.objects.get(WatchKind::Workloads(*kind), &key(namespace, name)).is_some());
         let kind = known.with_context(|| format!("there is no workload {path}"))?;
         Ok(WorkloadKey { namespace: namespace.into(), kind, name: name.into() })
     }
 
     pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
         let object = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
-        match self.get(WatchKind::Workloads(key.kind), &object)? {
+        match self.objects.get(WatchKind::Workloads(key.kind), &object)? {
             Object::Workload(w) => Some(w),
             _ => None,
         }
@@ -106,7 +59,7 @@ impl Cluster {
         let mut workload = self.workload(key).with_context(|| format!("there is no {key}"))?.clone();
         change(&mut workload);
         workload.resource_version = self.next_version().to_string().into();
-        self.put(Object::Workload(Box::new(workload)));
+        self.objects.put(Object::Workload(Box::new(workload)));
         Ok(())
     }
 
@@ -145,14 +98,14 @@ impl Cluster {
             changed_by: None,
         };
         self.templates.insert(key.clone(), template);
-        self.put(Object::Workload(Box::new(workload)));
+        self.objects.put(Object::Workload(Box::new(workload)));
         self.put_replica_set(key);
     }
 
     fn put_replica_set(&mut self, key: &WorkloadKey) {
         let Some(w) = self.workload(key).filter(|w| w.key.kind == Kind::DEPLOYMENT).cloned() else { return };
         let name = replica_set(&w);
-        self.put(Object::ReplicaSet(ReplicaSetSnapshot {
+        self.objects.put(Object::ReplicaSet(ReplicaSetSnapshot {
             key: ObjectKey { namespace: key.namespace.clone(), name: name.clone() },
             uid: format!("{}-{}", w.uid, w.revision).into(),
             owner: Some(owner("apps/v1", "Deployment", &key.name, &w.uid)),
@@ -199,7 +152,7 @@ impl Cluster {
     pub(super) fn finish_rollout(&mut self, key: &WorkloadKey, injected: &[Container], born: Timestamp) -> Result<()> {
         self.rolling.remove(key);
         for pod in self.pods_of(key) {
-            self.delete(WatchKind::Pods, &pod.key);
+            self.objects.delete(WatchKind::Pods, &pod.key);
         }
         let desired = self.workload(key).map_or(0, |w| w.counts.desired);
         for at in 0..desired {
@@ -268,11 +221,11 @@ impl Cluster {
             patched_images: Vec::new(),
         };
         more(&mut pod);
-        self.put(Object::Pod(pod));
+        self.objects.put(Object::Pod(pod));
     }
 
     pub(super) fn pods(&self) -> impl Iterator<Item = &PodSnapshot> {
-        self.objects.values().filter_map(|object| match object {
+        self.objects.all().filter_map(|object| match object {
             Object::Pod(pod) => Some(pod),
             _ => None,
         })
@@ -287,18 +240,18 @@ impl Cluster {
     /// Deletes a workload and all that it owns.
     pub(super) fn delete_workload(&mut self, key: &WorkloadKey) {
         for pod in self.pods_of(key) {
-            self.delete(WatchKind::Pods, &pod.key);
+            self.objects.delete(WatchKind::Pods, &pod.key);
         }
         let uid = self.workload(key).map(|w| w.uid.clone());
-        let sets = self.objects.values().filter_map(|object| match object {
+        let sets = self.objects.all().filter_map(|object| match object {
             Object::ReplicaSet(rs) if rs.owner.as_ref().map(|o| &o.uid) == uid.as_ref() => Some(rs.key.clone()),
             _ => None,
         });
         for set in sets.collect::<Vec<_>>() {
-            self.delete(WatchKind::ReplicaSets, &set);
+            self.objects.delete(WatchKind::ReplicaSets, &set);
         }
         let object = ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() };
-        self.delete(WatchKind::Workloads(key.kind), &object);
+        self.objects.delete(WatchKind::Workloads(key.kind), &object);
         self.rolling.remove(key);
         self.stamps.remove(key);
     }

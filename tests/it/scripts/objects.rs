@@ -15,11 +15,8 @@ use sidecar_drift::core::{
     shape::Name,
 };
 
-use super::{
-    cluster::{key, owner},
-    line::Line,
-    stage::BEGINNING,
-};
+use super::{cluster::owner, line::Line, stage::BEGINNING};
+use crate::objects::key;
 
 pub(super) enum Made {
     Put(Object),

@@ -8,10 +8,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    index::BACKING_KINDS,
     io::{Effect, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
     io::{WatchKind, WatchSource},
-    model::{ConfigKind, InjectorKind, WorkloadKey},
+    model::WorkloadKey,
     policy::{Mode, Policy},
     report::Report,
     shape::Name,
@@ -21,6 +20,7 @@ use sidecar_drift::core::{
 };
 
 use super::{cluster::Cluster, pods::Container, rules::Rules, show};
+use crate::objects;
 
 /// The wall clock at 0s.
 pub(super) const BEGINNING: &str = "2026-03-02T10:00:00Z";
@@ -111,36 +111,17 @@ impl Stage {
 
     // The process ----------------------------------------------------------------------------------------------------
 
-    /// What is watched everywhere, from the beginning.
-    fn sources(&self) -> Vec<WatchSource> {
-        let mut kinds = vec![
-            WatchKind::Namespaces,
-            WatchKind::Nodes,
-            WatchKind::DisruptionBudgets,
-            WatchKind::ReplicaSets,
-            WatchKind::Pods,
-            WatchKind::Configs(ConfigKind::ServiceAccount),
-            WatchKind::Configs(ConfigKind::LimitRange),
-            WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
-            WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
-            WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
-        ];
-        kinds.extend((0..).zip(&self.policy.triggers).map(|(number, _)| WatchKind::Trigger(number)));
-        kinds.extend(self.policy.kinds.iter().map(|kind| WatchKind::Workloads(*kind)));
-        kinds.into_iter().map(|kind| WatchSource { kind, namespace: None }).collect()
-    }
-
     /// A process begins: it takes the lead or not, and lists everything.
     pub(super) fn start(&mut self, leader: bool) {
         self.triggers = self.policy.triggers.len();
-        self.core = Some(Core::new(self.policy.clone(), self.sources(), 1, self.now()));
+        self.core = Some(Core::new(self.policy.clone(), objects::sources(&self.policy), 1, self.now()));
         self.rules = Rules::default();
-        self.cluster.news.clear();
+        self.cluster.objects.news.clear();
         self.inbox.push_back(Input::Leadership(leader));
         if self.policy.mode == Mode::Enforce && !self.hands.holds_state {
             self.inbox.push_back(Input::State(self.state()));
         }
-        for source in self.sources() {
+        for source in objects::sources(&self.policy) {
             self.list(&source);
         }
     }
@@ -166,14 +147,14 @@ impl Stage {
 
     /// A watch brings a whole list.
     pub(super) fn list(&mut self, source: &WatchSource) {
-        let events = self.cluster.list(source);
+        let events = self.cluster.objects.list(source);
         self.inbox.extend(events.into_iter().map(|event| Input::Watch { source: source.clone(), event }));
     }
 
     /// Every watch lists anew; what was said meanwhile is lost.
     pub(super) fn relist(&mut self) -> Result<()> {
-        self.cluster.news.clear();
-        for source in self.sources() {
+        self.cluster.objects.news.clear();
+        for source in objects::sources(&self.policy) {
             self.list(&source);
         }
         self.watching = true;
@@ -228,7 +209,7 @@ impl Stage {
             return;
         }
         let heard = |source: &WatchSource| source.namespace.as_ref().is_none_or(|ns| self.backends.contains(ns));
-        for (source, event) in std::mem::take(&mut self.cluster.news) {
+        for (source, event) in std::mem::take(&mut self.cluster.objects.news) {
             if heard(&source) {
                 self.inbox.push_back(Input::Watch { source, event });
             }
@@ -294,8 +275,8 @@ impl Stage {
             }
             Effect::WatchBackends(namespaces) => {
                 for namespace in namespaces.difference(&self.backends.clone()) {
-                    for kind in BACKING_KINDS {
-                        self.list(&WatchSource { kind, namespace: Some(namespace.clone()) });
+                    for source in objects::backing(namespace) {
+                        self.list(&source);
                     }
                 }
                 self.backends = namespaces;

@@ -12,13 +12,14 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::{key, owner},
+    cluster::owner,
     line::{Line, duration},
     objects,
     pods::Container,
     policy, show,
     stage::Stage,
 };
+use crate::objects::key;
 
 /// Pods that a script begins with are this old, unless it says otherwise.
 const OLD: Duration = Duration::from_hours(1);
@@ -109,8 +110,8 @@ impl Stage {
             _ => {
                 let object = objects::object(&verb, &mut line)?;
                 match object {
-                    objects::Made::Put(object) => self.cluster.put(object),
-                    objects::Made::Delete(kind, key) => drop(self.cluster.delete(kind, &key)),
+                    objects::Made::Put(object) => self.cluster.objects.put(object),
+                    objects::Made::Delete(kind, key) => drop(self.cluster.objects.delete(kind, &key)),
                 }
             }
         }
@@ -136,9 +137,9 @@ impl Stage {
             "lag" => self.watching = false,
             "deliver" => self.watching = true,
             "deliver_workloads" => {
-                let news = std::mem::take(&mut self.cluster.news);
+                let news = std::mem::take(&mut self.cluster.objects.news);
                 let (now, later) = news.into_iter().partition(|(s, _)| matches!(s.kind, WatchKind::Workloads(_)));
-                self.cluster.news = later;
+                self.cluster.objects.news = later;
                 let now: Vec<_> = now;
                 for (source, event) in now {
                     self.send(Input::Watch { source, event });
@@ -146,11 +147,11 @@ impl Stage {
             }
             // One watch after the other: the owners last, or first.
             "owners_last" => {
-                self.cluster.news.sort_by(|(a, _), (b, _)| a.cmp(b));
+                self.cluster.objects.news.sort_by(|(a, _), (b, _)| a.cmp(b));
                 self.watching = true;
             }
             "owners_first" => {
-                self.cluster.news.sort_by(|(a, _), (b, _)| b.cmp(a));
+                self.cluster.objects.news.sort_by(|(a, _), (b, _)| b.cmp(a));
                 self.watching = true;
             }
             "relist" => self.relist()?,
@@ -309,7 +310,7 @@ impl Stage {
         }
         if let ("delete", Some((kind, name))) = (verb, path.split_once(':')) {
             let (kind, key) = objects::named(kind, name)?;
-            ensure!(self.cluster.delete(kind, &key).is_some(), "there is no {path}");
+            ensure!(self.cluster.objects.delete(kind, &key).is_some(), "there is no {path}");
             return Ok(());
         }
         let whom = self.cluster.find(&path)?;
@@ -355,10 +356,10 @@ impl Stage {
         let (namespace, name) = path.split_once('/').context("NAMESPACE/NAME")?;
         let at = key(namespace, name);
         if line.flag("deleted") {
-            ensure!(self.cluster.delete(WatchKind::Pods, &at).is_some(), "there is no Pod {path}");
+            ensure!(self.cluster.objects.delete(WatchKind::Pods, &at).is_some(), "there is no Pod {path}");
             return Ok(());
         }
-        let Some(Object::Pod(pod)) = self.cluster.get(WatchKind::Pods, &at).cloned() else {
+        let Some(Object::Pod(pod)) = self.cluster.objects.get(WatchKind::Pods, &at).cloned() else {
             bail!("there is no Pod {path}");
         };
         let mut pod = pod;
@@ -370,7 +371,7 @@ impl Stage {
         if !given.is_empty() {
             pod.shape = super::pods::shape(&[template(line), given].concat(), name);
         }
-        self.cluster.put(Object::Pod(pod));
+        self.cluster.objects.put(Object::Pod(pod));
         Ok(())
     }
 

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    io::{WatchEvent, WatchKind, WatchSource},
+    io::WatchKind,
     model::{
-        Attempt, ConfigKind, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
-        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
 };
 
 use super::injection::{Content, Shapes};
+use crate::objects::{Objects, key};
 
 /// Revisions that the API server keeps: the default `revisionHistoryLimit` and the one in use.
 const RETAINED: usize = 11;
@@ -77,9 +78,7 @@ pub(super) struct Pod {
 
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
-    objects: BTreeMap<(WatchKind, ObjectKey), Object>,
-    /// What no watch has said yet.
-    pub(super) news: Vec<(WatchSource, WatchEvent)>,
+    pub(super) objects: Objects,
     pub(super) workloads: BTreeMap<WorkloadKey, Workload>,
     pub(super) pods: BTreeMap<ObjectKey, Pod>,
     /// What every Pod that ever ran was made of, by uid.
@@ -88,58 +87,11 @@ pub(super) struct Cluster {
     version: u64,
 }
 
-pub(super) fn key(namespace: &str, name: &str) -> ObjectKey {
-    ObjectKey { namespace: namespace.into(), name: name.into() }
-}
-
-/// The watch that brings an object.
-pub(super) fn source_of(object: &Object) -> WatchSource {
-    let here = || Some(object.key().namespace);
-    let (kind, namespace) = match object {
-        Object::Pod(_) => (WatchKind::Pods, None),
-        Object::Workload(w) => (WatchKind::Workloads(w.key.kind), None),
-        Object::ReplicaSet(_) => (WatchKind::ReplicaSets, None),
-        Object::Namespace(_) => (WatchKind::Namespaces, None),
-        Object::Injector(i) => (WatchKind::Injectors(i.kind), None),
-        Object::Config(c) if c.kind == ConfigKind::ConfigMap => (WatchKind::Configs(c.kind), here()),
-        Object::Config(c) => (WatchKind::Configs(c.kind), None),
-        Object::Service(_) => (WatchKind::Services, here()),
-        Object::Endpoints(_) => (WatchKind::EndpointSlices, here()),
-        Object::DisruptionBudget(_) => (WatchKind::DisruptionBudgets, None),
-        Object::Node(_) => (WatchKind::Nodes, None),
-        Object::Trigger(trigger) => (WatchKind::Trigger(trigger.number), None),
-    };
-    WatchSource { kind, namespace }
-}
-
 fn place(key: &WorkloadKey) -> ObjectKey {
     ObjectKey { namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
 impl Cluster {
-    pub(super) fn put(&mut self, object: Object) {
-        let source = source_of(&object);
-        self.objects.insert((source.kind, object.key()), object.clone());
-        self.news.push((source, WatchEvent::Apply(object)));
-    }
-
-    pub(super) fn delete(&mut self, kind: WatchKind, key: &ObjectKey) {
-        if let Some(object) = self.objects.remove(&(kind, key.clone())) {
-            self.news.push((source_of(&object), WatchEvent::Delete(key.clone())));
-        }
-    }
-
-    pub(super) fn get(&self, kind: WatchKind, key: &ObjectKey) -> Option<&Object> {
-        self.objects.get(&(kind, key.clone()))
-    }
-
-    /// Everything that a watch lists.
-    pub(super) fn list(&self, source: &WatchSource) -> Vec<WatchEvent> {
-        let listed = self.objects.values().filter(|object| source_of(object) == *source);
-        let listed = listed.map(|object| WatchEvent::Apply(object.clone()));
-        std::iter::once(WatchEvent::ResetStarted).chain(listed).chain([WatchEvent::ResetDone]).collect()
-    }
-
     pub(super) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
@@ -148,7 +100,7 @@ impl Cluster {
     // Workloads ------------------------------------------------------------------------------------------------------
 
     pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
-        match self.get(WatchKind::Workloads(key.kind), &place(key))? {
+        match self.objects.get(WatchKind::Workloads(key.kind), &place(key))? {
             Object::Workload(w) => Some(w),
             _ => None,
         }
@@ -161,7 +113,7 @@ impl Cluster {
         change(&mut workload);
         if workload != before {
             workload.resource_version = self.next_version().to_string().into();
-            self.put(Object::Workload(Box::new(workload)));
+            self.objects.put(Object::Workload(Box::new(workload)));
         }
     }
 
@@ -230,7 +182,7 @@ impl Cluster {
             changed_by: None,
         };
         self.workloads.insert(key.clone(), work);
-        self.put(Object::Workload(Box::new(workload)));
+        self.objects.put(Object::Workload(Box::new(workload)));
     }
 
     /// Deletes a workload and all that it owns.
@@ -241,9 +193,9 @@ impl Cluster {
         let revisions = self.workloads.remove(key).map(|w| w.revisions).unwrap_or_default();
         for revision in revisions {
             let set = ObjectKey { namespace: key.namespace.clone(), name: revision.name };
-            self.delete(WatchKind::ReplicaSets, &set);
+            self.objects.delete(WatchKind::ReplicaSets, &set);
         }
-        self.delete(WatchKind::Workloads(key.kind), &place(key));
+        self.objects.delete(WatchKind::Workloads(key.kind), &place(key));
     }
 
     /// The revision for the present template, made or found again among the old ones.
@@ -281,9 +233,9 @@ impl Cluster {
         if key.kind == Kind::DEPLOYMENT {
             for old in gone {
                 let set = ObjectKey { namespace: key.namespace.clone(), name: old.name };
-                self.delete(WatchKind::ReplicaSets, &set);
+                self.objects.delete(WatchKind::ReplicaSets, &set);
             }
-            self.put(Object::ReplicaSet(ReplicaSetSnapshot {
+            self.objects.put(Object::ReplicaSet(ReplicaSetSnapshot {
                 key: ObjectKey { namespace: key.namespace.clone(), name: revision.name.clone() },
                 uid: revision.uid.clone(),
                 owner: Some(owner("apps/v1", "Deployment", &key.name, &snapshot.uid)),
@@ -335,14 +287,14 @@ impl Cluster {
         };
         self.contents.insert(snapshot.uid.clone(), pod.content);
         self.pods.insert(snapshot.key.clone(), pod);
-        self.put(Object::Pod(snapshot));
+        self.objects.put(Object::Pod(snapshot));
     }
 
     /// A Pod that no controller of ours owns.
     pub(super) fn put_stray(&mut self, namespace: &str, name: &str, content: Content, born: Timestamp) {
         let version = self.next_version();
         let shape = self.shapes.of(content);
-        self.put(Object::Pod(PodSnapshot {
+        self.objects.put(Object::Pod(PodSnapshot {
             key: key(namespace, name),
             uid: format!("uid-{version}").into(),
             owner: None,
@@ -358,11 +310,11 @@ impl Cluster {
 
     pub(super) fn delete_pod(&mut self, pod: &ObjectKey) {
         self.pods.remove(pod);
-        self.delete(WatchKind::Pods, pod);
+        self.objects.delete(WatchKind::Pods, pod);
     }
 
     pub(super) fn pod(&self, pod: &ObjectKey) -> Option<&PodSnapshot> {
-        match self.get(WatchKind::Pods, pod)? {
+        match self.objects.get(WatchKind::Pods, pod)? {
             Object::Pod(pod) => Some(pod),
             _ => None,
         }
@@ -373,7 +325,7 @@ impl Cluster {
         let before = pod.clone();
         change(&mut pod);
         if pod != before {
-            self.put(Object::Pod(pod));
+            self.objects.put(Object::Pod(pod));
         }
     }
 

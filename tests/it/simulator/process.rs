@@ -10,9 +10,7 @@ use jiff::SignedDuration;
 use sidecar_drift::{
     config::Recording,
     core::{
-        index::BACKING_KINDS,
-        io::{Input, WatchKind, WatchSource},
-        model::{ConfigKind, InjectorKind},
+        io::{Input, WatchSource},
         policy::Policy,
         shape::Name,
         step::Core,
@@ -21,6 +19,7 @@ use sidecar_drift::{
 };
 
 use super::{rules::Rules, tamper::Tamper};
+use crate::objects;
 
 /// The lease: another may take it after this long without a renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
@@ -76,7 +75,7 @@ impl Process {
         let Place { incarnation, at, boot, wall, seed, .. } = place;
         let now = super::world::now(at, boot, wall);
         let policy = tamper.policy(policy.clone(), place.restarted);
-        let sources = sources(&policy);
+        let sources = objects::sources(&policy);
         let core = || Core::new(policy.clone(), sources.clone(), seed, now);
         let begin = |wanted: &Recording| Recorder::begin(wanted, &policy, sources.clone(), seed, now);
         let recorder = recording.map(begin).transpose()?;
@@ -124,26 +123,7 @@ pub(super) struct Place {
     pub(super) restarted: bool,
 }
 
-/// What is watched everywhere, from the beginning.
-fn sources(policy: &Policy) -> Vec<WatchSource> {
-    let mut kinds = vec![
-        WatchKind::Namespaces,
-        WatchKind::Nodes,
-        WatchKind::DisruptionBudgets,
-        WatchKind::ReplicaSets,
-        WatchKind::Pods,
-        WatchKind::Configs(ConfigKind::ServiceAccount),
-        WatchKind::Configs(ConfigKind::LimitRange),
-        WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
-        WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicy),
-        WatchKind::Injectors(InjectorKind::MutatingAdmissionPolicyBinding),
-    ];
-    kinds.extend(policy.kinds.iter().map(|kind| WatchKind::Workloads(*kind)));
-    kinds.into_iter().map(|kind| WatchSource { kind, namespace: None }).collect()
-}
-
 /// What is watched in the namespaces that back injectors.
 pub(super) fn backing(namespaces: &BTreeSet<Name>) -> Vec<WatchSource> {
-    let of = |namespace: &Name| BACKING_KINDS.map(|kind| WatchSource { kind, namespace: Some(namespace.clone()) });
-    namespaces.iter().flat_map(of).collect()
+    namespaces.iter().flat_map(objects::backing).collect()
 }

@@ -17,12 +17,13 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::{Fate, Template, key},
+    cluster::{Fate, Template},
     fault::{Fault, Notice, namespace},
     injection::{Content, Down, SIDECAR, Sidecar},
     scenario::NAMESPACES,
     world::{Call, Event, World, true_wall},
 };
+use crate::objects::key;
 
 /// The injector's own workload.
 fn backend() -> WorkloadKey {
@@ -40,7 +41,7 @@ impl World {
         }
         self.configure(1, false);
         self.config_map(1);
-        self.cluster.put(Object::Service(ServiceSnapshot {
+        self.cluster.objects.put(Object::Service(ServiceSnapshot {
             key: key("mesh", "injector"),
             selector: BTreeMap::from([("app".into(), "injector".into())]),
         }));
@@ -49,7 +50,7 @@ impl World {
         let rolling = Strategy::RollingUpdate { max_unavailable: 0, max_surge: 1, partition: 0 };
         self.cluster.create(&backend(), 1, rolling);
         self.appoint(&backend());
-        self.cluster.put(Object::Endpoints(EndpointsSnapshot {
+        self.cluster.objects.put(Object::Endpoints(EndpointsSnapshot {
             key: key("mesh", "injector-1"),
             service: "injector".into(),
             ready: Vec::new(),
@@ -58,7 +59,7 @@ impl World {
     }
 
     fn put_namespace(&mut self, name: &str, labels: u32, says: BTreeMap<Name, Name>) {
-        self.cluster.put(Object::Namespace(NamespaceSnapshot {
+        self.cluster.objects.put(Object::Namespace(NamespaceSnapshot {
             name: name.into(),
             labels: BTreeMap::from([("labels".into(), labels.to_string().into())]),
             says,
@@ -69,18 +70,20 @@ impl World {
     }
 
     fn edit_namespace(&mut self, name: &str, change: impl FnOnce(&mut NamespaceSnapshot)) {
-        let Some(Object::Namespace(found)) = self.cluster.get(WatchKind::Namespaces, &key("", name)) else { return };
+        let Some(Object::Namespace(found)) = self.cluster.objects.get(WatchKind::Namespaces, &key("", name)) else {
+            return;
+        };
         let mut namespace = found.clone();
         change(&mut namespace);
-        self.cluster.put(Object::Namespace(namespace));
+        self.cluster.objects.put(Object::Namespace(namespace));
     }
 
     fn put_node(&mut self, name: &str, ready: bool) {
-        self.cluster.put(Object::Node(NodeSnapshot { name: name.into(), ready, kubelet: Some((1, 36)) }));
+        self.cluster.objects.put(Object::Node(NodeSnapshot { name: name.into(), ready, kubelet: Some((1, 36)) }));
     }
 
     fn configure(&mut self, hash: u32, refuses_dry_run: bool) {
-        self.cluster.put(Object::Injector(InjectorSnapshot {
+        self.cluster.objects.put(Object::Injector(InjectorSnapshot {
             kind: InjectorKind::MutatingWebhookConfiguration,
             name: "mesh".into(),
             hash: format!("{hash} {refuses_dry_run}").into(),
@@ -101,7 +104,7 @@ impl World {
     fn config_map(&mut self, hash: u32) {
         let (kind, key) = (ConfigKind::ConfigMap, key("mesh", "config"));
         let hash = hash.to_string().into();
-        self.cluster.put(Object::Config(ConfigSnapshot { kind, key, hash, changed_by: None }));
+        self.cluster.objects.put(Object::Config(ConfigSnapshot { kind, key, hash, changed_by: None }));
     }
 
     /// The injector gives another version from now on, and something says so, or nothing does.
@@ -447,7 +450,7 @@ impl World {
             operator: sidecar_drift::core::model::Operator::In,
             values: vec![whom.name.clone()],
         };
-        self.cluster.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
+        self.cluster.objects.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
             key: key(&whom.namespace, &whom.name),
             selector: Selector { requirements: vec![requirement] },
             allowed,

@@ -179,7 +179,7 @@ impl World {
                 self.at += Duration::from_secs(1);
             }
         }
-        self.cluster.news.clear();
+        self.cluster.objects.news.clear();
         if self.scenario.drifted_before {
             self.injector.version += 1;
         }
@@ -325,7 +325,7 @@ impl World {
 
     /// A watch lists anew: what it says is how things are when the list is made.
     pub(super) fn relist(&mut self, place: usize, source: &WatchSource) {
-        let events = self.cluster.list(source);
+        let events = self.cluster.objects.list(source);
         let at = self.at + self.random.millis(50, 1500);
         let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(source)) else { return };
         if feed.forbidden {
@@ -339,7 +339,7 @@ impl World {
 
     /// What is new reaches those who watch it.
     pub(super) fn spread_news(&mut self) {
-        let news = std::mem::take(&mut self.cluster.news);
+        let news = std::mem::take(&mut self.cluster.objects.news);
         for (source, event) in news {
             for place in 0..self.processes.len() {
                 let after = self.random.millis(5, 400);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::demo::enforce::Rollout;
-use crate::demo::fleet::{Fate, Fleet, MEMBERS, Member, Snapshot};
+use crate::demo::fleet::{By, Fate, Fleet, MEMBERS, Member, Snapshot};
 use crate::demo::screen::Screen;
 
 /// The annotations of a rollout on a Pod template.
@@ -177,18 +177,17 @@ pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: SignedDuration)
         wrong.push(format!("{most} were under way at once, although {parallel} are allowed"));
     }
     // Each injector that changed is proven by a canary of its own.
-    let mut pause: Option<SignedDuration> = None;
-    for canary in rollouts {
-        let member = |rollout: &Rollout| MEMBERS.iter().find(|member| member.to_string() == rollout.workload);
-        let same = |other: &&Rollout| member(other).zip(member(canary)).is_some_and(|(a, b)| a.has_the_injector_of(b));
-        let mut of_this_injector = rollouts.iter().filter(same);
-        if of_this_injector.next().is_none_or(|first| first.workload != canary.workload) {
-            continue;
+    let mut of_injector: BTreeMap<By, Vec<&Rollout>> = BTreeMap::new();
+    for rollout in rollouts {
+        if let Some(member) = MEMBERS.iter().find(|member| member.to_string() == rollout.workload) {
+            of_injector.entry(member.by).or_default().push(rollout);
         }
-        let measured = of_this_injector.map(|next| next.started.duration_since(canary.ended));
-        pause = pause.into_iter().chain(measured).min();
     }
-    let pause = pause.unwrap_or_default();
+    let pauses = of_injector.values().filter_map(|rollouts| match rollouts[..] {
+        [canary, next, ..] => Some(next.started.duration_since(canary.ended)),
+        _ => None,
+    });
+    let pause = pauses.min().unwrap_or_default();
     if pause + LOG_DELAY < soak {
         wrong.push(format!("one began before the first of its injector had been watched for {} s", soak.as_secs()));
     }

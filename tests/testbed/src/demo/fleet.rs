@@ -36,13 +36,13 @@ pub(super) struct Member {
     pub(super) kind: &'static str,
     pub(super) name: &'static str,
     replicas: u32,
-    by: By,
+    pub(super) by: By,
     pub(super) fate: Fate,
 }
 
 /// Who injects the sidecar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum By {
     Mesh,
     NativeMesh,
     /// This one does not change.
@@ -72,11 +72,6 @@ impl Member {
         fate: Fate,
     ) -> Self {
         Self { namespace, kind, name, replicas, by, fate }
-    }
-
-    /// Whether one injector gives both their sidecars.
-    pub(super) fn has_the_injector_of(&self, other: &Self) -> bool {
-        self.by == other.by
     }
 
     fn is_late(&self) -> bool {
