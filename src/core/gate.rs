@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 pub use self::ends::ends;
 use super::{
+    alerts::Alarm,
     model::{Attempt, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::{Mode, Policy},
@@ -82,6 +83,8 @@ pub struct Situation<'a> {
     pub leader: bool,
     /// The API server holds us to dry runs.
     pub guarded: bool,
+    /// Whether alerts hold all rollouts.
+    pub alarm: Alarm,
     /// The state ConfigMap; `None`: missing or unreadable.
     pub record: Option<&'a StateRecord>,
     /// Its canaries.
@@ -154,6 +157,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::BreakerOpen, |_, s| s.record.is_some_and(|r| r.breaker.is_some())),
     (Gate::GuardMissing, |_, s| !s.policy.one_shot && !s.guarded && !s.policy.without_guard),
     (Gate::InjectorUnhealthy, |c, _| c.injector_unhealthy),
+    (Gate::AlertFiring, |_, s| s.alarm != Alarm::None),
     (Gate::NotLeader, |_, s| !s.leader),
     (Gate::AlreadyTried, already_tried),
     (Gate::Reverted, |c, _| reverted(c)),

@@ -123,6 +123,7 @@ impl Core {
             now,
             leader: self.leader,
             guarded: self.guarded(now),
+            alarm: self.alarm(now),
             record,
             canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, c.clone()))).collect(),
             running: running().count(),

@@ -62,10 +62,14 @@ pub(super) struct Rollout {
     paid: bool,
     attempts: u32,
     late: bool,
+    /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
+    crashes: Option<(Duration, bool)>,
     /// When the platform said that it is finished.
     done: Option<Duration>,
     /// An earlier process began it: what its rendering depended on is not known.
     adopted: bool,
+    /// Its history has not been read: whether it is ours at all is not known.
+    unread: bool,
     message: String,
 }
 
@@ -99,8 +103,10 @@ impl Rollout {
             paid: false,
             attempts: 0,
             late: false,
+            crashes: None,
             done: None,
             adopted: false,
+            unread: false,
             message: "confirming that it still differs".to_owned(),
         }
     }
@@ -108,6 +114,11 @@ impl Rollout {
     /// Waits for one more rendering.
     pub(super) fn confirming(&self) -> bool {
         self.phase == Phase::Confirming
+    }
+
+    /// Its history is wanted, to know whose it is.
+    pub(super) fn unread(&self) -> bool {
+        self.unread
     }
 
     /// When it was planned; of use until it is patched.
@@ -119,7 +130,12 @@ impl Rollout {
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
-            Phase::Rolling if !self.late => Some(self.started.elapsed + policy.timeout),
+            Phase::Rolling if !self.late => {
+                let late = self.started.elapsed + policy.timeout;
+                // While none crashes the next one is an event.
+                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + watch::CRASHING);
+                Some(crashes.map_or(late, |failed| failed.min(late)))
+            }
             // Until it is done for good, an event is waited for.
             Phase::Rolling => self.done.map(|done| done + policy.timeout),
             Phase::Confirming | Phase::Patching => None,
@@ -170,6 +186,9 @@ impl Core {
             for attempt in confirmation.history {
                 work.remember(attempt);
             }
+        }
+        if let Some(rollout) = self.rollouts.get_mut(key) {
+            rollout.unread = false;
         }
         // A watch that is behind must not undo it: what was read is at least as new.
         if let Some(old) = self.index.put_workload(confirmation.workload) {

@@ -13,6 +13,7 @@ mod injection;
 mod process;
 mod random;
 mod recordings;
+mod relief;
 mod rules;
 mod scenario;
 mod server;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Candidate, DAY, Situation, opening, rolled_within, unproven};
-use crate::core::{time::Now, window::Opening, words::Gate};
+use crate::core::{alerts::Alarm, time::Now, window::Opening, words::Gate};
 
 /// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
 pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration> {
@@ -29,6 +29,10 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
             let converged = unproven(c, s).filter_map(|canary| canary.converged);
             converged.max().map(|last| at(s.now, last, s.policy.soak))
         }
+        Gate::AlertFiring => match s.alarm {
+            Alarm::Until(calm) => Some(calm),
+            Alarm::On | Alarm::None => None,
+        },
         Gate::BackingOff => Some(c.quiet_until),
         Gate::FirstSweep => s.first_sweep,
         _ => None,

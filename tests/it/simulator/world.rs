@@ -74,6 +74,8 @@ pub(super) enum Call {
     WritesState(Box<StateRecord>),
     HearsOfState,
     Probes,
+    /// Which alerts fire, by the ticket of the question.
+    AsksAlerts(u64),
 }
 
 /// The state ConfigMap.
@@ -100,6 +102,8 @@ pub(super) struct Troubles {
     pub(super) patches_denied: bool,
     pub(super) replies_lost: bool,
     pub(super) no_guard: bool,
+    pub(super) alert_fires: bool,
+    pub(super) prometheus_down: bool,
     pub(super) state_unwritable: bool,
 }
 
@@ -444,6 +448,7 @@ impl World {
                 self.later_at(place, at, Call::Wakes(elapsed));
             }
             Effect::ProbeGuard => self.later(place, (10, 200), Call::Probes),
+            Effect::AskAlerts(request) => self.later(place, (10, 200), Call::AsksAlerts(request.ticket)),
             Effect::WatchTriggers(_) | Effect::WriteEvent(_) | Effect::Tell(_) => {}
         }
         Ok(())
@@ -451,7 +456,9 @@ impl World {
 
     /// In quiet times timers may come much later: there is nothing that they could miss.
     fn lateness(&self) -> Duration {
-        if self.at.as_secs() > TROUBLED + 600 { Duration::from_secs(40) } else { self.scenario.lateness }
+        // But an answer of Prometheus is old soon.
+        let late = self.at.as_secs() > TROUBLED + 600 && self.scenario.policy.blocking_alerts.is_empty();
+        if late { Duration::from_secs(40) } else { self.scenario.lateness }
     }
 
     fn watch_backends(&mut self, place: usize, namespaces: BTreeSet<sidecar_drift::core::shape::Name>) {
