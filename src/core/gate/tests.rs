@@ -144,7 +144,7 @@ impl Case {
     fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
         let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
         let converged = converged.map(|second| made::at(second).wall);
-        let canary = Canary { workloads, started: made::at(-5000).wall, converged };
+        let canary = Canary { workloads, started: made::at(-5000).wall, converged, too_early_until: None };
         self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }
@@ -350,6 +350,22 @@ fn a_canary_holds_the_others_until_it_has_soaked() {
     assert_eq!(roomy.gate(), None);
     roomy.policy.canary = 0;
     assert_eq!(roomy.gate(), None);
+}
+
+#[test]
+fn nobody_goes_after_a_canary_that_came_too_early_before_it_would_prove_something() {
+    let early = |until: i64| {
+        with(|case| {
+            case.canary(&mesh(), "other", None);
+            case.policy.canary = 2;
+            for canary in case.record.iter_mut().flat_map(|record| record.canaries.values_mut()) {
+                canary.too_early_until = Some(made::at(until).wall);
+            }
+        })
+    };
+    assert_eq!(early(90).gate(), Some(Gate::Canary));
+    assert_eq!(early(90).ask(|c, s| super::ends(Gate::Canary, c, s)), Some(now().elapsed + Duration::from_secs(90)));
+    assert_eq!(early(0).gate(), None, "there is room for another");
 }
 
 #[test]
