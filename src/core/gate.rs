@@ -56,7 +56,7 @@ pub struct Candidate<'a> {
     pub says: Says,
     /// Every rollout of it that is known, the live template's stamp included.
     pub history: Vec<Attempt>,
-    /// When a person said last that it may be tried again.
+    /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
     /// A Service of an injector is in its namespace.
     pub backs_injector: bool,
@@ -104,7 +104,7 @@ pub struct Situation<'a> {
 }
 
 impl Candidate<'_> {
-    /// Its rollouts that still count: those before a person's `retry` do not.
+    /// Its rollouts that still count: those before a person's `retry`, and those that were in vain, do not.
     fn tried(&self) -> impl Iterator<Item = &Attempt> {
         self.history.iter().filter(|a| self.retried.is_none_or(|at| a.stamp.timestamp > at))
     }
@@ -298,7 +298,8 @@ fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
 /// The canaries that it has to wait for.
 fn unproven<'a>(c: &'a Candidate<'_>, s: &'a Situation<'_>) -> impl Iterator<Item = &'a Canary> {
     s.canaries.iter().filter(|(scope, _)| c.scopes.contains_key(*scope)).map(|(_, canary)| canary).filter(|canary| {
-        let joins = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
+        let place = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
+        let joins = place && !canary.too_early(s.now.wall);
         let soaked = canary.converged.is_some_and(|at| s.now.since(at) >= s.policy.soak);
         !joins && !soaked
     })

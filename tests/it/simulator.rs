@@ -8,6 +8,7 @@ mod cluster;
 mod controllers;
 mod coverage;
 mod fault;
+mod feeds;
 mod history;
 mod injection;
 mod process;

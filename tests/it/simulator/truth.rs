@@ -256,10 +256,14 @@ impl Truth {
     }
 
     /// What a process tells must be so.
-    pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster) -> Result<()> {
+    pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster, at: Duration) -> Result<()> {
         for effect in effects {
             let Effect::Tell(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
             self.look(cluster, workload);
+            // It was in vain, so it may be made again, whatever for.
+            if *outcome == Outcome::Superseded && message.contains("moved shortly before") {
+                self.retries.insert(workload.clone(), at);
+            }
             let lasts = self.flights.contains_key(workload);
             match outcome {
                 Outcome::TimedOut => continue,
