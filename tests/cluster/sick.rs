@@ -63,7 +63,8 @@ async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_
 
         injector.set_version(SICK).await?;
         let daemon = story.daemon(&ENFORCE)?;
-        let said = daemon.until_it_says("the breaker opened", |line| line.text("message").starts_with("the breaker")).await?;
+        let said =
+            daemon.until_it_says("the breaker opened", |line| line.text("message").starts_with("the breaker")).await?;
         ensure!(said.text("reason").contains("failed"), "{said:?}");
         until_metrics_say(&daemon, &HELD).await?;
         until_metrics_say(&daemon, &["sidecar_drift_rollouts_total{outcome=\"failed\"} 2"]).await?;
