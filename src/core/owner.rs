@@ -82,7 +82,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         creator: "kube-system:replicaset-controller",
         finished: "as `kubectl rollout status`: all replicas updated, no old ones left, all available; it failed when its \
                    progress deadline is exceeded",
-        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::SurgeQuota, Gate::RecreateStrategy],
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica],
         ..NATIVE
     },
     OwnerKind {
@@ -94,7 +94,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         creator: "kube-system:statefulset-controller",
         finished: "as `kubectl rollout status`: all Pods ready and of the update revision, of a partitioned one those from the \
                    partition on; of one that waits for deletions all Pods of the update revision and available",
-        gates: &[Gate::SingleReplica, Gate::RecreateStrategy, Gate::OnDelete],
+        gates: &[Gate::SingleReplica, Gate::OnDelete],
         ..NATIVE
     },
     OwnerKind {
@@ -104,7 +104,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         short: &["ds"],
         creator: "kube-system:daemon-set-controller",
         finished: "as `kubectl rollout status`: a Pod of the new template, and available, on every Node that wants one",
-        gates: &[Gate::RecreateStrategy, Gate::OnDelete],
+        gates: &[Gate::OnDelete],
         ..NATIVE
     },
     OwnerKind {
@@ -120,7 +120,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         creator: "kube-system:replicaset-controller",
         finished: "`status.restartedAt` is what was asked for, the stable revision is the current one, all replicas are \
                    available; it failed when it was aborted or its progress deadline is exceeded",
-        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::RecreateStrategy],
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica],
         ..NATIVE
     },
     OwnerKind {
@@ -133,7 +133,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         optional: true,
         creator: "kruise-system:kruise-manager",
         finished: "all Pods but those that its partition keeps are of the update revision, and all are ready",
-        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::SurgeQuota, Gate::RecreateStrategy, Gate::OnDelete],
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::OnDelete],
         ..NATIVE
     },
     OwnerKind {
@@ -147,7 +147,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         optional: true,
         creator: "kruise-system:kruise-manager",
         finished: "as a StatefulSet",
-        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::RecreateStrategy, Gate::OnDelete],
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::OnDelete],
         ..NATIVE
     },
 ];
