@@ -194,7 +194,7 @@ impl Core {
 
     /// Sends out renderings, as many as the budget allows.
     pub(super) fn dispatch(&mut self, now: Now) {
-        if !self.renders_now() {
+        if !self.renders_now() || self.pace.resumes(now.elapsed).is_some() {
             return;
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
@@ -279,9 +279,13 @@ impl Core {
     pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
         let RenderReply { ticket, took, outcome, confirmation } = reply;
         if let Some((vector, timeout)) = self.asked.remove(&ticket) {
-            for scope in self.pace.came_back(&vector, took, timeout, now.elapsed) {
+            let most = self.policy.renders_in_flight;
+            for scope in self.pace.came_back(&vector, took, timeout, most, now.elapsed) {
                 self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
             }
+        }
+        if let RenderOutcome::Undetermined { reason: UndeterminedReason::Throttled, retry_after, .. } = &outcome {
+            self.pace.refused(*retry_after, now.elapsed);
         }
         let Some(key) = self.tickets.remove(&ticket) else { return };
         let Some(work) = self.work.get_mut(&key) else { return };
@@ -326,7 +330,8 @@ impl Core {
             });
         };
         match outcome {
-            RenderOutcome::Rendered(rendering) => {
+            RenderOutcome::Rendered(mut rendering) => {
+                self.index.share(&mut rendering);
                 work.failure = None;
                 work.failures = 0;
                 let selection = SidecarSelection { named: self.policy.sidecars.clone() };

@@ -4,11 +4,14 @@
 //! server gives up on it, and with `failurePolicy: Ignore` a real Pod would then start without its sidecar. So we stop
 //! long before.
 
+mod limit;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
+use self::limit::Limit;
 use super::{
     model::InjectorKind,
     scope::{Scope, Vector},
@@ -24,8 +27,12 @@ const SHARE: u32 = 5;
 pub const REST: Duration = Duration::from_mins(1);
 /// A webhook's time-out if it says none; the API server's default.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Renderings in flight that no webhook takes part in.
+/// Renderings in flight that no webhook takes part in, at most.
 const WITHOUT_WEBHOOK: usize = 8;
+/// How long nothing is asked after the API server refused one without saying how long.
+const BREAK: Duration = Duration::from_secs(1);
+/// A longer wait for everybody is not taken from one answer; each workload that was refused has its own back-off.
+const LONGEST_BREAK: Duration = Duration::from_mins(1);
 
 /// What each webhook configuration is asked now, and how it answered.
 #[derive(Debug, Default)]
@@ -33,6 +40,10 @@ pub struct Pace {
     scopes: BTreeMap<Scope, ScopePace>,
     /// In flight in all.
     in_flight: usize,
+    /// How many that may be.
+    limit: Limit,
+    /// The API server wants nothing before then.
+    refused_until: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +74,7 @@ impl Pace {
             return Leave::Slow(until);
         }
         let full = involved().any(|s| s.in_flight >= most);
-        let crowded = self.in_flight >= most.max(WITHOUT_WEBHOOK);
+        let crowded = self.in_flight >= self.limit.at_once(most.max(WITHOUT_WEBHOOK));
         if full || crowded { Leave::Busy } else { Leave::Go }
     }
 
@@ -75,9 +86,32 @@ impl Pace {
         }
     }
 
-    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
-    /// left alone from now on.
-    pub fn came_back(&mut self, vector: &Vector, took: Duration, timeout: Duration, now: Duration) -> Vec<Scope> {
+    /// The API server refused one (429), and said or did not say for how long.
+    pub fn refused(&mut self, retry_after: Option<Duration>, now: Duration) {
+        let until = now + retry_after.unwrap_or(BREAK).min(LONGEST_BREAK);
+        // Those that were under way together with the first tell nothing new.
+        if self.refused_until.is_none_or(|known| known <= now) {
+            self.limit.refused();
+        }
+        self.refused_until = self.refused_until.max(Some(until));
+    }
+
+    /// When the API server may be asked again, if that is not now.
+    pub fn resumes(&self, now: Duration) -> Option<Duration> {
+        self.refused_until.filter(|until| *until > now)
+    }
+
+    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part, `most` as for
+    /// [`leave`](Self::leave). Returns the scopes that are left alone from now on.
+    pub fn came_back(
+        &mut self,
+        vector: &Vector,
+        took: Duration,
+        timeout: Duration,
+        most: usize,
+        now: Duration,
+    ) -> Vec<Scope> {
+        self.limit.took(took, self.in_flight, most.max(WITHOUT_WEBHOOK));
         self.in_flight = self.in_flight.saturating_sub(1);
         let mut slow = Vec::new();
         for scope in webhooks(vector) {
@@ -131,7 +165,7 @@ mod tests {
 
     fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
         pace.sent(vector);
-        pace.came_back(vector, took, S * 10, now).len()
+        pace.came_back(vector, took, S * 10, 2, now).len()
     }
 
     #[test]
@@ -142,7 +176,7 @@ mod tests {
         pace.sent(&mesh);
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        pace.came_back(&mesh, MS, S * 10, S);
+        pace.came_back(&mesh, MS, S * 10, 2, S);
         assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
     }
 
@@ -157,6 +191,17 @@ mod tests {
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Slow(S + REST));
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
         assert_eq!(pace.leave(&mesh, 2, S + REST), Leave::Go);
+    }
+
+    #[test]
+    fn after_a_refusal_nobody_asks_for_a_while() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.resumes(S), None);
+        pace.refused(Some(S * 5), S);
+        pace.refused(None, S);
+        assert_eq!((pace.resumes(S), pace.resumes(S * 6)), (Some(S * 6), None));
+        pace.refused(Some(Duration::from_hours(10)), S * 7);
+        assert_eq!(pace.resumes(S * 7), Some(S * 7 + LONGEST_BREAK));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
 pub use control_plane::Options;
 pub use environment::no_color;
 pub use eventually::{eventually, give_up};
+pub use http_server::{Body as ServedBody, HttpServer};
 pub use namespace::TestNamespace;
 pub use progress::skip;
 pub use terminal::Terminal;
