@@ -15,6 +15,11 @@ pub(super) fn create_pod(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager={FIELD_MANAGER}")
 }
 
+/// The eviction of a Pod: what asks the PodDisruptionBudgets, as deleting would not.
+pub(super) fn evict_pod(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}")
+}
+
 /// A workload.
 pub(super) fn workload(key: &WorkloadKey) -> String {
     let row = key.kind.row();

@@ -9,6 +9,7 @@ mod detection;
 mod enforce;
 mod errors;
 mod events;
+mod evictions;
 mod fidelity;
 mod install;
 mod leaders;
