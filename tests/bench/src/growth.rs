@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use testbed::eventually;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     Settings,
     daemon::{self, Daemon},
-    fleet::Fleet,
+    fleet::{self, Fleet},
     results::{Results, ms, number, percentile},
     say,
     stub::Stub,
@@ -100,7 +100,9 @@ async fn verdicts_after_events(daemon: &mut Daemon, stub: &Stub, fleet: Fleet) -
         sleep(Duration::from_millis(20)).await;
         let began = Instant::now();
         stub.delete_pod(deployment, 0);
-        daemon.verdicts(1, "no_pods").await?;
+        let workload = format!("Deployment/{}/{}", fleet::namespace_of(deployment), fleet::app(deployment));
+        let told = daemon.process.until_it_says(|line| line["workload"] == workload.as_str());
+        timeout(Duration::from_secs(30), told).await.with_context(|| format!("nothing is said of {workload}"))??;
         delays.push(began.elapsed());
     }
     Ok(delays)
