@@ -279,8 +279,7 @@ impl Core {
     pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
         let RenderReply { ticket, took, outcome, confirmation } = reply;
         if let Some((vector, timeout)) = self.asked.remove(&ticket) {
-            let most = self.policy.renders_in_flight;
-            for scope in self.pace.came_back(&vector, took, timeout, most, now.elapsed) {
+            for scope in self.pace.came_back(&vector, took, timeout, now.elapsed) {
                 self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
             }
         }

@@ -4,14 +4,11 @@
 //! server gives up on it, and with `failurePolicy: Ignore` a real Pod would then start without its sidecar. So we stop
 //! long before.
 
-mod limit;
-
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
-use self::limit::Limit;
 use super::{
     model::InjectorKind,
     scope::{Scope, Vector},
@@ -40,8 +37,6 @@ pub struct Pace {
     scopes: BTreeMap<Scope, ScopePace>,
     /// In flight in all.
     in_flight: usize,
-    /// How many that may be.
-    limit: Limit,
     /// The API server wants nothing before then.
     refused_until: Option<Duration>,
 }
@@ -74,7 +69,7 @@ impl Pace {
             return Leave::Slow(until);
         }
         let full = involved().any(|s| s.in_flight >= most);
-        let crowded = self.in_flight >= self.limit.at_once(most.max(WITHOUT_WEBHOOK));
+        let crowded = self.in_flight >= most.max(WITHOUT_WEBHOOK);
         if full || crowded { Leave::Busy } else { Leave::Go }
     }
 
@@ -89,10 +84,6 @@ impl Pace {
     /// The API server refused one (429), and said or did not say for how long.
     pub fn refused(&mut self, retry_after: Option<Duration>, now: Duration) {
         let until = now + retry_after.unwrap_or(BREAK).min(LONGEST_BREAK);
-        // Those that were under way together with the first tell nothing new.
-        if self.refused_until.is_none_or(|known| known <= now) {
-            self.limit.refused();
-        }
         self.refused_until = self.refused_until.max(Some(until));
     }
 
@@ -101,17 +92,9 @@ impl Pace {
         self.refused_until.filter(|until| *until > now)
     }
 
-    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part, `most` as for
-    /// [`leave`](Self::leave). Returns the scopes that are left alone from now on.
-    pub fn came_back(
-        &mut self,
-        vector: &Vector,
-        took: Duration,
-        timeout: Duration,
-        most: usize,
-        now: Duration,
-    ) -> Vec<Scope> {
-        self.limit.took(took, self.in_flight, most.max(WITHOUT_WEBHOOK));
+    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
+    /// left alone from now on.
+    pub fn came_back(&mut self, vector: &Vector, took: Duration, timeout: Duration, now: Duration) -> Vec<Scope> {
         self.in_flight = self.in_flight.saturating_sub(1);
         let mut slow = Vec::new();
         for scope in webhooks(vector) {
@@ -165,7 +148,7 @@ mod tests {
 
     fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
         pace.sent(vector);
-        pace.came_back(vector, took, S * 10, 2, now).len()
+        pace.came_back(vector, took, S * 10, now).len()
     }
 
     #[test]
@@ -176,7 +159,7 @@ mod tests {
         pace.sent(&mesh);
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        pace.came_back(&mesh, MS, S * 10, 2, S);
+        pace.came_back(&mesh, MS, S * 10, S);
         assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
     }
 

@@ -1,6 +1,6 @@
 //! Decoding only what is needed of an object: the rest of the text is passed over, and never becomes a value.
 //!
-//! Four fifths of a Pod's JSON say nothing that a verdict depends on, and nearly every event is about a Pod.
+//! Most of a Pod's JSON says nothing that a verdict depends on, and nearly every event is about a Pod.
 
 use std::fmt;
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// The longest that anything measured takes, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// What `/proc/<pid>/stat` counts in: a hundredth of a second on every Linux that we know of.
 const TICK: Duration = Duration::from_millis(10);
@@ -179,14 +179,9 @@ pub(crate) async fn run(program: &Path, arguments: &[&str]) -> Result<(String, D
 
 /// The program that is measured: the release build, in the folder beside the profile that this one was built with.
 pub(crate) fn sidecar_drift(named: Option<PathBuf>) -> Result<PathBuf> {
-    let path = match named {
-        Some(path) => path,
-        None => {
-            let here = std::env::current_exe()?;
-            let target = here.parent().and_then(Path::parent).context("this program has no folder")?;
-            target.join("release/sidecar-drift")
-        }
-    };
+    let here = std::env::current_exe()?;
+    let target = here.parent().and_then(Path::parent).context("this program has no folder")?;
+    let path = named.unwrap_or_else(|| target.join("release/sidecar-drift"));
     if !path.is_file() {
         bail!("{} is missing; `make bench` builds it", path.display());
     }

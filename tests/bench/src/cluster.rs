@@ -21,7 +21,7 @@ use crate::{
 const IN_FLIGHT: usize = 16;
 
 /// A policy is in force within a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The cluster and what is in it.
 #[derive(Debug)]

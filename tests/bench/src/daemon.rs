@@ -18,7 +18,7 @@ const UNLIMITED: [&str; 4] =
     ["--max-renders-per-second=10000", "--render-burst=10000", "--settle=0s", "--render-spacing=0s"];
 
 /// The first list of a million Pods on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// A running daemon in report mode.
 #[derive(Debug)]

@@ -83,11 +83,11 @@ async fn event(daemon: &Daemon, stub: &Stub, fleet: Fleet) -> Result<Duration> {
     eventually("all events are taken in", Duration::from_mins(2), async || {
         sleep(Duration::from_secs(1)).await;
         let now = daemon.process.cpu()?;
-        let idle = now - std::mem::replace(&mut last, now) < Duration::from_millis(50);
+        let idle = now.saturating_sub(std::mem::replace(&mut last, now)) < Duration::from_millis(50);
         Ok(idle.then_some(()))
     })
     .await?;
-    Ok((last - before) / u32::try_from(EVENTS)?)
+    Ok(last.saturating_sub(before) / u32::try_from(EVENTS)?)
 }
 
 /// The last Pod of a workload goes, and its verdict is another: from the event to the line that says so.

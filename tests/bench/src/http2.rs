@@ -61,7 +61,7 @@ impl Http2 {
     }
 
     /// Reads a body to its end without keeping it; how many bytes, and in what time.
-    pub(crate) async fn drain(&self, path: &str, accept: &str) -> Result<(u64, Duration)> {
+    pub(crate) async fn drain(&self, path: &str, accept: &str) -> Result<(usize, Duration)> {
         let began = Instant::now();
         let uri = format!("{}{path}", self.base);
         let request = Request::get(uri).header(header::ACCEPT, accept).body(Full::default())?;
@@ -70,7 +70,7 @@ impl Http2 {
         let mut body = response.into_body();
         let mut bytes = 0;
         while let Some(frame) = body.frame().await {
-            bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);
+            bytes += frame?.data_ref().map_or(0, Bytes::len);
         }
         Ok((bytes, began.elapsed()))
     }

@@ -72,7 +72,7 @@ async fn raw(cluster: &Cluster, results: &mut Results) -> Result<Raw> {
         lists.push(took);
         renders.push(cluster.http2.send_all(requests.iter().cloned(), IN_FLIGHT).await?);
         let pods = number(cluster.fleet().pods());
-        say(format_args!("raw list {:.2} s, {:.0} bytes a Pod", took.as_secs_f64(), bytes as f64 / pods));
+        say(format_args!("raw list {:.2} s, {:.0} bytes a Pod", took.as_secs_f64(), number(bytes) / pods));
     }
     let raw = Raw { list: median(lists), renders: median(renders) };
     results.note("raw_list_seconds", raw.list.as_secs_f64())?;
@@ -83,7 +83,7 @@ async fn raw(cluster: &Cluster, results: &mut Results) -> Result<Raw> {
 /// Start to full verdict, and dry runs a second, as the API server saw them.
 async fn speed(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
     let audit = cluster.testbed.audit().context("no audit log")?;
-    let (mut scans, mut spans) = (Vec::new(), Vec::new());
+    let (mut scans, mut rendering) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
         let marker = audit.marker()?;
         let (report, took) = daemon::scan(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
@@ -93,12 +93,12 @@ async fn speed(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut 
         let ours = audit.entries(&Filter::default().since(marker).user_agent("sidecar-drift/")).await?;
         let renders: Vec<_> = ours.iter().filter(|entry| entry.is_dry_run()).collect();
         ensure!(renders.len() == cluster.deployments, "{} dry runs", renders.len());
-        spans.push(span(&renders)?);
+        rendering.push(span(&renders)?);
     }
     let scan = median(scans);
     results.note("scan_seconds", scan.as_secs_f64())?;
     results.note("start_ratio_to_raw", scan.as_secs_f64() / (raw.list + raw.renders).as_secs_f64())?;
-    results.note("render_ratio_to_load_generator", raw.renders.as_secs_f64() / median(spans).as_secs_f64())
+    results.note("render_ratio_to_load_generator", raw.renders.as_secs_f64() / median(rendering).as_secs_f64())
 }
 
 /// From the first of these that came in to the last that was answered.
@@ -158,7 +158,8 @@ async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut 
         let began = Instant::now();
         cluster.inject(&format!("v{}", round + 2)).await?;
         let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
-        (firsts.push(first - began), lasts.push(last - began));
+        firsts.push(first - began);
+        lasts.push(last - began);
         let renders = daemon.status().await?["renders"].as_u64().zip(before).map(|(now, before)| now - before);
         say(format_args!("sweep: last verdict after {:.2} s, {renders:?} dry runs", (last - began).as_secs_f64()));
     }
