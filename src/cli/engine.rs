@@ -35,6 +35,9 @@ pub trait Engine {
     /// What the daemon left in the cluster: its state, and who leads.
     fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus>;
 
+    /// What is served at this address.
+    fn fetch(&self, url: &str) -> anyhow::Result<String>;
+
     /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
 }
@@ -70,6 +73,10 @@ impl Engine for Daemon {
 
     fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus> {
         daemon::status(config)
+    }
+
+    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+        daemon::fetch(url)
     }
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {

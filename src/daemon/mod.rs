@@ -32,6 +32,7 @@ use crate::{
         shape::Name,
         state::{Retry, StateRecord, Stop},
     },
+    outbound,
 };
 
 /// Is called whenever there is something to tell: with the newest report, and what happened since the last call.
@@ -134,6 +135,12 @@ pub fn status(config: &Config) -> anyhow::Result<DaemonStatus> {
         };
         Ok(DaemonStatus { namespace, record, leader, now: clock::now().wall })
     })
+}
+
+/// What a daemon serves at this address.
+pub fn fetch(url: &str) -> anyhow::Result<String> {
+    let body = runtime()?.block_on(outbound::get(url))?;
+    String::from_utf8(body.into()).context("the answer is no text")
 }
 
 /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.

@@ -184,6 +184,7 @@ pub fn told(notice: &Notice) {
         | Notice::Stopping { .. }
         | Notice::BreakerOpened { .. }
         | Notice::Guard { .. }
+        | Notice::Alerts { .. }
         | Notice::WatchUnavailable { .. }
         | Notice::BadAnnotation { .. } => {}
     }

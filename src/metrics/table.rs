@@ -78,8 +78,8 @@ metrics! {
         "Rollouts that may still be started in this hour; absent without a limit. Alert when it stays 0 for a day: the \
          limit is too low for your fleet.";
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
-        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, or the \
-         missing `guard`. Alert on breaker and guard: neither mends itself.";
+        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
+         missing `guard`, or `alerts` of `--block-on-alerts`. Alert on breaker and guard: neither mends itself.";
     LEADER = Gauge "sidecar_drift_leader" [],
         "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
          replicas is not 1 for some minutes.";
@@ -146,7 +146,7 @@ impl Metric {
             }
             "fate" => Some(vec!["sent", "failed", "dropped"]),
             "who" => Some(vec!["api_server", "injector"]),
-            "by" => Some(vec!["pause", "breaker", "guard"]),
+            "by" => Some(vec!["pause", "breaker", "guard", "alerts"]),
             "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),
             _ => None,

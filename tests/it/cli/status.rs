@@ -15,7 +15,7 @@ use sidecar_drift::{
 
 use super::{Fake, reports};
 
-fn status() -> DaemonStatus {
+pub(super) fn status() -> DaemonStatus {
     let at = |time: &str| time.parse().unwrap();
     let canary = Canary {
         workloads: vec![WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() }],

@@ -139,6 +139,10 @@ impl Engine for Staged {
         anyhow::bail!("there is no daemon on a stage")
     }
 
+    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+        anyhow::bail!("nobody serves {url}")
+    }
+
     fn resume(&self, _: &Config) -> Result<()> {
         anyhow::bail!("there is no daemon on a stage")
     }

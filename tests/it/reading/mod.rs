@@ -5,7 +5,7 @@ mod browser;
 mod fleet;
 mod page;
 mod query;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
