@@ -8,9 +8,10 @@ FROM docker.io/library/rust:1.95.0-alpine AS build
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base
 WORKDIR /src
-# A member of the workspace has to be there to be left out of the build.
+# Members of the workspace have to be there to be left out of the build.
 COPY Cargo.toml Cargo.lock ./
 COPY tests/testbed tests/testbed
+COPY tests/bench tests/bench
 COPY src src
 COPY templates templates
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

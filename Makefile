@@ -11,6 +11,9 @@ CARGO ?= cargo
 # select fewer features, and so compile kube's client and what lies below it a second time.
 TESTBED = "$$($(CARGO) metadata --locked --no-deps --format-version 1 | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/testbed"
 
+# Beside the testbed, in the folder of the profile that it is built with.
+BENCH = "$$(dirname $(TESTBED))/../measure/bench"
+
 ##@ See it work
 
 .PHONY: demo
@@ -44,6 +47,15 @@ simulate: ## Play many random histories and check each step (SEEDS=10000; SEED=1
 control-plane: ## Build the control plane of the tests, once; it is kept outside the checkout
 	$(CARGO) build --locked --workspace --all-targets
 	$(TESTBED) build
+
+##@ Measure
+
+# Two builds: the program to measure as it is released, and beside it the one that measures.
+.PHONY: bench
+bench: ## Memory, speed and requests beside what others do; writes target/bench.json (SCALE=0.1: a short run)
+	$(CARGO) build --locked --release --bin sidecar-drift
+	$(CARGO) build --locked --profile measure --package bench
+	$(BENCH)
 
 ##@ Check
 

@@ -196,7 +196,7 @@ impl Core {
 
     /// Sends out renderings, as many as the budget allows.
     pub(super) fn dispatch(&mut self, now: Now) {
-        if !self.renders_now() {
+        if !self.renders_now() || self.pace.resumes(now.elapsed).is_some() {
             return;
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
@@ -289,6 +289,9 @@ impl Core {
                 self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
             }
         }
+        if let RenderOutcome::Undetermined { reason: UndeterminedReason::Throttled, retry_after, .. } = &outcome {
+            self.pace.refused(*retry_after, now.elapsed);
+        }
         let Some(key) = self.tickets.remove(&ticket) else { return };
         let Some(work) = self.work.get_mut(&key) else { return };
         let Some(request) = work.request.take_if(|r| r.ticket == ticket) else { return };
@@ -335,7 +338,8 @@ impl Core {
             });
         };
         match outcome {
-            RenderOutcome::Rendered(rendering) => {
+            RenderOutcome::Rendered(mut rendering) => {
+                self.index.share(&mut rendering);
                 work.failure = None;
                 work.failures = 0;
                 let selection = SidecarSelection { named: self.policy.sidecars.clone() };

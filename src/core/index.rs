@@ -3,6 +3,7 @@
 //! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
 
 mod intern;
+mod kept;
 mod query;
 
 use std::{
@@ -10,11 +11,13 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::Value;
+
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
-        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
         TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
@@ -22,6 +25,7 @@ use super::{
     trigger::Triggers,
     what_if::WhatIf,
 };
+use kept::KeptPod;
 
 /// What is watched in the namespaces that back injectors.
 pub const BACKING_KINDS: [WatchKind; 3] =
@@ -33,9 +37,9 @@ pub enum Change {
     /// A Pod came, changed or went.
     Pod {
         /// Before.
-        old: Option<PodSnapshot>,
+        old: Option<Arc<PodSnapshot>>,
         /// After.
-        new: Option<PodSnapshot>,
+        new: Option<Arc<PodSnapshot>>,
     },
     /// A workload came, changed or went.
     Workload {
@@ -103,9 +107,9 @@ pub enum Change {
 /// The cluster, as far as verdicts depend on it.
 #[derive(Debug, Default)]
 pub struct Index {
-    pods: HashMap<ObjectKey, PodSnapshot>,
+    pods: HashSet<KeptPod>,
     /// Owner uid → its Pods. The empty uid: Pods without an owner.
-    pods_by_owner: HashMap<Name, BTreeSet<ObjectKey>>,
+    pods_by_owner: HashMap<Name, HashSet<KeptPod>>,
     workloads: BTreeMap<WorkloadKey, WorkloadSnapshot>,
     workload_by_uid: HashMap<Name, WorkloadKey>,
     replica_sets: HashMap<ObjectKey, ReplicaSetSnapshot>,
@@ -125,6 +129,10 @@ pub struct Index {
     /// What renderings suppose.
     what_if: WhatIf,
     shapes: HashSet<Arc<PodShape>>,
+    /// Parts of shapes: the app container of a template is that of its Pods.
+    values: HashSet<Arc<Value>>,
+    /// Owners of Pods, each kept once.
+    owners: HashSet<Arc<Owner>>,
     names: HashSet<Name>,
     /// Pods that went since unused shapes and names were dropped last.
     departed: usize,
@@ -141,8 +149,9 @@ struct SourceState {
     synced: bool,
     /// Why it cannot be watched.
     unavailable: Option<String>,
-    /// While a list is under way: what it brought so far.
-    listing: Option<HashSet<ObjectKey>>,
+    /// While a list is under way: what was there before and the list has not brought yet. Empty for a first list, so that
+    /// it costs nothing.
+    missing: Option<HashSet<ObjectKey>>,
 }
 
 impl Index {
@@ -242,12 +251,15 @@ impl Index {
         let Some(state) = self.sources.get_mut(source) else { return Vec::new() };
         match event {
             WatchEvent::ResetStarted => {
-                state.listing = Some(HashSet::new());
+                let before = self.keys(source);
+                if let Some(state) = self.sources.get_mut(source) {
+                    state.missing = Some(before);
+                }
                 Vec::new()
             }
             WatchEvent::Apply(object) => {
-                if let Some(listing) = &mut state.listing {
-                    listing.insert(object.key());
+                if let Some(missing) = state.missing.as_mut().filter(|missing| !missing.is_empty()) {
+                    missing.remove(&object.key());
                 }
                 self.upsert(object).into_iter().collect()
             }
@@ -255,24 +267,23 @@ impl Index {
             WatchEvent::ResetDone => {
                 state.synced = true;
                 state.unavailable = None;
-                let Some(listed) = state.listing.take() else { return Vec::new() };
-                let vanished: Vec<_> = self.keys(source).into_iter().filter(|key| !listed.contains(key)).collect();
+                let vanished = state.missing.take().unwrap_or_default();
                 vanished.iter().filter_map(|key| self.remove(source.kind, key)).collect()
             }
             WatchEvent::Unavailable { message, .. } => {
                 state.unavailable = Some(message);
-                state.listing = None;
+                state.missing = None;
                 Vec::new()
             }
         }
     }
 
     /// Everything that this watch brought.
-    fn keys(&self, source: &WatchSource) -> Vec<ObjectKey> {
+    fn keys(&self, source: &WatchSource) -> HashSet<ObjectKey> {
         let here = |key: &ObjectKey| source.namespace.as_ref().is_none_or(|ns| *ns == key.namespace);
         let cluster = |name: &Name| ObjectKey { namespace: Name::from(""), name: name.clone() };
         match source.kind {
-            WatchKind::Pods => self.pods.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::Pods => self.pods.iter().map(KeptPod::key).filter(|k| here(k)).cloned().collect(),
             WatchKind::ReplicaSets => self.replica_sets.keys().filter(|k| here(k)).cloned().collect(),
             WatchKind::Configs(kind) => {
                 self.configs.keys().filter(|(k, key)| *k == kind && here(key)).map(|(_, key)| key.clone()).collect()
@@ -378,19 +389,19 @@ impl Index {
 
     fn upsert_pod(&mut self, mut pod: PodSnapshot) -> Option<Change> {
         self.intern(&mut pod);
-        let key = pod.key.clone();
-        if self.pods.get(&key) == Some(&pod) {
+        if self.pod(&pod.key) == Some(&pod) {
             return None;
         }
-        let old = self.unlink_pod(&key);
-        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(key.clone());
+        let old = self.unlink_pod(&pod.key);
         self.strays_seen += u64::from(self.stray(&pod).is_some());
-        self.pods.insert(key, pod.clone());
+        let pod = Arc::new(pod);
+        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(KeptPod(pod.clone()));
+        self.pods.insert(KeptPod(pod.clone()));
         Some(Change::Pod { old, new: Some(pod) })
     }
 
-    fn unlink_pod(&mut self, key: &ObjectKey) -> Option<PodSnapshot> {
-        let old = self.pods.remove(key)?;
+    fn unlink_pod(&mut self, key: &ObjectKey) -> Option<Arc<PodSnapshot>> {
+        let KeptPod(old) = self.pods.take(key)?;
         self.strays_seen += u64::from(self.stray(&old).is_some());
         let owner = owner_uid(&old);
         if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {

@@ -62,7 +62,7 @@ pub(super) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
     PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: name.into() },
         uid: format!("uid-{name}").into(),
-        owner,
+        owner: owner.map(Into::into),
         revision: "r1".into(),
         template_generation: 1,
         service_account: "default".into(),

@@ -71,8 +71,8 @@ pub struct PodSnapshot {
     pub key: ObjectKey,
     /// The uid.
     pub uid: Name,
-    /// Its controller, if it has one.
-    pub owner: Option<Owner>,
+    /// Its controller, if it has one; the index keeps one copy for all Pods of it.
+    pub owner: Option<Arc<Owner>>,
     /// The label `pod-template-hash` (of a ReplicaSet's Pod) or `controller-revision-hash`; empty if absent.
     pub revision: Name,
     /// The label `pod-template-generation` of a DaemonSet's Pod, else 0.

@@ -24,8 +24,12 @@ const SHARE: u32 = 5;
 pub const REST: Duration = Duration::from_mins(1);
 /// A webhook's time-out if it says none; the API server's default.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Renderings in flight that no webhook takes part in.
+/// Renderings in flight that no webhook takes part in, at most.
 const WITHOUT_WEBHOOK: usize = 8;
+/// How long nothing is asked after the API server refused one without saying how long.
+const BREAK: Duration = Duration::from_secs(1);
+/// A longer wait for everybody is not taken from one answer; each workload that was refused has its own back-off.
+const LONGEST_BREAK: Duration = Duration::from_mins(1);
 
 /// What each webhook configuration is asked now, and how it answered.
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ pub struct Pace {
     scopes: BTreeMap<Scope, ScopePace>,
     /// In flight in all.
     in_flight: usize,
+    /// The API server wants nothing before then.
+    refused_until: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +79,17 @@ impl Pace {
         for scope in webhooks(vector) {
             self.scopes.entry(scope.clone()).or_default().in_flight += 1;
         }
+    }
+
+    /// The API server refused one (429), and said or did not say for how long.
+    pub fn refused(&mut self, retry_after: Option<Duration>, now: Duration) {
+        let until = now + retry_after.unwrap_or(BREAK).min(LONGEST_BREAK);
+        self.refused_until = self.refused_until.max(Some(until));
+    }
+
+    /// When the API server may be asked again, if that is not now.
+    pub fn resumes(&self, now: Duration) -> Option<Duration> {
+        self.refused_until.filter(|until| *until > now)
     }
 
     /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
@@ -157,6 +174,17 @@ mod tests {
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Slow(S + REST));
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
         assert_eq!(pace.leave(&mesh, 2, S + REST), Leave::Go);
+    }
+
+    #[test]
+    fn after_a_refusal_nobody_asks_for_a_while() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.resumes(S), None);
+        pace.refused(Some(S * 5), S);
+        pace.refused(None, S);
+        assert_eq!((pace.resumes(S), pace.resumes(S * 6)), (Some(S * 6), None));
+        pace.refused(Some(Duration::from_hours(10)), S * 7);
+        assert_eq!(pace.resumes(S * 7), Some(S * 7 + LONGEST_BREAK));
     }
 
     #[test]

@@ -5,7 +5,10 @@ mod lenient;
 mod resources;
 mod token_volumes;
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -49,7 +52,7 @@ pub struct PodShape {
 }
 
 /// One container of a [`PodShape`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerShape {
     /// The container's name, unique within its Pod.
     pub name: Name,
@@ -64,6 +67,13 @@ pub struct ContainerShape {
     pub fingerprint: Fingerprint,
     /// What beside the projection counts as collateral in an app container (rule C14): `securityContext`, or null.
     pub collateral: Arc<Value>,
+}
+
+/// The fingerprint stands for the projection: to walk through that for every event of a Pod would be work for nothing.
+impl Hash for ContainerShape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, self.placement, self.fingerprint).hash(state);
+    }
 }
 
 impl PodShape {

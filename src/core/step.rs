@@ -408,10 +408,13 @@ impl Core {
 
     fn set_alarm(&mut self, now: Now) {
         let render = if self.renders_now() && !self.crowded {
-            self.queue.next_due(now.elapsed).map(|due| match self.renders.ready(now.elapsed) {
-                Ok(()) => due,
-                Err(token) => due.max(token),
-            })
+            self.queue
+                .next_due(now.elapsed)
+                .map(|due| match self.renders.ready(now.elapsed) {
+                    Ok(()) => due,
+                    Err(token) => due.max(token),
+                })
+                .map(|due| self.pace.resumes(now.elapsed).map_or(due, |until| due.max(until)))
         } else {
             None
         };

@@ -6,6 +6,7 @@
 mod fields;
 mod injector;
 mod metadata;
+mod needed;
 mod pod;
 mod stamp;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::core::{
 };
 use fields::{Faults, Field};
 
+pub(super) use needed::{Needed, pod as needed_of_pod};
 pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
 

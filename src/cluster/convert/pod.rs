@@ -1,5 +1,7 @@
 //! Pods.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{
@@ -42,7 +44,7 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
     Some(PodSnapshot {
         key,
         uid: meta.at("uid").name(),
-        owner: metadata::owner(&object),
+        owner: metadata::owner(&object).map(Arc::new),
         revision: Name::from(revision),
         template_generation: template_generation.unwrap_or_default(),
         service_account: service_account(&spec),

@@ -82,7 +82,7 @@ fn a_pod_keeps_what_verdicts_need() {
         "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] },
     }));
     assert_eq!((pod.key, &*pod.uid, &*pod.revision), (key("shop", "web-5d-x"), "u1", "5d"));
-    assert_eq!(pod.owner.map(|owner| owner.name).as_deref(), Some("web-5d"));
+    assert_eq!(pod.owner.as_ref().map(|owner| &*owner.name), Some("web-5d"));
     assert_eq!(&*pod.service_account, "web");
     assert_eq!(pod.created.to_string(), "2026-05-01T10:00:00Z");
     assert!(

@@ -3,11 +3,11 @@
 use std::{borrow::Cow, fmt::Debug, marker::PhantomData};
 
 use kube::{Resource, api::ObjectMeta, core::DynamicResourceScope};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeSeed as _};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, Keys},
+    cluster::convert::{self, Converted, Keys, Needed},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
@@ -95,6 +95,11 @@ fn known(kind: WatchKind, policies: &'static str) -> Known {
 pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     /// The API server is asked for the metadata only.
     const METADATA_ONLY: bool;
+
+    /// What is decoded of an object: name, namespace and version at least.
+    fn needed() -> Needed {
+        Needed::All
+    }
 
     /// Called once for each object, while the page is being decoded.
     fn keep(object: Value) -> Self;
@@ -190,6 +195,10 @@ impl Content for Metadata {
 impl<F: Fields> Content for Pod<F> {
     const METADATA_ONLY: bool = false;
 
+    fn needed() -> Needed {
+        convert::needed_of_pod(F::SET)
+    }
+
     fn keep(object: Value) -> Self {
         Self(convert::pod(&object, F::SET), PhantomData)
     }
@@ -220,7 +229,7 @@ impl<C> Watched<C> {
 
 impl<'de, C: Content> Deserialize<'de> for Watched<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
+        let object = C::needed().deserialize(deserializer)?;
         let text = |field: &str| object.pointer(field).and_then(Value::as_str).map(str::to_owned);
         let meta = ObjectMeta {
             name: text("/metadata/name"),

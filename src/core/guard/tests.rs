@@ -111,12 +111,12 @@ fn pod(ordinal: u32) -> PodSnapshot {
     PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: format!("db-{ordinal}").into() },
         uid: format!("pod-{ordinal}").into(),
-        owner: Some(Owner {
+        owner: Some(Arc::new(Owner {
             api_version: "apps/v1".into(),
             kind: "StatefulSet".into(),
             name: "db".into(),
             uid: "uid-db".into(),
-        }),
+        })),
         revision: "db-1".into(),
         template_generation: 0,
         service_account: "default".into(),

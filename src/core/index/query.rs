@@ -1,6 +1,8 @@
 //! What the index is asked.
 
-use super::Index;
+use std::collections::HashSet;
+
+use super::{Index, kept::KeptPod};
 use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
@@ -96,7 +98,7 @@ impl Index {
 
     /// One Pod.
     pub fn pod(&self, key: &ObjectKey) -> Option<&PodSnapshot> {
-        self.pods.get(key)
+        self.pods.get(key).map(|kept| &*kept.0)
     }
 
     /// The lowest kubelet version in the cluster: some injectors decide by it (native sidecars).
@@ -137,7 +139,7 @@ impl Index {
 
     /// All Pods that belong to a workload, of any revision, sorted by name.
     pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
-        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten();
+        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
         let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
             self.replica_sets_by_owner
                 .get(&workload.uid)
@@ -145,10 +147,9 @@ impl Index {
                 .flatten()
                 .filter_map(|key| self.replica_sets.get(key))
                 .flat_map(|rs| owned(&rs.uid))
-                .filter_map(|key| self.pods.get(key))
                 .collect()
         } else {
-            owned(&workload.uid).filter_map(|key| self.pods.get(key)).collect()
+            owned(&workload.uid).collect()
         };
         pods.sort_by(|a, b| a.key.cmp(&b.key));
         pods
@@ -156,13 +157,19 @@ impl Index {
 
     /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
     /// that stand alone. With each, the kind and name to report it under.
-    pub fn strays(&self) -> impl Iterator<Item = (&PodSnapshot, Name, Name)> {
+    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a PodSnapshot, Name, Name)> {
         // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
         let strays = self.pods_by_owner.values().filter(|pods| {
-            let first = pods.first().and_then(|key| self.pods.get(key));
-            first.is_some_and(|pod| self.stray(pod).is_some())
+            let any = pods.iter().next();
+            any.is_some_and(|pod| self.stray(&pod.0).is_some())
         });
-        strays.flatten().filter_map(|key| self.pods.get(key)).filter_map(|pod| {
+        // In an order of their own, or two runs of one history would tell of them in two.
+        let sorted = |pods: &'a HashSet<KeptPod>| {
+            let mut pods: Vec<_> = pods.iter().map(|kept| &*kept.0).collect();
+            pods.sort_by(|a, b| a.key.cmp(&b.key));
+            pods
+        };
+        strays.flat_map(sorted).filter_map(|pod| {
             let (kind, name) = self.stray(pod)?;
             Some((pod, kind, name))
         })

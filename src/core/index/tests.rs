@@ -8,7 +8,7 @@ use crate::core::{
 const PODS: WatchSource = WatchSource { kind: WatchKind::Pods, namespace: None };
 
 fn names(index: &Index) -> Vec<String> {
-    let mut names: Vec<_> = index.pods.keys().map(|key| key.name.to_string()).collect();
+    let mut names: Vec<_> = index.pods.iter().map(|pod| pod.key().name.to_string()).collect();
     names.sort();
     names
 }
@@ -58,7 +58,7 @@ fn a_list_of_one_namespace_leaves_the_others_alone() {
     for event in [WatchEvent::ResetStarted, WatchEvent::ResetDone] {
         index.apply(&of("bank"), event);
     }
-    let left: Vec<_> = index.pods.keys().map(|key| &*key.namespace).collect();
+    let left: Vec<_> = index.pods.iter().map(|pod| &*pod.key().namespace).collect();
     assert_eq!(left, ["shop"]);
     assert!(!index.synced(), "the other one has listed nothing yet");
 }

@@ -273,7 +273,7 @@ impl Cluster {
         let mut pod = PodSnapshot {
             key: key(namespace, name),
             uid: format!("uid-{}", self.next_version()).into(),
-            owner,
+            owner: owner.map(Into::into),
             revision: "".into(),
             template_generation: 0,
             service_account: "default".into(),

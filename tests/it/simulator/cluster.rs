@@ -284,7 +284,7 @@ impl Cluster {
         let snapshot = PodSnapshot {
             key: self::key(&key.namespace, &name),
             uid: format!("uid-{version}").into(),
-            owner: Some(owner),
+            owner: Some(owner.into()),
             revision: revision.hash.clone(),
             template_generation: if key.kind == Kind::DAEMON_SET { workload.template_generation } else { 0 },
             service_account: "default".into(),

@@ -22,6 +22,8 @@ struct Module {
     name: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
+    /// Sources of our own in the module; a module without any builds what others wrote.
+    sources: &'static str,
     ldflags: &'static str,
 }
 
@@ -38,6 +40,7 @@ static ETCD: Module = Module {
     name: "etcd",
     go_mod: include_str!("../tools/etcd/go.mod"),
     go_sum: include_str!("../tools/etcd/go.sum"),
+    sources: "",
     ldflags: "-s -w",
 };
 
@@ -45,6 +48,7 @@ static KUBERNETES: Module = Module {
     name: "kubernetes",
     go_mod: include_str!("../tools/kubernetes/go.mod"),
     go_sum: include_str!("../tools/kubernetes/go.sum"),
+    sources: "",
     ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
               -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
               -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
@@ -54,6 +58,7 @@ static KWOK: Module = Module {
     name: "kwok",
     go_mod: include_str!("../tools/kwok/go.mod"),
     go_sum: include_str!("../tools/kwok/go.sum"),
+    sources: "",
     ldflags: "-s -w",
 };
 
@@ -61,6 +66,7 @@ static HELM_MODULE: Module = Module {
     name: "helm",
     go_mod: include_str!("../tools/helm/go.mod"),
     go_sum: include_str!("../tools/helm/go.sum"),
+    sources: "",
     ldflags: "-s -w",
 };
 
@@ -68,6 +74,7 @@ static ARGO_ROLLOUTS: Module = Module {
     name: "argo-rollouts",
     go_mod: include_str!("../tools/argo-rollouts/go.mod"),
     go_sum: include_str!("../tools/argo-rollouts/go.sum"),
+    sources: "",
     ldflags: "-s -w",
 };
 
@@ -82,6 +89,17 @@ static ROLLOUTS_CONTROLLER: Tool = Tool {
 /// No part of the control plane: only tests of the chart need it.
 static HELM: Tool =
     Tool { binary: "helm", package: "helm.sh/helm/v4/cmd/helm", module: &HELM_MODULE, patience: "two minutes" };
+
+static INFORMER_MODULE: Module = Module {
+    name: "informer",
+    go_mod: include_str!("../tools/informer/go.mod"),
+    go_sum: include_str!("../tools/informer/go.sum"),
+    sources: include_str!("../tools/informer/main.go"),
+    ldflags: "-s -w",
+};
+
+/// No part of the control plane: the benchmarks measure it beside sidecar-drift.
+static INFORMER: Tool = Tool { binary: "informer", package: ".", module: &INFORMER_MODULE, patience: "two minutes" };
 
 static TOOLS: [Tool; 6] = [
     Tool { binary: "etcd", package: "go.etcd.io/etcd/server/v3", module: &ETCD, patience: "a minute" },
@@ -156,6 +174,12 @@ impl Assets {
         Ok(folder.into())
     }
 
+    /// Finds the client-go informer of the benchmarks, and builds it if it is missing. It is nothing that ready-made control
+    /// planes have, so it always comes from the cache.
+    pub fn informer() -> Result<PathBuf> {
+        INFORMER.found_or_built(INFORMER.in_cache(&Environment::read()?))
+    }
+
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
         let paths = TOOLS.iter().map(|tool| tool.place(environment)).collect::<Result<Vec<_>>>()?;
         let missing: Vec<_> = TOOLS.iter().zip(&paths).filter(|(_, path)| !path.is_file()).collect();
@@ -171,11 +195,7 @@ impl Assets {
 impl Tool {
     /// Finds it, and builds it if it is missing.
     fn alone(&self) -> Result<PathBuf> {
-        let path = self.place(&Environment::read()?)?;
-        if !path.is_file() {
-            self.build(&path, 1, 1)?;
-        }
-        Ok(path)
+        self.found_or_built(self.place(&Environment::read()?)?)
     }
 
     /// Where the program is, or is going to be.
@@ -186,9 +206,18 @@ impl Tool {
             return Ok(path);
         }
         let ready_made = environment.kubebuilder_assets.as_ref().map(|assets| assets.join(self.binary));
-        Ok(ready_made
-            .filter(|path| path.is_file())
-            .unwrap_or_else(|| environment.cache.join(self.module.cache_folder()).join(self.binary)))
+        Ok(ready_made.filter(|path| path.is_file()).unwrap_or_else(|| self.in_cache(environment)))
+    }
+
+    fn in_cache(&self, environment: &Environment) -> PathBuf {
+        environment.cache.join(self.module.cache_folder()).join(self.binary)
+    }
+
+    fn found_or_built(&self, path: PathBuf) -> Result<PathBuf> {
+        if !path.is_file() {
+            self.build(&path, 1, 1)?;
+        }
+        Ok(path)
     }
 
     /// Builds into a temporary folder and renames, under a lock: a second process waits and then finds the result, and an
@@ -273,7 +302,9 @@ impl Module {
     /// `<module>-<hash of what decides the result>`.
     fn cache_folder(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [self.go_mod, self.go_sum, self.ldflags, &BUILD_FLAGS.join(" ")] {
+        // A module without sources keeps the key that it had before any had some.
+        let sources = Some(self.sources).filter(|sources| !sources.is_empty());
+        for part in [self.go_mod, self.go_sum, self.ldflags, &BUILD_FLAGS.join(" ")].into_iter().chain(sources) {
             hash.update(part);
             hash.update([0]);
         }

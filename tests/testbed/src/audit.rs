@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::eventually::eventually;
@@ -49,6 +50,10 @@ pub struct AuditEntry {
     pub code: Option<u16>,
     /// How far it has come.
     pub stage: Stage,
+    /// When it came in, by the API server's clock.
+    pub received: Timestamp,
+    /// When it came as far as it has.
+    pub reached: Timestamp,
 }
 
 /// How far a request has come. A watch that is open stays at [`Stage::ResponseStarted`].
@@ -174,6 +179,7 @@ fn parse(text: &str) -> Result<Vec<AuditEntry>> {
                 // The name of a created object is known only at the end.
                 entry.code = later.code.or(entry.code);
                 entry.stage = entry.stage.max(later.stage);
+                entry.reached = entry.reached.max(later.reached);
                 entry.name = if later.name.is_empty() { std::mem::take(&mut entry.name) } else { later.name };
             }
         }
@@ -196,6 +202,10 @@ struct Event {
     #[serde(default)]
     object_ref: ObjectRef,
     response_status: Option<ResponseStatus>,
+    #[serde(default)]
+    request_received_timestamp: Timestamp,
+    #[serde(default)]
+    stage_timestamp: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -233,6 +243,8 @@ impl From<Event> for AuditEntry {
             request_uri: event.request_uri,
             code: event.response_status.and_then(|status| status.code),
             stage: event.stage,
+            received: event.request_received_timestamp,
+            reached: event.stage_timestamp,
         }
     }
 }

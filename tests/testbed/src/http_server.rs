@@ -24,16 +24,26 @@ use tokio_rustls::TlsAcceptor;
 use crate::background::{self, Task};
 use crate::pki::Identity;
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+/// What a served answer is made of.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A server on a loopback port. Dropping it closes the port and every connection.
 #[derive(Debug)]
-pub(crate) struct HttpServer {
+pub struct HttpServer {
     address: SocketAddr,
     _task: Task,
 }
 
 impl HttpServer {
+    /// Serves `handler` without TLS.
+    pub fn plain<H, F>(handler: H) -> Result<Self>
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::start(None, handler)
+    }
+
     /// Serves `handler`, by TLS if there is an identity to show.
     pub(crate) fn start<H, F>(identity: Option<&Identity>, handler: H) -> Result<Self>
     where
@@ -50,7 +60,8 @@ impl HttpServer {
         Ok(Self { address, _task: Task::spawn(serve(listener, acceptor, handler))? })
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }

@@ -33,6 +33,7 @@ pub use clone_set::CloneSets;
 pub use control_plane::Options;
 pub use environment::no_color;
 pub use eventually::{eventually, give_up};
+pub use http_server::{Body as ServedBody, HttpServer};
 pub use namespace::TestNamespace;
 pub use progress::skip;
 pub use terminal::Terminal;

@@ -77,7 +77,7 @@ fn build() -> Result<()> {
 }
 
 async fn up(Up { emulated_version, nodes, keep }: Up) -> Result<()> {
-    let testbed = Testbed::start(Options { emulated_version, nodes, keep }).await?;
+    let testbed = Testbed::start(Options { emulated_version, nodes, keep, ..Options::default() }).await?;
     {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "API server:  {}", testbed.api_url())?;

@@ -38,13 +38,16 @@ pub struct Options {
     pub emulated_version: Option<String>,
     /// How many Nodes.
     pub nodes: usize,
+    /// With `false` there are etcd and the API server alone: nothing answers to what is created, neither controllers nor
+    /// Nodes, so that whoever creates fifty thousand Pods decides all of them alone.
+    pub controllers: bool,
     /// What is left of it afterwards: with `true` logs, audit log and data stay where they are.
     pub keep: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { emulated_version: None, nodes: 3, keep: false }
+        Self { emulated_version: None, nodes: 3, controllers: true, keep: false }
     }
 }
 
@@ -184,7 +187,7 @@ async fn start_in(
     ready(&client, &api_server).await.map_err(|error| clashed(error, &api_server))?;
 
     let mut others = vec![etcd];
-    for program in [
+    let controllers = [
         Program {
             name: "kube-controller-manager",
             binary: assets.kube_controller_manager.clone(),
@@ -196,7 +199,8 @@ async fn start_in(
             arguments: arguments::kube_scheduler(&files, options),
         },
         Program { name: "kwok", binary: assets.kwok.clone(), arguments: arguments::kwok(&files) },
-    ] {
+    ];
+    for program in controllers.into_iter().filter(|_| options.controllers) {
         others.push(Process::start(&program, &directory)?);
     }
 
@@ -211,8 +215,10 @@ async fn start_in(
         others,
         directory,
     };
-    create_nodes(&client, options).await?;
-    can_run_pods(&client, &control_plane, options).await?;
+    if options.controllers {
+        create_nodes(&client, options).await?;
+        can_run_pods(&client, &control_plane, options).await?;
+    }
     Ok(control_plane)
 }
 

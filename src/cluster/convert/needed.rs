@@ -1,0 +1,293 @@
+//! Decoding only what is needed of an object: the rest of the text is passed over, and never becomes a value.
+//!
+//! Most of a Pod's JSON says nothing that a verdict depends on, and nearly every event is about a Pod.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value, value::Number};
+
+use crate::core::shape::FieldSet;
+
+/// What is needed of a place in an object. What is there of another type than expected is kept, as far as it says so.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cluster) enum Needed {
+    /// All of it.
+    All,
+    /// These members.
+    Members(&'static [(&'static str, Needed)]),
+    /// Of each member, whatever it is called, or of each item.
+    Each(&'static Needed),
+}
+
+use Needed::{All, Each, Members};
+
+/// A container, as the default fields are read.
+const CONTAINER: Needed = Members(&[
+    ("name", All),
+    ("image", All),
+    ("command", All),
+    ("args", All),
+    ("env", All),
+    ("envFrom", All),
+    ("restartPolicy", All),
+    ("securityContext", All),
+]);
+
+const METADATA: Needed = Members(&[
+    ("name", All),
+    ("namespace", All),
+    ("uid", All),
+    ("resourceVersion", All),
+    ("generation", All),
+    ("creationTimestamp", All),
+    ("deletionTimestamp", All),
+    ("ownerReferences", All),
+    (
+        "labels",
+        Members(&[("pod-template-hash", All), ("controller-revision-hash", All), ("pod-template-generation", All)]),
+    ),
+    (
+        "annotations",
+        Members(&[
+            ("kubernetes.io/config.mirror", All),
+            ("kubernetes.io/limit-ranger", All),
+            ("vpaUpdates", All),
+            ("vpaObservedContainers", All),
+        ]),
+    ),
+    ("managedFields", Each(&WRITER)),
+]);
+
+/// An entry of `managedFields`: who created the Pod, and who wrote an image.
+const WRITER: Needed = Members(&[
+    ("subresource", All),
+    ("time", All),
+    (
+        "fieldsV1",
+        Members(&[
+            ("f:metadata", Members(&[("f:generateName", All), ("f:ownerReferences", All)])),
+            ("f:spec", Members(&[("f:containers", Each(&WRITTEN)), ("f:initContainers", Each(&WRITTEN))])),
+        ]),
+    ),
+]);
+
+const WRITTEN: Needed = Members(&[("f:image", All)]);
+
+const STATUS: Needed = Members(&[
+    ("phase", All),
+    ("resize", All),
+    ("conditions", Each(&Members(&[("type", All), ("status", All)]))),
+    ("initContainerStatuses", Each(&CONTAINER_STATUS)),
+    ("containerStatuses", Each(&CONTAINER_STATUS)),
+]);
+
+const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
+
+const POD: Needed = Members(&[
+    ("metadata", METADATA),
+    (
+        "spec",
+        Members(&[
+            ("serviceAccountName", All),
+            ("volumes", All),
+            ("initContainers", Each(&CONTAINER)),
+            ("containers", Each(&CONTAINER)),
+        ]),
+    ),
+    ("status", STATUS),
+]);
+
+/// As [`POD`], with containers whole.
+const POD_WITH_ALL_FIELDS: Needed = Members(&[("metadata", METADATA), ("spec", All), ("status", STATUS)]);
+
+/// What is needed of a Pod when these fields of its containers are compared.
+pub(in crate::cluster) fn pod(fields: FieldSet) -> Needed {
+    match fields {
+        FieldSet::Default => POD,
+        FieldSet::Resources | FieldSet::All => POD_WITH_ALL_FIELDS,
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Needed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Needed {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let item = match self {
+            All => All,
+            Each(item) => *item,
+            Members(_) => {
+                // Not what was expected; that it is a list is all that is told of it.
+                while sequence.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Value::Array(Vec::new()));
+            }
+        };
+        let mut items = Vec::new();
+        while let Some(value) = sequence.next_element_seed(item)? {
+            items.push(value);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some((key, needed)) = map.next_key_seed(Key(self))? {
+            match needed {
+                Some(needed) => drop(members.insert(key, map.next_value_seed(needed)?)),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Reads a member's name, and what is needed of the member; a name that is not needed is not kept.
+struct Key(Needed);
+
+type Member = (String, Option<Needed>);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Member;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Member;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Member, E> {
+        let needed = match self.0 {
+            All => Some(All),
+            Each(item) => Some(*item),
+            Members(known) => known.iter().find(|(name, _)| *name == key).map(|(_, needed)| *needed),
+        };
+        let key = if needed.is_some() { key.to_owned() } else { String::new() };
+        Ok((key, needed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::convert;
+
+    fn decoded(text: &str, needed: Needed) -> Value {
+        needed.deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_needed_is_passed_over() {
+        let text = json!({"a": {"b": 1, "c": [1, 2]}, "d": "x", "e": [{"f": 1.5, "g": null}, {"f": -1}]}).to_string();
+        let needed = Members(&[("a", Members(&[("b", All)])), ("e", Each(&Members(&[("f", All)])))]);
+        assert_eq!(decoded(&text, needed), json!({"a": {"b": 1}, "e": [{"f": 1.5}, {"f": -1}]}));
+        assert_eq!(decoded(&text, All).to_string(), text);
+    }
+
+    #[test]
+    fn what_is_of_another_type_is_told() {
+        let needed = Members(&[("a", Members(&[("b", All)])), ("c", Each(&All))]);
+        assert_eq!(decoded(r#"{"a": [1], "c": "text"}"#, needed), json!({"a": [], "c": "text"}));
+    }
+
+    /// Every recorded Pod, and one in which each field is of a wrong type, gives the same either way.
+    #[test]
+    fn nothing_that_is_read_of_a_pod_is_left_out() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fixtures");
+        let mut pods = recorded(folder.as_ref());
+        assert!(pods.len() > 5, "the recordings were not found");
+        pods.extend(pods.clone().iter().flat_map(spoiled).collect::<Vec<_>>());
+        for pod in pods {
+            for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
+                let pruned = decoded(&pod.to_string(), self::pod(fields));
+                assert_eq!(convert::pod(&pruned, fields), convert::pod(&pod, fields), "{pod}");
+            }
+        }
+    }
+
+    fn recorded(folder: &std::path::Path) -> Vec<Value> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() {
+                found.extend(recorded(&entry.path()));
+            } else if entry.path().extension().is_some_and(|extension| extension == "json") {
+                let object: Value = serde_json::from_str(&std::fs::read_to_string(entry.path()).unwrap()).unwrap();
+                found.extend(Some(object).filter(|object| object["kind"] == "Pod"));
+            }
+        }
+        found
+    }
+
+    /// The same with one member after another replaced, down to the third level.
+    fn spoiled(pod: &Value) -> Vec<Value> {
+        let mut places = vec![String::new()];
+        for _ in 0..3 {
+            let below: Vec<_> = places.iter().flat_map(|place| members(pod, place)).collect();
+            places.extend(below);
+        }
+        places.sort();
+        places.dedup();
+        let wrong = [json!(7), json!("text"), json!([1]), json!({"x": 1}), Value::Null];
+        let spoil = |place: &String| {
+            wrong.clone().map(|wrong| {
+                let mut spoiled = pod.clone();
+                *spoiled.pointer_mut(place).unwrap() = wrong;
+                spoiled
+            })
+        };
+        places.iter().filter(|place| !place.is_empty()).flat_map(spoil).collect()
+    }
+
+    fn members(pod: &Value, place: &str) -> Vec<String> {
+        let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
+        let object = pod.pointer(place).and_then(Value::as_object);
+        object.into_iter().flatten().map(|(key, _)| format!("{place}/{}", escaped(key))).collect()
+    }
+}

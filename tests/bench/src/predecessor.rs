@@ -1,0 +1,57 @@
+//! The same report by the predecessor's method: every ReplicaSet and every Pod, page by page, and then every workload whose
+//! Pods have the sidecar at all.
+
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::Assets;
+use tokio::process::Command;
+
+use crate::{child, cluster::Cluster, fleet::SIDECAR};
+
+const PROGRAM: &str = include_str!("../predecessor.py");
+
+/// The client that the predecessor is written for, of the same age as the control plane.
+const CLIENT: &str = "kubernetes==36.0.0";
+
+/// What it would restart, and how long it took to find out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Predecessor {
+    pub(crate) restarts: usize,
+    pub(crate) took: Duration,
+}
+
+/// Runs the method once.
+pub(crate) async fn run(cluster: &Cluster) -> Result<Predecessor> {
+    let python = python().await?;
+    let script = cluster.testbed.directory().join("predecessor.py");
+    fs::write(&script, PROGRAM)?;
+    let (script, kubeconfig) = (script.display().to_string(), cluster.kubeconfig().display().to_string());
+    let (text, took) = child::run(&python, &[&script, &kubeconfig, SIDECAR]).await?;
+    Ok(Predecessor { restarts: text.trim().parse()?, took })
+}
+
+/// A Python with the client in it, made once beside the other programs of the testbed.
+async fn python() -> Result<PathBuf> {
+    let informer = Assets::informer()?;
+    let cache = informer.parent().and_then(|folder| folder.parent()).context("the cache has no folder")?;
+    let home = cache.join(format!("python-{}", CLIENT.replace("==", "-")));
+    let (python, done) = (home.join("bin/python"), home.join("complete"));
+    if !done.is_file() {
+        let home = home.display().to_string();
+        silently("python3", &["-m", "venv", "--clear", &home]).await?;
+        let python = python.display().to_string();
+        silently(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]).await?;
+        fs::write(done, "")?;
+    }
+    Ok(python)
+}
+
+async fn silently(program: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stdin(Stdio::null()).output().await;
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {}", arguments.join(" "), complaint.trim());
+    Ok(())
+}

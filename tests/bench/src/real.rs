@@ -1,0 +1,209 @@
+//! What is measured beside others, on a real API server.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testbed::{Assets, AuditEntry, Filter};
+use tokio::time::Instant;
+
+use crate::{
+    Settings,
+    child::Measured,
+    cluster::Cluster,
+    daemon::{self, Daemon},
+    fleet::Fleet,
+    predecessor,
+    results::{Results, median, number},
+    say,
+};
+
+/// Short measurements are repeated so often, and the one in the middle counts.
+const TIMES: usize = 5;
+
+/// Dry runs in flight, of ours and of the load generator alike: what DESIGN's numbers were measured with.
+const IN_FLIGHT: usize = 8;
+
+/// Pods of the slope's second point, as a multiple of the first.
+const MORE: usize = 5;
+
+pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Result<()> {
+    let fleet = Fleet::of_pods(settings.scaled(10_000));
+    say(format_args!("a real API server, {} Pods of {} Deployments", fleet.pods(), fleet.deployments));
+    let mut cluster = Cluster::start().await?;
+    idle(settings, &cluster, results).await?;
+    cluster.prepare(fleet.deployments).await?;
+    let took = cluster.fill(fleet.replicas).await?;
+    say(format_args!("created in {:.0} s", took.as_secs_f64()));
+
+    let raw = raw(&cluster, results).await?;
+    speed(settings, &cluster, &raw, results).await?;
+    let small = memory(settings, &cluster, results).await?;
+    others(&cluster, small, results).await?;
+    sweep(settings, &cluster, &raw, results).await?;
+    cluster.inject("v1").await?;
+    cluster.until_injected("v1").await?;
+    predecessors(&cluster, results).await?;
+    slope(settings, &mut cluster, small, results).await?;
+    cluster.stop().await
+}
+
+/// An empty cluster.
+async fn idle(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
+    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    daemon.until_complete(0).await?;
+    results.note("resident_mib_idle", daemon.process.memory_at_rest().await?.mib())?;
+    daemon.process.end().await
+}
+
+/// What the API server can do.
+struct Raw {
+    list: Duration,
+    renders: Duration,
+}
+
+async fn raw(cluster: &Cluster, results: &mut Results) -> Result<Raw> {
+    let (mut lists, mut renders) = (Vec::new(), Vec::new());
+    // The first one fills caches.
+    cluster.http2.drain("/api/v1/pods", "application/json").await?;
+    let requests: Vec<_> = cluster.render_requests(cluster.deployments).collect();
+    for _ in 0..TIMES {
+        let (bytes, took) = cluster.http2.drain("/api/v1/pods", "application/json").await?;
+        lists.push(took);
+        renders.push(cluster.http2.send_all(requests.iter().cloned(), IN_FLIGHT).await?);
+        let pods = number(cluster.fleet().pods());
+        say(format_args!("raw list {:.2} s, {:.0} bytes a Pod", took.as_secs_f64(), number(bytes) / pods));
+    }
+    let raw = Raw { list: median(lists), renders: median(renders) };
+    results.note("raw_list_seconds", raw.list.as_secs_f64())?;
+    results.note("raw_renders_per_second", number(requests.len()) / raw.renders.as_secs_f64())?;
+    Ok(raw)
+}
+
+/// Start to full verdict, and dry runs a second, as the API server saw them.
+async fn speed(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
+    let audit = cluster.testbed.audit().context("no audit log")?;
+    let (mut scans, mut rendering) = (Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        let marker = audit.marker()?;
+        let (report, took) = daemon::scan(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+        say(format_args!("scan {:.2} s: {}", took.as_secs_f64(), report["summary"]["verdicts"]));
+        results.note("needless_restarts", number(differing(&report)))?;
+        scans.push(took);
+        let ours = audit.entries(&Filter::default().since(marker).user_agent("sidecar-drift/")).await?;
+        let renders: Vec<_> = ours.iter().filter(|entry| entry.is_dry_run()).collect();
+        ensure!(renders.len() == cluster.deployments, "{} dry runs", renders.len());
+        rendering.push(span(&renders)?);
+    }
+    let scan = median(scans);
+    results.note("scan_seconds", scan.as_secs_f64())?;
+    results.note("start_ratio_to_raw", scan.as_secs_f64() / (raw.list + raw.renders).as_secs_f64())?;
+    results.note("render_ratio_to_load_generator", raw.renders.as_secs_f64() / median(rendering).as_secs_f64())
+}
+
+/// From the first of these that came in to the last that was answered.
+fn span(entries: &[&AuditEntry]) -> Result<Duration> {
+    let first = entries.iter().map(|entry| entry.received).min().context("no requests")?;
+    let last = entries.iter().map(|entry| entry.reached).max().context("no requests")?;
+    Ok(last.duration_since(first).try_into()?)
+}
+
+/// Workloads that a rollout would be made for.
+fn differing(report: &Value) -> usize {
+    let verdicts = report["summary"]["verdicts"].as_object().into_iter().flatten();
+    let fine = ["in_sync", "not_injected", "no_pods", "undetermined"];
+    let differing = verdicts.filter(|(verdict, _)| !fine.contains(&verdict.as_str()));
+    differing.filter_map(|(_, count)| count.as_u64()).filter_map(|count| usize::try_from(count).ok()).sum()
+}
+
+/// Resident memory of a daemon that has every verdict, in MiB.
+async fn memory(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<f64> {
+    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    daemon.until_complete(cluster.deployments).await?;
+    let memory = daemon.process.memory_at_rest().await?;
+    results.note("resident_mib_10k", memory.mib())?;
+    results.note("peak_mib_10k", memory.peak_mib())?;
+    daemon.process.end().await?;
+    Ok(memory.mib())
+}
+
+/// The memory of those who keep every Pod whole.
+async fn others(cluster: &Cluster, ours: f64, results: &mut Results) -> Result<()> {
+    let informer = tokio::task::spawn_blocking(Assets::informer).await??;
+    let client_go = resident(&informer, &[], cluster.kubeconfig()).await?;
+    results.note("resident_mib_client_go", client_go)?;
+    results.note("resident_ratio_to_client_go", ours / client_go)?;
+    let reflector = resident(&std::env::current_exe()?, &["reflector"], cluster.kubeconfig()).await?;
+    results.note("resident_mib_reflector", reflector)?;
+    results.note("resident_ratio_to_reflector", ours / reflector)
+}
+
+async fn resident(program: &Path, first: &[&str], kubeconfig: &Path) -> Result<f64> {
+    let kubeconfig = kubeconfig.display().to_string();
+    let arguments: Vec<_> = first.iter().copied().chain([kubeconfig.as_str()]).collect();
+    let mut process = Measured::start(program, &arguments)?;
+    process.until_it_prints("synced").await?;
+    let memory = process.memory_at_rest().await?;
+    process.end().await?;
+    Ok(memory.mib())
+}
+
+/// The injector changes, and every workload has to be looked at twice: what differs is asked for again.
+async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
+    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    daemon.until_complete(cluster.deployments).await?;
+    let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
+    for round in 0..3 {
+        let before = daemon.status().await?["renders"].as_u64();
+        let began = Instant::now();
+        cluster.inject(&format!("v{}", round + 2)).await?;
+        let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
+        firsts.push(first - began);
+        lasts.push(last - began);
+        let renders = daemon.status().await?["renders"].as_u64().zip(before).map(|(now, before)| now - before);
+        say(format_args!("sweep: last verdict after {:.2} s, {renders:?} dry runs", (last - began).as_secs_f64()));
+    }
+    results.note("sweep_first_verdict_seconds", median(firsts).as_secs_f64())?;
+    results.note("sweep_ratio_to_raw", median(lasts).as_secs_f64() / (raw.renders * 2).as_secs_f64())?;
+    daemon.process.end().await
+}
+
+async fn predecessors(cluster: &Cluster, results: &mut Results) -> Result<()> {
+    match predecessor::run(cluster).await {
+        Ok(found) => {
+            results.note("predecessor_seconds", found.took.as_secs_f64())?;
+            results.note("needless_restarts_predecessor", number(found.restarts))?;
+            let ours = results.of("scan_seconds").context("no scan was measured")?;
+            results.note("report_time_ratio_to_predecessor", ours / found.took.as_secs_f64())
+        }
+        Err(error) => {
+            say(format_args!("the predecessor's method is left out: {error:#}"));
+            Ok(())
+        }
+    }
+}
+
+/// What one Pod more costs, all else being equal.
+async fn slope(settings: &Settings, cluster: &mut Cluster, small: f64, results: &mut Results) -> Result<()> {
+    let before = cluster.fleet();
+    cluster.fill(before.replicas * MORE).await?;
+    let after = cluster.fleet();
+    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    daemon.until_complete(cluster.deployments).await?;
+    let large = daemon.process.memory_at_rest().await?;
+    say(format_args!("{} Pods: {:.1} MiB", after.pods(), large.mib()));
+    let bytes = (large.mib() - small) * 1024.0 * 1024.0;
+    results.note("bytes_per_pod", bytes / number(after.pods() - before.pods()))?;
+    daemon.process.end().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_rollout_would_be_made_for_counts_as_differing() {
+        let report = serde_json::json!({"summary": {"verdicts": {"in_sync": 7, "drifted": 2, "missing": 1}}});
+        assert_eq!(differing(&report), 3);
+    }
+}
