@@ -15,6 +15,11 @@ pub(super) fn create_pod(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager={FIELD_MANAGER}")
 }
 
+/// What a Pod serves, by way of the API server.
+pub(super) fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}")
+}
+
 /// A workload.
 pub(super) fn workload(key: &WorkloadKey) -> String {
     let row = key.kind.row();

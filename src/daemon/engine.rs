@@ -71,14 +71,14 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
     let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
-    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me);
+    let published = Published::new(clock::elapsed);
+    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me, &published);
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }
-    let published = Published::new(clock::elapsed);
     super::listen::start(&config, &published, &mut workers).await?;
     let notifier = super::listen::notify(&config, &mut workers)?;
     let scope = Scope {
@@ -148,14 +148,22 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
 type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
-fn stand(config: &Config, cluster: &Cluster, own: &str, me: &Name) -> (Leading, Option<GiveBack>, Option<Keeper>) {
+fn stand(
+    config: &Config,
+    cluster: &Cluster,
+    own: &str,
+    me: &Name,
+    published: &Published,
+) -> (Leading, Option<GiveBack>, Option<Keeper>) {
     let Some(LeaderElection { name, namespace, times, identity: _ }) = &config.election else {
         return (Leading::always(), None, None);
     };
     let namespace = namespace.as_deref().unwrap_or(own);
     tracing::info!(lease = format!("{namespace}/{name}"), identity = &**me, "standing for election");
     let store = LeaseStore::new(cluster.clone(), namespace, name);
-    let (leading, give_back, keeper) = leading::keep(Election::new(me.clone(), *times), *times, store);
+    let reached = config.api_advertise.map(|address| Name::from(address.to_string())).unwrap_or_default();
+    let election = Election::new(me.clone(), *times).reached_at(reached);
+    let (leading, give_back, keeper) = leading::keep(election, *times, store, published.clone());
     (leading, Some(give_back), Some(Box::pin(keeper)))
 }
 
@@ -379,7 +387,9 @@ impl Engine {
     fn publish(&mut self, now: Now) {
         let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
         self.end_recording_if(flushed);
-        let report = Arc::new(self.core.report(now));
+        let mut report = self.core.report(now);
+        report.led_by = self.published.leader().map(|leader| leader.name);
+        let report = Arc::new(report);
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
             self.heard = now;
         }

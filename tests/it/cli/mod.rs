@@ -12,6 +12,7 @@ mod predecessor;
 pub(crate) mod reports;
 mod rollout;
 mod scan;
+mod schemas;
 mod settings;
 mod status;
 mod terminal;
@@ -23,6 +24,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use http::Uri;
 use jiff::Timestamp;
 use sidecar_drift::{
     cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
@@ -169,7 +171,7 @@ impl Engine for Fake {
         Ok(())
     }
 
-    fn status(&self, _config: &Config) -> anyhow::Result<DaemonStatus> {
+    fn status(&self, _config: &Config, _api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
         Ok(self.status.clone().expect("a status"))
     }
 
