@@ -2,7 +2,10 @@
 //!
 //! One is wanted for each scope that moved, however many workloads it makes differ and in however many ways. A canary
 //! that did not prove anything is dropped, whatever became of it, and the next candidate goes instead; it is the breaker
-//! that stops this when it goes wrong again.
+//! that stops this when it goes wrong again. Only where it came too soon after the move to prove anything, the next one
+//! waits until it can.
+
+use jiff::Timestamp;
 
 use super::{
     model::WorkloadKey,
@@ -35,10 +38,19 @@ impl Core {
         }
     }
 
-    /// Its rollout ended, and proved nothing.
-    pub(super) fn dismiss(&mut self, key: &WorkloadKey) {
+    /// Its rollout came too soon after a move to prove anything: nobody follows before that time.
+    pub(super) fn too_early(&mut self, key: &WorkloadKey, until: Timestamp) {
         self.note(|record| {
-            for canary in record.canaries.values_mut() {
+            for canary in record.canaries.values_mut().filter(|canary| canary.workloads.contains(key)) {
+                canary.too_early_until = canary.too_early_until.max(Some(until));
+            }
+        });
+    }
+
+    /// Its rollout ended, and proved nothing.
+    pub(super) fn dismiss(&mut self, key: &WorkloadKey, now: Now) {
+        self.note(|record| {
+            for canary in record.canaries.values_mut().filter(|canary| !canary.too_early(now.wall)) {
                 canary.workloads.retain(|w| w != key);
             }
             record.canaries.retain(|_, canary| !canary.workloads.is_empty());
@@ -70,6 +82,7 @@ impl Core {
 
     fn tend(&self, canary: &mut Canary, now: Now) {
         match canary.converged {
+            None if canary.too_early(now.wall) => {}
             None => {
                 canary.workloads.retain(|key| self.may_prove(key, canary.started));
                 if !canary.workloads.is_empty() && canary.workloads.iter().all(|key| self.proves(key)) {
@@ -87,7 +100,7 @@ impl Core {
     }
 
     /// It is being rolled, or was, and what came of it is not known yet.
-    fn may_prove(&self, key: &WorkloadKey, started: jiff::Timestamp) -> bool {
+    fn may_prove(&self, key: &WorkloadKey, started: Timestamp) -> bool {
         if self.rollouts.contains_key(key) {
             return true;
         }

@@ -294,7 +294,8 @@ fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
 /// The canaries that it has to wait for.
 fn unproven<'a>(c: &'a Candidate<'_>, s: &'a Situation<'_>) -> impl Iterator<Item = &'a Canary> {
     s.canaries.iter().filter(|(scope, _)| c.scopes.contains_key(*scope)).map(|(_, canary)| canary).filter(|canary| {
-        let joins = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
+        let place = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
+        let joins = place && !canary.too_early(s.now.wall);
         let soaked = canary.converged.is_some_and(|at| s.now.since(at) >= s.policy.soak);
         !joins && !soaked
     })

@@ -74,12 +74,20 @@ pub struct Canary {
     pub started: Timestamp,
     /// When the last of them converged; the soak counts from here.
     pub converged: Option<Timestamp>,
+    /// One came so soon after the move that it proved nothing either way; before this time the next would not, either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_early_until: Option<Timestamp>,
 }
 
 impl Canary {
     /// One that nobody has gone for yet.
     pub fn new(now: Timestamp) -> Self {
-        Self { workloads: Vec::new(), started: now, converged: None }
+        Self { workloads: Vec::new(), started: now, converged: None, too_early_until: None }
+    }
+
+    /// Whether a rollout now would come too soon after the move to prove anything.
+    pub fn too_early(&self, now: Timestamp) -> bool {
+        self.too_early_until.is_some_and(|until| now < until)
     }
 
     /// This workload goes first, if fewer than `wanted` do so far.

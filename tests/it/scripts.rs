@@ -173,6 +173,7 @@ scripts! {
         an_old_attempt_lands_late
         an_operator_owns_it
         born_shortly_after_a_move
+        a_canary_that_came_too_early
         canary_soak_and_the_others
         conflict_three_times
         cooldown_daily_cap_and_already_tried

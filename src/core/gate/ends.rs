@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Candidate, DAY, Situation, opening, rolled_within, unproven};
-use crate::core::{time::Now, window::Opening, words::Gate};
+use crate::core::{state::Canary, time::Now, window::Opening, words::Gate};
 
 /// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
 pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration> {
@@ -26,8 +26,12 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
         },
         Gate::RateLimit => s.next_token,
         Gate::Canary => {
-            let converged = unproven(c, s).filter_map(|canary| canary.converged);
-            converged.max().map(|last| at(s.now, last, s.policy.soak))
+            let ends = |canary: &Canary| {
+                let soaked = canary.converged.map(|last| at(s.now, last, s.policy.soak));
+                let too_early = canary.too_early_until.filter(|_| canary.too_early(s.now.wall));
+                soaked.max(too_early.map(|until| at(s.now, until, Duration::ZERO)))
+            };
+            unproven(c, s).filter_map(ends).max()
         }
         Gate::BackingOff => Some(c.quiet_until),
         Gate::FirstSweep => s.first_sweep,

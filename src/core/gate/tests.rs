@@ -9,6 +9,8 @@ use crate::core::{
     words::Word as _,
 };
 
+mod canaries;
+
 /// A day after the clock began to run.
 fn now() -> Now {
     Now { elapsed: DAY, ..made::at(0) }
@@ -144,7 +146,7 @@ impl Case {
     fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
         let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
         let converged = converged.map(|second| made::at(second).wall);
-        let canary = Canary { workloads, started: made::at(-5000).wall, converged };
+        let canary = Canary { workloads, started: made::at(-5000).wall, converged, too_early_until: None };
         self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }
@@ -335,43 +337,6 @@ fn system_namespaces_and_ourselves_are_left_alone() {
     assert_eq!(included.gate(), None);
     let namesake = |case: &mut Case| case.policy.own = Some(made::key(Kind::STATEFUL_SET, "shop", "web"));
     assert_eq!(with(namesake).gate(), None);
-}
-
-#[test]
-fn a_canary_holds_the_others_until_it_has_soaked() {
-    let canary = |name: &str, converged: Option<i64>| with(|case| case.canary(&mesh(), name, converged));
-    assert_eq!(canary("other", None).gate(), Some(Gate::Canary));
-    assert_eq!(canary("other", Some(-599)).gate(), Some(Gate::Canary));
-    assert_eq!(canary("other", Some(-600)).gate(), None);
-    // It is the canary itself; there is room for another; there are none.
-    assert_eq!(canary("web", None).gate(), None);
-    let mut roomy = canary("other", None);
-    roomy.policy.canary = 2;
-    assert_eq!(roomy.gate(), None);
-    roomy.policy.canary = 0;
-    assert_eq!(roomy.gate(), None);
-}
-
-#[test]
-fn a_canary_holds_whoever_depends_on_its_scope_whatever_made_them_differ() {
-    let other = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "mesh".into());
-    assert_eq!(with(|case| case.canary(&other, "other", None)).gate(), None);
-    let by_namespace = with(|case| {
-        case.canary(&mesh(), "other", None);
-        case.causes = BTreeSet::from([Scope::Namespace("shop".into())]);
-    });
-    assert_eq!(by_namespace.gate(), Some(Gate::Canary));
-}
-
-#[test]
-fn a_canary_proves_what_made_it_differ_or_else_every_injector_that_may_have() {
-    let proves = |case: &Case| case.ask(|c, _| c.proves());
-    let namespace = Scope::Namespace("shop".into());
-    assert_eq!(proves(&Case::free()), [mesh()]);
-    let known = with(|case| case.causes = BTreeSet::from([namespace.clone()]));
-    assert_eq!(proves(&known), std::slice::from_ref(&namespace));
-    let blind = with(|case| case.scopes.retain(|scope, _| *scope != mesh()));
-    assert_eq!(proves(&blind), [namespace]);
 }
 
 #[test]

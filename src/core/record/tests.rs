@@ -20,7 +20,7 @@ fn stop(reason: &str) -> Stop {
 
 fn canary(name: &str) -> Canary {
     let workloads = vec![made::key(Kind::DEPLOYMENT, "shop", name)];
-    Canary { workloads, started: made::at(0).wall, converged: None }
+    Canary { workloads, started: made::at(0).wall, converged: None, too_early_until: None }
 }
 
 /// Read at version 1, and changed since.

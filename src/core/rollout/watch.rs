@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Phase, QUIET, Rollout};
 use crate::core::{
@@ -172,8 +172,14 @@ impl Core {
                 }
                 let differing: BTreeSet<_> = judged.groups.iter().flat_map(|g| &g.pods).collect();
                 let born = pods.iter().filter(|pod| differing.contains(&pod.key.name)).map(|pod| pod.created).min();
-                if let Some(why) = self.born_in_doubt(rollout, &judged.target, &vector, born, now) {
-                    return Some((Outcome::Superseded, why.to_owned()));
+                let wanted = rollout.stamps.last().and_then(|stamp| stamp.fingerprint.as_deref());
+                if rollout.adopted && wanted != Some(judged.target.as_str()) {
+                    return Some((Outcome::Superseded, "the injector moved since it was started".to_owned()));
+                }
+                if let Some(clear) = self.in_doubt_until(&vector, born, now) {
+                    self.too_early(key, clear);
+                    let message = "the injector moved shortly before the new Pods were born, and gave them what it gave until then";
+                    return Some((Outcome::Superseded, message.to_owned()));
                 }
                 // One that the new Pods lack contradicts nothing: its injector may have been down.
                 let otherwise =
@@ -193,25 +199,13 @@ impl Core {
         }
     }
 
-    /// Why new Pods that differ say nothing against the rollout: the injector may have given them what it gave before a
-    /// move, or another process of ours may have seen it move since.
-    fn born_in_doubt(
-        &self,
-        rollout: &Rollout,
-        target: &str,
-        vector: &Vector,
-        born: Option<Timestamp>,
-        now: Now,
-    ) -> Option<&'static str> {
-        let wanted = rollout.stamps.last().and_then(|stamp| stamp.fingerprint.as_deref());
-        if rollout.adopted && wanted != Some(target) {
-            return Some("the injector moved since it was started");
-        }
+    /// New Pods that differ say nothing against their rollout when the injector may have given them what it gave before a
+    /// move. Until when that is so of new Pods; `None`: of these it is not.
+    fn in_doubt_until(&self, vector: &Vector, born: Option<Timestamp>, now: Now) -> Option<Timestamp> {
         let ago = now.elapsed.saturating_sub(self.generations.unsettled_since(vector)?);
         let age = now.since(born?);
-        (age + LONGEST_LAG > ago).then_some(
-            "the injector moved shortly before the new Pods were born, and gave them what it gave until then",
-        )
+        let left = SignedDuration::try_from(LONGEST_LAG.saturating_sub(ago)).ok()?;
+        (age + LONGEST_LAG > ago).then(|| now.wall.checked_add(left).unwrap_or(now.wall))
     }
 
     pub(super) fn end(&mut self, key: &WorkloadKey, outcome: Outcome, message: String, now: Now) {
@@ -231,7 +225,7 @@ impl Core {
             }
         }
         if outcome != Outcome::Converged {
-            self.dismiss(key);
+            self.dismiss(key, now);
         }
         self.dirty.insert(key.clone());
         self.replan = true;

@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::Pod;
-use kube::{ResourceExt as _, api::DeleteParams};
+use jiff::SignedDuration;
+use k8s_openapi::api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Pod};
+use kube::{Api, ResourceExt as _, api::DeleteParams};
 use serde_json::Value;
+use sidecar_drift::daemon::clock;
 use testbed::{
     TestNamespace, Testbed, eventually,
     injector::{PolicyInjector, Reach, Sidecar, WebhookInjector, WebhookOptions},
@@ -15,6 +17,10 @@ use crate::support::{DEADLINE, Daemon, Rights, Story, story};
 
 /// Those that have to be rolled.
 const GENUINE: usize = 5;
+
+/// What changed this long before a daemon's start still settles: the default of `--settle`, and what the times of objects
+/// and this clock may differ by.
+const HEEDED: SignedDuration = SignedDuration::from_secs(8);
 
 /// Nothing but the patience of tests is different from what is the default.
 const ENFORCE: [&str; 7] = [
@@ -104,6 +110,18 @@ async fn deploy(
 }
 
 impl<'t> Bystanders<'_, 't> {
+    /// Waits until a daemon that starts now does not count the odd injector as one that moved a moment ago: Pods born soon
+    /// after a move prove nothing.
+    pub(super) async fn until_the_injector_counts_as_settled(&self) -> Result<()> {
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(self.story.ns.client().clone());
+        let name = self.odd.name();
+        eventually(format_args!("{name} is older than what still settles"), DEADLINE, async || {
+            let created = configurations.get(name).await?.creation_timestamp().context("no creation time")?.0;
+            Ok((clock::now().wall.duration_since(created) > HEEDED).then_some(()))
+        })
+        .await
+    }
+
     /// Starts a daemon that may roll.
     pub(super) fn daemon(&self) -> Result<Daemon<'t>> {
         self.story.daemon(&ENFORCE)

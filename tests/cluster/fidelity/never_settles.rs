@@ -16,6 +16,7 @@ const UNDETERMINED: (&str, &str) = ("undetermined", "");
 async fn r12_an_injector_that_secretly_treats_dry_runs_differently_costs_one_canary() -> Result<()> {
     beside_genuine_drift("hazard-secret", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.in_dry_run = Some(Sidecar::new("proxy").version("v2")));
+        fleet.until_the_injector_counts_as_settled().await?;
         let daemon = fleet.daemon()?;
         let others = ("undetermined", "dry_run_sensitive");
         fleet.until_all_is_done(&daemon, &[others, ("non_convergent", "")]).await?;

@@ -34,6 +34,7 @@ async fn guard_goes(ns: &TestNamespace<'_>, scoped: bool) -> Result<()> {
     shop.deploy(deployment("web", 2).pod_label(injector.label())).await?;
     let values = json!({
         "mode": "enforce",
+        "injectorNamespaces": injector.home().into_iter().collect::<Vec<_>>(),
         "namespaces": if scoped { json!([shop.name()]) } else { json!([]) },
         // The control plane is shared with other tests.
         "config": { "include-namespace": [shop.name()], "cooldown": "0s", "max-rollouts-per-hour": "unlimited" },

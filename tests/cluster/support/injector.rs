@@ -35,6 +35,14 @@ impl<'t> Injector<'t> {
         }
     }
 
+    /// The namespace in which a change of its configuration can be seen; `None`: it is to be seen by everybody.
+    pub(crate) fn home(&self) -> Option<&str> {
+        match self {
+            Self::Policy(_) => None,
+            Self::Webhook(injector) => injector.home().map(TestNamespace::name),
+        }
+    }
+
     /// Injects another version from now on.
     pub(crate) async fn set_version(&mut self, version: &str) -> Result<()> {
         self.change(|sidecar| version.clone_into(&mut sidecar.version)).await

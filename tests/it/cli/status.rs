@@ -22,6 +22,7 @@ pub(super) fn status() -> DaemonStatus {
         workloads: vec![WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() }],
         started: at("2026-03-01T11:00:00Z"),
         converged: None,
+        too_early_until: None,
     };
     let record = StateRecord {
         paused: Some(Stop { reason: "upgrading\nthe mesh".to_owned(), at: at("2026-03-01T09:30:00Z") }),
