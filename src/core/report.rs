@@ -216,6 +216,8 @@ impl Report {
             progress: (0, 0),
             mode: Mode::Report,
             leader: false,
+            led_by: None,
+            window_open: None,
             what_if: WhatIf::default(),
             paused: None,
             breaker: None,

@@ -84,7 +84,8 @@ pub(super) async fn to_the_leader(
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut answer = match leader.api.filter(|_| open && reads && !passed) {
         None => next.run(request).await,
-        Some(address) => match pass_on(&request, address).await {
+        // Of a request whose body nobody may look at twice, what is to be asked is taken first.
+        Some(address) => match pass_on(question(&request, address)).await {
             Ok(answer) => answer,
             Err(why) if request.uri().path().starts_with("/api/") => {
                 let text = format!(
@@ -103,9 +104,10 @@ pub(super) async fn to_the_leader(
     answer
 }
 
-async fn pass_on(request: &Request, leader: SocketAddr) -> Result<Response, NoAnswer> {
+/// What is asked of the leader; `None`: this cannot be an address.
+fn question(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<Bytes>>> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let uri: Uri = format!("http://{leader}{path}").parse().map_err(|_| NoAnswer::Lost)?;
+    let uri: Uri = format!("http://{leader}{path}").parse().ok()?;
     let mut question = http::Request::new(Full::default());
     *question.method_mut() = request.method().clone();
     *question.uri_mut() = uri;
@@ -115,7 +117,11 @@ async fn pass_on(request: &Request, leader: SocketAddr) -> Result<Response, NoAn
             question.headers_mut().insert(name, value.clone());
         }
     }
-    let (head, body) = fetch(question).await?.into_parts();
+    Some(question)
+}
+
+async fn pass_on(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, NoAnswer> {
+    let (head, body) = fetch(question.ok_or(NoAnswer::Lost)?).await?.into_parts();
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = head.status;
     for name in &ANSWERED {

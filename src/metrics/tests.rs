@@ -157,7 +157,10 @@ fn counters_start_at_zero() {
     let text = local(|| ()).render(None);
     assert!(text.contains("sidecar_drift_rollouts_total{outcome=\"failed\"} 0\n"), "{text}");
     assert!(text.contains("sidecar_drift_renders_total{result=\"injector_unavailable\"} 0\n"), "{text}");
-    assert!(text.contains("sidecar_drift_generation_moves_total{scope=\"namespace\"} 0\n"), "{text}");
+    assert!(
+        text.contains("sidecar_drift_generation_moves_total{scope=\"namespace\",cause=\"Namespace\"} 0\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) fn mismatches(value: &Value, schema: &Value, all: &Value, at: &str, f
         Value::Object(_) => "object",
     };
     let allowed = &schema["type"];
-    if allowed != kind && !allowed.as_array().is_some_and(|kinds| kinds.contains(&json!(kind))) {
+    if !allowed.is_null() && allowed != kind && !allowed.as_array().is_some_and(|kinds| kinds.contains(&json!(kind))) {
         found.push(format!("{at}: {kind} is not {allowed}"));
     }
     if schema.get("const").is_some_and(|only| only != value) {

@@ -131,7 +131,7 @@ impl Engine for Staged {
         Ok(Ended { report: Arc::new(last), stopped: None })
     }
 
-    fn status(&self, _: &Config) -> Result<DaemonStatus> {
+    fn status(&self, _: &Config, _: Option<&http::Uri>) -> Result<DaemonStatus> {
         anyhow::bail!("there is no daemon on a stage")
     }
 
