@@ -24,6 +24,7 @@ pub(super) fn log(notice: &Notice) {
         }
         Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
         Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
+        Notice::PodEvicted { workload, pod } => info!(%workload, pod = &**pod, "evicted a Pod"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => match outcome {
             Outcome::Converged | Outcome::Superseded => {
                 info!(%workload, %outcome, seconds, status = message, "rollout ended");
@@ -71,6 +72,7 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         Notice::RolloutEnded { workload, outcome, message, seconds } => {
             format!("{workload}: {outcome} after {seconds}s, {message}")
         }
+        Notice::PodEvicted { workload, pod } => format!("{workload}: evicted {pod}"),
         Notice::RolloutHeld { workload, gate } => format!("{workload}: held, {}", gate.meaning()),
         Notice::Stopping { rollouts: 0 } => return None,
         Notice::Stopping { rollouts } => format!(

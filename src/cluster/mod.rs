@@ -6,6 +6,7 @@
 //! | [`convert`] | API objects → the snapshots of [`core::model`](crate::core::model) |
 //! | [`watch`] | watch streams → [`Input::Watch`](crate::core::io::Input::Watch) |
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
+//! | [`evict`] | [`Effect::Evict`](crate::core::io::Effect::Evict): one Pod, pinned to its uid |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
 //! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
 //! | [`events`] | [`Effect::WriteEvent`](crate::core::io::Effect::WriteEvent): Events about workloads |
@@ -18,6 +19,7 @@
 pub mod client;
 pub mod convert;
 pub mod events;
+pub mod evict;
 pub mod guard;
 pub mod lease;
 mod paths;

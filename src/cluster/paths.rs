@@ -20,6 +20,11 @@ pub(super) fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> 
     format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}")
 }
 
+/// The eviction of a Pod: what asks the PodDisruptionBudgets, as deleting would not.
+pub(super) fn evict_pod(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}")
+}
+
 /// A workload.
 pub(super) fn workload(key: &WorkloadKey) -> String {
     let row = key.kind.row();

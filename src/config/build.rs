@@ -243,6 +243,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
         include_system,
         include_unhealthy,
         include_operated,
+        evict_on_delete,
         annotation_prefix,
         rollout_reason,
     } = rollouts;
@@ -270,6 +271,7 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     replace(&mut policy.include_system, include_system);
     replace(&mut policy.include_unhealthy, include_unhealthy);
     replace(&mut policy.include_operated, include_operated);
+    replace(&mut policy.evict_on_delete, evict_on_delete);
     replace(&mut policy.annotation_prefix, annotation_prefix.map(|prefix| prefix.0));
     policy.rollout_reason = rollout_reason.filter(|reason| !reason.is_empty());
     Ok(())

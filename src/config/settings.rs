@@ -243,6 +243,10 @@ settings! {
         /// stamp away again [default: false].
         #[arg(long)]
         include_operated: bool,
+        /// Rolls workloads with the strategy OnDelete, too: after the stamp their Pods are evicted, one at a time, as far as
+        /// PodDisruptionBudgets allow; Pods are never deleted [default: false].
+        #[arg(long)]
+        evict_on_delete: bool,
         /// Begins the annotations of a rollout with this: `<prefix>.rollout.timestamp` [default: sidecarRollout].
         #[arg(long, value_name = "PREFIX")]
         annotation_prefix: AnnotationPrefix,

@@ -133,6 +133,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
         | Notice::GenerationMoved { .. }
         | Notice::InjectorSlow { .. }
         | Notice::RolloutProgress { .. }
+        | Notice::PodEvicted { .. }
         | Notice::RolloutHeld { .. }
         | Notice::Stopping { .. }
         | Notice::WatchUnavailable { .. } => None,

@@ -63,6 +63,8 @@ pub struct Candidate<'a> {
     pub injector_unhealthy: bool,
     /// How many of its Pods may be missing by its PodDisruptionBudgets; `None`: it has none.
     pub disruptions_allowed: Option<u32>,
+    /// Some of its Pods run an older template, because its owner waits with his own change until they are deleted.
+    pub pending: bool,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
     /// Its last rollout has just ended, or was given up before anything was written: it rests until then.
@@ -138,11 +140,11 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(tried.stamp.timestamp) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
     (Gate::OutsideWindow, |c, s| opening(c, s) != Opening::Open),
-    (Gate::PdbHeadroom, |c, _| pdb_short(c)),
-    (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload)),
+    (Gate::PdbHeadroom, pdb_short),
+    (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload, s.policy)),
     (Gate::SurgeQuota, |c, _| c.quota_full),
     (Gate::RecreateStrategy, |c, s| !s.policy.allow_downtime && all_down(c.workload)),
-    (Gate::OnDelete, |c, _| c.workload.strategy == Strategy::OnDelete || all_below_partition(c.workload)),
+    (Gate::OnDelete, on_delete),
     (Gate::SelfRolling, |c, s| c.workload.owner.is_some() && !s.policy.include_operated),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
     (Gate::RateLimit, |_, s| s.tokens == Some(0)),
@@ -179,6 +181,30 @@ pub fn held(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Held {
     let gate = holding.next();
     let in_enforce = if gate == Some(Gate::ReportOnly) { holding.next() } else { gate };
     Held { gate, in_enforce }
+}
+
+/// Gates that decide whether a rollout begins, and have no say any more once it did.
+const BEGINNING: [Gate; 14] = [
+    Gate::Rolling,
+    Gate::Unhealthy,
+    Gate::Cooldown,
+    Gate::DailyCap,
+    Gate::SingleReplica,
+    Gate::SurgeQuota,
+    Gate::RateLimit,
+    Gate::Concurrency,
+    Gate::NamespaceConcurrency,
+    Gate::Canary,
+    Gate::AlreadyTried,
+    Gate::Reverted,
+    Gate::BackingOff,
+    Gate::FirstSweep,
+];
+
+/// The gate that holds the next step of a rollout that we make step by step; `None`: it may go on.
+pub fn next_step(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Option<Gate> {
+    let mut still = CHECKS.iter().filter(|(gate, _)| !BEGINNING.contains(gate));
+    still.find(|(_, holds)| holds(candidate, situation)).map(|(gate, _)| *gate)
 }
 
 /// The gate that holds a candidate now; `None`: it may be rolled.
@@ -256,18 +282,33 @@ fn reverted(c: &Candidate<'_>) -> bool {
 
 /// Controllers do not ask PodDisruptionBudgets when they exchange Pods, so the strategy's own unavailability must fit into
 /// what the budget leaves now. A rollout that only adds before it takes away needs no room.
-fn pdb_short(c: &Candidate<'_>) -> bool {
-    let Strategy::RollingUpdate { max_unavailable, .. } = c.workload.strategy else { return false };
+fn pdb_short(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
+    let max_unavailable = match c.workload.strategy {
+        Strategy::RollingUpdate { max_unavailable, .. } => max_unavailable,
+        // Evictions ask the budget by themselves, each; without room for one nothing is begun.
+        Strategy::OnDelete if s.policy.evict_on_delete => 1,
+        Strategy::OnDelete | Strategy::Recreate => return false,
+    };
     let taken = max_unavailable.min(c.workload.counts.desired);
     taken > 0 && c.disruptions_allowed.is_some_and(|allowed| allowed < taken)
 }
 
-fn single_replica(w: &WorkloadSnapshot) -> bool {
+fn single_replica(w: &WorkloadSnapshot, policy: &Policy) -> bool {
     // A DaemonSet's Pods are alone on their Nodes by nature.
     if w.key.kind == Kind::DAEMON_SET || w.counts.desired != 1 {
         return false;
     }
-    matches!(w.strategy, Strategy::RollingUpdate { max_surge, max_unavailable, .. } if max_surge == 0 || max_unavailable > 0)
+    match w.strategy {
+        Strategy::RollingUpdate { max_surge, max_unavailable, .. } => max_surge == 0 || max_unavailable > 0,
+        Strategy::OnDelete => policy.evict_on_delete,
+        Strategy::Recreate => false,
+    }
+}
+
+/// Nobody would replace its Pods, or their replacement would bring what its owner still holds back.
+fn on_delete(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
+    let waits = c.workload.strategy == Strategy::OnDelete && (!s.policy.evict_on_delete || c.pending);
+    waits || all_below_partition(c.workload)
 }
 
 /// No Pod of it would be replaced.

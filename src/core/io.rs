@@ -1,6 +1,10 @@
 //! The two sides of the pure core: what comes in ([`Input`]) and what is to be done ([`Effect`]).
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +95,8 @@ pub enum Input {
     Rendered(Box<RenderReply>),
     /// A patch was answered.
     Patched(PatchReply),
+    /// An eviction was answered.
+    Evicted(EvictReply),
     /// We lead, or no longer.
     Leadership(bool),
     /// The state ConfigMap as it is now; `None`: missing or unreadable, which means paused.
@@ -113,6 +119,8 @@ pub enum Effect {
     Render(RenderRequest),
     /// Put the stamp on a workload's Pod template. Answered by [`Input::Patched`], always.
     Patch(PatchRequest),
+    /// Evict a Pod, so that its controller makes a new one. Answered by [`Input::Evicted`], always.
+    Evict(EvictRequest),
     /// Watch what backs the injectors in exactly these namespaces.
     WatchBackends(BTreeSet<Name>),
     /// Watch what these triggers name. Their places are their numbers; more may be added later, none goes.
@@ -179,6 +187,10 @@ pub struct Confirmation {
     pub workload: WorkloadSnapshot,
     /// The stamps in all retained revisions, the current one included.
     pub history: Vec<Attempt>,
+    /// The name of each retained ControllerRevision, and the hash of its template without our stamp, as in
+    /// [`TemplateSnapshot::hash`](super::model::TemplateSnapshot::hash). Empty for kinds that have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<Name, Name>,
 }
 
 /// What came of a rendering (rule R6).
@@ -274,6 +286,62 @@ pub enum PatchOutcome {
     },
 }
 
+/// An eviction that is wanted: by the Eviction API, which asks the PodDisruptionBudgets, and never by deleting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvictRequest {
+    /// Names the reply.
+    pub ticket: u64,
+    /// Whose Pod it is.
+    pub workload: WorkloadRef,
+    /// The Pod.
+    pub pod: Name,
+    /// The eviction holds only for this uid: another Pod of that name is none of ours.
+    pub uid: Name,
+}
+
+/// The answer to [`Effect::Evict`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvictReply {
+    /// The request's.
+    pub ticket: u64,
+    /// What came of it.
+    pub outcome: EvictOutcome,
+}
+
+/// What came of an eviction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvictOutcome {
+    /// The Pod is on its way out.
+    Evicted,
+    /// A PodDisruptionBudget leaves no room now (429).
+    NoHeadroom {
+        /// The API server's `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// That Pod is gone already.
+    Gone,
+    /// Admission refused it, or we may not.
+    Denied {
+        /// One sentence.
+        message: String,
+    },
+    /// Not sent: we do not lead any more.
+    NotLeader,
+    /// Sent, but the answer was lost: the Pod may be on its way out.
+    Unknown {
+        /// One sentence.
+        message: String,
+    },
+    /// Not evicted, try later.
+    Failed {
+        /// One sentence.
+        message: String,
+        /// The API server's `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+}
+
 /// Something that people should hear of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case")]
@@ -320,6 +388,13 @@ pub enum Notice {
         workload: WorkloadKey,
         /// `2 of 3 updated`
         message: String,
+    },
+    /// A Pod was evicted, because nobody else replaces it.
+    PodEvicted {
+        /// Whose.
+        workload: WorkloadKey,
+        /// Its name.
+        pod: Name,
     },
     /// A rollout ended, or (`timed_out`) is late.
     RolloutEnded {

@@ -15,6 +15,7 @@ use super::{
     index::Index,
     io::{WatchKind, WatchSource},
     model::{PodSnapshot, Strategy, WorkloadSnapshot},
+    on_delete,
     owner::Kind,
     policy::{Mode, Policy},
     report::PodGroup,
@@ -89,16 +90,18 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
         Kind::STATEFUL_SET => {
             let updated = pods.iter().any(|p| p.revision == w.update_revision);
             let revision = if updated { &w.update_revision } else { &w.current_revision };
-            pods.retain(|p| p.revision == *revision);
-            revision.clone()
+            // Its controller never moves the current revision of one that waits for deletions.
+            let youngest =
+                pods.iter().max_by_key(|p| p.created).filter(|_| !updated && w.strategy == Strategy::OnDelete);
+            let revision = youngest.map_or_else(|| revision.clone(), |pod| pod.revision.clone());
+            pods.retain(|p| p.revision == revision);
+            revision
         }
         _ => {
             // Without Pods nobody told us what its revision is called.
             let newest = pods.iter().map(|p| p.template_generation).max().unwrap_or_default();
             pods.retain(|p| p.template_generation == newest);
-            // As the controller names them, cut to the length of a name.
-            let prefix: String = w.key.name.chars().take(223).collect();
-            pods.first().map_or_else(|| Name::from(""), |pod| Name::from(format!("{prefix}-{}", pod.revision)))
+            pods.first().map_or_else(|| Name::from(""), |pod| on_delete::revision_of(w, pod))
         }
     };
     Some((Revision { object }, pods))
@@ -148,11 +151,13 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
         return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
     }
-    let Some((revision, all)) = current(w, index) else {
+    let Some((revision, mut all)) = current(w, index) else {
         let none = index.pods_of(w).is_empty();
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
+    let known: BTreeSet<_> = all.iter().map(|pod| pod.uid.clone()).collect();
+    all.extend(on_delete::alike(w, index, &work.templates).filter(|pod| !known.contains(&pod.uid)));
     let pods: Vec<_> = all.iter().copied().filter(|p| now.since(p.created) >= policy.min_pod_age).collect();
     let ripe =
         all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
@@ -283,9 +288,9 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         } else if policy.regardless_of_drift {
             REGARDLESS.clone_into(&mut judged.change);
         }
-        if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
-            let why = "ordinals below its partition run another revision, which is not judged".to_owned();
-            let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, Some(why)) };
+        if let Some(why) = left_out(e, pods) {
+            let why = Some(why.to_owned());
+            let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, why) };
             return Assessment::new(judged, Want::Periodic);
         }
         return Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
@@ -338,7 +343,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     }
     judged.differences = differing().map(|d| d.difference).collect();
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
-    judged.change = change(&groups);
+    judged.change = change(groups.iter());
     judged.groups = groups;
     judged.verdict = verdict(w, e.work, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
@@ -346,6 +351,16 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
     let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
     let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
     Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
+}
+
+/// Why what was judged is not all of it.
+fn left_out(e: Evidence<'_>, pods: &[&PodSnapshot]) -> Option<&'static str> {
+    let w = e.workload;
+    if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
+        return Some("ordinals below its partition run another revision, which is not judged");
+    }
+    on_delete::has_others(w, e.index, &e.work.templates)
+        .then_some("Pods of an older revision wait for somebody to delete them, and are not judged")
 }
 
 /// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,
@@ -452,9 +467,10 @@ fn differing(
 }
 
 /// The change in short: that of the largest group that a rollout would be for.
-fn change(groups: &[PodGroup]) -> String {
+pub(super) fn change<'a>(mut groups: impl Iterator<Item = &'a PodGroup> + Clone) -> String {
     let by_hand = |g: &&PodGroup| g.differences.iter().all(|d| d.difference == Difference::MutatedLive);
-    let group = groups.iter().find(|g| !by_hand(g)).or_else(|| groups.first());
+    let first = groups.clone().next();
+    let group = groups.find(|g| !by_hand(g)).or(first);
     group.map(|g| compare::title(&g.differences)).unwrap_or_default()
 }
 

@@ -24,6 +24,7 @@ mod made;
 pub mod model;
 mod moves;
 mod obey;
+mod on_delete;
 pub mod outcome;
 pub mod owner;
 pub mod pace;

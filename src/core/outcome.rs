@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
-    io::{PatchOutcome, RenderOutcome, Rendering},
+    io::{EvictOutcome, PatchOutcome, RenderOutcome, Rendering},
     shape::{FieldSet, Name, PodShape},
     words::UndeterminedReason,
 };
@@ -119,6 +119,32 @@ pub fn classify_patch(answer: &Answer<'_>) -> PatchOutcome {
     }
 }
 
+/// Judges the answer to an eviction that pins the Pod's uid.
+pub fn classify_eviction(answer: &Answer<'_>) -> EvictOutcome {
+    let message = || answer.message();
+    let denied = || EvictOutcome::Denied { message: message() };
+    let failed = || EvictOutcome::Failed { message: message(), retry_after: answer.retry_after() };
+    match answer.code {
+        200..300 => EvictOutcome::Evicted,
+        _ if answer.is_webhook_denial() && !matches!(answer.code, 429 | 500..) => denied(),
+        403 if answer.is_lack_of_rights() => EvictOutcome::Failed {
+            message: format!("we may not evict, grant that by RBAC: {}", message()),
+            retry_after: None,
+        },
+        403 if answer.is_not_ready() => failed(),
+        403 | 422 => denied(),
+        // The uid is another one's: the Pod that was meant is gone.
+        404 | 409 => EvictOutcome::Gone,
+        429 if answer.has_cause("DisruptionBudget") => EvictOutcome::NoHeadroom { retry_after: answer.retry_after() },
+        // Nobody but a person can resolve this one.
+        500 if answer.says("more than one PodDisruptionBudget") => denied(),
+        500.. if answer.is_webhook_denial() || answer.says("failed calling webhook") => failed(),
+        500.. => EvictOutcome::Unknown { message: message() },
+        400.. => failed(),
+        _ => EvictOutcome::Unknown { message: message() },
+    }
+}
+
 /// A Pod that was not cut off on its way.
 fn is_whole_pod(body: &Value) -> bool {
     body.get("kind").and_then(Value::as_str) == Some("Pod")
@@ -150,6 +176,11 @@ impl Answer<'_> {
 
     fn has_causes(&self) -> bool {
         self.body.pointer("/details/causes").and_then(Value::as_array).is_some_and(|causes| !causes.is_empty())
+    }
+
+    fn has_cause(&self, reason: &str) -> bool {
+        let causes = self.body.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
+        causes.filter_map(|cause| cause.get("reason")?.as_str()).any(|named| named == reason)
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -9,8 +9,10 @@ use super::{
     gate::{Candidate, Situation},
     io::Notice,
     model::{Attempt, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot},
+    on_delete,
     plan::{self, Plan},
     policy::Mode,
+    rollout::Rollout,
     says::{self, Says},
     scope::{self, Scope, Vector},
     shape::Name,
@@ -76,6 +78,7 @@ impl Core {
             backs_injector: self.backends.contains(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: self.index.disruptions_allowed(workload),
+            pending: on_delete::is_pending(workload, &self.index, &work.templates),
             in_rollout: self.under_way().any(|k| k == key),
             quiet_until: work.quiet_until,
             // A person who rolls once sees each workload rolled at most once, however that ended.
@@ -105,7 +108,7 @@ impl Core {
 
     /// Workloads that are being rolled, or whose patch may be written any moment though its rollout was dropped.
     fn under_way(&self) -> impl Iterator<Item = &WorkloadKey> {
-        let orphans = self.patches.values().filter(|key| !self.rollouts.contains_key(*key));
+        let orphans = self.writes.values().filter(|key| !self.rollouts.contains_key(*key));
         self.rollouts.keys().chain(orphans)
     }
 
@@ -189,8 +192,10 @@ impl Core {
             self.next_plan = Some(self.next_plan.map_or(latest, |next| next.min(latest)));
         }
         for (key, held) in made.held {
-            if let Some(gate) = held.gate {
-                self.hold(&key, gate, held.in_enforce, now);
+            // One that we roll step by step may be held in between.
+            let between = self.rollouts.get(&key).and_then(Rollout::held);
+            if let Some(gate) = between.or(held.gate) {
+                self.hold(&key, gate, between.or(held.in_enforce), now);
             }
         }
         for key in made.start {

@@ -94,6 +94,9 @@ pub struct Policy {
     pub regardless_of_drift: bool,
     /// Roll workloads that an operator owns.
     pub include_operated: bool,
+    /// Evict the Pods, one at a time, of workloads whose Pods are replaced only when somebody deletes them.
+    #[serde(default)]
+    pub evict_on_delete: bool,
     /// Roll although the API server does not hold us to dry runs.
     pub without_guard: bool,
     /// Whether it does is found out this often.
@@ -161,6 +164,7 @@ impl Default for Policy {
             include_unhealthy: false,
             regardless_of_drift: false,
             include_operated: false,
+            evict_on_delete: false,
             without_guard: false,
             guard_interval: Duration::from_mins(1),
             annotation_prefix: "sidecarRollout".to_owned(),

@@ -136,7 +136,8 @@ impl Core {
         let fresh = Work::default();
         let work = self.work.get(key).unwrap_or(&fresh);
         let judged = &work.judged;
-        let gate = work.gate.filter(|_| !self.rollouts.contains_key(key));
+        // One that is being rolled is held by nothing, unless we roll it step by step and something holds the next one.
+        let gate = work.gate.filter(|(gate, _)| self.rollouts.get(key).is_none_or(|r| r.held() == Some(*gate)));
         let set = work.set.as_ref();
         WorkloadReport {
             kind: key.kind.as_str().into(),

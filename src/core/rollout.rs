@@ -1,13 +1,16 @@
 //! Rollouts: confirm, patch, wait, verify.
 //!
 //! `Confirming` (one more rendering, and the workload read again) → `Confirmed` (the state ConfigMap and the guard have
-//! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered.
+//! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered. Where nobody replaces
+//! Pods we do (`evict`).
 
+mod evict;
 mod patch;
 mod watch;
 
 use std::{collections::BTreeSet, time::Duration};
 
+use self::evict::Eviction;
 use super::{
     gate::{self, Candidate, Situation},
     index::Change,
@@ -42,6 +45,8 @@ pub(super) struct Rollout {
     change: String,
     /// When it was started: the patch, or before it the plan.
     started: Now,
+    /// When it moved on last: the time that it may take counts from there.
+    stepped: Duration,
     /// The template without our stamp, as it was when we patched.
     template: Name,
     /// What we sent, the last one last: of an attempt whose answer was lost it is not known whether it was written.
@@ -66,6 +71,18 @@ pub(super) struct Rollout {
     done: Option<Duration>,
     /// An earlier process began it: what its rendering depended on is not known.
     adopted: bool,
+    /// Where we evict: how far the next eviction is.
+    eviction: Eviction,
+    /// The name and the uid of the Pod that was evicted last.
+    leaving: Option<(Name, Name)>,
+    /// What holds the next eviction.
+    held: Option<Gate>,
+    /// None is made before.
+    rest_until: Duration,
+    /// Why not.
+    trouble: String,
+    /// When to look at it again though nothing happens.
+    wake: Option<Duration>,
     message: String,
 }
 
@@ -88,6 +105,7 @@ impl Rollout {
             uid,
             change,
             started: now,
+            stepped: now.elapsed,
             template: Name::from(""),
             stamps: Vec::new(),
             unsure: false,
@@ -101,13 +119,23 @@ impl Rollout {
             late: false,
             done: None,
             adopted: false,
+            eviction: Eviction::Looking,
+            leaving: None,
+            held: None,
+            rest_until: Duration::ZERO,
+            trouble: String::new(),
+            wake: None,
             message: "confirming that it still differs".to_owned(),
         }
     }
 
     /// Waits for one more rendering.
     pub(super) fn confirming(&self) -> bool {
-        self.phase == Phase::Confirming
+        match self.phase {
+            Phase::Confirming => true,
+            Phase::Rolling => self.eviction == Eviction::Confirming,
+            Phase::Confirmed | Phase::Patching => false,
+        }
     }
 
     /// When it was planned; of use until it is patched.
@@ -119,9 +147,9 @@ impl Rollout {
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
-            Phase::Rolling if !self.late => Some(self.started.elapsed + policy.timeout),
+            Phase::Rolling if !self.late => self.wake.into_iter().chain([self.stepped + policy.timeout]).min(),
             // Until it is done for good, an event is waited for.
-            Phase::Rolling => self.done.map(|done| done + policy.timeout),
+            Phase::Rolling => self.wake.into_iter().chain(self.done.map(|done| done + policy.timeout)).min(),
             Phase::Confirming | Phase::Patching => None,
         }
     }
@@ -170,6 +198,7 @@ impl Core {
             for attempt in confirmation.history {
                 work.remember(attempt);
             }
+            work.templates = confirmation.templates;
         }
         // A watch that is behind must not undo it: what was read is at least as new.
         if let Some(old) = self.index.put_workload(confirmation.workload) {
@@ -182,6 +211,9 @@ impl Core {
     /// The rendering right before a patch came back: is everything still as planned? `holds`: it answers what is the
     /// question now; `read`: the workload was read with it.
     pub(super) fn confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, now: Now) {
+        if self.rollouts.get(key).is_some_and(|r| r.phase == Phase::Rolling) {
+            return self.eviction_confirmed(key, holds, read, now);
+        }
         let Some(rollout) = self.rollouts.get(key).filter(|r| r.phase == Phase::Confirming) else { return };
         let unsure = rollout.unsure;
         if self.landed(key, now) {
@@ -235,6 +267,10 @@ impl Core {
 
     /// Gives a rollout up of which nothing was written.
     pub(super) fn abandon(&mut self, key: &WorkloadKey, gate: Option<Gate>, now: Now) {
+        if self.rollouts.get(key).is_some_and(|r| r.phase == Phase::Rolling) {
+            // Something was: only its next step came to nothing.
+            return self.eviction_confirmed(key, false, false, now);
+        }
         let Some(rollout) = self.rollouts.remove(key) else { return };
         self.replan = true;
         self.dirty.insert(key.clone());

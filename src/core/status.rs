@@ -54,7 +54,12 @@ fn stateful_set_progress(w: &WorkloadSnapshot) -> Progress {
         }
         return Progress::Done;
     }
-    if w.update_revision != w.current_revision {
+    if w.strategy == Strategy::OnDelete {
+        // Its controller never moves the current revision.
+        if c.updated < c.desired {
+            return Progress::Waiting(format!("{} of {} updated", c.updated, c.desired));
+        }
+    } else if w.update_revision != w.current_revision {
         return Progress::Waiting(format!("{} of {} updated", c.updated, c.desired));
     }
     Progress::Done

@@ -58,8 +58,8 @@ pub struct Core {
     /// Renderings whose answer is outstanding: for whom.
     pub(super) tickets: HashMap<u64, WorkloadKey>,
     pub(super) last_ticket: u64,
-    /// Patches whose answer is outstanding, also those of rollouts that were dropped meanwhile.
-    pub(super) patches: BTreeMap<u64, WorkloadKey>,
+    /// Patches and evictions whose answer is outstanding, also those of rollouts that were dropped meanwhile.
+    pub(super) writes: BTreeMap<u64, WorkloadKey>,
     /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
     pub(super) asked: HashMap<u64, (Vector, Duration)>,
     /// How fast each injector may be asked.
@@ -132,7 +132,7 @@ impl Core {
             finished: VecDeque::new(),
             tickets: HashMap::new(),
             last_ticket: 0,
-            patches: BTreeMap::new(),
+            writes: BTreeMap::new(),
             asked: HashMap::new(),
             pace: Pace::default(),
             crowded: false,
@@ -169,6 +169,7 @@ impl Core {
             Input::Watch { source, event } => self.watched(&source, event, now),
             Input::Rendered(reply) => self.rendered(*reply, now),
             Input::Patched(reply) => self.patched(reply, now),
+            Input::Evicted(reply) => self.evicted(reply, now),
             Input::Leadership(leader) => self.lead(leader, now),
             Input::State(record) => self.state_read(record, now),
             Input::Guard(refused) => self.guard_answered(refused, now),
@@ -203,7 +204,7 @@ impl Core {
 
     /// Whether nothing of ours is under way any more that a shutdown should wait for.
     pub fn idle(&self) -> bool {
-        self.patches.is_empty() && !self.record.writing()
+        self.writes.is_empty() && !self.record.writing()
     }
 
     pub(super) fn tell(&mut self, notice: Notice) {

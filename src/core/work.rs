@@ -1,11 +1,14 @@
 //! What is remembered of one workload between inputs.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::{
-    compare::{Mask, Unstable},
+    compare::{Mask, SidecarDifference, Unstable},
     ignore::IgnoreUse,
     io::Rendering,
     model::{Attempt, Stamp},
@@ -37,6 +40,8 @@ pub struct Work {
     pub told: Option<(Verdict, String)>,
     /// Stamps found in its history when a rollout was confirmed.
     pub history: Vec<Attempt>,
+    /// The templates of its retained revisions, as found then: see `Confirmation::templates`.
+    pub templates: BTreeMap<Name, Name>,
     /// Renderings made.
     pub renders: u64,
     /// When the present difference was seen first.
@@ -219,13 +224,17 @@ impl Judged {
 
     /// The differing fields of Pods, as `container/pointer`; those patched by hand left out.
     pub fn fields(&self) -> BTreeSet<String> {
-        let differences = self.groups.iter().flat_map(|g| &g.differences);
-        differences
-            .filter(|d| d.difference != Difference::MutatedLive)
-            .flat_map(|d| {
-                let whole = d.fields.is_empty().then(|| format!("{}/{}", d.sidecar, d.difference));
-                d.fields.iter().map(|f| format!("{}{}", d.sidecar, f.pointer)).chain(whole)
-            })
-            .collect()
+        fields(self.groups.iter().flat_map(|g| &g.differences))
     }
+}
+
+/// The fields of these differences, as `container/pointer`; those patched by hand left out.
+pub(super) fn fields<'a>(differences: impl Iterator<Item = &'a SidecarDifference>) -> BTreeSet<String> {
+    differences
+        .filter(|d| d.difference != Difference::MutatedLive)
+        .flat_map(|d| {
+            let whole = d.fields.is_empty().then(|| format!("{}/{}", d.sidecar, d.difference));
+            d.fields.iter().map(|f| format!("{}{}", d.sidecar, f.pointer)).chain(whole)
+        })
+        .collect()
 }

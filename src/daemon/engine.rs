@@ -364,6 +364,7 @@ impl Engine {
             match effect {
                 Effect::Render(request) => self.workers.render(request),
                 Effect::Patch(request) => self.workers.patch(request, self.term),
+                Effect::Evict(request) => self.workers.evict(request, self.term),
                 Effect::WatchTriggers(triggers) => self.watches.set_triggers(triggers),
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
                 Effect::WriteState(record) => self.workers.write_state(record, self.term),

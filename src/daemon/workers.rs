@@ -15,6 +15,7 @@ use crate::{
         client::Cluster,
         convert::Keys,
         events::EventWriter,
+        evict,
         guard::{self, Probe},
         render::Renderer,
         rollout,
@@ -23,7 +24,7 @@ use crate::{
     config::Caller,
     core::{
         events::Event,
-        io::{Input, PatchRequest, RenderRequest},
+        io::{EvictRequest, Input, PatchRequest, RenderRequest},
         state::StateRecord,
     },
     metrics,
@@ -86,6 +87,16 @@ impl Workers {
         self.tasks.spawn(async move {
             let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;
             _ = inputs.send(Input::Patched(reply)).await;
+        });
+    }
+
+    /// `term`: as for a patch.
+    pub(super) fn evict(&mut self, request: EvictRequest, term: Option<u64>) {
+        let (cluster, inputs) = (self.cluster.clone(), self.inputs.clone());
+        let may_write = self.may_write(term);
+        self.tasks.spawn(async move {
+            let reply = evict::evict(&cluster, &request, &may_write).await;
+            _ = inputs.send(Input::Evicted(reply)).await;
         });
     }
 

@@ -200,6 +200,7 @@ pub fn told(notice: &Notice) {
         Notice::VerdictChanged { .. }
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
+        | Notice::PodEvicted { .. }
         | Notice::RolloutHeld { .. }
         | Notice::Stopping { .. }
         | Notice::BreakerOpened { .. }

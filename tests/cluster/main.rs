@@ -10,6 +10,7 @@ mod detection;
 mod enforce;
 mod errors;
 mod events;
+mod evictions;
 mod fidelity;
 mod install;
 mod leaders;

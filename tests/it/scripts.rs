@@ -183,6 +183,14 @@ scripts! {
         denied
         disruption_budgets
         drift_that_is_gone_is_not_rolled
+        evicted_one_after_the_other
+        evictions_are_taken_over
+        evictions_leave_what_the_owner_holds_back
+        evictions_stop_at_new_pods_that_still_differ
+        evictions_wait_for_a_disruption_budget
+        evictions_while_a_pod_is_down
+        evictions_whose_answers_go_wrong
+        evictions_within_a_window
         kinds_and_strategies_that_hold
         maintenance_windows
         namespaces_that_cannot_be_read

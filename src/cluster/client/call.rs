@@ -5,7 +5,7 @@ use std::{error::Error as StdError, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
 use crate::{cluster::paths, core::outcome};
@@ -41,6 +41,17 @@ impl Call {
     /// Create a Pod as a dry run: admission answers, nothing is stored.
     pub fn dry_run_pod(namespace: &str, pod: Value) -> Self {
         Self::post(paths::create_pod(namespace), pod)
+    }
+
+    /// Evict a Pod of this uid: its PodDisruptionBudgets are asked. There is no function that deletes one.
+    pub fn eviction(namespace: &str, pod: &str, uid: &str) -> Self {
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": { "name": pod, "namespace": namespace },
+            "deleteOptions": { "preconditions": { "uid": uid } },
+        });
+        Self::post(paths::evict_pod(namespace, pod), eviction)
     }
 
     /// Ask what we may do.

@@ -1,5 +1,7 @@
 //! What is read beside the rendering right before a rollout: the workload, and what was tried on it before.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{Renderer, is_controlled_by, lost, text, undetermined};
@@ -9,6 +11,7 @@ use crate::{
         io::{Confirmation, RenderOutcome, RenderRequest},
         model::Attempt,
         owner::RevisionKind,
+        shape::Name,
     },
 };
 
@@ -34,13 +37,26 @@ impl Renderer {
             revisions.iter().filter_map(|revision| self.tried(revision.pointer(template)?)).chain(live).collect();
         history.sort_by_cached_key(|a| (a.stamp.timestamp, a.stamp.fingerprint.clone(), a.template.clone()));
         history.dedup();
-        Ok(Confirmation { workload: snapshot, history })
+        let templates = match key.kind.row().revisions {
+            RevisionKind::ReplicaSet => BTreeMap::new(),
+            RevisionKind::ControllerRevision => {
+                let hash = |revision: &Value| Some(self.hash(revision.pointer(template)?));
+                let named = |revision| Some((Name::from(text(revision, "/metadata/name")), hash(revision)?));
+                revisions.iter().filter_map(named).collect()
+            }
+        };
+        Ok(Confirmation { workload: snapshot, history, templates })
     }
 
-    /// What a revision's template says was tried. Beside the template it holds what its controller put there, which does
-    /// not count.
+    /// What a revision's template says was tried.
     fn tried(&self, template: &Value) -> Option<Attempt> {
         let stamp = self.keys.stamp.read(template)?;
+        Some(Attempt { stamp, template: self.hash(template) })
+    }
+
+    /// The hash of a revision's template without our stamp. Beside the template it holds what its controller put there,
+    /// which does not count.
+    fn hash(&self, template: &Value) -> Name {
         let mut template = template.clone();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove("pod-template-hash");
@@ -48,7 +64,7 @@ impl Renderer {
         if let Some(template) = template.as_object_mut() {
             template.remove("$patch");
         }
-        Some(Attempt { stamp, template: self.keys.stamp.hash_without_stamp(&template) })
+        self.keys.stamp.hash_without_stamp(&template)
     }
 
     /// The name of the newest revision of a workload whose Pods do not tell it, because there are none.

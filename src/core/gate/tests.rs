@@ -1,3 +1,5 @@
+mod room;
+
 use std::collections::BTreeSet;
 
 use super::*;
@@ -35,6 +37,7 @@ struct Case {
     backs_injector: bool,
     injector_unhealthy: bool,
     disruptions_allowed: Option<u32>,
+    pending: bool,
     in_rollout: bool,
     quiet_until: Duration,
     had_its_turn: bool,
@@ -72,6 +75,7 @@ impl Case {
             backs_injector: false,
             injector_unhealthy: false,
             disruptions_allowed: None,
+            pending: false,
             in_rollout: false,
             quiet_until: Duration::ZERO,
             had_its_turn: false,
@@ -105,6 +109,7 @@ impl Case {
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
             disruptions_allowed: self.disruptions_allowed,
+            pending: self.pending,
             in_rollout: self.in_rollout,
             quiet_until: self.quiet_until,
             had_its_turn: self.had_its_turn,
@@ -289,35 +294,6 @@ fn a_cluster_is_busy_from_two_nodes_and_five_per_cent_on() {
 }
 
 #[test]
-fn downtime_is_what_strategy_and_replicas_make_of_it() {
-    let rolling = |max_unavailable, max_surge| Strategy::RollingUpdate { max_unavailable, max_surge, partition: 0 };
-    for (kind, desired, strategy, held) in [
-        (Kind::DEPLOYMENT, 1, rolling(0, 1), None),
-        (Kind::DEPLOYMENT, 1, rolling(1, 1), Some(Gate::SingleReplica)),
-        (Kind::STATEFUL_SET, 1, rolling(1, 0), Some(Gate::SingleReplica)),
-        // Each of its Pods is alone on its Node anyway.
-        (Kind::DAEMON_SET, 1, rolling(1, 0), None),
-        (Kind::DEPLOYMENT, 3, rolling(2, 0), None),
-        (Kind::DEPLOYMENT, 3, rolling(3, 3), Some(Gate::RecreateStrategy)),
-        (Kind::DAEMON_SET, 3, rolling(3, 0), Some(Gate::RecreateStrategy)),
-    ] {
-        let change = |case: &mut Case| {
-            case.workload.key.kind = kind;
-            case.workload.strategy = strategy.clone();
-            let n = desired;
-            case.workload.counts =
-                crate::core::model::Counts { desired: n, current: n, updated: n, ready: n, available: n };
-        };
-        assert_eq!(with(change).gate(), held, "{kind} {desired} {strategy:?}");
-        let allowed = with(|case| {
-            change(case);
-            case.policy.allow_downtime = true;
-        });
-        assert_eq!(allowed.gate(), None);
-    }
-}
-
-#[test]
 fn system_namespaces_and_ourselves_are_left_alone() {
     for namespace in SYSTEM_NAMESPACES {
         let system = |case: &mut Case| case.workload.key.namespace = namespace.into();
@@ -441,19 +417,6 @@ fn a_person_at_a_terminal_needs_neither_state_nor_guard_but_is_held_by_a_pause()
         case.record = Some(StateRecord { paused: Some(stop()), ..StateRecord::default() });
     });
     assert_eq!(paused.gate(), Some(Gate::Paused));
-}
-
-#[test]
-fn a_disruption_budget_needs_room_for_what_the_strategy_takes_and_no_more() {
-    let rolling = |max_unavailable| Strategy::RollingUpdate { max_unavailable, max_surge: 1, partition: 0 };
-    for (max_unavailable, allowed, held) in [(0, 0, false), (1, 0, true), (1, 1, false), (2, 1, true), (9, 3, false)] {
-        let case = with(|case| {
-            case.workload.strategy = rolling(max_unavailable);
-            case.disruptions_allowed = Some(allowed);
-            case.policy.allow_downtime = true;
-        });
-        assert_eq!(case.gate(), held.then_some(Gate::PdbHeadroom), "{max_unavailable} of 3, {allowed} allowed");
-    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -145,7 +145,7 @@ fn patches(effects: &[Effect]) -> Option<&PatchRequest> {
 
 fn answer(request: &RenderRequest) -> Input {
     let rendering = Rendering { template: shape(""), rendered: shape("proxy:2"), pod_name: None };
-    let confirmation = Confirmation { workload: workload(), history: vec![] };
+    let confirmation = Confirmation { workload: workload(), history: vec![], templates: BTreeMap::new() };
     Input::Rendered(Box::new(RenderReply {
         took: Duration::ZERO,
         ticket: request.ticket,

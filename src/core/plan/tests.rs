@@ -49,6 +49,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         backs_injector: false,
         injector_unhealthy: false,
         disruptions_allowed: None,
+        pending: false,
         in_rollout: false,
         quiet_until: Duration::ZERO,
         had_its_turn: false,

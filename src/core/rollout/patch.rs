@@ -34,7 +34,7 @@ impl Core {
         let (version, template) = (workload.resource_version.clone(), workload.template.clone());
         let before = self.index.pods_of(workload).into_iter().map(|pod| pod.uid.clone()).collect();
         let ticket = self.ticket();
-        self.patches.insert(ticket, key.clone());
+        self.writes.insert(ticket, key.clone());
         let Some(rollout) = self.rollouts.get_mut(key) else { return };
         rollout.phase = Phase::Patching;
         rollout.stamps.push(stamp.clone());
@@ -56,7 +56,7 @@ impl Core {
 
     /// Takes the answer to a patch in.
     pub(in crate::core) fn patched(&mut self, reply: PatchReply, now: Now) {
-        let Some(key) = self.patches.remove(&reply.ticket) else { return };
+        let Some(key) = self.writes.remove(&reply.ticket) else { return };
         self.replan = true;
         let Some(rollout) = self.rollouts.get_mut(&key).filter(|r| r.phase == Phase::Patching) else { return };
         match reply.outcome {
@@ -130,6 +130,8 @@ impl Core {
             rollout.unsure = false;
             rollout.generation = generation;
             rollout.started = now;
+            rollout.stepped = now.elapsed;
+            rollout.attempts = 0;
         }
         if let Some(work) = self.work.get_mut(key) {
             work.setbacks = 0;

@@ -10,19 +10,23 @@ use crate::core::{
     compare::SidecarDifference,
     io::Notice,
     judge,
-    model::{Attempt, Stamp, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, Stamp, Strategy, WorkloadKey, WorkloadSnapshot},
     policy::Mode,
-    report::RolloutReport,
+    report::{PodGroup, RolloutReport},
     scope::Vector,
     state::Lock,
     status::{self, Progress},
     step::{Core, KEPT},
     time::Now,
     words::{Difference, Outcome, Verdict},
+    work,
 };
 
 /// A rollout that an earlier process of ours started longer ago than this is none of ours any more.
 const ADOPTABLE: Duration = Duration::from_hours(1);
+
+/// Evictions take longer, one after the other, and nobody goes on with them but us.
+const ADOPTABLE_EVICTIONS: Duration = Duration::from_hours(24);
 
 /// Not every copy of an injector has heard of a move by then: a ConfigMap that is mounted as a volume reaches a Pod after
 /// up to one period of the kubelet's synchronisation and one of its cache, a minute each by default.
@@ -46,7 +50,12 @@ impl Core {
         let Some(w) = self.index.workload(key).filter(|w| !w.terminating && !self.rollouts.contains_key(key)) else {
             return;
         };
-        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < ADOPTABLE;
+        let evicted = w.strategy == Strategy::OnDelete;
+        if evicted && !self.policy.evict_on_delete {
+            return;
+        }
+        let adoptable = if evicted { ADOPTABLE_EVICTIONS } else { ADOPTABLE };
+        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < adoptable;
         let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
         // What was followed to its end once is the owner's business from then on.
         let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_ref() == Some(stamp));
@@ -79,7 +88,7 @@ impl Core {
         let Some(workload) = self.index.workload(key).filter(|w| w.uid == rollout.uid) else {
             return self.end(key, Outcome::Superseded, "the workload is gone".to_owned(), now);
         };
-        let late = now.elapsed >= rollout.started.elapsed + self.policy.timeout;
+        let late = now.elapsed >= rollout.stepped + self.policy.timeout;
         if workload.generation < rollout.generation {
             return self.progress(key, "waiting to hear of the change", late, now);
         }
@@ -88,6 +97,9 @@ impl Core {
         }
         if workload.template.stamp.as_ref() != rollout.stamps.last() {
             return self.end(key, Outcome::Reverted, "somebody removed our stamp".to_owned(), now);
+        }
+        if workload.strategy == Strategy::OnDelete {
+            return self.watch_evicting(key, now);
         }
         match status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
@@ -124,7 +136,7 @@ impl Core {
         }
     }
 
-    fn progress(&mut self, key: &WorkloadKey, message: &str, late: bool, now: Now) {
+    pub(super) fn progress(&mut self, key: &WorkloadKey, message: &str, late: bool, now: Now) {
         let Some(rollout) = self.rollouts.get_mut(key) else { return };
         if rollout.message != message {
             message.clone_into(&mut rollout.message);
@@ -138,7 +150,7 @@ impl Core {
     }
 
     /// What comparing the new Pods with their rendering says of the rollout; `None`: nothing yet.
-    fn verified(&mut self, key: &WorkloadKey, now: Now) -> Option<(Outcome, String)> {
+    pub(super) fn verified(&mut self, key: &WorkloadKey, now: Now) -> Option<(Outcome, String)> {
         let (rollout, work, workload) = (self.rollouts.get(key)?, self.work.get(key)?, self.index.workload(key)?);
         let judged = &work.judged;
         let converged = || Some((Outcome::Converged, "the new Pods are as rendered".to_owned()));
@@ -146,11 +158,17 @@ impl Core {
             return converged();
         }
         // The status is ahead of the Pods, which come by a watch of their own.
-        let (_, pods) = judge::current(workload, &self.index)?;
+        let (_, mut pods) = judge::current(workload, &self.index)?;
+        // Where we evict some are still to be replaced, and only the others say what came of it.
+        let old = self.not_replaced(workload);
+        pods.retain(|pod| !old.contains(&pod.key.name));
         let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
         if !all_new || judged.pods < expected(workload) {
             return None;
         }
+        let new = |group: &&PodGroup| group.pods.iter().any(|pod| !old.contains(pod));
+        let groups: Vec<_> = judged.groups.iter().filter(new).collect();
+        let differences = || groups.iter().flat_map(|g| &g.differences);
         let vector = self.generations.vector(workload, &self.index);
         let moved = || Some((Outcome::Superseded, "the injector moved meanwhile".to_owned()));
         match judged.verdict {
@@ -164,13 +182,13 @@ impl Core {
                 }
             }
             Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
-                if judged.differences.iter().all(|d| *d == Difference::MutatedLive) {
+                if differences().all(|d| d.difference == Difference::MutatedLive) {
                     return converged();
                 }
                 if vector != rollout.vector {
                     return moved();
                 }
-                let differing: BTreeSet<_> = judged.groups.iter().flat_map(|g| &g.pods).collect();
+                let differing: BTreeSet<_> = groups.iter().flat_map(|g| &g.pods).collect();
                 let born = pods.iter().filter(|pod| differing.contains(&pod.key.name)).map(|pod| pod.created).min();
                 let wanted = rollout.stamps.last().and_then(|stamp| stamp.fingerprint.as_deref());
                 if rollout.adopted && wanted != Some(judged.target.as_str()) {
@@ -184,12 +202,11 @@ impl Core {
                 // One that the new Pods lack contradicts nothing: its injector may have been down.
                 let otherwise =
                     |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
-                let differences = judged.groups.iter().flat_map(|g| &g.differences);
-                let sidecars: BTreeSet<_> = differences.filter(otherwise).map(|d| d.sidecar.clone()).collect();
+                let sidecars: BTreeSet<_> = differences().filter(otherwise).map(|d| d.sidecar.clone()).collect();
                 let uid = workload.uid.clone();
-                let (template, fields) = (workload.template.hash.clone(), judged.fields());
+                let (template, fields) = (workload.template.hash.clone(), work::fields(differences()));
                 let lock = Lock { workload: key.clone(), template, fields, at: now.wall };
-                let message = format!("the new Pods still differ: {}", judged.change);
+                let message = format!("the new Pods still differ: {}", judge::change(groups.iter().copied()));
                 let born = rollout.stamps.last().map_or(rollout.started.wall, |stamp| stamp.timestamp);
                 self.truth.contradict(&vector, &sidecars, born, &format!("{key}, after our rollout"));
                 self.note(|record| drop(record.locks.insert(uid, lock)));
@@ -215,7 +232,7 @@ impl Core {
         if let Some(work) = self.work.get_mut(key) {
             work.ended = true;
         }
-        if matches!(outcome, Outcome::Denied | Outcome::Conflict) {
+        if matches!(outcome, Outcome::Denied | Outcome::Conflict) && rollout.phase != Phase::Rolling {
             self.step_back(key, &rollout, now);
         } else if let Some(work) = self.work.get_mut(key) {
             work.quiet_until = now.elapsed + QUIET;

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use crate::core::{
     canonical::token,
     fingerprint::Fingerprint,
-    io::{Input, PatchOutcome, RenderOutcome, WatchEvent},
+    io::{EvictOutcome, Input, PatchOutcome, RenderOutcome, WatchEvent},
     model::Object,
     shape::{ContainerShape, PodShape},
 };
@@ -62,6 +62,15 @@ impl Redactor {
                 | PatchOutcome::Conflict
                 | PatchOutcome::Gone
                 | PatchOutcome::NotLeader => {}
+            },
+            Input::Evicted(reply) => match &mut reply.outcome {
+                EvictOutcome::Denied { message }
+                | EvictOutcome::Unknown { message }
+                | EvictOutcome::Failed { message, .. } => unquote(message),
+                EvictOutcome::Evicted
+                | EvictOutcome::NoHeadroom { .. }
+                | EvictOutcome::Gone
+                | EvictOutcome::NotLeader => {}
             },
             _ => {}
         }

@@ -12,6 +12,7 @@ mod half_upgraded;
 mod hazards;
 mod matrix;
 mod never_settles;
+mod resources;
 mod sweep;
 mod triggers;
 mod what_if;

@@ -14,7 +14,7 @@ const UNDETERMINED: (&str, &str) = ("undetermined", "");
 
 #[tokio::test]
 async fn r12_an_injector_that_secretly_treats_dry_runs_differently_costs_one_canary() -> Result<()> {
-    beside_genuine_drift("hazard-secret", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
+    beside_genuine_drift("hazard-secret", 20, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.in_dry_run = Some(Sidecar::new("proxy").version("v2")));
         fleet.until_the_injector_counts_as_settled().await?;
         let daemon = fleet.daemon()?;
@@ -31,7 +31,7 @@ async fn r12_an_injector_that_secretly_treats_dry_runs_differently_costs_one_can
 #[tokio::test]
 async fn c11_a_value_drawn_from_two_costs_at_most_one_rollout_each() -> Result<()> {
     let sidecar = Sidecar::new("proxy").env("COLOUR", "red");
-    beside_genuine_drift("hazard-drawn", 10, (sidecar, BY_URL), async |fleet| {
+    beside_genuine_drift("hazard-drawn", 20, (sidecar, BY_URL), async |fleet| {
         let values = vec!["red".to_owned(), "blue".to_owned()];
         fleet.odd.set(|knobs| knobs.drawn = Some(("COLOUR".to_owned(), values)));
         let daemon = fleet.daemon()?;
@@ -47,7 +47,7 @@ async fn c11_a_value_drawn_from_two_costs_at_most_one_rollout_each() -> Result<(
 #[tokio::test]
 async fn c11_an_injector_that_never_converges_is_followed_once_and_not_after_restarts() -> Result<()> {
     let sidecar = Sidecar::new("proxy").env("MINUTE", "none");
-    beside_genuine_drift("hazard-never", 5, (sidecar, BY_URL), async |fleet| {
+    beside_genuine_drift("hazard-never", 20, (sidecar, BY_URL), async |fleet| {
         fleet.odd.set(|knobs| knobs.clock = Some(("MINUTE".to_owned(), Duration::from_secs(4))));
         let daemon = fleet.daemon()?;
         let all = [("in_sync", ""), ("drifted", ""), ("non_convergent", ""), UNDETERMINED];
@@ -75,7 +75,7 @@ async fn restart_and_count(fleet: &Bystanders<'_, '_>, most: usize) -> Result<()
 
 #[tokio::test]
 async fn c11_a_tool_that_removes_our_stamps_does_not_make_us_roll_again() -> Result<()> {
-    beside_genuine_drift("hazard-stripped", 5, (Sidecar::new("proxy"), BY_URL), async |fleet| {
+    beside_genuine_drift("hazard-stripped", 20, (Sidecar::new("proxy"), BY_URL), async |fleet| {
         fleet.odd.set_version("v2");
         let daemon = fleet.daemon()?;
         fleet.until_all_is_done(&daemon, &[("in_sync", "")]).await?;

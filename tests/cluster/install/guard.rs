@@ -32,10 +32,20 @@ const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 /// The chart's ServiceAccount as an administrator of its namespace, in which one workload of each kind runs: from here on
 /// only the guard is between it and anything. The workloads are called `web`.
 async fn story(name: &str, test: impl AsyncFnOnce(&Account, &TestNamespace<'_>) -> Result<()>) -> Result<()> {
+    story_with(name, json!({}), test).await
+}
+
+/// The same, of a daemon with this configuration.
+async fn story_with(
+    name: &str,
+    config: Value,
+    test: impl AsyncFnOnce(&Account, &TestNamespace<'_>) -> Result<()>,
+) -> Result<()> {
     let testbed = Testbed::shared().await?;
     testbed
         .with_namespace(name, async |ns| {
-            let release = Release::install(&ns, &json!({ "mode": "enforce", "replicas": 0 })).await?;
+            let values = json!({ "mode": "enforce", "replicas": 0, "config": config });
+            let release = Release::install(&ns, &values).await?;
             ns.create(json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1",
                 "kind": "RoleBinding",
@@ -192,6 +202,44 @@ async fn pods_may_be_created_in_dry_run_only_and_nothing_else_may_be_done_with_t
         });
         denied(&account.create("pods/theirs/binding", &binding).await?, NOTHING_ELSE);
         denied(&account.create("pods/theirs/exec?command=true&stdout=true", &Value::Null).await?, NOTHING_ELSE);
+        Ok(())
+    })
+    .await
+}
+
+/// The twin of the test above: where the configuration allows evictions, Pods may be evicted, and only so.
+#[tokio::test]
+async fn pods_may_be_evicted_by_uid_where_that_is_configured_and_never_deleted() -> Result<()> {
+    const NOTHING_ELSE: &str = "Pods may be created as a dry run, and nothing else may be done with them";
+    const BY_UID: &str = "a Pod may be evicted by its uid only, and as gently as it wants";
+    story_with("guard-evict", json!({ "evict-on-delete": true }), async |account, ns| {
+        denied(&account.create("pods", &Value::from(bare_pod("mine"))).await?, NOTHING_ELSE);
+        let theirs = ns.create(bare_pod("theirs")).await?;
+        let path = format!("/api/v1/namespaces/{}/pods/theirs", account.namespace);
+        denied(&account.send("DELETE", &path, "application/json", &json!({})).await?, NOTHING_ELSE);
+        let uid = &theirs["metadata"]["uid"];
+        let eviction = |options: Value| {
+            json!({
+                "apiVersion": "policy/v1", "kind": "Eviction", "deleteOptions": options,
+                "metadata": { "name": "theirs", "namespace": account.namespace },
+            })
+        };
+        let known = json!({ "preconditions": { "uid": uid } });
+        for options in [
+            Value::Null,
+            json!({}),
+            json!({ "preconditions": {} }),
+            json!({ "preconditions": { "resourceVersion": "1" } }),
+            json!({ "preconditions": { "uid": uid }, "gracePeriodSeconds": 0 }),
+            json!({ "preconditions": { "uid": uid }, "propagationPolicy": "Orphan" }),
+        ] {
+            denied(&account.create("pods/theirs/eviction", &eviction(options)).await?, BY_UID);
+        }
+        let another = json!({ "preconditions": { "uid": "another" } });
+        let (code, answer) = account.create("pods/theirs/eviction", &eviction(another)).await?;
+        assert_eq!(code, 409, "{answer}");
+        let (code, answer) = account.create("pods/theirs/eviction", &eviction(known)).await?;
+        assert_eq!(code, 201, "{answer}");
         Ok(())
     })
     .await

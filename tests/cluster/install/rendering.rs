@@ -16,7 +16,10 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
         ("enforce", json!({ "mode": "enforce", "injectorNamespaces": [another] })),
         (
             "namespaced",
-            json!({ "mode": "enforce", "namespaces": [namespace, another], "injectorNamespaces": [another] }),
+            json!({
+                "mode": "enforce", "namespaces": [namespace, another], "injectorNamespaces": [another],
+                "config": { "evict-on-delete": true },
+            }),
         ),
         ("schedule", json!({ "schedule": "0 6 * * 1-5", "config": { "output": "json" }, "namespaces": [another] })),
         (

@@ -14,7 +14,8 @@ use testbed::{
 use super::release::{RELEASE, Release, until_guarded};
 use crate::support::{DEADLINE, Daemon, run};
 
-const WORKLOADS: [(&str, &str); 3] = [("Deployment", "web"), ("StatefulSet", "db"), ("DaemonSet", "agent")];
+const WORKLOADS: [(&str, &str); 4] =
+    [("Deployment", "web"), ("StatefulSet", "db"), ("StatefulSet", "by-hand"), ("DaemonSet", "agent")];
 
 /// A verb on a resource, in a namespace or (empty) everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,7 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     tokio::try_join!(
         shop.deploy(deployment("web", 2).pod_label(webhook.label())),
         shop.deploy(stateful_set("db", 2).pod_label(webhook.label())),
+        shop.deploy(stateful_set("by-hand", 2).pod_label(policy.label()).with(on_delete)),
         shop.deploy(daemon_set("agent").pod_label(policy.label())),
         // Stays as it is, so that whoever comes next says the same of it.
         shop.deploy(deployment("kept", 1).annotation("sidecar-drift/mode", "report").pod_label(webhook.label())),
@@ -56,7 +58,7 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
             "injectorNamespaces": [home],
             "config": {
                 "cooldown": "0s", "daily-cap": 100, "parallel-per-namespace": 3, "max-rollouts-per-hour": "unlimited",
-                "include-namespace": [shop.name()],
+                "include-namespace": [shop.name()], "evict-on-delete": true,
             },
         });
         let release = Release::install(&ns, &values).await?;
@@ -98,6 +100,10 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
         ns.delete().await?;
     }
     testbed.stop().await
+}
+
+fn on_delete(manifest: &mut Value) {
+    manifest["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
 }
 
 async fn drift(injectors: &mut (PolicyInjector<'_>, WebhookInjector<'_>), version: &str) -> Result<()> {
@@ -159,6 +165,14 @@ fn granted(objects: &[Value]) -> BTreeSet<Right> {
     rights
 }
 
+/// As a Role names it: `pods/eviction`.
+fn resource(entry: &AuditEntry) -> String {
+    match entry.subresource.as_str() {
+        "" => entry.resource.clone(),
+        part => format!("{}/{part}", entry.resource),
+    }
+}
+
 /// A `list` goes with its `watch`: it is how a watch begins on API servers that do not send the list within the watch.
 fn is_used(right: &Right, granted: &BTreeSet<Right>, asked: &[AuditEntry]) -> bool {
     let watch = Right { verb: "watch".to_owned(), ..right.clone() };
@@ -168,7 +182,7 @@ fn is_used(right: &Right, granted: &BTreeSet<Right>, asked: &[AuditEntry]) -> bo
     asked.iter().any(|entry| {
         entry.verb == right.verb
             && entry.api_group == right.group
-            && entry.resource == right.resource
+            && resource(entry) == right.resource
             && (right.namespace.is_empty() || right.namespace == entry.namespace)
     })
 }

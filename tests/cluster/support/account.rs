@@ -24,6 +24,8 @@ pub(crate) enum Rights {
     Report,
     /// And put stamps on workloads, and keep the state ConfigMap.
     Enforce,
+    /// And evict Pods.
+    Evict,
 }
 
 const WORKLOADS: [&str; 3] = ["deployments", "statefulsets", "daemonsets"];
@@ -108,7 +110,10 @@ fn namespace_rules(rights: Rights) -> Value {
     if rights >= Rights::Report {
         rules.push(json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}));
     }
-    if rights == Rights::Enforce {
+    if rights == Rights::Evict {
+        rules.push(json!({"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}));
+    }
+    if rights >= Rights::Enforce {
         rules.push(json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": ["patch"]}));
         rules.push(json!({
             "apiGroups": [""],

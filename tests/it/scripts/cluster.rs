@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    io::{Confirmation, Rendering, WatchKind},
+    io::{Confirmation, EvictRequest, Rendering, WatchKind},
     model::{
         Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
@@ -23,6 +23,8 @@ pub(super) struct Cluster {
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
     /// The stamps in all retained revisions.
     stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
+    /// The ControllerRevisions, and the hashes of their templates.
+    revisions: BTreeMap<WorkloadKey, BTreeMap<Name, Name>>,
     /// Whose Pods are being exchanged because of our stamp.
     rolling: BTreeSet<WorkloadKey>,
     /// The last resourceVersion, and the last number in a uid.
@@ -99,7 +101,18 @@ impl Cluster {
         };
         self.templates.insert(key.clone(), template);
         self.objects.put(Object::Workload(Box::new(workload)));
-        self.put_replica_set(key);
+        self.put_revision(key);
+    }
+
+    /// The revision that a changed template gets: a ReplicaSet, or a ControllerRevision.
+    fn put_revision(&mut self, key: &WorkloadKey) {
+        let Some(w) = self.workload(key).cloned() else { return };
+        let name = match key.kind {
+            Kind::STATEFUL_SET => w.update_revision.clone(),
+            Kind::DAEMON_SET => format!("{}-r{}", key.name, w.template_generation).into(),
+            _ => return self.put_replica_set(key),
+        };
+        self.revisions.entry(key.clone()).or_default().insert(name, w.template.hash);
     }
 
     fn put_replica_set(&mut self, key: &WorkloadKey) {
@@ -144,12 +157,60 @@ impl Cluster {
             let template = template.map_or_else(|| "".into(), |t| t.hash);
             self.stamps.entry(key.clone()).or_default().push(Attempt { stamp, template });
         }
-        self.put_replica_set(key);
+        self.put_revision(key);
         Ok(())
     }
 
-    /// All Pods are exchanged for new ones.
+    /// Whether no other Pod of the workload is down while this one is evicted.
+    pub(super) fn is_whole_but_for(&self, request: &EvictRequest) -> Result<()> {
+        let key = &request.workload.key;
+        let pods = self.pods_of(key);
+        let up = pods.iter().filter(|pod| pod.state.ready && !pod.state.terminating && pod.uid != request.uid).count();
+        let desired = self.workload(key).map_or(0, |w| w.counts.desired) as usize;
+        ensure!(up + 1 >= desired, "{} is evicted while another Pod of {key} is down", request.pod);
+        Ok(())
+    }
+
+    /// A Pod is evicted: it is gone, and its controller knows.
+    pub(super) fn evict(&mut self, request: &EvictRequest) -> Result<()> {
+        let key = &request.workload.key;
+        let pod = self.pods_of(key).into_iter().find(|pod| pod.uid == request.uid);
+        let pod = pod.with_context(|| format!("there is no Pod {}", request.pod))?;
+        self.objects.delete(WatchKind::Pods, &pod.key);
+        self.count(key)
+    }
+
+    /// The Pods that are missing are made anew, of the newest revision.
+    fn refill(&mut self, key: &WorkloadKey, injected: &[Container], born: Timestamp) -> Result<()> {
+        let desired = self.workload(key).map_or(0, |w| w.counts.desired);
+        let there: BTreeSet<_> = self.pods_of(key).iter().map(|pod| ordinal(&pod.key.name)).collect();
+        for at in (0..desired).filter(|at| !there.contains(at)) {
+            self.create_pod(key, at, injected, born)?;
+        }
+        self.count(key)
+    }
+
+    /// The status of a workload whose Pods are replaced one by one.
+    fn count(&mut self, key: &WorkloadKey) -> Result<()> {
+        let pods = self.pods_of(key);
+        self.edit(key, |w| {
+            let newest = |pod: &&PodSnapshot| match w.key.kind {
+                Kind::DAEMON_SET => pod.template_generation == w.template_generation,
+                _ => pod.revision == w.update_revision,
+            };
+            let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            w.counts.current = number(pods.len());
+            w.counts.updated = number(pods.iter().filter(newest).count());
+            w.counts.ready = number(pods.iter().filter(|pod| pod.state.ready).count());
+            w.counts.available = w.counts.ready;
+        })
+    }
+
+    /// All Pods are exchanged for new ones; where nobody exchanges them only those that are missing come back.
     pub(super) fn finish_rollout(&mut self, key: &WorkloadKey, injected: &[Container], born: Timestamp) -> Result<()> {
+        if self.workload(key).is_some_and(|w| w.strategy == Strategy::OnDelete) && !self.pods_of(key).is_empty() {
+            return self.refill(key, injected, born);
+        }
         self.rolling.remove(key);
         for pod in self.pods_of(key) {
             self.objects.delete(WatchKind::Pods, &pod.key);
@@ -254,6 +315,7 @@ impl Cluster {
         self.objects.delete(WatchKind::Workloads(key.kind), &object);
         self.rolling.remove(key);
         self.stamps.remove(key);
+        self.revisions.remove(key);
     }
 
     // What requests find ---------------------------------------------------------------------------------------------
@@ -269,7 +331,9 @@ impl Cluster {
 
     pub(super) fn confirmation(&self, key: &WorkloadKey) -> Option<Box<Confirmation>> {
         let workload = self.workload(key)?.clone();
-        Some(Box::new(Confirmation { workload, history: self.stamps.get(key).cloned().unwrap_or_default() }))
+        let history = self.stamps.get(key).cloned().unwrap_or_default();
+        let templates = self.revisions.get(key).cloned().unwrap_or_default();
+        Some(Box::new(Confirmation { workload, history, templates }))
     }
 
     pub(super) fn rendering(
@@ -303,6 +367,11 @@ impl Cluster {
     pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {
         self.templates.get(key).cloned().unwrap_or_default()
     }
+}
+
+/// The number that a Pod's name ends with.
+fn ordinal(pod: &str) -> u32 {
+    pod.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(u32::MAX)
 }
 
 fn replica_set(w: &WorkloadSnapshot) -> Name {

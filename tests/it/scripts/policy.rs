@@ -52,6 +52,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "allow_downtime" => policy.allow_downtime = value == "yes",
             "allow_collateral" => policy.allow_collateral = value == "yes",
             "include_system" => policy.include_system = value == "yes",
+            "evict_on_delete" => policy.evict_on_delete = value == "yes",
             "include_operated" => policy.include_operated = value == "yes",
             "include_unhealthy" => policy.include_unhealthy = value == "yes",
             "without_guard" => policy.without_guard = value == "yes",

@@ -26,6 +26,7 @@ const WITHOUT_WEBHOOK: usize = 8;
 pub(crate) struct Rules {
     /// Renderings under way: ticket → for whom, and whether to confirm.
     renders: BTreeMap<u64, (WorkloadRef, bool)>,
+    /// Patches and evictions.
     patches: BTreeMap<u64, WorkloadRef>,
     /// When a rendering confirmed a workload's rollout last.
     confirmed: BTreeMap<WorkloadKey, Duration>,
@@ -100,6 +101,7 @@ impl Rules {
                 }
             }
             Input::Patched(reply) => drop(self.patches.remove(&reply.ticket)),
+            Input::Evicted(reply) => drop(self.patches.remove(&reply.ticket)),
             Input::Leadership(leader) => self.leader = *leader,
             Input::Shutdown => self.stopping = true,
             Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Policy(_) | Input::Timer => {}
@@ -129,6 +131,18 @@ impl Rules {
                     !self.patches.values().any(|of| *of == request.workload),
                     "{key} is patched twice at the same time"
                 );
+                self.patches.insert(request.ticket, request.workload.clone());
+            }
+            Effect::Evict(request) => {
+                let key = &request.workload.key;
+                ensure!(self.leader && !self.stopping, "a Pod of {key} is evicted without the lead");
+                let may = policy.mode == Mode::Enforce && policy.evict_on_delete;
+                ensure!(may, "a Pod of {key} is evicted without leave");
+                let at = self.confirmed.remove(key).with_context(|| format!("{key} is evicted unconfirmed"))?;
+                let age = now.elapsed.saturating_sub(at);
+                ensure!(age <= FRESH, "{key} is evicted {}s after it was confirmed", age.as_secs());
+                let busy = self.patches.values().any(|of| *of == request.workload);
+                ensure!(!busy, "two Pods of {key} are evicted at the same time, or it is patched");
                 self.patches.insert(request.ticket, request.workload.clone());
             }
             Effect::WriteState(_) => {

@@ -28,6 +28,7 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
         Effect::Patch(p) => {
             format!("> patch {} with {} {:?}", p.workload.key, p.stamp.timestamp.strftime("%H:%M:%S"), p.stamp.reason)
         }
+        Effect::Evict(e) => format!("> evict {} of {}", e.pod, e.workload.key),
         Effect::WatchTriggers(triggers) => {
             let names: Vec<_> = triggers.iter().map(ToString::to_string).collect();
             format!("> watch {}", names.join(", "))
@@ -60,6 +61,7 @@ fn notice(notice: &Notice) -> Option<String> {
         Notice::Guard { in_force } => format!("! guard in force: {in_force}"),
         Notice::RolloutStarted { workload, reason } => format!("! {workload} started: {reason}"),
         Notice::RolloutProgress { workload, message } => format!("! {workload} progress: {message}"),
+        Notice::PodEvicted { workload, pod } => format!("! {workload} evicted {pod}"),
         Notice::RolloutEnded { workload, outcome, message, seconds } => {
             format!("! {workload} {outcome} after {seconds}s: {message}")
         }

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    io::{Effect, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
+    io::{Effect, EvictOutcome, EvictReply, EvictRequest, Input},
+    io::{PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
     io::{WatchKind, WatchSource},
     model::WorkloadKey,
     policy::{Mode, Policy},
@@ -33,6 +34,8 @@ pub(super) struct Hands {
     pub(super) renders: bool,
     /// Patches are accepted at once.
     pub(super) patches: bool,
+    /// Evictions are carried out at once.
+    pub(super) evictions: bool,
     /// Controllers finish a rollout after this long; `None`: the script says when.
     pub(super) rolls: Option<Duration>,
     /// How long a rendering takes.
@@ -58,6 +61,7 @@ pub(super) struct Stage {
     pub(super) watching: bool,
     pub(super) renders: Vec<RenderRequest>,
     pub(super) patches: Vec<PatchRequest>,
+    pub(super) evictions: Vec<EvictRequest>,
     /// A patch that will be written although its answer is lost.
     pub(super) late: Option<PatchRequest>,
     core: Option<Core>,
@@ -88,6 +92,7 @@ impl Stage {
             watching: true,
             renders: Vec::new(),
             patches: Vec::new(),
+            evictions: Vec::new(),
             late: None,
             core: None,
             rules: Rules::default(),
@@ -133,6 +138,7 @@ impl Stage {
         self.inbox.clear();
         self.renders.clear();
         self.patches.clear();
+        self.evictions.clear();
         self.backends.clear();
         self.shown.clear();
     }
@@ -267,6 +273,14 @@ impl Stage {
                     self.accept_patch(&key)?;
                 }
             }
+            Effect::Evict(request) => {
+                self.cluster.is_whole_but_for(&request)?;
+                let key = request.workload.key.clone();
+                self.evictions.push(request);
+                if self.hands.evictions {
+                    self.answer_eviction(&key, EvictOutcome::Evicted, true)?;
+                }
+            }
             Effect::WatchTriggers(triggers) => {
                 for (number, _) in (0..).zip(triggers).skip(self.triggers) {
                     self.list(&WatchSource { kind: WatchKind::Trigger(number), namespace: None });
@@ -346,6 +360,18 @@ impl Stage {
             PatchOutcome::Conflict
         };
         self.inbox.push_back(Input::Patched(PatchReply { ticket: request.ticket, outcome }));
+        Ok(())
+    }
+
+    /// Answers the oldest eviction for a workload; `done`: the Pod goes.
+    pub(super) fn answer_eviction(&mut self, key: &WorkloadKey, outcome: EvictOutcome, done: bool) -> Result<()> {
+        let at = self.evictions.iter().position(|e| e.workload.key == *key);
+        let request = self.evictions.remove(at.with_context(|| format!("no eviction for {key} was asked for"))?);
+        if done {
+            self.schedule_rollout(key);
+            self.cluster.evict(&request)?;
+        }
+        self.inbox.push_back(Input::Evicted(EvictReply { ticket: request.ticket, outcome }));
         Ok(())
     }
 

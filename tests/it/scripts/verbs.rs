@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
-    io::{Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
+    io::{EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
     model::{Object, WorkloadKey},
     owner::Kind,
     state::{Retry, StateRecord, Stop},
@@ -69,6 +69,7 @@ impl Stage {
             "state" => self.change_state(&mut line)?,
             "render" => self.answer_render(&mut line)?,
             "patch" => self.answer_patch(&mut line)?,
+            "evict" => self.answer_evict(&mut line)?,
             "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
             "guard" => {
                 let in_force = line.expect("in_force or missing")? == "in_force";
@@ -123,6 +124,7 @@ impl Stage {
             match what.as_str() {
                 "renders" => self.hands.renders = on,
                 "patches" => self.hands.patches = on,
+                "evictions" => self.hands.evictions = on,
                 "guard" => self.hands.guard = on.then_some(true),
                 "rolls" if !on => self.hands.rolls = None,
                 "rolls" => self.hands.rolls = Some(duration(&line.expect("after how long")?)?),
@@ -283,6 +285,26 @@ impl Stage {
         Ok(())
     }
 
+    fn answer_evict(&mut self, line: &mut Line) -> Result<()> {
+        let whom = self.cluster.find(&line.expect("whose Pod")?)?;
+        let answer = line.expect("how it ends")?;
+        let message = line.word().unwrap_or_else(|| "no reason given".to_owned());
+        let retry_after = line.duration("retry")?;
+        let (outcome, done) = match answer.as_str() {
+            "ok" => (EvictOutcome::Evicted, true),
+            "no_headroom" => (EvictOutcome::NoHeadroom { retry_after }, false),
+            "gone" => (EvictOutcome::Gone, false),
+            "denied" => (EvictOutcome::Denied { message }, false),
+            "not_leader" => (EvictOutcome::NotLeader, false),
+            "failed" => (EvictOutcome::Failed { message, retry_after }, false),
+            // The answer is lost; the Pod is on its way out, or not.
+            "lost" => (EvictOutcome::Unknown { message }, true),
+            "unknown" => (EvictOutcome::Unknown { message }, false),
+            other => bail!("an eviction cannot end as {other:?}"),
+        };
+        self.answer_eviction(&whom, outcome, done)
+    }
+
     // Workloads ------------------------------------------------------------------------------------------------------
 
     fn workload(&mut self, line: &mut Line, kind: Kind) -> Result<()> {
@@ -367,6 +389,7 @@ impl Stage {
         pod.state.terminating |= line.flag("terminating");
         pod.state.crashing |= line.flag("crashing");
         pod.state.finished |= line.flag("finished");
+        pod.state.ready = (pod.state.ready || line.flag("ready")) && !line.flag("unready");
         let given = containers(line);
         if !given.is_empty() {
             pod.shape = super::pods::shape(&[template(line), given].concat(), name);

@@ -92,9 +92,13 @@ impl World {
         let outcome = self.rendering(request);
         let there = self.cluster.workload(key).filter(|w| w.uid == request.workload.uid);
         let read = request.confirm && !(self.troubles.replies_lost && self.random.percent(50));
-        let confirmation = there
-            .filter(|_| read)
-            .map(|workload| Box::new(Confirmation { workload: workload.clone(), history: self.cluster.history(key) }));
+        let confirmation = there.filter(|_| read).map(|workload| {
+            Box::new(Confirmation {
+                workload: workload.clone(),
+                history: self.cluster.history(key),
+                templates: std::collections::BTreeMap::new(),
+            })
+        });
         if confirmation.is_some() {
             let world = (&self.cluster, &self.injector);
             self.truth.confirmed(place, key, world, self.at);

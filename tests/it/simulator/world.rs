@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use sidecar_drift::{
     config::Recording,
@@ -426,6 +426,7 @@ impl World {
                 self.later(place, (20, 400), Call::Renders(Box::new(request), sent));
             }
             Effect::Patch(request) => self.later(place, (5, 60), Call::Reads(Box::new(request))),
+            Effect::Evict(request) => bail!("{} is evicted, which nobody allowed", request.pod),
             Effect::WatchBackends(namespaces) => self.watch_backends(place, namespaces),
             Effect::WriteState(record) => {
                 if let Some(process) = self.process(place) {

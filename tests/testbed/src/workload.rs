@@ -225,7 +225,9 @@ fn is_rolled_out(kind: &str, workload: &Value) -> bool {
                 && number("/status/updatedReplicas") == wanted
                 && number("/status/replicas") == wanted
                 && number("/status/availableReplicas") == wanted
-                && workload["status"]["currentRevision"] == workload["status"]["updateRevision"]
+                // Where Pods wait to be deleted the controller never moves it.
+                && (workload["spec"]["updateStrategy"]["type"] == "OnDelete"
+                    || workload["status"]["currentRevision"] == workload["status"]["updateRevision"])
         }
         "DaemonSet" => {
             let wanted = number("/status/desiredNumberScheduled");

@@ -18,6 +18,8 @@ pub struct Sidecar {
     pub args: Vec<String>,
     /// The container's environment, in this order.
     pub env: Vec<(String, String)>,
+    /// The CPU that it requests, as a quantity; a webhook gives it to its containers, a policy does not.
+    pub cpu: Option<String>,
     /// Where it goes.
     pub placement: Placement,
 }
@@ -52,6 +54,7 @@ impl Sidecar {
             version: "v1".to_owned(),
             args: vec!["proxy".to_owned(), "sidecar".to_owned()],
             env: vec![("LOG_LEVEL".to_owned(), "info".to_owned())],
+            cpu: None,
             placement: Placement::Ordinary,
         }
     }
@@ -87,6 +90,9 @@ impl Sidecar {
     pub fn container(&self) -> Value {
         let env: Vec<Value> = self.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let mut container = json!({"name": self.name, "image": self.image(), "args": self.args, "env": env});
+        if let Some(cpu) = &self.cpu {
+            container["resources"] = json!({"requests": {"cpu": cpu}});
+        }
         if self.placement == Placement::Native {
             container["restartPolicy"] = json!("Always");
         }

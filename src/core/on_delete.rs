@@ -1,0 +1,78 @@
+//! Workloads whose Pods are replaced only when somebody deletes them.
+//!
+//! Their owner may have changed the template and be waiting with the Pods: then Pods of several revisions run side by side
+//! for as long as he likes. What an older Pod runs is judged, and a new one is made in its place, only where the template
+//! of its revision is known to be the present one but for our stamp.
+
+use std::collections::BTreeMap;
+
+use super::{
+    index::Index,
+    model::{PodSnapshot, Strategy, WorkloadSnapshot},
+    owner::Kind,
+    shape::Name,
+};
+
+/// Its Pods that run, or are to run: those that are on their way out included.
+pub(super) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a PodSnapshot> {
+    let mut pods = index.pods_of(w);
+    pods.retain(|pod| !pod.state.finished && !pod.state.mirror);
+    pods
+}
+
+/// The Pod is not of the newest revision of its workload.
+pub(super) fn is_behind(w: &WorkloadSnapshot, pod: &PodSnapshot) -> bool {
+    if w.key.kind == Kind::DAEMON_SET {
+        pod.template_generation < w.template_generation
+    } else {
+        pod.revision != w.update_revision
+    }
+}
+
+/// Whether a Pod was made from the present template but for our stamp; `None`: that is not known. `templates`: see
+/// [`Confirmation::templates`](super::io::Confirmation::templates).
+fn same_template(w: &WorkloadSnapshot, pod: &PodSnapshot, templates: &BTreeMap<Name, Name>) -> Option<bool> {
+    if !is_behind(w, pod) {
+        return Some(true);
+    }
+    Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
+}
+
+/// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.
+pub(super) fn revision_of(w: &WorkloadSnapshot, pod: &PodSnapshot) -> Name {
+    if w.key.kind != Kind::DAEMON_SET {
+        return pod.revision.clone();
+    }
+    // As the controller names them, cut to the length of a name.
+    let prefix: String = w.key.name.chars().take(223).collect();
+    Name::from(format!("{prefix}-{}", pod.revision))
+}
+
+/// Its Pods of other revisions that are known to have the same template.
+pub(super) fn alike<'a>(
+    w: &'a WorkloadSnapshot,
+    index: &'a Index,
+    templates: &'a BTreeMap<Name, Name>,
+) -> impl Iterator<Item = &'a PodSnapshot> {
+    older(w, index).filter(|pod| same_template(w, pod, templates) == Some(true))
+}
+
+/// Some Pod of it runs an older template, as far as is known, or nobody knows whether it does.
+pub(super) fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates) != Some(true))
+}
+
+/// Some Pod of it is known to run an older template: its owner waits with his own change.
+pub(super) fn is_pending(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates) == Some(false))
+}
+
+/// What some Pod of it runs is not known: its revisions were not read yet.
+pub(super) fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates).is_none())
+}
+
+fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a PodSnapshot> {
+    let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
+    pods.into_iter().filter(|pod| !pod.state.terminating && is_behind(w, pod))
+}
