@@ -120,6 +120,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         workers,
         published,
         notifier,
+        looked: false,
         leading,
         term: None,
         stop,
@@ -215,6 +216,8 @@ struct Engine {
     published: Published,
     /// Tells the webhook, if there is one.
     notifier: Option<Notifier>,
+    /// It has been told of what differed already when we began to lead.
+    looked: bool,
     leading: Leading,
     /// The term that the core knows of; `None`: it knows that we do not lead.
     term: Option<u64>,
@@ -333,6 +336,7 @@ impl Engine {
         }
         if term.is_some() {
             tracing::info!("leading");
+            self.looked = false;
             let notices = self.step(Input::Leadership(true), now);
             self.told(&notices, progress);
         }
@@ -344,7 +348,7 @@ impl Engine {
             notices.iter().for_each(metrics::told);
             if let Some(notifier) = &self.notifier {
                 for notice in notices {
-                    notifier.told(notice);
+                    notifier.told(notice, !self.looked);
                 }
             }
             progress(&self.report, notices);
@@ -393,6 +397,10 @@ impl Engine {
         let report = Arc::new(report);
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
             self.heard = now;
+        }
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| report.leader && report.complete && !self.looked) {
+            notifier.looked(&report);
+            self.looked = true;
         }
         self.published.publish(report.clone());
         self.report = report;

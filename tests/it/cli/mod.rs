@@ -11,6 +11,7 @@ mod migrating;
 mod predecessor;
 pub(crate) mod reports;
 mod rollout;
+mod run;
 mod scan;
 mod schemas;
 mod settings;
