@@ -25,6 +25,7 @@
 //! | [`http`] | health, readiness, metrics; the API and the web page |
 //! | [`metrics`] | the table of every metric |
 //! | [`notify`] | one webhook: new drift, rollouts that ended, the breaker |
+//! | [`outbound`] | the client for what is not the API server; which alerts of Prometheus fire |
 //! | [`config`] | flags over environment over file, validated once |
 
 pub mod cli;
@@ -36,3 +37,4 @@ pub mod document;
 pub mod http;
 pub mod metrics;
 pub mod notify;
+pub mod outbound;

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
 use super::{
-    accept, completions, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout, run, scan, status,
-    version,
+    accept, completions, debug, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout, run, scan,
+    status, version,
 };
 use crate::{
     config::{Client, DnsLabel, Voice, values::listed, with_environment},
@@ -61,6 +61,8 @@ pub enum Command {
     Accept(accept::Accept),
     /// Tells how the daemon is: whether it is paused, why, what it rolled out last, and who leads.
     Status(status::Status),
+    /// Collects what support needs.
+    Debug(debug::Debug),
     /// Writes what a shell needs to complete our command line.
     Completions(completions::Completions),
     /// Writes a manual page.

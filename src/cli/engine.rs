@@ -36,6 +36,9 @@ pub trait Engine {
     /// What the daemon left in the cluster, who leads, and what that one's API says: at `api`, if an address is given.
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus>;
 
+    /// What is served at this address.
+    fn fetch(&self, url: &str) -> anyhow::Result<String>;
+
     /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
 }
@@ -71,6 +74,10 @@ impl Engine for Daemon {
 
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
         daemon::status(config, api)
+    }
+
+    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+        daemon::fetch(url)
     }
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {

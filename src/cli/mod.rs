@@ -4,6 +4,7 @@ mod accept;
 mod args;
 mod completions;
 mod confirm;
+mod debug;
 mod diff;
 mod engine;
 mod explain;
@@ -150,6 +151,7 @@ fn execute(args: Args, console: &mut Console, engine: &dyn Engine) -> anyhow::Re
         Command::Accept(command) => command.execute(&mut context),
         Command::Explain(command) => command.execute(&mut context),
         Command::Status(command) => command.execute(&mut context),
+        Command::Debug(command) => command.execute(&mut context),
         Command::Completions(command) => command.execute(&mut context),
         Command::Man(command) => command.execute(&mut context),
         Command::Version(command) => command.execute(&mut context),

@@ -45,6 +45,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::Guard { in_force: false } => {
             error!("the guard is missing: nothing is rolled out until the API server holds us to dry runs again");
         }
+        Notice::Alerts { blocking: true, message } => {
+            warn!(reason = message, "nothing is rolled out because of alerts");
+        }
+        Notice::Alerts { blocking: false, .. } => info!("no alert holds rollouts"),
         Notice::WatchUnavailable { source, message } => {
             let namespace = source.namespace.as_deref();
             warn!(kind = ?source.kind, namespace, reason = message, "cannot be watched");
@@ -58,9 +62,11 @@ pub(super) fn log(notice: &Notice) {
 /// One line for a person who watches a rollout; `None`: not worth one.
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
-        Notice::GenerationMoved { .. } | Notice::VerdictChanged { .. } | Notice::Guard { in_force: true } => {
-            return None;
-        }
+        Notice::GenerationMoved { .. }
+        | Notice::VerdictChanged { .. }
+        | Notice::Guard { in_force: true }
+        | Notice::Alerts { blocking: false, .. }
+        | Notice::Stopping { rollouts: 0 } => return None,
         Notice::InjectorSlow { scope, seconds } => format!("{scope} answers slowly: it is not asked for {seconds}s"),
         Notice::RolloutStarted { workload, reason } => format!("{workload}: started, {reason}"),
         Notice::RolloutProgress { workload, message } | Notice::BadAnnotation { workload, message } => {
@@ -74,7 +80,6 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
         }
         Notice::PodEvicted { workload, pod } => format!("{workload}: evicted {pod}"),
         Notice::RolloutHeld { workload, gate } => format!("{workload}: held, {}", gate.meaning()),
-        Notice::Stopping { rollouts: 0 } => return None,
         Notice::Stopping { rollouts } => format!(
             "Stopping: nothing new is begun, {} under way is followed to its end. Ctrl-C once more stops at once.",
             many(*rollouts, "rollout")
@@ -83,6 +88,7 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
             format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
         }
         Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
+        Notice::Alerts { message, .. } => format!("Nothing more is rolled out: {message}"),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),
     };
     Some(one_line(&line))

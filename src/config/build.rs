@@ -14,6 +14,7 @@ use super::{
     },
 };
 use crate::core::{
+    alerts::AlertMatcher,
     filter::Filter,
     lease::LeaseTimes,
     owner::Kind,
@@ -89,6 +90,7 @@ impl Config {
         roll(&mut policy, rollouts, daemon_runs)?;
         let metrics_by_namespace = daemon.metrics_by_namespace.unwrap_or(true);
         let notify = notify(&daemon).filter(|_| daemon_runs);
+        let alerts = alerts(&mut policy, &daemon)?.filter(|_| daemon_runs);
         run(&mut policy, daemon)?;
         let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
         policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
@@ -108,6 +110,7 @@ impl Config {
             api_advertise: api_advertise.filter(|_| daemon_runs),
             metrics_by_namespace,
             notify,
+            alerts,
             recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
             election,
@@ -280,6 +283,28 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
 fn notify(daemon: &Daemon) -> Option<Notify> {
     let url = daemon.notify_url.clone().filter(|url| !url.is_empty())?;
     Some(Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) })
+}
+
+/// The address of Prometheus, and in the policy which of its alerts count.
+fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<String>, ConfigError> {
+    let Some(url) = daemon.block_on_alerts.clone().filter(|url| !url.is_empty()) else {
+        return match &daemon.blocking_alert {
+            Some(_) => Err(senseless("blocking-alert", "means nothing without `block-on-alerts`, the address to ask")),
+            None => Ok(None),
+        };
+    };
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+    // Whatever is before an `@` may be a password, and would be sent nowhere.
+    if rest.is_empty() || rest.starts_with('/') || rest.contains(['@', '?', '#', ' ']) {
+        let message =
+            "is no address such as `http://prometheus.monitoring:9090`; credentials and queries have no place in it";
+        return Err(senseless("block-on-alerts", message));
+    }
+    policy.blocking_alerts = daemon.blocking_alert.clone().unwrap_or_else(|| vec![AlertMatcher::critical()]);
+    if policy.blocking_alerts.is_empty() {
+        return Err(senseless("blocking-alert", "is empty; name the labels of at least one alert, or leave it out"));
+    }
+    Ok(Some(url))
 }
 
 fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {

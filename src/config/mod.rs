@@ -50,6 +50,8 @@ pub struct Config {
     pub api_advertise: Option<SocketAddr>,
     /// Who is notified; `None`: nobody.
     pub notify: Option<Notify>,
+    /// The Prometheus whose alerts block rollouts; `None`: there is none.
+    pub alerts: Option<String>,
     /// Metrics of workloads have the label `namespace`.
     pub metrics_by_namespace: bool,
     /// Where every input is written down; `None`: nowhere.

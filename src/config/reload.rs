@@ -29,6 +29,7 @@ impl Config {
             ("state-namespace", new.state_namespace == self.state_namespace),
             ("log-level", new.log == self.log),
             ("leader-election", new.election == self.election),
+            ("block-on-alerts", new.alerts == self.alerts),
             ("render-as", new.render_as == self.render_as),
             ("fields", new.policy.fields == self.policy.fields),
             ("kinds", new.policy.kinds == self.policy.kinds),

@@ -17,6 +17,7 @@ use super::{
         LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
     },
 };
+use crate::core::alerts::AlertMatcher;
 
 macro_rules! settings {
     ($(
@@ -283,6 +284,15 @@ settings! {
         /// Asks this often whether the admission policy is still in force [default: 60s].
         #[arg(long, value_name = "DURATION")]
         guard_interval: Period,
+        /// Begins no rollout while the Prometheus at this address says that an alert of --blocking-alert fires, or says
+        /// nothing; asks `/api/v1/alerts` there every 15 seconds, without credentials [default: none].
+        #[arg(long, value_name = "URL")]
+        block_on_alerts: String,
+        /// Takes alerts with these labels for a reason to begin no rollout, such as `severity=critical,team!=dev`: all must
+        /// be so, `*` stands for any letters; repeatable, one of them is enough [default: severity=critical,
+        /// but not our own: alertname!=SidecarDrift*].
+        #[arg(long, value_name = "LABEL=VALUE")]
+        blocking_alert: Vec<AlertMatcher>,
         /// Writes Kubernetes Events about workloads, which need the right to create and patch them [default: true with
         /// --mode=enforce, else false].
         #[arg(long)]

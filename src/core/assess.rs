@@ -29,6 +29,9 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 /// A `Retry-After` beyond this is a mistake of somebody's, and would leave us blind.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
+/// A workload whose history could not be read is read again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+
 /// Workloads that one step lets others pass.
 const PASSED: usize = 64;
 
@@ -234,17 +237,21 @@ impl Core {
     }
 
     fn request(&mut self, key: &WorkloadKey, vector: Vector, now: Now) {
-        let confirm = self.rollouts.get(key).is_some_and(super::rollout::Rollout::confirming);
+        let rollout = self.rollouts.get(key);
+        let (confirming, unread) = rollout.map_or((false, false), |r| (r.confirming(), r.unread()));
+        let confirm = confirming || unread;
         if self.work.get(key).is_some_and(|work| work.request.is_some()) {
             return; // Its answer decides whether another one is wanted.
         }
         let current = self.index.workload(key).and_then(|workload| {
             let (revision, pods) = judge::current(workload, &self.index)?;
-            (self.policy.all_workloads || !pods.is_empty()).then_some((workload, revision))
+            (self.policy.all_workloads || unread || !pods.is_empty()).then_some((workload, revision))
         });
         let Some((workload, revision)) = current else {
-            if confirm {
+            if confirming {
                 self.abandon(key, None, now);
+            } else if unread {
+                self.queue.schedule(key, now.elapsed + READ_AGAIN, Priority::Confirm, now.elapsed);
             }
             return;
         };
@@ -301,6 +308,9 @@ impl Core {
         } else if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::confirming) {
             // The confirmation found this request under way.
             self.queue.schedule(&key, now.elapsed, Priority::Confirm, now.elapsed);
+        }
+        if self.rollouts.get(&key).is_some_and(super::rollout::Rollout::unread) {
+            self.queue.schedule(&key, now.elapsed + READ_AGAIN, Priority::Confirm, now.elapsed);
         }
     }
 

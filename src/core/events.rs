@@ -130,6 +130,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
         Notice::BreakerOpened { workload, reason, .. } => Some((workload, EventReason::BreakerOpen, reason.clone())),
         Notice::BadAnnotation { workload, message } => Some((workload, EventReason::BadAnnotation, message.clone())),
         Notice::Guard { .. }
+        | Notice::Alerts { .. }
         | Notice::GenerationMoved { .. }
         | Notice::InjectorSlow { .. }
         | Notice::RolloutProgress { .. }

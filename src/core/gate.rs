@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 pub use self::ends::ends;
 use super::{
+    alerts::Alarm,
     model::{Attempt, Strategy, WorkloadSnapshot},
     owner::Kind,
     policy::{Mode, Policy},
@@ -55,7 +56,7 @@ pub struct Candidate<'a> {
     pub says: Says,
     /// Every rollout of it that is known, the live template's stamp included.
     pub history: Vec<Attempt>,
-    /// When a person said last that it may be tried again.
+    /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
     /// A Service of an injector is in its namespace.
     pub backs_injector: bool,
@@ -84,6 +85,8 @@ pub struct Situation<'a> {
     pub leader: bool,
     /// The API server holds us to dry runs.
     pub guarded: bool,
+    /// Whether alerts hold all rollouts.
+    pub alarm: Alarm,
     /// The state ConfigMap; `None`: missing or unreadable.
     pub record: Option<&'a StateRecord>,
     /// Its canaries.
@@ -103,7 +106,7 @@ pub struct Situation<'a> {
 }
 
 impl Candidate<'_> {
-    /// Its rollouts that still count: those before a person's `retry` do not.
+    /// Its rollouts that still count: those before a person's `retry`, and those that were in vain, do not.
     fn tried(&self) -> impl Iterator<Item = &Attempt> {
         self.history.iter().filter(|a| self.retried.is_none_or(|at| a.stamp.timestamp > at))
     }
@@ -156,6 +159,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::BreakerOpen, |_, s| s.record.is_some_and(|r| r.breaker.is_some())),
     (Gate::GuardMissing, |_, s| !s.policy.one_shot && !s.guarded && !s.policy.without_guard),
     (Gate::InjectorUnhealthy, |c, _| c.injector_unhealthy),
+    (Gate::AlertFiring, |_, s| s.alarm != Alarm::None),
     (Gate::NotLeader, |_, s| !s.leader),
     (Gate::AlreadyTried, already_tried),
     (Gate::Reverted, |c, _| reverted(c)),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alerts::{AlertMatcher, AlertsAnswer},
     events::Event,
     model::{Attempt, ConfigKind, InjectorKind, Object, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
@@ -103,6 +104,8 @@ pub enum Input {
     State(Option<StateRecord>),
     /// A probe of the guard was answered: the guard refused it, as it must, or it did not.
     Guard(bool),
+    /// Prometheus was asked which alerts fire.
+    Alerts(AlertsReply),
     /// The operator changed the configuration: what the watches bring must be the same.
     Policy(Box<Policy>),
     /// The time that [`Effect::WakeAt`] asked for has come.
@@ -129,6 +132,8 @@ pub enum Effect {
     WriteState(StateRecord),
     /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.
     ProbeGuard,
+    /// Ask Prometheus which of some alerts fire. Answered by [`Input::Alerts`], always.
+    AskAlerts(AlertsRequest),
     /// Say something to people: log, progress line.
     Tell(Notice),
     /// Write an Event. Not answered, and lost if there are too many.
@@ -286,6 +291,24 @@ pub enum PatchOutcome {
     },
 }
 
+/// The question which alerts fire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertsRequest {
+    /// Names the reply.
+    pub ticket: u64,
+    /// Those that block rollouts: whatever one of these matches.
+    pub matchers: Vec<AlertMatcher>,
+}
+
+/// The answer to [`Effect::AskAlerts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertsReply {
+    /// The request's.
+    pub ticket: u64,
+    /// What Prometheus says.
+    pub answer: AlertsAnswer,
+}
+
 /// An eviction that is wanted: by the Eviction API, which asks the PodDisruptionBudgets, and never by deleting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvictRequest {
@@ -432,6 +455,13 @@ pub enum Notice {
     Guard {
         /// It does.
         in_force: bool,
+    },
+    /// Whether alerts hold all rollouts, found out for the first time or changed.
+    Alerts {
+        /// They do.
+        blocking: bool,
+        /// Which, or why that is not known; empty if they do not.
+        message: String,
     },
     /// A watch could not be started.
     WatchUnavailable {

@@ -1,6 +1,7 @@
 //! The pure half: everything that decides. No clock, no client, no async, no environment; time, randomness and
 //! configuration are arguments, so that a test is a list of inputs with times.
 
+pub mod alerts;
 mod assess;
 pub mod body;
 mod breaker;

@@ -17,6 +17,9 @@ impl Core {
         {
             self.starts = new_starts(&policy, now);
         }
+        if policy.blocking_alerts != self.policy.blocking_alerts {
+            self.alerts.forget();
+        }
         self.policy = policy;
         self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
         self.replan = true;

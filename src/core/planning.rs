@@ -74,7 +74,12 @@ impl Core {
             causes: &work.causes,
             says: self.says(workload),
             history: self.history(workload),
-            retried: self.record.get().and_then(|r| r.retries.get(&workload.uid)).map(|retry| retry.at),
+            retried: self
+                .record
+                .get()
+                .and_then(|r| r.retries.get(&workload.uid))
+                .map(|retry| retry.at)
+                .max(work.in_vain),
             backs_injector: self.backends.contains(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: self.index.disruptions_allowed(workload),
@@ -126,6 +131,7 @@ impl Core {
             now,
             leader: self.leader,
             guarded: self.guarded(now),
+            alarm: self.alarm(now),
             record,
             canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, c.clone()))).collect(),
             running: running().count(),

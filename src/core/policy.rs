@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alerts::AlertMatcher,
     filter::Filter,
     ignore::IgnoreRule,
     model::WorkloadKey,
@@ -101,6 +102,9 @@ pub struct Policy {
     pub without_guard: bool,
     /// Whether it does is found out this often.
     pub guard_interval: Duration,
+    /// While an alert fires that one of these matches, nothing is rolled; none: nobody wants that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocking_alerts: Vec<AlertMatcher>,
     /// Of the stamp's keys.
     pub annotation_prefix: String,
     /// The stamp's reason; `None`: made from the sidecars' names.
@@ -167,6 +171,7 @@ impl Default for Policy {
             evict_on_delete: false,
             without_guard: false,
             guard_interval: Duration::from_mins(1),
+            blocking_alerts: Vec::new(),
             annotation_prefix: "sidecarRollout".to_owned(),
             rollout_reason: None,
             own: None,

@@ -59,6 +59,7 @@ impl Core {
             paused: self.record.get().and_then(|r| r.paused.clone()),
             breaker: self.record.get().and_then(|r| r.breaker.clone()),
             guard: self.guard_report(now),
+            alerts: self.alerts_report(now),
             workloads,
             generations: self.moves.iter().cloned().collect(),
             rollouts: running.chain(self.finished.iter().cloned()).take(KEPT).collect(),

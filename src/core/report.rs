@@ -50,6 +50,9 @@ pub struct Report {
     /// The API server holds us to dry runs; `None`: there is no need of it, because nothing is rolled out, or by a
     /// person, or by `--without-guard`.
     pub guard: Option<bool>,
+    /// Whether alerts hold all rollouts; `None`: nobody wants that, or another replica leads.
+    #[serde(default)]
+    pub alerts: Option<AlertsReport>,
     /// The workloads, sorted by namespace, kind and name.
     pub workloads: Vec<Arc<WorkloadReport>>,
     /// Everything that moved since the start, newest first, at most a hundred.
@@ -73,6 +76,15 @@ pub struct Report {
     /// The whole story of the one workload that was asked about, if it was one.
     #[serde(default)]
     pub story: Option<Box<Story>>,
+}
+
+/// Whether alerts hold all rollouts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertsReport {
+    /// They do.
+    pub blocking: bool,
+    /// Which, or why that is not known; empty if they do not.
+    pub message: String,
 }
 
 /// One workload.
@@ -222,6 +234,7 @@ impl Report {
             paused: None,
             breaker: None,
             guard: None,
+            alerts: None,
             workloads: Vec::new(),
             generations: Vec::new(),
             rollouts: Vec::new(),

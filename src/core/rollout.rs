@@ -67,10 +67,14 @@ pub(super) struct Rollout {
     paid: bool,
     attempts: u32,
     late: bool,
+    /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
+    crashes: Option<(Duration, bool)>,
     /// When the platform said that it is finished.
     done: Option<Duration>,
     /// An earlier process began it: what its rendering depended on is not known.
     adopted: bool,
+    /// Its history has not been read: whether it is ours at all is not known.
+    unread: bool,
     /// Where we evict: how far the next eviction is.
     eviction: Eviction,
     /// The name and the uid of the Pod that was evicted last.
@@ -117,8 +121,10 @@ impl Rollout {
             paid: false,
             attempts: 0,
             late: false,
+            crashes: None,
             done: None,
             adopted: false,
+            unread: false,
             eviction: Eviction::Looking,
             leaving: None,
             held: None,
@@ -138,6 +144,11 @@ impl Rollout {
         }
     }
 
+    /// Its history is wanted, to know whose it is.
+    pub(super) fn unread(&self) -> bool {
+        self.unread
+    }
+
     /// When it was planned; of use until it is patched.
     pub(super) fn planned(&self) -> Duration {
         self.started.elapsed
@@ -147,7 +158,12 @@ impl Rollout {
     pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
-            Phase::Rolling if !self.late => self.wake.into_iter().chain([self.stepped + policy.timeout]).min(),
+            Phase::Rolling if !self.late => {
+                let late = self.stepped + policy.timeout;
+                // While none crashes the next one is an event.
+                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + watch::CRASHING);
+                self.wake.into_iter().chain(crashes).chain([late]).min()
+            }
             // Until it is done for good, an event is waited for.
             Phase::Rolling => self.wake.into_iter().chain(self.done.map(|done| done + policy.timeout)).min(),
             Phase::Confirming | Phase::Patching => None,
@@ -199,6 +215,9 @@ impl Core {
                 work.remember(attempt);
             }
             work.templates = confirmation.templates;
+        }
+        if let Some(rollout) = self.rollouts.get_mut(key) {
+            rollout.unread = false;
         }
         // A watch that is behind must not undo it: what was read is at least as new.
         if let Some(old) = self.index.put_workload(confirmation.workload) {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    alerts::Alerts,
     budget::TokenBucket,
     guard::Guard,
     index::{Change, Index},
@@ -74,6 +75,8 @@ pub struct Core {
     pub(super) stopping: bool,
     /// Whether the API server holds us to dry runs.
     pub(super) guard: Guard,
+    /// Which alerts fire.
+    pub(super) alerts: Alerts,
     /// Every watch was synced once: from here on verdicts are made.
     pub(super) started: bool,
     /// Until then no rollout is begun unless every workload has its first verdict; `None`: it is over.
@@ -141,6 +144,7 @@ impl Core {
             leader: false,
             stopping: false,
             guard: Guard::default(),
+            alerts: Alerts::default(),
             started: false,
             first_sweep: None,
             dirty: BTreeSet::new(),
@@ -173,6 +177,7 @@ impl Core {
             Input::Leadership(leader) => self.lead(leader, now),
             Input::State(record) => self.state_read(record, now),
             Input::Guard(refused) => self.guard_answered(refused, now),
+            Input::Alerts(reply) => self.alerts_answered(reply, now),
             Input::Policy(policy) => self.obey(*policy, now),
             Input::Timer => {}
             Input::Shutdown => {
@@ -190,6 +195,7 @@ impl Core {
         self.assess_dirty(now);
         self.plan(now);
         self.probe_guard(now);
+        self.ask_for_alerts(now);
         self.dispatch(now);
         self.write_state(now);
         self.set_alarm(now);
@@ -419,7 +425,8 @@ impl Core {
         // What this step left undone is not done by asking for it again at once.
         let ahead = |at: Duration| if at > now.elapsed { at } else { now.elapsed + BREATH };
         let due = render.into_iter().chain(late).map(ahead).min();
-        let next = [due, look, self.unseen.next(), plan, self.next_probe(), self.next_write(), unfinished];
+        let next =
+            [due, look, self.unseen.next(), plan, self.next_probe(), self.next_alerts(), self.next_write(), unfinished];
         let wake = next.into_iter().flatten().min();
         if let Some(at) = wake
             && wake != self.wake

@@ -133,7 +133,7 @@ vocabulary! {
         BreakerOpen = "breaker_open", "too many rollouts went wrong; a person must resume";
         GuardMissing = "guard_missing", "the API server does not hold us to dry runs";
         InjectorUnhealthy = "injector_unhealthy", "the Deployment behind its injector is rolling or not ready";
-        AlertFiring = "alert_firing", "an alert that blocks rollouts is firing", later "safety: alert gate";
+        AlertFiring = "alert_firing", "an alert that blocks rollouts is firing, or was a moment ago, or it is not known";
         NotLeader = "not_leader", "another replica leads";
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
         Reverted = "reverted", "somebody removed the stamp of our rollout; `sidecar-drift retry` tries again";

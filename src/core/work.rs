@@ -38,6 +38,8 @@ pub struct Work {
     /// The last verdict that was more than "not asked yet" or "settling", and the change that a rollout would have made:
     /// what people are told changes of.
     pub told: Option<(Verdict, String)>,
+    /// Rollouts up to this one were in vain: they came too soon after a move to change anything.
+    pub in_vain: Option<Timestamp>,
     /// Stamps found in its history when a rollout was confirmed.
     pub history: Vec<Attempt>,
     /// The templates of its retained revisions, as found then: see `Confirmation::templates`.

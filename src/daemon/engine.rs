@@ -38,6 +38,7 @@ use crate::{
     http::Published,
     metrics,
     notify::Notifier,
+    outbound::Prometheus,
 };
 
 /// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side.
@@ -76,6 +77,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
+    workers.ask_alerts_of(config.alerts.as_deref().map(Prometheus::new).transpose()?);
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }
@@ -373,6 +375,7 @@ impl Engine {
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
                 Effect::WriteState(record) => self.workers.write_state(record, self.term),
                 Effect::ProbeGuard => self.workers.probe_guard(),
+                Effect::AskAlerts(request) => self.workers.ask_alerts(request),
                 Effect::WriteEvent(event) => self.workers.write_event(event, now.wall, self.term),
                 Effect::Tell(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),

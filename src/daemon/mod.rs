@@ -31,6 +31,7 @@ use crate::{
         shape::Name,
         state::{Retry, StateRecord, Stop},
     },
+    outbound,
 };
 
 /// Is called whenever there is something to tell: with the newest report, and what happened since the last call.
@@ -76,6 +77,12 @@ pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyho
 pub fn pause(config: &Config, reason: &str) -> anyhow::Result<()> {
     let stop = Stop { reason: reason.to_owned(), at: clock::now().wall };
     edit_state(config, |state| state.paused = Some(stop.clone()))
+}
+
+/// What a daemon serves at this address.
+pub fn fetch(url: &str) -> anyhow::Result<String> {
+    let body = runtime()?.block_on(outbound::get(url))?;
+    String::from_utf8(body.into()).context("the answer is no text")
 }
 
 /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.

@@ -23,11 +23,13 @@ use crate::{
     },
     config::Caller,
     core::{
+        alerts::AlertsAnswer,
         events::Event,
-        io::{EvictRequest, Input, PatchRequest, RenderRequest},
+        io::{AlertsReply, AlertsRequest, EvictRequest, Input, PatchRequest, RenderRequest},
         state::StateRecord,
     },
     metrics,
+    outbound::Prometheus,
 };
 
 /// Runs renderings, patches and state writes beside the engine.
@@ -43,6 +45,8 @@ pub(super) struct Workers {
     leading: Leading,
     inputs: mpsc::Sender<Input>,
     events: Events,
+    /// Who knows which alerts fire.
+    prometheus: Option<Prometheus>,
     tasks: JoinSet<()>,
 }
 
@@ -60,7 +64,7 @@ impl Workers {
         let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(writing);
-        Self { cluster, own, keys, renderer, store, leading, inputs, events, tasks }
+        Self { cluster, own, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
     }
 
     /// Dry runs are sent as somebody else from now on.
@@ -126,6 +130,23 @@ impl Workers {
                 }
             };
             _ = inputs.send(Input::Guard(refused)).await;
+        });
+    }
+
+    /// From now on this Prometheus is asked.
+    pub(super) fn ask_alerts_of(&mut self, prometheus: Option<Prometheus>) {
+        self.prometheus = prometheus;
+    }
+
+    pub(super) fn ask_alerts(&mut self, request: AlertsRequest) {
+        let (prometheus, inputs) = (self.prometheus.clone(), self.inputs.clone());
+        self.tasks.spawn(async move {
+            let AlertsRequest { ticket, matchers } = request;
+            let answer = match prometheus {
+                Some(prometheus) => prometheus.ask(&matchers).await,
+                None => AlertsAnswer::Unknown { message: "there is nobody to ask".to_owned() },
+            };
+            _ = inputs.send(Input::Alerts(AlertsReply { ticket, answer })).await;
         });
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     core::{
         policy::Mode,
-        report::{Report, WorkloadReport},
+        report::{AlertsReport, Report, WorkloadReport},
         shape::Name,
         words::{Gate, Word},
     },
@@ -49,6 +49,8 @@ pub struct Status {
     breaker: Option<Stopped>,
     /// Whether the API server holds us to dry runs; null where there is no need of it.
     guard: Option<bool>,
+    /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for.
+    alerts: Option<Alerts>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
     /// How many workloads have which verdict, reason and gate.
@@ -154,6 +156,8 @@ pub struct Plan {
     breaker: Option<Stopped>,
     /// Whether the API server holds us to dry runs; null where there is no need of it.
     guard: Option<bool>,
+    /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for.
+    alerts: Option<Alerts>,
     /// Rollouts that may still be started in this hour; null: no limit.
     rollouts_left: Option<u32>,
     /// Rollouts under way.
@@ -196,6 +200,16 @@ pub struct Planned {
     pub gate_since: Option<String>,
 }
 
+/// Whether alerts of Prometheus hold all rollouts.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Alerts {
+    /// They do.
+    pub blocking: bool,
+    /// Which, or why that is not known; empty if they do not.
+    pub message: String,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -204,6 +218,12 @@ pub struct Problem {
     kind: &'static str,
     /// One sentence: what is wrong and what would be right.
     message: String,
+}
+
+impl Alerts {
+    fn of(report: &AlertsReport) -> Self {
+        Self { blocking: report.blocking, message: report.message.clone() }
+    }
 }
 
 impl Status {
@@ -224,6 +244,7 @@ impl Status {
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             guard: report.guard,
+            alerts: report.alerts.as_ref().map(Alerts::of),
             unavailable: report.unavailable.clone(),
             summary: Summary::of(report),
             changes: Change::all(report),
@@ -332,6 +353,7 @@ impl Plan {
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             guard: report.guard,
+            alerts: report.alerts.as_ref().map(Alerts::of),
             rollouts_left: report.rollouts_left,
             rolling: report.rollouts.iter().filter(|r| r.outcome.is_none()).map(Rollout::of).collect(),
             groups: groups.into_values().collect(),

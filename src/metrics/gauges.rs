@@ -35,6 +35,7 @@ fn write(report: &Report, by_namespace: bool) {
     gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
     gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
+    gauge!(STOPPED.name, "by" => "alerts").set(yes(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
     if let Some(open) = report.window_open {
         gauge!(WINDOW.name).set(yes(open));
     }

@@ -205,6 +205,7 @@ pub fn told(notice: &Notice) {
         | Notice::Stopping { .. }
         | Notice::BreakerOpened { .. }
         | Notice::Guard { .. }
+        | Notice::Alerts { .. }
         | Notice::WatchUnavailable { .. }
         | Notice::BadAnnotation { .. } => {}
     }

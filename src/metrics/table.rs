@@ -78,8 +78,8 @@ metrics! {
         "Rollouts that may still be started in this hour; absent without a limit. Alert when it stays 0 for a day: the \
          limit is too low for your fleet.";
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
-        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, or the \
-         missing `guard`. Alert on breaker and guard: neither mends itself.";
+        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
+         missing `guard`, or `alerts` of `--block-on-alerts`. Alert on breaker and guard: neither mends itself.";
     WINDOW = Gauge "sidecar_drift_window_open" [],
         "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
          without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";
@@ -149,7 +149,7 @@ impl Metric {
             }
             "fate" => Some(vec!["sent", "failed", "dropped"]),
             "who" => Some(vec!["api_server", "injector"]),
-            "by" => Some(vec!["pause", "breaker", "guard"]),
+            "by" => Some(vec!["pause", "breaker", "guard", "alerts"]),
             "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),
             "cause" => Some(super::CAUSES.to_vec()),

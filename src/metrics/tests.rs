@@ -12,7 +12,7 @@ use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
     model::WorkloadKey,
     owner::Kind,
-    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{AlertsReport, IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     words::{Difference, Gate, Outcome, Verdict},
 };
 
@@ -178,10 +178,19 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"proxy\",verdict=\"drifted\"} 1",
         "sidecar_drift_rollouts_in_flight 1",
         "sidecar_drift_stopped{by=\"breaker\"} 0",
+        "sidecar_drift_stopped{by=\"alerts\"} 0",
         "sidecar_drift_leader 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }
+}
+
+#[test]
+fn alerts_that_hold_all_rollouts_are_said() {
+    let mut report = report();
+    report.alerts = Some(AlertsReport { blocking: true, message: "EtcdDown is firing".to_owned() });
+    let text = local(|| ()).render(Some(&report));
+    assert!(text.contains("sidecar_drift_stopped{by=\"alerts\"} 1\n"), "{text}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, time};
 
 pub use self::{
     message::{Happened, Message},
-    send::{NotAnAddress, Webhook},
+    send::Webhook,
 };
 use crate::{
     core::{io::Notice, model::WorkloadKey, report::Report, words::Verdict},

@@ -5,15 +5,13 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Uri, header};
 use http_body_util::Full;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use tokio::time;
 
 use super::Message;
-use crate::config::NotifyFormat;
+use crate::{
+    config::NotifyFormat,
+    outbound::{Client, NotAnAddress, USER_AGENT, connect},
+};
 
 /// An answer that takes longer is none.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,21 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The address cannot be used. It is not repeated: the addresses of webhooks are secrets.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAnAddress {
-    /// It is no URL of http or https.
-    #[error("`--notify-url` is no address that begins with https:// or http://")]
-    Url,
-    /// There are no certificates to trust.
-    #[error("the system's certificates cannot be read, by which the webhook of `--notify-url` would be known")]
-    Certificates(#[source] rustls::Error),
-}
-
 /// Where messages go.
 #[derive(Clone)]
 pub struct Webhook {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
     url: Uri,
     format: NotifyFormat,
 }
@@ -43,22 +30,8 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at this address.
     pub fn new(url: &str, format: NotifyFormat) -> Result<Self, NotAnAddress> {
-        let url: Uri = url.parse().map_err(|_| NotAnAddress::Url)?;
-        if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
-            return Err(NotAnAddress::Url);
-        }
-        let provider = rustls::crypto::ring::default_provider();
-        let tls: rustls::ConfigBuilder<rustls::ClientConfig, _> =
-            rustls::ClientConfig::builder_with_provider(provider.into())
-                .with_safe_default_protocol_versions()
-                .and_then(ConfigBuilderExt::try_with_platform_verifier)
-                .map_err(NotAnAddress::Certificates)?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.with_no_client_auth())
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), url, format })
+        let (client, url) = connect("notify-url", url)?;
+        Ok(Self { client, url, format })
     }
 
     /// Sends a message, and again if the other side cannot take it now; returns whether it was taken.
@@ -89,7 +62,7 @@ impl Webhook {
             .method(Method::POST)
             .uri(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("sidecar-drift/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(body))
             .map_err(|_| ("the request cannot be made".to_owned(), false))?;
         match time::timeout(PATIENCE, self.client.request(request)).await {

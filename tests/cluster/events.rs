@@ -39,7 +39,7 @@ fn events_of(story: &Story<'_>, name: &str) -> Result<BTreeMap<String, u64>> {
         .collect())
 }
 
-async fn until_seen(story: &Story<'_>, name: &str, wanted: &[(&str, u64)]) -> Result<()> {
+pub(crate) async fn until_seen(story: &Story<'_>, name: &str, wanted: &[(&str, u64)]) -> Result<()> {
     eventually(format_args!("{name} has the Events {wanted:?}"), DEADLINE, async || {
         let seen = events_of(story, name)?;
         Ok(wanted.iter().all(|(reason, count)| seen.get(*reason) == Some(count)).then_some(()))

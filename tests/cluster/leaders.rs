@@ -237,7 +237,8 @@ async fn who_is_asked_to_stop_hands_over_a_rollout_in_flight() -> Result<()> {
         let other = story.daemon_as(&second, &arguments)?;
         until_it_watches(&other).await?;
         let started = leader.until_it_says("a rollout started", |line| line.is("rollout started")).await?;
-        let status = leader.terminate().await?;
+        // A real clock, for once: Kubernetes has patience, but whoever waits for a drain has not.
+        let status = tokio::time::timeout(Duration::from_secs(5), leader.terminate()).await??;
         ensure!(status.code() == Some(0), "{status}");
 
         let (_, name) = started.text("workload").rsplit_once('/').unwrap_or_default();

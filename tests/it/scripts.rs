@@ -141,6 +141,8 @@ scripts! {
         a_person_pauses
         a_person_stops_a_rollout
         a_restart_keeps_the_lock
+        a_fresh_process_finds_an_owners_rollout
+        alerts
         an_owners_rollout_after_ours
         events
         guard
@@ -194,6 +196,7 @@ scripts! {
         kinds_and_strategies_that_hold
         maintenance_windows
         namespaces_that_cannot_be_read
+        new_pods_that_crash
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not

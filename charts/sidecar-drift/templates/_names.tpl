@@ -62,6 +62,9 @@ subjects:
 {{- if and .Values.schedule (eq .Values.mode "enforce") -}}
 {{- fail "schedule and mode=enforce: a scheduled scan only reports; leave the schedule empty to roll out" -}}
 {{- end -}}
+{{- if and (index .Values.config "block-on-alerts") .Values.networkPolicy.enabled (not .Values.networkPolicy.extraEgress) -}}
+{{- fail "config.block-on-alerts: the NetworkPolicy lets the Pod reach the API server only, so no answer would ever come and nothing be rolled out; let it reach Prometheus by networkPolicy.extraEgress" -}}
+{{- end -}}
 {{- if and (eq .Values.mode "enforce") (not .Values.guard.enabled) (not (index .Values.config "without-guard")) -}}
 {{- fail "mode=enforce and guard.enabled=false: the daemon would roll nothing out; enable the guard, or set config.without-guard=true" -}}
 {{- end -}}

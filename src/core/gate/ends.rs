@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Candidate, DAY, Situation, opening, rolled_within, unproven};
-use crate::core::{state::Canary, time::Now, window::Opening, words::Gate};
+use crate::core::{alerts::Alarm, state::Canary, time::Now, window::Opening, words::Gate};
 
 /// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
 pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration> {
@@ -33,6 +33,10 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
             };
             unproven(c, s).filter_map(ends).max()
         }
+        Gate::AlertFiring => match s.alarm {
+            Alarm::Until(calm) => Some(calm),
+            Alarm::On | Alarm::None => None,
+        },
         Gate::BackingOff => Some(c.quiet_until),
         Gate::FirstSweep => s.first_sweep,
         _ => None,

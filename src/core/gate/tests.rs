@@ -1,4 +1,5 @@
 mod room;
+mod tried;
 
 use std::collections::BTreeSet;
 
@@ -43,6 +44,7 @@ struct Case {
     had_its_turn: bool,
     leader: bool,
     guarded: bool,
+    alarm: Alarm,
     running: usize,
     running_here: usize,
     first_sweep: Option<Duration>,
@@ -81,6 +83,7 @@ impl Case {
             had_its_turn: false,
             leader: true,
             guarded: true,
+            alarm: Alarm::None,
             running: 0,
             running_here: 0,
             first_sweep: None,
@@ -119,6 +122,7 @@ impl Case {
             policy: &self.policy,
             now: now(),
             leader: self.leader,
+            alarm: self.alarm,
             guarded: self.guarded,
             record: self.record.as_ref(),
             canaries: canaries.map(|(scope, c)| (scope.parse().unwrap(), c.clone())).collect(),
@@ -212,6 +216,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::BreakerOpen => case.record = Some(StateRecord { breaker: Some(stop()), ..StateRecord::default() }),
         Gate::GuardMissing => case.guarded = false,
         Gate::InjectorUnhealthy => case.injector_unhealthy = true,
+        Gate::AlertFiring => case.alarm = Alarm::On,
         Gate::NotLeader => case.leader = false,
         Gate::AlreadyTried => case.tried(48 * hour, "v1:target"),
         Gate::Reverted => {
@@ -221,7 +226,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::Rejected => case.verdict = Verdict::Rejected,
         Gate::BackingOff => case.quiet_until = now().elapsed + Duration::from_secs(1),
         Gate::FirstSweep => case.first_sweep = Some(now().elapsed),
-        other => panic!("{other} is looked at and has no case"),
+        other @ Gate::UnsupportedOwner => panic!("{other} is looked at and has no case"),
     }
 }
 
@@ -340,41 +345,12 @@ fn what_ends_by_time_alone_says_when() {
     assert_eq!(ends(Gate::RateLimit, &token), Some(hour));
     assert_eq!(ends(Gate::OutsideWindow, &nothing), Some(Duration::from_secs(3 * 86_400 + 6_400)));
     assert_eq!(ends(Gate::BackingOff, &nothing), Some(Duration::from_secs(1)));
+    let calm = |case: &mut Case| case.alarm = Alarm::Until(now().elapsed + hour);
+    assert_eq!((ends(Gate::AlertFiring, &calm), ends(Gate::AlertFiring, &nothing)), (Some(hour), None));
     assert_eq!(ends(Gate::Canary, &nothing), None);
     let soaking = |case: &mut Case| case.canary(&mesh(), "first", Some(-60));
     assert_eq!(ends(Gate::Canary, &soaking), Some(Duration::from_mins(9)));
     assert_eq!(ends(Gate::Paused, &nothing), None);
-}
-
-#[test]
-fn a_stamp_that_is_gone_from_an_unchanged_template_holds_until_a_person_says_retry() {
-    let days = 24 * 3600;
-    let reverted = |change: &dyn Fn(&mut Case)| {
-        with(|case| {
-            case.tried(3 * days, "v1:other");
-            case.history[0].template = case.workload.template.hash.clone();
-            change(case);
-        })
-        .gate()
-    };
-    assert_eq!(reverted(&|_| {}), Some(Gate::Reverted));
-    let live = |case: &mut Case| case.workload.template.stamp = Some(case.history[0].stamp.clone());
-    assert_eq!(reverted(&live), None);
-    assert_eq!(reverted(&|case| case.workload.template.hash = "of its owner".into()), None);
-    assert_eq!(reverted(&|case| case.history[0].stamp.fingerprint = None), None, "the predecessor's");
-    assert_eq!(reverted(&|case| case.retried = Some(made::at(-days).wall)), None);
-    assert_eq!(reverted(&|case| case.retried = Some(made::at(-4 * days).wall)), Some(Gate::Reverted));
-}
-
-#[test]
-fn a_person_may_lift_the_cool_down_but_not_the_daily_cap() {
-    let mut case = with(|case| {
-        case.tried(3600, "v1:target");
-        case.retried = Some(made::at(-60).wall);
-    });
-    assert_eq!(case.gate(), None);
-    case.tried(7200, "v1:target");
-    assert_eq!(case.gate(), Some(Gate::DailyCap));
 }
 
 #[test]
@@ -386,22 +362,6 @@ fn what_an_operator_owns_is_left_to_it_unless_asked_for() {
         case.policy.include_operated = true;
     });
     assert_eq!(included.gate(), None);
-}
-
-#[test]
-fn what_was_tried_last_is_not_tried_again_but_what_was_tried_before_it_may_be() {
-    let days = 24 * 3600;
-    let again = with(|case| {
-        case.tried(5 * days, "v1:target");
-        case.tried(3 * days, "v1:other");
-    });
-    assert_eq!(again.gate(), None);
-    let last = with(|case| {
-        case.tried(5 * days, "v1:other");
-        case.tried(3 * days, "v1:target");
-    });
-    assert_eq!(last.gate(), Some(Gate::AlreadyTried));
-    assert_eq!(with(|case| case.verdict = Verdict::NonConvergent).gate(), Some(Gate::AlreadyTried));
 }
 
 #[test]

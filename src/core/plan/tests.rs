@@ -58,6 +58,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         policy,
         now: made::at(0),
         leader: true,
+        alarm: crate::core::alerts::Alarm::None,
         guarded: true,
         record: Some(&record),
         canaries: BTreeMap::new(),

@@ -12,6 +12,7 @@ use crate::core::{
     judge,
     model::{Attempt, Stamp, Strategy, WorkloadKey, WorkloadSnapshot},
     policy::Mode,
+    queue::Priority,
     report::{PodGroup, RolloutReport},
     scope::Vector,
     state::Lock,
@@ -31,6 +32,10 @@ const ADOPTABLE_EVICTIONS: Duration = Duration::from_hours(24);
 /// Not every copy of an injector has heard of a move by then: a ConfigMap that is mounted as a volume reaches a Pod after
 /// up to one period of the kubelet's synchronisation and one of its cache, a minute each by default.
 const LONGEST_LAG: Duration = Duration::from_mins(2);
+
+/// New Pods that crash after this long will not come up by themselves. A container is started again after 10, 20 and 40
+/// seconds, so one that only waits for another has had its chances.
+pub(super) const CRASHING: Duration = Duration::from_mins(1);
 
 impl Core {
     /// Takes over the rollouts that an earlier process or another leader of ours left under way.
@@ -68,8 +73,9 @@ impl Core {
         rollout.stamps = vec![stamp.clone()];
         rollout.generation = w.generation;
         rollout.vector = self.generations.vector(w, &self.index);
-        rollout.adopted = true;
+        (rollout.adopted, rollout.unread) = (true, true);
         self.rollouts.insert(key.clone(), rollout);
+        self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
         self.touch(key);
     }
 
@@ -89,6 +95,12 @@ impl Core {
             return self.end(key, Outcome::Superseded, "the workload is gone".to_owned(), now);
         };
         let late = now.elapsed >= rollout.stepped + self.policy.timeout;
+        if rollout.unread && !late {
+            return self.progress(key, "finding out whether it is ours", false, now);
+        }
+        if rollout.adopted && self.is_its_owners(key) {
+            return self.disown(key);
+        }
         if workload.generation < rollout.generation {
             return self.progress(key, "waiting to hear of the change", late, now);
         }
@@ -104,10 +116,16 @@ impl Core {
         match status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
             Progress::Waiting(message) => {
+                let crashes = self.new_pods_crash(key, now);
                 if let Some(rollout) = self.rollouts.get_mut(key) {
                     // It was finished, and is not any more: a Pod was lost again.
                     rollout.done = None;
+                    rollout.crashes = crashes;
                 }
+                if crashes.is_some_and(|(since, still)| still && now.elapsed >= since + CRASHING) {
+                    return self.end(key, Outcome::Failed, format!("its new Pods crash: {message}"), now);
+                }
+                let Some(workload) = self.index.workload(key) else { return };
                 let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
                 if late && crashing {
                     return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
@@ -134,6 +152,40 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Since when new Pods of it crash, and whether one does now. One that runs for a moment between two crashes is not well
+    /// yet; one that is ready is.
+    fn new_pods_crash(&self, key: &WorkloadKey, now: Now) -> Option<(Duration, bool)> {
+        let (rollout, workload) = (self.rollouts.get(key)?, self.index.workload(key)?);
+        let (_, pods) = judge::current(workload, &self.index)?;
+        let mut new = pods.iter().filter(|pod| !rollout.before.contains(&pod.uid) && !pod.state.terminating);
+        let crashes = new.clone().any(|pod| pod.state.crashing);
+        let well = !crashes && new.all(|pod| pod.state.ready);
+        match rollout.crashes {
+            Some(_) if well => None,
+            Some((since, _)) => Some((since, crashes)),
+            None => crashes.then_some((now.elapsed, true)),
+        }
+    }
+
+    /// Its owner changed the template after our rollout, and left our stamp on it: a revision that has the stamp is of
+    /// another template.
+    fn is_its_owners(&self, key: &WorkloadKey) -> bool {
+        let (Some(rollout), Some(work)) = (self.rollouts.get(key), self.work.get(key)) else { return false };
+        let stamp = rollout.stamps.last();
+        work.history.iter().any(|tried| Some(&tried.stamp) == stamp && tried.template != rollout.template)
+    }
+
+    /// It was taken over by mistake: what becomes of it is its owner's business, and nobody was told of it.
+    fn disown(&mut self, key: &WorkloadKey) {
+        let Some(mut rollout) = self.rollouts.remove(key) else { return };
+        if let Some(work) = self.work.get_mut(key) {
+            work.ended_stamp = rollout.stamps.pop();
+        }
+        self.dirty.insert(key.clone());
+        self.replan = true;
+        self.touch(key);
     }
 
     pub(super) fn progress(&mut self, key: &WorkloadKey, message: &str, late: bool, now: Now) {
@@ -196,6 +248,7 @@ impl Core {
                 }
                 if let Some(clear) = self.in_doubt_until(&vector, born, now) {
                     self.too_early(key, clear);
+                    self.in_vain(key, clear, now);
                     let message = "the injector moved shortly before the new Pods were born, and gave them what it gave until then";
                     return Some((Outcome::Superseded, message.to_owned()));
                 }
@@ -225,6 +278,17 @@ impl Core {
         (age + LONGEST_LAG > ago).then(|| now.wall.checked_add(left).unwrap_or(now.wall))
     }
 
+    /// Its Pods were replaced for nothing, because we were too early: it may be tried once more when that is over, whatever the
+    /// cool-down says. The daily cap counts it as ever, and a process that begins anew does not know and waits.
+    fn in_vain(&mut self, key: &WorkloadKey, until: Timestamp, now: Now) {
+        let stamp = self.rollouts.get(key).and_then(|rollout| rollout.stamps.last()).map(|stamp| stamp.timestamp);
+        if let Some(work) = self.work.get_mut(key) {
+            work.in_vain = work.in_vain.max(stamp);
+            let rest = Duration::try_from(until.duration_since(now.wall)).unwrap_or_default();
+            work.quiet_until = work.quiet_until.max(now.elapsed + rest);
+        }
+    }
+
     pub(super) fn end(&mut self, key: &WorkloadKey, outcome: Outcome, message: String, now: Now) {
         let Some(mut rollout) = self.rollouts.remove(key) else { return };
         rollout.message = message;
@@ -235,7 +299,7 @@ impl Core {
         if matches!(outcome, Outcome::Denied | Outcome::Conflict) && rollout.phase != Phase::Rolling {
             self.step_back(key, &rollout, now);
         } else if let Some(work) = self.work.get_mut(key) {
-            work.quiet_until = now.elapsed + QUIET;
+            work.quiet_until = work.quiet_until.max(now.elapsed + QUIET);
             if let Some(stamp) = rollout.stamps.pop() {
                 work.ended_stamp = Some(stamp.clone());
                 work.remember(Attempt { stamp, template: rollout.template.clone() });

@@ -88,6 +88,9 @@ fn banners(report: &Report) -> Vec<Banner> {
                     admission policies, or find out who removed them.";
         add("bad", "The guard is missing", text.to_owned(), Some("kubectl get validatingadmissionpolicies"));
     }
+    if let Some(alerts) = report.alerts.as_ref().filter(|alerts| alerts.blocking) {
+        add("warn", "Alerts hold all rollouts", alerts.message.clone(), None);
+    }
     if let Some(stop) = &report.paused {
         let text = format!("By a person, since {}: {}", stop.at.strftime("%F %H:%M UTC"), stop.reason);
         add("warn", "All rollouts are paused", text, Some("sidecar-drift resume"));

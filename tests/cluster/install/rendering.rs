@@ -188,6 +188,14 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
             json!({ "mode": "enforce", "guard": { "enabled": false } }),
             "mode=enforce and guard.enabled=false: the daemon would roll nothing out",
         ),
+        (
+            config("block-on-alerts", json!("prometheus:9090")),
+            "/config/block-on-alerts': 'prometheus:9090' does not match pattern",
+        ),
+        (
+            config("block-on-alerts", json!("http://prometheus:9090")),
+            "config.block-on-alerts: the NetworkPolicy lets the Pod reach the API server only",
+        ),
         (json!({ "serviceAccount": { "create": false } }), "serviceAccount.create=false: name the one that exists"),
     ];
     for (values, reason) in &refused {

@@ -74,6 +74,20 @@ fn bad_durations() {
 }
 
 #[test]
+fn bad_alerts() {
+    assert_snapshot!(golden(&[
+        "run·--block-on-alerts·prometheus:9090",
+        "run·--block-on-alerts·ftp://prometheus",
+        "run·--block-on-alerts·http://user:secret@prometheus",
+        "run·--block-on-alerts·http://prometheus/graph?g0.expr=up",
+        "run·--blocking-alert·severity=critical",
+        "run·--block-on-alerts·http://prometheus·--blocking-alert·critical",
+        "run·--block-on-alerts·http://prometheus·--blocking-alert·severity=~critical|page",
+        "run·--block-on-alerts·http://prometheus·--blocking-alert·",
+    ]));
+}
+
+#[test]
 fn bad_times() {
     assert_snapshot!(golden(&[
         "rollout·--only-started-before·yesterday",

@@ -2,6 +2,7 @@
 
 mod bad;
 mod binary;
+mod debug;
 mod diff;
 mod documents;
 mod explain;
@@ -91,6 +92,8 @@ pub(crate) struct Fake {
     notices: Vec<Notice>,
     stopped: Option<Stopped>,
     status: Option<DaemonStatus>,
+    /// What a daemon serves, by a part of the address.
+    served: Vec<(String, String)>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -101,6 +104,7 @@ impl Fake {
             notices: Vec::new(),
             stopped: None,
             status: None,
+            served: Vec::new(),
             asked: Mutex::new(Vec::new()),
         }
     }
@@ -113,6 +117,12 @@ impl Fake {
     /// What the daemon left behind.
     pub(crate) fn with_status(mut self, status: DaemonStatus) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// A daemon serves this where the address has this in it.
+    pub(crate) fn serving(mut self, address: &str, text: String) -> Self {
+        self.served.push((address.to_owned(), text));
         self
     }
 
@@ -174,6 +184,11 @@ impl Engine for Fake {
 
     fn status(&self, _config: &Config, _api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
         Ok(self.status.clone().expect("a status"))
+    }
+
+    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+        let found = self.served.iter().find(|(of, _)| url.contains(of));
+        found.map(|(_, text)| text.clone()).ok_or_else(|| anyhow::anyhow!("nobody serves {url}"))
     }
 
     fn resume(&self, _config: &Config) -> anyhow::Result<()> {

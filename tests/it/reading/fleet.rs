@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
     policy::Mode,
-    report::{GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
+    report::{AlertsReport, GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -51,6 +51,7 @@ pub(super) fn of(n: usize) -> Report {
     Report {
         mode: Mode::Enforce,
         guard: Some(true),
+        alerts: Some(AlertsReport { blocking: false, message: String::new() }),
         progress: (n, n),
         rollouts_left: Some(14),
         renders: 23_512,

@@ -7,7 +7,7 @@ mod follow;
 mod fuzz;
 mod page;
 mod query;
-mod secrets;
+pub(crate) mod secrets;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,7 +1,10 @@
 //! The web page, as it leaves the program.
 
 use axum::{body::Body, http::Request};
-use sidecar_drift::core::{report::Report, state::Stop};
+use sidecar_drift::core::{
+    report::{AlertsReport, Report},
+    state::Stop,
+};
 
 use super::{ask, fleet, get, published, reading, routes};
 use crate::cli::reports;
@@ -62,6 +65,7 @@ async fn pause_and_breaker_are_on_every_page() {
         paused: stop("upgrading the mesh"),
         breaker: stop("2 failed in a row"),
         guard: Some(false),
+        alerts: Some(AlertsReport { blocking: true, message: "EtcdDown is firing".to_owned() }),
         leader: false,
         ..reports::fleet()
     });
@@ -74,6 +78,8 @@ async fn pause_and_breaker_are_on_every_page() {
             "The breaker is open",
             "2 failed in a row",
             "The guard is missing",
+            "Alerts hold all rollouts",
+            "EtcdDown is firing",
             "does not lead",
         ] {
             assert!(page.contains(text), "{path}: {text}");

@@ -58,6 +58,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "without_guard" => policy.without_guard = value == "yes",
             "events" => policy.events = value == "yes",
             "one_shot" => policy.one_shot = value == "yes",
+            "alert" => policy.blocking_alerts.push(value.parse().map_err(anyhow::Error::msg)?),
             "own" => {
                 let (namespace, name) = value.split_once('/').with_context(given)?;
                 policy.own =

@@ -104,7 +104,12 @@ impl Rules {
             Input::Evicted(reply) => drop(self.patches.remove(&reply.ticket)),
             Input::Leadership(leader) => self.leader = *leader,
             Input::Shutdown => self.stopping = true,
-            Input::Watch { .. } | Input::State(_) | Input::Guard(_) | Input::Policy(_) | Input::Timer => {}
+            Input::Watch { .. }
+            | Input::State(_)
+            | Input::Guard(_)
+            | Input::Alerts(_)
+            | Input::Policy(_)
+            | Input::Timer => {}
         }
     }
 
@@ -149,6 +154,12 @@ impl Rules {
                 ensure!(self.leader && policy.mode == Mode::Enforce, "the state is written without the right to");
             }
             Effect::ProbeGuard => ensure!(self.leader && !self.stopping, "the guard is probed without the lead"),
+            Effect::AskAlerts(_) => {
+                ensure!(
+                    self.leader && !self.stopping && policy.mode == Mode::Enforce,
+                    "alerts are nobody's business now"
+                );
+            }
             Effect::WriteEvent(_) => ensure!(self.leader, "an Event is written without the lead"),
             Effect::WatchBackends(_) | Effect::WatchTriggers(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
         }

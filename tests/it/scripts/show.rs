@@ -42,6 +42,10 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
         }
         Effect::WriteState(record) => format!("> write state: {}", state(record)),
         Effect::ProbeGuard => "> probe the guard".to_owned(),
+        Effect::AskAlerts(request) => {
+            let matchers: Vec<_> = request.matchers.iter().map(ToString::to_string).collect();
+            format!("> ask for alerts {}", matchers.join(" or "))
+        }
         Effect::WriteEvent(Event { workload, reason, note }) => {
             format!("> write event {} {} about {}: {note}", reason.kind(), reason.as_str(), workload.key)
         }
@@ -58,6 +62,8 @@ fn notice(notice: &Notice) -> Option<String> {
         // The line of the verdict itself says more.
         Notice::VerdictChanged { .. } => return None,
         Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow: not asked for {seconds}s"),
+        Notice::Alerts { blocking: true, message } => format!("! alerts hold all rollouts: {message}"),
+        Notice::Alerts { blocking: false, .. } => "! no alert holds rollouts".to_owned(),
         Notice::Guard { in_force } => format!("! guard in force: {in_force}"),
         Notice::RolloutStarted { workload, reason } => format!("! {workload} started: {reason}"),
         Notice::RolloutProgress { workload, message } => format!("! {workload} progress: {message}"),

@@ -8,6 +8,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
+    alerts::AlertsAnswer,
+    io::AlertsReply,
     io::{Effect, EvictOutcome, EvictReply, EvictRequest, Input},
     io::{PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
     io::{WatchKind, WatchSource},
@@ -42,6 +44,8 @@ pub(super) struct Hands {
     pub(super) took: Duration,
     /// Probes of the guard are refused, as they must be; `None`: they are not answered.
     pub(super) guard: Option<bool>,
+    /// What Prometheus says; `None`: nothing.
+    pub(super) alerts: Option<AlertsAnswer>,
     /// The state ConfigMap is not written.
     pub(super) holds_state: bool,
     /// The state ConfigMap may be read, but not written.
@@ -64,6 +68,8 @@ pub(super) struct Stage {
     pub(super) evictions: Vec<EvictRequest>,
     /// A patch that will be written although its answer is lost.
     pub(super) late: Option<PatchRequest>,
+    /// The question for alerts that is open.
+    asked: Option<u64>,
     core: Option<Core>,
     rules: Rules,
     elapsed: Duration,
@@ -94,6 +100,7 @@ impl Stage {
             patches: Vec::new(),
             evictions: Vec::new(),
             late: None,
+            asked: None,
             core: None,
             rules: Rules::default(),
             elapsed: Duration::ZERO,
@@ -298,9 +305,22 @@ impl Stage {
             Effect::WriteState(record) if !self.hands.holds_state => self.write_state(record),
             Effect::WakeAt(at) => self.wake = Some(at),
             Effect::ProbeGuard => self.inbox.extend(self.hands.guard.map(Input::Guard)),
+            Effect::AskAlerts(request) => {
+                self.asked = Some(request.ticket);
+                self.answer_alerts();
+            }
             Effect::WriteState(_) | Effect::Tell(_) | Effect::WriteEvent(_) => {}
         }
         Ok(())
+    }
+
+    /// Prometheus answers, if it was asked and has something to say.
+    pub(super) fn answer_alerts(&mut self) {
+        if let Some(answer) = self.hands.alerts.clone()
+            && let Some(ticket) = self.asked.take()
+        {
+            self.inbox.push_back(Input::Alerts(AlertsReply { ticket, answer }));
+        }
     }
 
     pub(super) fn state(&self) -> Option<StateRecord> {

@@ -1,12 +1,14 @@
 //! What each line of a script does.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
+    alerts::AlertsAnswer,
     io::{EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
     model::{Object, WorkloadKey},
     owner::Kind,
+    shape::Name,
     state::{Retry, StateRecord, Stop},
     words::{UndeterminedReason, Word as _},
 };
@@ -75,6 +77,20 @@ impl Stage {
                 let in_force = line.expect("in_force or missing")? == "in_force";
                 self.hands.guard = Some(in_force);
                 self.send(Input::Guard(in_force));
+            }
+            // `alerts silent`, `alerts unknown`, or the names of those that fire.
+            "alerts" => {
+                let mut names = BTreeSet::new();
+                while let Some(name) = line.word() {
+                    names.insert(Name::from(name));
+                }
+                let word = |word: &str| names.len() == 1 && names.contains(word);
+                self.hands.alerts = match () {
+                    () if word("silent") => None,
+                    () if word("unknown") => Some(AlertsAnswer::Unknown { message: "no connection".to_owned() }),
+                    () => Some(AlertsAnswer::Firing(names)),
+                };
+                self.answer_alerts();
             }
             "land" => {
                 let whom = self.cluster.find(&line.expect("whose")?)?;

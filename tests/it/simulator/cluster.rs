@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
-        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, Counts, NamespaceSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
+        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -102,6 +102,13 @@ impl Cluster {
     pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
         match self.objects.get(WatchKind::Workloads(key.kind), &place(key))? {
             Object::Workload(w) => Some(w),
+            _ => None,
+        }
+    }
+
+    pub(super) fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
+        match self.objects.get(WatchKind::Namespaces, &key("", name))? {
+            Object::Namespace(namespace) => Some(namespace),
             _ => None,
         }
     }

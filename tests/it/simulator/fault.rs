@@ -73,6 +73,8 @@ pub(super) enum Fault {
     PatchesDenied,
     RepliesLost,
     GuardGone,
+    AlertFires,
+    PrometheusDown,
     StateMissing,
     StateUnwritable,
     // Ourselves
@@ -87,6 +89,7 @@ pub(super) enum Fault {
     // People
     PersonPauses,
     PersonResumes,
+    PersonRetries(usize),
 }
 
 impl Fault {
@@ -133,6 +136,7 @@ pub(super) const NAMES: &[&str] = &[
     "OwnerSays window",
     "NamespaceSays mode",
     "NamespaceSays paused",
+    "NamespaceSays window",
     "StampStripped",
     "StampFought",
     "PodPatchedByHand",
@@ -148,6 +152,8 @@ pub(super) const NAMES: &[&str] = &[
     "PatchesDenied",
     "RepliesLost",
     "GuardGone",
+    "AlertFires",
+    "PrometheusDown",
     "StateMissing",
     "StateUnwritable",
     "Crash",
@@ -160,15 +166,26 @@ pub(super) const NAMES: &[&str] = &[
     "WatchForbidden",
     "PersonPauses",
     "PersonResumes",
+    "PersonRetries",
 ];
 
-const SAYS: [(&str, &str); 6] = [
+const SAYS: [(&str, &str); 8] = [
     ("mode", "report"),
     ("mode", "ignore"),
     ("paused", "true"),
     ("accept-until", "2026-12-31"),
     ("accept-until", "soon"),
     ("window", "never"),
+    ("window", WINDOWS[0].0),
+    ("window", WINDOWS[1].0),
+];
+
+/// Maintenance windows, and when they are open, in seconds of a history.
+pub(super) const WINDOWS: [(&str, &[(u64, u64)]); 4] = [
+    ("Mon 10:06-10:12 UTC; Mon 11:10-11:30 UTC", &[(360, 720), (4200, 5400)]),
+    ("02:30-06:00 America/New_York", &[(0, 3600)]),
+    ("Mon-Wed 11:12-11:30 Europe/Berlin; 11:20-12:30 UTC", &[(720, 1800), (4800, 9000)]),
+    ("Sun 00:00-24:00 UTC", &[]),
 ];
 
 /// One of all, the likely ones more often.
@@ -177,7 +194,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
     let namespace = usize::try_from(random.below(2)).unwrap_or(0);
     let process = usize::try_from(random.below(2)).unwrap_or(0);
     let watch = watch(random);
-    match random.below(68) {
+    match random.below(74) {
         0..=2 => Fault::InjectorMoves(Notice::ConfigMap),
         3..=5 => Fault::InjectorMoves(Notice::Configuration),
         6 => Fault::InjectorMoves(Notice::Labels),
@@ -206,7 +223,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
             Fault::OwnerSays(at, key, value)
         }
         33 => {
-            let (key, value) = random.one_of(&SAYS[..3]);
+            let (key, value) = random.one_of(&[SAYS[0], SAYS[1], SAYS[2], SAYS[6]]);
             Fault::NamespaceSays(namespace, key, value)
         }
         34 | 35 => Fault::StampStripped(at),
@@ -235,6 +252,9 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
         63 | 64 => Fault::WatchLags(process, watch),
         65 => Fault::WatchForbidden(process, watch),
         66 => Fault::PersonPauses,
+        67 => Fault::AlertFires,
+        68 => Fault::PrometheusDown,
+        69..=71 => Fault::PersonRetries(at),
         _ => Fault::PersonResumes,
     }
 }

@@ -17,7 +17,7 @@ use sidecar_drift::core::{
 pub(super) const SIDECAR: &str = "proxy";
 
 /// A value of the sidecar that nobody may see.
-pub(super) const SECRET: &str = "a-planted-secret";
+pub(crate) const SECRET: &str = "a-planted-secret";
 
 /// What a Pod is made of, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

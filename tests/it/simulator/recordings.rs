@@ -12,7 +12,7 @@ use sidecar_drift::daemon::recording::{Replayed, replay};
 use super::{injection::SECRET, scenario::Scenario, tamper::Tamper, world::World};
 
 /// Plays a history; returns the recordings of all its processes.
-fn recorded(seed: u64, plain: bool) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
+pub(crate) fn recorded(seed: u64, plain: bool) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
     let directory = tempfile::tempdir()?;
     let mut world = World::new(Scenario::new(seed), Tamper::Nothing, false);
     world.record_in = Some((directory.path().to_owned(), plain));

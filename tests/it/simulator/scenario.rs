@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use sidecar_drift::core::{
+    alerts::AlertMatcher,
     ignore::Glob,
     model::{Strategy, WorkloadKey},
     owner::Kind,
     policy::{Mode, Policy},
+    window::windows,
     words::Difference,
 };
 
@@ -124,6 +126,13 @@ fn policy(random: &mut Random) -> Policy {
         guard_interval: random.one_of(&[Duration::from_secs(20), Duration::from_mins(1)]),
         ..Policy::default()
     };
+    if random.percent(12) {
+        let (window, _) = random.one_of(&fault::WINDOWS);
+        policy.windows = windows(window).unwrap_or_default();
+    }
+    if random.percent(20) {
+        policy.blocking_alerts.push(AlertMatcher::critical());
+    }
     if random.percent(50) {
         policy.act_on = all;
     }

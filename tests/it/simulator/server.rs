@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sidecar_drift::core::{
+    alerts::AlertsAnswer,
     io::{
-        Confirmation, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest,
-        Rendering,
+        AlertsReply, Confirmation, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply,
+        RenderRequest, Rendering,
     },
     shape::Name,
     state::StateRecord,
@@ -60,8 +61,19 @@ impl World {
                 let refused = !self.troubles.no_guard && !self.lost(place);
                 self.reply(place, Input::Guard(refused));
             }
+            Call::AsksAlerts(ticket) => self.answer_alerts(place, ticket),
         }
         Ok(())
+    }
+
+    fn answer_alerts(&mut self, place: usize, ticket: u64) {
+        let cut = self.processes[place].as_ref().is_some_and(|p| p.is_partitioned(self.at));
+        if cut || self.troubles.prometheus_down {
+            let answer = AlertsAnswer::Unknown { message: "no connection".to_owned() };
+            return self.reply_late(place, Input::Alerts(AlertsReply { ticket, answer }));
+        }
+        let names = if self.troubles.alert_fires { ["DiskFull".into()].into() } else { [].into() };
+        self.reply(place, Input::Alerts(AlertsReply { ticket, answer: AlertsAnswer::Firing(names) }));
     }
 
     /// No request of this process arrives now.

@@ -19,7 +19,7 @@ use super::{
 use crate::scripts::rules::Rules as Every;
 
 /// Gates that end by themselves, if nothing else happens.
-const TRANSIENT: [Gate; 10] = [
+const TRANSIENT: [Gate; 11] = [
     Gate::Rolling,
     Gate::Unhealthy,
     Gate::ClusterBusy,
@@ -30,6 +30,7 @@ const TRANSIENT: [Gate; 10] = [
     Gate::BackingOff,
     Gate::FirstSweep,
     Gate::InjectorUnhealthy,
+    Gate::AlertFiring,
 ];
 
 impl World {

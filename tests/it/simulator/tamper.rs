@@ -33,6 +33,8 @@ pub(super) enum Tamper {
     IgnoresOwners,
     IgnoresPause,
     IgnoresBreaker,
+    IgnoresAlerts,
+    IgnoresWindows,
     IgnoresLease,
     IgnoresStrategies,
     RollsInSync,
@@ -44,7 +46,7 @@ pub(super) enum Tamper {
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 20] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 22] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -58,6 +60,8 @@ impl Tamper {
         (Self::IgnoresOwners, &["its owner's word", "the word of its namespace"]),
         (Self::IgnoresPause, &["during a pause", "nobody knows whether we may"]),
         (Self::IgnoresBreaker, &["the breaker is open"]),
+        (Self::IgnoresAlerts, &["though an alert fires", "after an alert fired"]),
+        (Self::IgnoresWindows, &["outside its window"]),
         (Self::IgnoresLease, &["does not hold the lease"]),
         (Self::IgnoresStrategies, &["takes it down"]),
         (Self::RollsInSync, &["patched unconfirmed", "did not differ"]),
@@ -77,6 +81,8 @@ impl Tamper {
             Self::ForgetsHour => policy.max_rollouts_per_hour = None,
             Self::RefillsBudget if restarted => policy.max_rollouts_per_hour = None,
             Self::ForgetsCanary => policy.canary = 0,
+            Self::IgnoresWindows => policy.windows.clear(),
+            Self::IgnoresAlerts => policy.blocking_alerts.clear(),
             Self::ForgetsGuard => policy.without_guard = true,
             Self::ForgetsExclusion => {
                 policy.filter.exclude_namespaces.clear();

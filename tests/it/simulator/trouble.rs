@@ -13,7 +13,7 @@ use sidecar_drift::core::{
     },
     owner::Kind,
     shape::Name,
-    state::{StateRecord, Stop},
+    state::{Retry, StateRecord, Stop},
 };
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
 use crate::objects::key;
 
 /// The injector's own workload.
-fn backend() -> WorkloadKey {
+pub(super) fn backend() -> WorkloadKey {
     WorkloadKey { namespace: "mesh".into(), kind: Kind::DEPLOYMENT, name: "injector".into() }
 }
 
@@ -69,7 +69,7 @@ impl World {
         }));
     }
 
-    fn edit_namespace(&mut self, name: &str, change: impl FnOnce(&mut NamespaceSnapshot)) {
+    pub(super) fn edit_namespace(&mut self, name: &str, change: impl FnOnce(&mut NamespaceSnapshot)) {
         let Some(Object::Namespace(found)) = self.cluster.objects.get(WatchKind::Namespaces, &key("", name)) else {
             return;
         };
@@ -78,11 +78,11 @@ impl World {
         self.cluster.objects.put(Object::Namespace(namespace));
     }
 
-    fn put_node(&mut self, name: &str, ready: bool) {
+    pub(super) fn put_node(&mut self, name: &str, ready: bool) {
         self.cluster.objects.put(Object::Node(NodeSnapshot { name: name.into(), ready, kubelet: Some((1, 36)) }));
     }
 
-    fn configure(&mut self, hash: u32, refuses_dry_run: bool) {
+    pub(super) fn configure(&mut self, hash: u32, refuses_dry_run: bool) {
         self.cluster.objects.put(Object::Injector(InjectorSnapshot {
             kind: InjectorKind::MutatingWebhookConfiguration,
             name: "mesh".into(),
@@ -108,7 +108,7 @@ impl World {
     }
 
     /// The injector gives another version from now on, and something says so, or nothing does.
-    fn move_injector(&mut self, notice: Notice) {
+    pub(super) fn move_injector(&mut self, notice: Notice) {
         let next = self.injector.version + 1;
         match notice {
             Notice::ConfigMap => {
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    fn whose(&self, at: usize) -> WorkloadKey {
+    pub(super) fn whose(&self, at: usize) -> WorkloadKey {
         self.scenario.fleet[at].0.clone()
     }
 
@@ -227,6 +227,8 @@ impl World {
             Fault::PatchesDenied => self.troubles.patches_denied = true,
             Fault::RepliesLost => self.troubles.replies_lost = true,
             Fault::GuardGone => self.troubles.no_guard = true,
+            Fault::AlertFires => self.troubles.alert_fires = true,
+            Fault::PrometheusDown => self.troubles.prometheus_down = true,
             Fault::StateMissing => self.store(None),
             Fault::StateUnwritable => self.troubles.state_unwritable = true,
             Fault::PersonPauses => {
@@ -234,6 +236,7 @@ impl World {
                 self.edit_state(|state| state.paused = Some(Stop { reason: "a person".to_owned(), at }));
             }
             Fault::PersonResumes => self.resume_all(),
+            Fault::PersonRetries(at) => self.retry(at),
             Fault::Crash(_)
             | Fault::Terminated(_)
             | Fault::Suspended(_)
@@ -243,6 +246,7 @@ impl World {
             | Fault::WatchLags(..)
             | Fault::WatchForbidden(..) => self.trouble_process(&fault, lasts)?,
         }
+        self.truth.alarm(self.troubles.alert_fires || self.troubles.prometheus_down, self.at);
         if ends {
             self.schedule(self.at + lasts, Event::Ends(index));
         }
@@ -303,7 +307,7 @@ impl World {
         Ok(())
     }
 
-    fn lag(&mut self, place: usize, kind: WatchKind, lag: Duration) {
+    pub(super) fn lag(&mut self, place: usize, kind: WatchKind, lag: Duration) {
         let source = WatchSource { kind, namespace: None };
         if let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(&source)) {
             feed.lag = lag;
@@ -323,96 +327,6 @@ impl World {
         for source in broken {
             self.later(place, (2000, 30_000), Call::Relists(source));
         }
-    }
-
-    pub(super) fn fault_ends(&mut self, index: usize) {
-        let fault = self.scenario.faults[index].2.clone();
-        self.write_down(|| format!("* no more {fault:?}"));
-        match fault {
-            Fault::InjectorIgnoresFailures | Fault::InjectorFails => self.injector.down = Down::No,
-            Fault::InjectorIsExchanged => self.appoint(&backend()),
-            Fault::SwitchedOff(at) => {
-                self.injector.off.remove(namespace(at));
-                self.edit_namespace(namespace(at), |ns| ns.hash = format!("{} on", ns.hash).into());
-            }
-            Fault::Wavers => self.injector.wavers = false,
-            Fault::Nonce => self.injector.nonce = false,
-            Fault::Period => self.injector.period = None,
-            Fault::DryRunsDiffer => self.injector.dry_runs_differ = false,
-            Fault::DryRunsUnsupported => self.configure(self.injector.version, false),
-            Fault::PodsRefused(at) => drop(self.injector.refuses.remove(namespace(at))),
-            Fault::RenderTrouble(at, _) => drop(self.injector.troubles.remove(namespace(at))),
-            Fault::OwnerPauses(at) => {
-                let key = self.whose(at);
-                self.cluster.edit_spec(&key, |w| w.paused = false);
-                self.appoint(&key);
-            }
-            Fault::OwnerDeletes(at) => {
-                let (key, replicas, strategy) = self.scenario.fleet[at].clone();
-                if self.cluster.workload(&key).is_none() {
-                    self.cluster.create(&key, replicas, strategy);
-                    self.appoint(&key);
-                }
-            }
-            Fault::OwnerSays(at, key, _) => self.cluster.edit(&self.whose(at), |w| drop(w.says.remove(key))),
-            Fault::NamespaceSays(at, key, _) => {
-                self.edit_namespace(namespace(at), |ns| drop(ns.says.remove(key)));
-            }
-            Fault::PodsCrash(at) | Fault::PodsStuck(at) => self.set_fate(at, Fate::Ready),
-            Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, true)),
-            Fault::BudgetShort(at) => self.put_budget(at, 1),
-            Fault::ApiSlow => self.troubles.slow = false,
-            Fault::ApiDown => self.troubles.down = false,
-            Fault::PatchesFail => self.troubles.patches_fail = false,
-            Fault::PatchesDenied => self.troubles.patches_denied = false,
-            Fault::RepliesLost => self.troubles.replies_lost = false,
-            Fault::GuardGone => self.troubles.no_guard = false,
-            Fault::StateMissing if self.stored.record.is_none() => self.store(Some(StateRecord::default())),
-            Fault::StateUnwritable => self.troubles.state_unwritable = false,
-            Fault::PersonPauses => self.resume_all(),
-            Fault::WatchLags(place, kind) => self.lag(place, kind, Duration::ZERO),
-            Fault::WatchForbidden(place, kind) => {
-                let source = WatchSource { kind, namespace: None };
-                let feed = self.process(place).and_then(|p| p.feeds.get_mut(&source));
-                if let Some(feed) = feed.filter(|feed| feed.forbidden) {
-                    feed.forbidden = false;
-                    self.relist(place, &source);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// All is well from here on, but for what owners decided.
-    pub(super) fn heal(&mut self) {
-        self.write_down(|| "* all is well from here on".to_owned());
-        for index in 0..self.scenario.faults.len() {
-            let (begins, lasts, fault) = self.scenario.faults[index].clone();
-            let stays = matches!(fault, Fault::OwnerSays(..) | Fault::SwitchedOff(_)) && !index.is_multiple_of(2);
-            let over = begins + lasts + Duration::from_mins(1) < self.at;
-            if !stays && !over {
-                self.fault_ends(index);
-            }
-        }
-        for place in 0..self.processes.len() {
-            if let Some(process) = self.process(place) {
-                process.partitioned = None;
-                if process.suspended.is_some() {
-                    self.later_at(place, self.at, Call::Resumes);
-                }
-            }
-        }
-        // A person looks after what only persons can settle.
-        self.resume_all();
-        for (key, ..) in self.scenario.fleet.clone() {
-            self.appoint(&key);
-        }
-    }
-
-    /// One change more, of an injector that is well.
-    pub(super) fn last_move(&mut self) {
-        self.write_down(|| "* the injector moves once more".to_owned());
-        self.move_injector(Notice::Configuration);
     }
 
     // Single things --------------------------------------------------------------------------------------------------
@@ -435,7 +349,7 @@ impl World {
         }
     }
 
-    fn set_fate(&mut self, at: usize, fate: Fate) {
+    pub(super) fn set_fate(&mut self, at: usize, fate: Fate) {
         let key = self.whose(at);
         if let Some(workload) = self.cluster.workloads.get_mut(&key) {
             workload.fate = fate;
@@ -443,7 +357,7 @@ impl World {
         }
     }
 
-    fn put_budget(&mut self, at: usize, allowed: u32) {
+    pub(super) fn put_budget(&mut self, at: usize, allowed: u32) {
         let whom = self.whose(at);
         let requirement = Requirement {
             key: "app".into(),
@@ -470,8 +384,16 @@ impl World {
         self.store(Some(state));
     }
 
+    /// As `sidecar-drift retry` does.
+    fn retry(&mut self, at: usize) {
+        let (workload, wall) = (self.whose(at), true_wall(self.at));
+        let Some(uid) = self.cluster.workload(&workload).map(|w| w.uid.clone()) else { return };
+        self.truth.retried(&workload, self.at);
+        self.edit_state(|state| drop(state.retries.insert(uid, Retry { workload, at: wall })));
+    }
+
     /// As `sidecar-drift resume` does.
-    fn resume_all(&mut self) {
+    pub(super) fn resume_all(&mut self) {
         self.edit_state(|state| {
             state.paused = None;
             state.breaker = None;

@@ -19,7 +19,7 @@ use sidecar_drift::core::{
 
 use super::{
     cluster::Cluster,
-    fault,
+    fault::{self, WINDOWS},
     injection::{Content, Injector},
     scenario::Scenario,
 };
@@ -55,6 +55,10 @@ pub(super) struct Truth {
     flights: BTreeMap<WorkloadKey, Flight>,
     /// Whether a workload differed when a process read it last to confirm its rollout.
     differed: BTreeMap<(usize, WorkloadKey), bool>,
+    /// When a person said last that a workload may be tried again.
+    retries: BTreeMap<WorkloadKey, Duration>,
+    /// When alerts held all rollouts, or nobody knew: from when to when.
+    alarms: Vec<(Duration, Option<Duration>)>,
     /// Workloads whose Pods crashed at some time.
     crashed: BTreeSet<WorkloadKey>,
 }
@@ -67,8 +71,49 @@ impl Truth {
             writes: Vec::new(),
             flights: BTreeMap::new(),
             differed: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            alarms: Vec::new(),
             crashed: BTreeSet::new(),
         }
+    }
+
+    /// A person says that it may be tried again.
+    pub(super) fn retried(&mut self, key: &WorkloadKey, at: Duration) {
+        self.retries.insert(key.clone(), at);
+    }
+
+    /// Nobody has said since then that it may be tried again. Clocks differ by their jumps.
+    fn counts(&self, write: &Write) -> bool {
+        let of = &write.request.workload.key;
+        self.retries.get(of).is_none_or(|at| *at + self.jumps + SECOND < write.at)
+    }
+
+    /// Alerts hold all rollouts from now on, or do not.
+    pub(super) fn alarm(&mut self, on: bool, at: Duration) {
+        match self.alarms.last_mut() {
+            Some((_, end @ None)) if !on => *end = Some(at),
+            Some((_, None)) => {}
+            _ if on => self.alarms.push((at, None)),
+            _ => {}
+        }
+    }
+
+    /// Asked every 15 seconds, believed for 50; and a while must pass in which none fires.
+    fn alarms_over(&self, at: Duration) -> Result<()> {
+        for (from, to) in &self.alarms {
+            let lasted = to.unwrap_or(at).saturating_sub(*from).as_secs();
+            match to {
+                None => ensure!(lasted < 90, "something is rolled though an alert fires since {lasted}s"),
+                Some(to) => {
+                    let over = at.saturating_sub(*to).as_secs();
+                    ensure!(
+                        over >= 100 || lasted < 35,
+                        "something is rolled {over}s after an alert fired for {lasted}s"
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether this workload's rollout is over, or none of ours any more.
@@ -111,10 +156,14 @@ impl Truth {
             self.within_caps(&key)?;
         }
         self.within_budgets(&write)?;
+        if !self.policy.blocking_alerts.is_empty() {
+            self.alarms_over(write.at)?;
+        }
         self.is_another_target(&write)?;
         let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
         if let Some(w) = w {
             self.may_be_rolled(w)?;
+            self.within_windows(w, cluster, write.at)?;
             let (uid, template) = (w.uid.clone(), w.template.hash.clone());
             self.flights.insert(key.clone(), Flight { uid, template, request: write.request.clone() });
         }
@@ -138,7 +187,7 @@ impl Truth {
         let before: Vec<_> = self.writes.iter().filter(|w| w.request.workload == write.request.workload).collect();
         // All of a history lies within one day.
         ensure!(before.len() < self.policy.daily_cap as usize, "{key} is rolled {} times in a day", before.len() + 1);
-        if let Some(last) = before.last() {
+        if let Some(last) = before.last().filter(|last| self.counts(last)) {
             let since = write.at.saturating_sub(last.at);
             let rested = since + self.jumps + SECOND >= self.policy.cooldown;
             ensure!(rested, "{key} is rolled again after {}s", since.as_secs());
@@ -159,7 +208,23 @@ impl Truth {
         let of = &write.request.workload;
         let last = self.writes.iter().rev().find(|w| w.request.workload == *of);
         let target = |w: &Write| w.request.stamp.fingerprint.clone();
+        let last = last.filter(|last| self.counts(last));
         ensure!(last.is_none_or(|last| target(last) != target(write)), "{} is rolled twice for one target", of.key);
+        Ok(())
+    }
+
+    /// A window may close between the last look at it and the patch, and a process's clock may be wrong.
+    fn within_windows(&self, w: &WorkloadSnapshot, cluster: &Cluster, at: Duration) -> Result<()> {
+        let text = |says: &BTreeMap<Name, Name>| says.get("window").map(ToString::to_string);
+        let configured = self.policy.windows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let namespace = cluster.namespace(&w.key.namespace).and_then(|ns| text(&ns.says));
+        let limits = [Some(configured), text(&w.says), namespace];
+        for limit in limits.into_iter().flatten() {
+            let Some((_, open)) = WINDOWS.iter().find(|(text, _)| *text == limit) else { continue };
+            let slack = self.jumps.as_secs() + 15;
+            let within = |(from, to): &(u64, u64)| at.as_secs() + slack >= *from && at.as_secs() < *to + slack;
+            ensure!(open.iter().any(within), "{} is rolled outside its window {limit}", w.key);
+        }
         Ok(())
     }
 
@@ -191,10 +256,14 @@ impl Truth {
     }
 
     /// What a process tells must be so.
-    pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster) -> Result<()> {
+    pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster, at: Duration) -> Result<()> {
         for effect in effects {
             let Effect::Tell(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
             self.look(cluster, workload);
+            // It was in vain, so it may be made again, whatever for.
+            if *outcome == Outcome::Superseded && message.contains("moved shortly before") {
+                self.retries.insert(workload.clone(), at);
+            }
             let lasts = self.flights.contains_key(workload);
             match outcome {
                 Outcome::TimedOut => continue,
@@ -221,7 +290,13 @@ pub(super) fn state_is_written(record: &StateRecord, stored: Option<&StateRecord
 
 /// Nothing restricts us.
 pub(super) fn speaks_for_it(says: &BTreeMap<Name, Name>) -> bool {
-    says.iter().all(|(key, value)| matches!((&**key, &**value), ("mode", "enforce") | ("paused", "false")))
+    let open = |window: &str| WINDOWS.iter().any(|(text, _)| *text == window);
+    says.iter().all(|(key, value)| match (&**key, &**value) {
+        ("mode", "enforce") | ("paused", "false") => true,
+        // Whether it is open is asked elsewhere.
+        ("window", window) => open(window),
+        _ => false,
+    })
 }
 
 /// Whether some Pod of a workload is not what would be made now, as far as that can be said at all.

@@ -24,7 +24,7 @@ use super::{
     controllers::Round,
     coverage::Reached,
     injection::Injector,
-    process::{Feed, Place, Process, backing},
+    process::{Place, Process},
     random::Random,
     scenario::{QUIET, Scenario, TROUBLED},
     tamper::Tamper,
@@ -74,6 +74,8 @@ pub(super) enum Call {
     WritesState(Box<StateRecord>),
     HearsOfState,
     Probes,
+    /// Which alerts fire, by the ticket of the question.
+    AsksAlerts(u64),
 }
 
 /// The state ConfigMap.
@@ -100,6 +102,8 @@ pub(super) struct Troubles {
     pub(super) patches_denied: bool,
     pub(super) replies_lost: bool,
     pub(super) no_guard: bool,
+    pub(super) alert_fires: bool,
+    pub(super) prometheus_down: bool,
     pub(super) state_unwritable: bool,
 }
 
@@ -323,45 +327,6 @@ impl World {
         }
     }
 
-    /// A watch lists anew: what it says is how things are when the list is made.
-    pub(super) fn relist(&mut self, place: usize, source: &WatchSource) {
-        let events = self.cluster.objects.list(source);
-        let at = self.at + self.random.millis(50, 1500);
-        let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(source)) else { return };
-        if feed.forbidden {
-            return;
-        }
-        feed.broken = false;
-        feed.last = feed.last.max(at);
-        let at = feed.last;
-        self.later_at(place, at, Call::Watch(source.clone(), events));
-    }
-
-    /// What is new reaches those who watch it.
-    pub(super) fn spread_news(&mut self) {
-        let news = std::mem::take(&mut self.cluster.objects.news);
-        for (source, event) in news {
-            for place in 0..self.processes.len() {
-                let after = self.random.millis(5, 400);
-                let at = self.at;
-                let Some(process) = self.processes[place].as_mut() else { continue };
-                let incarnation = process.incarnation;
-                let cut = process.is_partitioned(at);
-                let Some(feed) = process.feeds.get_mut(&source) else { continue };
-                if cut {
-                    feed.broken = true;
-                }
-                if feed.broken || feed.forbidden {
-                    continue;
-                }
-                feed.last = feed.last.max(at + after + feed.lag);
-                let at = feed.last;
-                let call = Call::Watch(source.clone(), vec![event.clone()]);
-                self.schedule(at, Event::Process(place, incarnation, call));
-            }
-        }
-    }
-
     /// An input for the core; one that is suspended hears it later.
     pub(super) fn hear(&mut self, place: usize, input: Input) -> Result<()> {
         let at = self.at;
@@ -375,6 +340,12 @@ impl World {
 
     fn step(&mut self, place: usize, input: Input) -> Result<()> {
         let at = self.at;
+        // The engine asks the clock right before each step; a process that was suspended is another's follower by now.
+        let ended = self.process(place).is_some_and(|p| p.leads && !p.may_write(at));
+        if ended && !self.tamper.ignores_lease() {
+            self.process(place).into_iter().for_each(|p| p.leads = false);
+            self.step(place, Input::Leadership(false))?;
+        }
         self.steps += 1;
         if self.transcript.is_some() {
             let line = super::history::input(&input);
@@ -410,7 +381,7 @@ impl World {
                 .check(&self.scenario.policy, &effects, &report, now)
                 .with_context(|| format!("process {place}"))?;
         }
-        self.truth.hear(place, &effects, &self.cluster)?;
+        self.truth.hear(place, &effects, &self.cluster, at)?;
         for effect in effects {
             self.carry_out(place, effect)?;
         }
@@ -445,6 +416,7 @@ impl World {
                 self.later_at(place, at, Call::Wakes(elapsed));
             }
             Effect::ProbeGuard => self.later(place, (10, 200), Call::Probes),
+            Effect::AskAlerts(request) => self.later(place, (10, 200), Call::AsksAlerts(request.ticket)),
             Effect::WatchTriggers(_) | Effect::WriteEvent(_) | Effect::Tell(_) => {}
         }
         Ok(())
@@ -452,21 +424,9 @@ impl World {
 
     /// In quiet times timers may come much later: there is nothing that they could miss.
     fn lateness(&self) -> Duration {
-        if self.at.as_secs() > TROUBLED + 600 { Duration::from_secs(40) } else { self.scenario.lateness }
-    }
-
-    fn watch_backends(&mut self, place: usize, namespaces: BTreeSet<sidecar_drift::core::shape::Name>) {
-        let Some(process) = self.process(place) else { return };
-        let (before, after) = (backing(&process.backends), backing(&namespaces));
-        process.backends = namespaces;
-        process.feeds.retain(|source, _| !before.contains(source) || after.contains(source));
-        let more: Vec<_> = after.into_iter().filter(|source| !before.contains(source)).collect();
-        for source in &more {
-            process.feeds.insert(source.clone(), Feed::default());
-        }
-        for source in more {
-            self.relist(place, &source);
-        }
+        // But an answer of Prometheus is old soon.
+        let late = self.at.as_secs() > TROUBLED + 600 && self.scenario.policy.blocking_alerts.is_empty();
+        if late { Duration::from_secs(40) } else { self.scenario.lateness }
     }
 
     /// One that was asked to stop and has nothing left to do is gone.
