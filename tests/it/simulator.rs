@@ -145,19 +145,22 @@ fn a_few_histories_break_no_rule() -> Result<()> {
 }
 
 #[test]
-#[ignore = "for make simulate: it plays hundreds of histories"]
 fn each_fault_of_the_planner_is_caught_by_its_rule() -> Result<()> {
     for (tamper, says) in Tamper::ALL {
-        let caught = (1..=300).find_map(|seed| {
-            let error = play(Scenario::new(seed), tamper, false).1.err()?;
-            Some((seed, format!("{error:#}")))
+        let mut others = Vec::new();
+        let caught = (1..=60).find_map(|seed| {
+            let mut scenario = Scenario::new(seed);
+            tamper.provoke(&mut scenario);
+            let why = format!("{:#}", play(scenario, tamper, false).1.err()?);
+            let by_its_own = says.iter().any(|text| why.contains(text));
+            if !by_its_own {
+                others.push(format!("seed {seed}: {why}"));
+            }
+            by_its_own.then_some((seed, why))
         });
-        let (seed, why) = caught.with_context(|| format!("nobody noticed that the planner {tamper:?}"))?;
+        let (seed, why) = caught
+            .with_context(|| format!("that the planner {tamper:?} was noticed by others at most: {others:#?}"))?;
         println!("{tamper:?} is caught in history {seed}: {why}");
-        ensure!(
-            says.iter().any(|text| why.contains(text)),
-            "{tamper:?} is caught by another rule (seed {seed}): {why}"
-        );
     }
     Ok(())
 }

@@ -143,6 +143,7 @@ impl Core {
                 let since = rollout.done.unwrap_or(now.elapsed);
                 if let Some(rollout) = self.rollouts.get_mut(key) {
                     rollout.done = Some(since);
+                    rollout.crashes = None;
                 }
                 match self.verified(key, now) {
                     Some((outcome, message)) => self.end(key, outcome, message, now),

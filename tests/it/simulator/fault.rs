@@ -71,6 +71,7 @@ pub(super) enum Fault {
     ApiDown,
     PatchesFail,
     PatchesDenied,
+    PatchesConflict,
     RepliesLost,
     GuardGone,
     AlertFires,
@@ -150,6 +151,7 @@ pub(super) const NAMES: &[&str] = &[
     "ApiDown",
     "PatchesFail",
     "PatchesDenied",
+    "PatchesConflict",
     "RepliesLost",
     "GuardGone",
     "AlertFires",
@@ -194,7 +196,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
     let namespace = usize::try_from(random.below(2)).unwrap_or(0);
     let process = usize::try_from(random.below(2)).unwrap_or(0);
     let watch = watch(random);
-    match random.below(74) {
+    match random.below(78) {
         0..=2 => Fault::InjectorMoves(Notice::ConfigMap),
         3..=5 => Fault::InjectorMoves(Notice::Configuration),
         6 => Fault::InjectorMoves(Notice::Labels),
@@ -202,7 +204,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
         8 => Fault::InjectorGoesBack,
         9 => Fault::InjectorIgnoresFailures,
         10 => Fault::InjectorFails,
-        11 => Fault::InjectorIsExchanged,
+        11 | 74 => Fault::InjectorIsExchanged,
         12 => Fault::PlacementMoves,
         13 => Fault::DigestMoves,
         14 => Fault::SwitchedOff(namespace),
@@ -227,7 +229,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
             Fault::NamespaceSays(namespace, key, value)
         }
         34 | 35 => Fault::StampStripped(at),
-        36 => Fault::StampFought(at),
+        36 | 75 => Fault::StampFought(at),
         37 => Fault::PodPatchedByHand(at),
         38 => Fault::StrayPod,
         39 | 40 => Fault::PodsCrash(at),
@@ -255,6 +257,8 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
         67 => Fault::AlertFires,
         68 => Fault::PrometheusDown,
         69..=71 => Fault::PersonRetries(at),
+        72 | 73 => Fault::PatchesConflict,
+        76 => Fault::NamespaceSays(namespace, SAYS[6].0, SAYS[6].1),
         _ => Fault::PersonResumes,
     }
 }

@@ -53,6 +53,8 @@ impl World {
             Fault::ApiDown => self.troubles.down = false,
             Fault::PatchesFail => self.troubles.patches_fail = false,
             Fault::PatchesDenied => self.troubles.patches_denied = false,
+            Fault::PatchesConflict => self.troubles.patches_conflict = false,
+            Fault::StampFought(at) => drop(self.fought.remove(&self.whose(at))),
             Fault::RepliesLost => self.troubles.replies_lost = false,
             Fault::GuardGone => self.troubles.no_guard = false,
             Fault::AlertFires => self.troubles.alert_fires = false,

@@ -67,10 +67,16 @@ impl Rules {
         if policy.canary == 0 {
             return Ok(());
         }
-        // Which scope it goes first for is the planner's business; it must be one.
         let soaked = |c: &Canary| c.converged.is_some_and(|at| now.since(at) >= policy.soak);
         let proven = state.canaries.values().any(|c| c.workloads.contains(key) || soaked(c));
         ensure!(proven, "{key} is patched before its canary is on record, or has proven itself");
+        // Here every workload depends on the injector, and on its own namespace.
+        let concerns = |scope: &str| {
+            scope.starts_with("injector ") || scope.strip_prefix("namespace ").is_some_and(|ns| *ns == *key.namespace)
+        };
+        let waits =
+            state.canaries.iter().find(|(scope, c)| concerns(scope) && !soaked(c) && !c.workloads.contains(key));
+        ensure!(waits.is_none(), "{key} is patched while a canary has not proven itself: {waits:?}");
         let many = state.canaries.values().map(|c| c.workloads.len()).max().unwrap_or(0);
         ensure!(many <= policy.canary, "{many} canaries at once");
         Ok(())

@@ -7,7 +7,7 @@ use sidecar_drift::core::{
     alerts::AlertsAnswer,
     io::{
         AlertsReply, Confirmation, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply,
-        RenderRequest, Rendering,
+        RenderRequest, Rendering, WatchKind,
     },
     shape::Name,
     state::StateRecord,
@@ -18,8 +18,8 @@ use super::{
     cluster::Template,
     injection::{Answer, Content, trouble},
     process::LEASE,
-    truth::Write,
-    world::{Call, World},
+    truth::{Behind, Write},
+    world::{Call, Event, World},
 };
 
 /// A request that nobody answers is given up after this long.
@@ -155,6 +155,7 @@ impl World {
             None => Some(PatchOutcome::Gone),
             Some((uid, _)) if uid != request.workload.uid => Some(PatchOutcome::Gone),
             Some((_, version)) if version != request.resource_version => Some(PatchOutcome::Conflict),
+            Some(_) if self.troubles.patches_conflict => Some(PatchOutcome::Conflict),
             Some(_) if self.troubles.patches_denied => Some(PatchOutcome::Denied { message: "a policy".to_owned() }),
             Some(_) if self.troubles.patches_fail && self.random.percent(70) => Some(PatchOutcome::Failed {
                 message: "too many requests".to_owned(),
@@ -213,13 +214,30 @@ impl World {
         self.write_down(|| format!("API: {key} has the stamp of process {place}"));
         let by_holder = self.lease.holder.is_some_and(|(holder, _)| holder == place);
         let write = Write { at: self.at, place, by_holder, request: request.clone() };
-        let behind = self.processes[place].as_ref().is_some_and(|p| {
-            p.suspended.is_some() || p.feeds.values().any(|f| f.broken || f.forbidden || f.lag > Duration::ZERO)
-        });
+        let behind = self.behind(place);
         self.truth.written(write, &self.cluster, behind)?;
         self.cluster.edit_template(&key, Template::Stamp(request.stamp.clone()));
+        if let Some(until) = self.fought.get(&key).copied().filter(|until| self.at < *until) {
+            let soon = self.at + self.random.seconds(1, 8);
+            self.schedule(soon, Event::Fights(key.clone(), until));
+        }
         self.appoint(&key);
         Ok(())
+    }
+
+    fn behind(&self, place: usize) -> Behind {
+        let Some(process) = self.processes[place].as_ref() else { return Behind { workloads: false, pods: false } };
+        let suspended = process.suspended.is_some();
+        let out_of_order = |wanted: fn(&WatchKind) -> bool| {
+            let feeds = process.feeds.iter().filter(|(source, _)| wanted(&source.kind));
+            suspended || feeds.map(|(_, feed)| feed).any(|f| f.broken || f.forbidden || f.lag > Duration::ZERO)
+        };
+        Behind {
+            workloads: out_of_order(|kind| matches!(kind, WatchKind::Workloads(_))),
+            pods: out_of_order(|kind| {
+                matches!(kind, WatchKind::Pods | WatchKind::ReplicaSets | WatchKind::Workloads(_))
+            }),
+        }
     }
 
     // The state ConfigMap --------------------------------------------------------------------------------------------

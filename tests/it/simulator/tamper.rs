@@ -3,16 +3,24 @@
 use std::time::Duration;
 
 use sidecar_drift::core::{
+    alerts::AlertMatcher,
+    ignore::Glob,
     io::{Confirmation, Effect, Input, PatchRequest, WatchEvent, WorkloadRef},
-    model::{Object, Stamp},
-    policy::Policy,
+    model::{Object, Stamp, Strategy},
+    owner::Kind,
+    policy::{Mode, Policy},
     report::Report,
     shape::Name,
     state::StateRecord,
+    window::windows,
     words::Gate,
 };
 
-use super::cluster::Cluster;
+use super::{
+    cluster::Cluster,
+    fault::{Fault, WINDOWS},
+    scenario::Scenario,
+};
 
 /// What is wrong with the planner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +78,63 @@ impl Tamper {
         (Self::HidesGates, &["nothing holds"]),
         (Self::LosesAnswers, &["somebody waits", "still waiting", "is rendered twice"]),
     ];
+
+    /// Makes a history one in which it matters.
+    pub(super) fn provoke(self, scenario: &mut Scenario) {
+        let seconds = Duration::from_secs;
+        scenario.drifted_before = true;
+        scenario.policy.mode = Mode::Enforce;
+        let policy = &mut scenario.policy;
+        let mut faults = Vec::new();
+        match self {
+            Self::ForgetsParallel | Self::ForgetsNamespaceCap => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+            }
+            Self::ForgetsHour => policy.max_rollouts_per_hour = Some(6),
+            Self::RefillsBudget => {
+                (policy.max_rollouts_per_hour, policy.canary) = (Some(6), 0);
+                faults.extend([60, 120, 180, 240].map(|at| (at, 8, Fault::Crash(0))));
+            }
+            Self::ForgetsCanary => policy.canary = policy.canary.max(1),
+            Self::ForgetsGuard => {
+                policy.without_guard = false;
+                faults.push((20, 240, Fault::GuardGone));
+            }
+            Self::ForgetsExclusion => drop(policy.filter.exclude_namespaces.insert(Glob::new("bank"))),
+            Self::IgnoresOwners => faults.push((20, 240, Fault::NamespaceSays(0, "mode", "report"))),
+            Self::IgnoresPause | Self::LiftsPause => {
+                policy.max_rollouts_per_hour = None;
+                faults.extend([20, 90, 160].map(|at| (at, 60, Fault::PersonPauses)));
+            }
+            Self::IgnoresBreaker => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                faults.push((20, 600, Fault::PatchesDenied));
+            }
+            Self::IgnoresAlerts => {
+                policy.blocking_alerts = vec![AlertMatcher::critical()];
+                faults.push((20, 600, Fault::AlertFires));
+            }
+            Self::IgnoresWindows => policy.windows = windows(WINDOWS[3].0).unwrap_or_default(),
+            Self::IgnoresLease => {
+                scenario.replicas = 2;
+                policy.max_rollouts_per_hour = None;
+                faults.extend(
+                    [(30, 0), (100, 1), (170, 0), (240, 1)].map(|(at, place)| (at, 40, Fault::Suspended(place))),
+                );
+            }
+            Self::IgnoresStrategies => {
+                policy.allow_downtime = false;
+                for (key, _, strategy) in &mut scenario.fleet {
+                    if key.kind == Kind::DEPLOYMENT {
+                        *strategy = Strategy::Recreate;
+                    }
+                }
+            }
+            _ => {}
+        }
+        let faults = faults.into_iter().map(|(at, lasts, fault)| (seconds(at), seconds(lasts), fault));
+        scenario.faults.extend(faults);
+    }
 
     /// The policy that the planner works by; the rules have the right one.
     pub(super) fn policy(self, mut policy: Policy, restarted: bool) -> Policy {

@@ -200,7 +200,11 @@ impl World {
                 self.edit_namespace(namespace(at), |ns| drop(ns.says.insert(key.into(), value.into())));
             }
             Fault::StampStripped(at) => self.strip(&self.whose(at)),
-            Fault::StampFought(at) => self.fight(&self.whose(at), self.at + lasts),
+            Fault::StampFought(at) => {
+                let (key, until) = (self.whose(at), self.at + lasts);
+                self.fought.insert(key.clone(), until);
+                self.fight(&key, until);
+            }
             Fault::PodPatchedByHand(at) => {
                 let pods = self.cluster.pods_of(&self.whose(at));
                 pods.first().into_iter().for_each(|pod| self.cluster.patch_by_hand(pod));
@@ -225,6 +229,7 @@ impl World {
             }
             Fault::PatchesFail => self.troubles.patches_fail = true,
             Fault::PatchesDenied => self.troubles.patches_denied = true,
+            Fault::PatchesConflict => self.troubles.patches_conflict = true,
             Fault::RepliesLost => self.troubles.replies_lost = true,
             Fault::GuardGone => self.troubles.no_guard = true,
             Fault::AlertFires => self.troubles.alert_fires = true,
@@ -342,6 +347,9 @@ impl World {
     }
 
     pub(super) fn fight(&mut self, key: &WorkloadKey, until: Duration) {
+        if !self.fought.contains_key(key) {
+            return;
+        }
         self.strip(key);
         let again = self.at + self.random.seconds(3, 30);
         if again < until {

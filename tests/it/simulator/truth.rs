@@ -29,6 +29,15 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A start is paid for when it is planned, and written so much later at most, in the worst of troubles.
 const PLANNED_TO_WRITTEN: Duration = Duration::from_mins(5);
 
+/// What a process may not have heard of yet: its watches are out of order, or it was suspended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    /// Of workloads.
+    pub(super) workloads: bool,
+    /// Of Pods, or whose they are.
+    pub(super) pods: bool,
+}
+
 /// A stamp that was written.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
@@ -144,15 +153,16 @@ impl Truth {
         self.differed.insert((place, key.clone()), differs(cluster, injector, key, at));
     }
 
-    /// A stamp is about to be written. `behind`: some watch of the process is out of order.
-    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: bool) -> Result<()> {
+    /// A stamp is about to be written.
+    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: Behind) -> Result<()> {
         let key = write.request.workload.key.clone();
         for other in self.flights.keys().cloned().collect::<Vec<_>>() {
             self.look(cluster, &other);
         }
         ensure!(write.by_holder, "{key} is rolled by a process that does not hold the lease");
         ensure!(!self.flights.contains_key(&key), "{key} is rolled twice at the same time");
-        if !behind {
+        // A leader that cannot see workloads does not see what another one began there a moment ago.
+        if !behind.workloads {
             self.within_caps(&key)?;
         }
         self.within_budgets(&write)?;
@@ -169,7 +179,8 @@ impl Truth {
         }
         let differed = self.differed.get(&(write.place, key.clone())).copied();
         ensure!(differed.is_some(), "{key} is rolled and was not read before");
-        ensure!(behind || differed == Some(true), "{key} is rolled and did not differ");
+        // Nor that their Pods have been exchanged meanwhile: a rendering is compared with those that it knows.
+        ensure!(behind.pods || differed == Some(true), "{key} is rolled and did not differ");
         self.writes.push(write);
         Ok(())
     }

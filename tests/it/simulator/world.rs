@@ -100,6 +100,8 @@ pub(super) struct Troubles {
     pub(super) down: bool,
     pub(super) patches_fail: bool,
     pub(super) patches_denied: bool,
+    /// Somebody else is always a moment quicker.
+    pub(super) patches_conflict: bool,
     pub(super) replies_lost: bool,
     pub(super) no_guard: bool,
     pub(super) alert_fires: bool,
@@ -125,6 +127,8 @@ pub(super) struct World {
     pub(super) processes: Vec<Option<Process>>,
     pub(super) clocks: Vec<SignedDuration>,
     pub(super) incarnations: u64,
+    /// Templates that a tool puts back whenever they change, until then.
+    pub(super) fought: BTreeMap<WorkloadKey, Duration>,
     pub(super) truth: Truth,
     pub(super) reached: Reached,
     pub(super) steps: u64,
@@ -163,6 +167,7 @@ impl World {
             processes: (0..scenario.replicas).map(|_| None).collect(),
             clocks: (0..scenario.replicas).map(|_| SignedDuration::ZERO).collect(),
             incarnations: 0,
+            fought: BTreeMap::new(),
             truth: Truth::new(&scenario),
             reached: Reached::default(),
             steps: 0,
