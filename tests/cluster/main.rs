@@ -4,7 +4,9 @@
 //! waits for a condition, and when it fails, it shows its namespace and the logs of its daemons.
 
 mod alerts;
+mod argo;
 mod chaos;
+mod clone_sets;
 mod crash;
 mod detection;
 mod enforce;
