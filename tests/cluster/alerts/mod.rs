@@ -131,17 +131,6 @@ async fn what_is_wrong_with_workloads_is_told_apart() -> Result<()> {
         for alert in wrong {
             runbook::holds(alert, Some(&api), ns).await?;
         }
-
-        // As rollouts that go wrong would open it.
-        let breaker = json!({ "reason": "2 of the last 2 rollouts went wrong: Deployment/shop/cart failed, \
-                               Deployment/shop/web failed", "at": "2026-11-22T15:20:11Z" });
-        let state = Patch::Merge(json!({ "data": { "state.json": json!({ "breaker": breaker }).to_string() } }));
-        ns.api::<ConfigMap>().patch("sidecar-drift-state", &PatchParams::default(), &state).await?;
-        prometheus.until_exactly(&[&wrong[..], &["SidecarDriftBreakerOpen"]].concat()).await?;
-        runbook::holds("SidecarDriftBreakerOpen", Some(&api), ns).await?;
-        let here = ["resume", "--state-namespace", ns.name()];
-        story.run_anywhere(story.kubeconfig(), &here).await?.success()?;
-        prometheus.until_exactly(&wrong).await?;
         ensure!(daemon.terminate().await?.success());
         Ok(())
     })
@@ -236,6 +225,16 @@ async fn a_daemon_that_may_not_act_does_not_lead_or_is_not_there_is_told() -> Re
         let Some(prometheus) = Prometheus::start(ns, &[&address]).await? else { return Ok(()) };
         prometheus.until_exactly(&["SidecarDriftGuardMissing"]).await?;
         runbook::holds("SidecarDriftGuardMissing", None, ns).await?;
+        // As rollouts that go wrong would open it.
+        let breaker = json!({ "reason": "2 of the last 2 rollouts went wrong: Deployment/shop/cart failed, \
+                               Deployment/shop/web failed", "at": "2026-11-22T15:20:11Z" });
+        let state = Patch::Merge(json!({ "data": { "state.json": json!({ "breaker": breaker }).to_string() } }));
+        ns.api::<ConfigMap>().patch("sidecar-drift-state", &PatchParams::default(), &state).await?;
+        prometheus.until_exactly(&["SidecarDriftGuardMissing", "SidecarDriftBreakerOpen"]).await?;
+        runbook::holds("SidecarDriftBreakerOpen", Some(&api_of(&daemon).await?), ns).await?;
+        let here = ["resume", "--state-namespace", ns.name()];
+        story.run_anywhere(story.kubeconfig(), &here).await?.success()?;
+        prometheus.until_exactly(&["SidecarDriftGuardMissing"]).await?;
         ensure!(daemon.terminate().await?.success());
         prometheus.until_exactly(&["SidecarDriftAbsent"]).await?;
         runbook::holds("SidecarDriftAbsent", None, ns).await?;

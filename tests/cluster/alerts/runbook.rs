@@ -97,7 +97,11 @@ fn steady(text: &str) -> String {
         let kept: Vec<_> = word.split('-').filter(|part| !made_up(part.trim_matches('"'))).collect();
         if time(word) { "TIME".to_owned() } else { kept.join("-") }
     };
-    text.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+    // Of what was found in the same second any may come first.
+    let line = |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+    let mut lines: Vec<_> = text.lines().map(line).collect();
+    lines.sort();
+    lines.join("\n")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs this test, no configuration")]
