@@ -2,6 +2,7 @@
 
 mod api;
 mod events;
+mod evict;
 mod guard;
 mod lease;
 mod probe;

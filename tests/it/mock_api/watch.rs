@@ -242,6 +242,46 @@ async fn a_kind_that_is_not_served_is_said() {
     assert_eq!(message, "the cluster does not serve pods");
 }
 
+/// The CRD of a kind that `--kinds` names may come after us, and go again.
+#[tokio::test(start_paused = true)]
+async fn a_kind_whose_crd_comes_and_goes_is_watched_while_it_is_there() {
+    const MISSING: (u16, &str, &str) = (404, "NotFound", "the server could not find the requested resource");
+    let mut session = start(true, None, scope(None, &[Kind::ROLLOUT]));
+    session.api = session.api.patient(Duration::from_secs(100));
+    let mut first = None;
+    for _ in 0..session.watches.sources().len() {
+        let exchange = session.api.next().await;
+        if path(&exchange) == "/apis/argoproj.io/v1alpha1/rollouts" {
+            first = Some(exchange);
+        } else {
+            std::mem::forget(exchange.stream());
+        }
+    }
+    let mut next = async || match session.inputs.recv().await.expect("an event") {
+        Input::Watch { source, event } => {
+            assert_eq!(source.kind, WatchKind::Workloads(Kind::ROLLOUT));
+            event
+        }
+        other => panic!("{other:?}"),
+    };
+    first.expect("a watch of the Rollouts").fail(MISSING.0, MISSING.1, MISSING.2);
+    assert!(matches!(next().await, WatchEvent::Unavailable { forbidden: false, .. }));
+
+    let events = session.api.next().await.stream();
+    let web = json!({ "metadata": { "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "1" } });
+    events.send("ADDED", &web);
+    events.list_ends("2");
+    assert_eq!(next().await, WatchEvent::ResetStarted);
+    assert!(matches!(next().await, WatchEvent::Apply(_)));
+    assert_eq!(next().await, WatchEvent::ResetDone);
+
+    drop(events);
+    for _ in 0..4 {
+        session.api.next().await.fail(MISSING.0, MISSING.1, MISSING.2);
+    }
+    assert!(matches!(next().await, WatchEvent::Unavailable { forbidden: false, .. }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_failure_is_retried_at_once_and_the_next_ones_later_and_later() {
     let mut session = start(true, None, scope(None, &[]));
