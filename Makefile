@@ -49,6 +49,16 @@ control-plane: ## Build the control plane of the tests, once; it is kept outside
 	$(CARGO) build --locked --workspace --all-targets
 	$(TESTBED) build
 
+# The image's own target is musl; where only the gnu one is installed, its C library is linked in.
+STATIC = $$(rustup target list --installed 2>/dev/null | grep -x "$$(uname -m)-unknown-linux-musl" || echo "$$(uname -m)-unknown-linux-gnu")
+
+.PHONY: empty-root
+empty-root: control-plane ## The binary of the image, alone in an empty root, as nobody: it scans over TLS (as root; builds a release)
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --bin sidecar-drift --target "$(STATIC)"
+	SIDECAR_DRIFT_STATIC_BINARY="$$($(CARGO) metadata --locked --no-deps --format-version 1 | \
+	  sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(STATIC)/release/sidecar-drift" \
+	  $(CARGO) test --locked --test cluster -- --nocapture install::empty_root
+
 ##@ Check
 
 .PHONY: lint
@@ -81,6 +91,11 @@ mutants: ## Break the comparator in every way and see the tests fail; takes hour
 	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
 	  --file 'src/core/canonical/*' --file 'src/core/judge.rs' --file 'src/core/ignore.rs' \
 	  -- --lib --test it -- --skip random
+
+.PHONY: dockerfile
+dockerfile: ## The Dockerfile, by hadolint
+	@if linter=$$(.ci/tool hadolint); then "$$linter" Dockerfile && echo "hadolint has nothing to say about the Dockerfile"; \
+	  else echo "SKIPPED: hadolint cannot be had here"; fi
 
 .PHONY: audit
 audit: ## Dependencies: security advisories (needs network)

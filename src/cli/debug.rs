@@ -86,7 +86,7 @@ impl Bundle {
         if context.path.is_some() {
             parts.add("configuration.json", Ok(configuration(&daemon)))?;
         }
-        parts.add("state.json", context.engine.status(&config).map(|status| state_of(&status)))?;
+        parts.add("state.json", context.engine.status(&config, None).map(|status| state_of(&status)))?;
         let mut heard = parts.missing.is_empty();
         for (path, file) in ANSWERS {
             let answer = context.engine.fetch(&format!("{}{path}", api.trim_end_matches('/')));

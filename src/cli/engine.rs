@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use http::Uri;
 use jiff::Timestamp;
 
 use crate::{
@@ -32,8 +33,8 @@ pub trait Engine {
     /// Writes onto the workload that its drift is accepted until then, and why.
     fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()>;
 
-    /// What the daemon left in the cluster: its state, and who leads.
-    fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus>;
+    /// What the daemon left in the cluster, who leads, and what that one's API says: at `api`, if an address is given.
+    fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus>;
 
     /// What is served at this address.
     fn fetch(&self, url: &str) -> anyhow::Result<String>;
@@ -71,8 +72,8 @@ impl Engine for Daemon {
         daemon::accept(config, workload, until, reason)
     }
 
-    fn status(&self, config: &Config) -> anyhow::Result<DaemonStatus> {
-        daemon::status(config)
+    fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
+        daemon::status(config, api)
     }
 
     fn fetch(&self, url: &str) -> anyhow::Result<String> {

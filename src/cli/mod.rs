@@ -35,13 +35,23 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::FromArgMatches;
 
-use self::{args::Command, output::mask::Mask};
+use self::{
+    args::Command,
+    output::{
+        document::{Document, RolloutDocument},
+        mask::Mask,
+    },
+    status::StatusDocument,
+};
 pub use self::{
     args::{Args, definition},
     engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped, Whom},
     output::Console,
 };
-use crate::config::{Client, Config, ConfigError, File, Origin, Purpose, Settings, Voice};
+use crate::{
+    config::{Client, Config, ConfigError, File, Origin, Purpose, Settings, Voice},
+    document::schema,
+};
 
 /// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +118,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, eng
             if usage { Exit::Usage } else { Exit::Error }
         }
     }
+}
+
+/// The JSON Schemas of what commands write with `--output json`, by `kind` in lower case.
+pub fn schemas() -> [(&'static str, serde_json::Value); 3] {
+    [
+        ("report", schema::<Document>("Report")),
+        ("rollout", schema::<RolloutDocument>("Rollout")),
+        ("status", schema::<StatusDocument<'_>>("Status")),
+    ]
 }
 
 fn parse(args: &[OsString], console: &Console) -> Result<Args, clap::Error> {

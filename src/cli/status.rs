@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use clap::Args;
+use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     Context, Exit,
@@ -15,12 +18,17 @@ use super::{
 };
 use crate::{
     config::{Display, OutputFormat, Purpose, Settings, State},
-    core::words::Word,
+    core::words::{Outcome, Word},
+    document::summary::many,
 };
 
-/// Looks at what the daemon left in the cluster.
+/// Tells how the daemon stands: what it left in the cluster, who leads, and what that one says of itself.
 #[derive(Debug, Args)]
 pub struct Status {
+    /// Asks the daemon at this address, such as a port that you forward, `http://localhost:8081`; without it, it is asked by
+    /// way of the API server, where its API is open [default: none].
+    #[arg(long, value_name = "URL", value_parser = address)]
+    api: Option<Uri>,
     #[command(flatten)]
     display: Display,
     #[command(flatten)]
@@ -31,7 +39,7 @@ impl Status {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let given = Settings { state: self.state, display: self.display, ..Settings::default() };
         let config = context.configure(given, Purpose::Look(None))?;
-        let status = context.engine.status(&config)?;
+        let status = context.engine.status(&config, self.api.as_ref())?;
         let text = match config.display.format {
             OutputFormat::Json | OutputFormat::Yaml => {
                 document::write(&StatusDocument::new(&status), config.display.format)?
@@ -43,43 +51,69 @@ impl Status {
     }
 }
 
+fn address(text: &str) -> Result<Uri, String> {
+    let wrong = "an address that begins with http:// is wanted, such as `http://localhost:8081`";
+    let uri: Uri = text.parse().map_err(|_| wrong.to_owned())?;
+    let plain = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
+    if plain { Ok(uri) } else { Err(wrong.to_owned()) }
+}
+
 /// What `status` says, for programs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct StatusDocument<'a> {
+pub(super) struct StatusDocument<'a> {
     api_version: &'static str,
     kind: &'static str,
+    /// Where it was looked for.
     namespace: &'a str,
     /// The state ConfigMap is there and makes sense; without it all rollouts of the daemon are paused.
     state: bool,
+    /// Why rollouts are paused by a person; null when they are not.
     paused: Option<Stopped<'a>>,
+    /// Why the breaker is open; null when it is closed.
     breaker: Option<Stopped<'a>>,
-    recent: Vec<&'static str>,
+    /// Outcomes of the last rollouts, newest last.
+    recent: Vec<Outcome>,
+    /// The first rollouts after something moved.
     canaries: Vec<Canary<'a>>,
+    /// Who holds the Lease; null: nobody.
     leader: Option<Leader<'a>>,
+    /// What the leader's API says at `/api/v1/status`; null: it was not reached.
+    api: Option<&'a Value>,
+    /// Why it was not reached, and what helps; null: it was.
+    api_silent: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Stopped<'a> {
+    /// For people.
     reason: &'a str,
+    /// Since when, RFC 3339, UTC.
     at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Canary<'a> {
+    /// What moved.
     change: &'a str,
+    /// Which workloads went first.
     workloads: Vec<String>,
+    /// When the first of them was started, RFC 3339, UTC.
     started: String,
+    /// When the last of them converged, RFC 3339, UTC; null: not yet.
     converged: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Leader<'a> {
+    /// The replica.
     holder: &'a str,
+    /// When it said last that it is there, RFC 3339, UTC.
     renewed: Option<String>,
+    /// That is not too long ago.
     present: bool,
 }
 
@@ -100,15 +134,49 @@ impl<'a> StatusDocument<'a> {
             state: record.is_some(),
             paused: record.and_then(|r| r.paused.as_ref()).map(stopped),
             breaker: record.and_then(|r| r.breaker.as_ref()).map(stopped),
-            recent: record.iter().flat_map(|r| &r.recent).map(|outcome| outcome.as_str()).collect(),
+            recent: record.iter().flat_map(|r| &r.recent).copied().collect(),
             canaries: record.iter().flat_map(|r| &r.canaries).map(canary).collect(),
             leader: status.leader.as_ref().map(|leader| Leader {
                 holder: &leader.holder,
                 renewed: leader.renewed.map(|at| at.to_string()),
                 present: !leader.is_gone(status.now),
             }),
+            api: status.api.as_ref().ok(),
+            api_silent: status.api.as_ref().err().map(String::as_str),
         }
     }
+}
+
+/// What the API says that is nowhere else.
+fn what_it_says(api: &Value) -> Vec<(&'static str, String)> {
+    let text = |at: &str| api.pointer(at).and_then(Value::as_str).unwrap_or("unknown");
+    let number = |at: &str| api.pointer(at).and_then(Value::as_u64).unwrap_or_default();
+    let counts = |at: &str| {
+        let all = api.pointer(at).and_then(Value::as_object).into_iter().flatten();
+        all.map(|(word, n)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+    };
+    let guard = match api["guard"].as_bool() {
+        Some(true) => ", the guard is in force",
+        Some(false) => ", the guard is missing: nothing is rolled out",
+        None => "",
+    };
+    let mut lines = vec![("Daemon", format!("version {}, mode {}{guard}", text("/version"), text("/mode")))];
+    let looked = match (api["synced"].as_bool(), api["complete"].as_bool()) {
+        (Some(false), _) => "; its watches are not synced yet".to_owned(),
+        (_, Some(false)) => format!("; {} of {} looked at so far", number("/progress/judged"), number("/progress/of")),
+        _ => String::new(),
+    };
+    let workloads = many(usize::try_from(number("/summary/workloads")).unwrap_or(usize::MAX), "workload");
+    lines.push(("Workloads", format!("{workloads}: {}{looked}", counts("/summary/verdicts"))));
+    let held = counts("/summary/gates");
+    if !held.is_empty() {
+        lines.push(("Held", held));
+    }
+    let left = api["rolloutsLeft"].as_u64().map(|left| format!(", {left} left in this hour")).unwrap_or_default();
+    lines.push(("Rolling", format!("{} under way{left}", number("/rolloutsInFlight"))));
+    let unseen = api["unavailable"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(unseen.map(|what| ("Unseen", what.to_owned())));
+    lines
 }
 
 fn sentences(status: &DaemonStatus) -> String {
@@ -125,6 +193,10 @@ fn sentences(status: &DaemonStatus) -> String {
             let gone = if leader.is_gone(now) { "; nobody is there any more" } else { "" };
             say("Leader", format!("{}, renewed {renewed}{gone}", leader.holder));
         }
+    }
+    match &status.api {
+        Ok(api) => what_it_says(api).into_iter().for_each(|(label, what)| say(label, what)),
+        Err(why) => say("API", why.clone()),
     }
     let Some(record) = &status.record else {
         let why = "missing or unreadable, so the daemon starts no rollout; `sidecar-drift resume` makes it";

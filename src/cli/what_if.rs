@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, str::FromStr};
 use clap::Args;
 
 use crate::{
-    config::{DnsLabel, is_label_value},
+    config::{DnsLabel, is_key, is_label_value},
     core::{shape::Name, what_if::WhatIf},
 };
 
@@ -66,10 +66,7 @@ const NAME: &str = "at most 63 letters, digits, `-`, `_` and `.`, the first and 
 
 fn pair<'t>(text: &'t str, example: &str) -> Result<(&'t str, &'t str), String> {
     let (key, value) = text.split_once('=').ok_or(format!("KEY=VALUE is wanted, such as `{example}`"))?;
-    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
-    let domain_fits = domain
-        .is_none_or(|domain| domain.len() <= 253 && domain.split('.').all(|label| label.parse::<DnsLabel>().is_ok()));
-    if domain_fits && !name.is_empty() && is_label_value(name) {
+    if is_key(key) {
         return Ok((key, value));
     }
     Err(format!("a key has {NAME}, after an optional domain and `/`"))

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::core::lease::{Lease, LeaseSpec, Reply, Request};
 
+/// Where the holder answers those who read; the Lease has no field for it.
+const API: &str = "sidecar-drift/api";
+
 /// One Lease, whether or not it exists. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LeaseStore {
@@ -30,15 +33,19 @@ impl LeaseStore {
         let call = match request {
             Request::Read => Call::get(path),
             Request::Create(spec) => {
-                let metadata = json!({ "name": &*self.name, "namespace": &*self.namespace });
+                let mut metadata = json!({ "name": &*self.name, "namespace": &*self.namespace });
+                if !spec.api.is_empty() {
+                    metadata["annotations"] = json!({ API: &*spec.api });
+                }
                 let body = json!({
                     "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": fields(spec),
                 });
                 Call::create_lease(&self.namespace, body)
             }
-            // Only what it says: its labels and annotations are others'.
+            // Only what it says: its labels, and all annotations but one, are others'.
             Request::Replace { version, spec } => {
-                let body = json!({ "metadata": { "resourceVersion": &**version }, "spec": fields(spec) });
+                let metadata = json!({ "resourceVersion": &**version, "annotations": { API: text(&spec.api) } });
+                let body = json!({ "metadata": metadata, "spec": fields(spec) });
                 Call::merge_patch(format!("{path}?fieldManager={FIELD_MANAGER}"), body)
             }
         };
@@ -62,8 +69,11 @@ fn reply(answer: &Answer) -> Reply {
 }
 
 /// A field without a value is left out of a merge by `null`.
+fn text(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { json!(text) }
+}
+
 fn fields(spec: &LeaseSpec) -> Value {
-    let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
     json!({
         "holderIdentity": &*spec.holder,
         "leaseDurationSeconds": spec.duration.as_secs(),
@@ -75,6 +85,7 @@ fn fields(spec: &LeaseSpec) -> Value {
 
 fn lease(object: &Value) -> Option<Lease> {
     let version = object.pointer("/metadata/resourceVersion")?.as_str()?.into();
+    let api = object.pointer("/metadata/annotations").and_then(|all| all.get(API)).and_then(Value::as_str);
     let spec = object.get("spec");
     let field = |name| spec.and_then(|spec| spec.get(name));
     let text = |name| field(name).and_then(Value::as_str).unwrap_or_default().into();
@@ -85,6 +96,7 @@ fn lease(object: &Value) -> Option<Lease> {
         acquired: text("acquireTime"),
         renewed: text("renewTime"),
         transitions: u32::try_from(number("leaseTransitions")).unwrap_or_default(),
+        api: api.unwrap_or_default().into(),
     };
     Some(Lease { version, spec })
 }

@@ -15,6 +15,11 @@ pub(super) fn create_pod(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager={FIELD_MANAGER}")
 }
 
+/// What a Pod serves, by way of the API server.
+pub(super) fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}")
+}
+
 /// The eviction of a Pod: what asks the PodDisruptionBudgets, as deleting would not.
 pub(super) fn evict_pod(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction?fieldManager={FIELD_MANAGER}")

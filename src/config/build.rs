@@ -6,10 +6,11 @@ use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
     LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts, Selection, Settings, Show,
     State, Voice, WatchSet,
+    address::{Listen, Reached},
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
-        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen, OwnWorkload, Period, Positive,
-        Rate, TriggerName, Whole, WindowText, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, OwnWorkload, Period, Positive, Rate,
+        TriggerName, Whole, WindowText, set,
     },
 };
 use crate::core::{
@@ -27,8 +28,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Loopback: opening the port to others is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
-/// Beside it, so that who may scrape metrics may not yet read everything.
-const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+/// Where the API and the web page are served, if nothing else is said: beside it, so that who may scrape metrics may not yet
+/// read everything.
+pub const API_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 /// A day or so of a cluster with a thousand Pods.
 const RECORD_LIMIT: u32 = 256;
 
@@ -80,6 +82,7 @@ impl Config {
         let watch = watch_set(&selection)?;
         let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
         let Listen(api_listen) = daemon.api_listen.unwrap_or(Listen(Some(API_LISTEN)));
+        let api_advertise = daemon.api_advertise.map(|Reached(address)| address);
         let mut policy = Policy::default();
         select(&mut policy, selection)?;
         let render_as = rendering.render_as.clone().unwrap_or_default();
@@ -104,6 +107,7 @@ impl Config {
             watch,
             listen: listen.filter(|_| daemon_runs),
             api_listen: api_listen.filter(|_| daemon_runs),
+            api_advertise: api_advertise.filter(|_| daemon_runs),
             metrics_by_namespace,
             notify,
             alerts,

@@ -109,7 +109,7 @@ fn requirement(text: &str) -> Result<Requirement, String> {
 }
 
 /// `name` or `example.com/name`, as labels and annotations are called.
-pub(super) fn is_key(text: &str) -> bool {
+pub fn is_key(text: &str) -> bool {
     let (domain, name) = text.split_once('/').map_or((None, text), |(domain, name)| (Some(domain), name));
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_label =

@@ -3,6 +3,7 @@
 //! Two types, one direction: [`Settings`] are what people wrote, every one optional; a [`Config`] is what the program
 //! works by, complete and sound. Nothing after it asks where a value came from or whether it makes sense.
 
+mod address;
 mod build;
 mod choice;
 mod environment;
@@ -17,8 +18,8 @@ pub(crate) mod values;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    build::{LEASE, Purpose},
-    choice::is_label_value,
+    build::{API_LISTEN, LEASE, Purpose},
+    choice::{is_key, is_label_value},
     environment::with_environment,
     error::ConfigError,
     reload::Origin,
@@ -45,6 +46,8 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// Where the API and the web page are served; `None`: nowhere.
     pub api_listen: Option<SocketAddr>,
+    /// Where other replicas reach it; `None`: they do not.
+    pub api_advertise: Option<SocketAddr>,
     /// Who is notified; `None`: nobody.
     pub notify: Option<Notify>,
     /// The Prometheus whose alerts block rollouts; `None`: there is none.

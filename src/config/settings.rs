@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
+    address::{Listen, Reached},
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
-        ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Listen,
-        LogFormat, LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole,
-        WindowText,
+        ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
+        LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
     },
 };
 use crate::core::alerts::AlertMatcher;
@@ -308,6 +308,10 @@ settings! {
         /// others only behind something that asks who they are [default: 127.0.0.1:8081].
         #[arg(long, value_name = "ADDRESS")]
         api_listen: Listen,
+        /// Tells the other replicas, in the Lease, that they reach the API of this one at this address and port, once it
+        /// leads: they pass on what they are asked; the chart fills it in where the API is open [default: none].
+        #[arg(long, value_name = "ADDRESS")]
+        api_advertise: Reached,
         /// Gives metrics of workloads the label `namespace`; with very many namespaces switch it off by `=false`
         /// [default: true].
         #[arg(long)]

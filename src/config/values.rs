@@ -1,7 +1,7 @@
 //! The values of settings, each parsed once from the text that a person wrote, on the command line, in the environment
 //! or in the file. Every error is one clause that says what would be right.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use jiff::{SpanRelativeTo, Timestamp, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
@@ -50,8 +50,7 @@ read_as_text!(
     Caller,
     TriggerName,
     WindowText,
-    OwnWorkload,
-    Listen
+    OwnWorkload
 );
 
 /// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
@@ -325,23 +324,6 @@ impl FromStr for WindowText {
 
     fn from_str(text: &str) -> Result<Self, String> {
         text.parse().map(Self)
-    }
-}
-
-/// Where to listen, if at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listen(pub Option<SocketAddr>);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        text.parse().map(|address| Self(Some(address))).map_err(|_| {
-            "an IP address with a port is wanted, such as `127.0.0.1:8080` or `[::]:8080`, or `off`".to_owned()
-        })
     }
 }
 

@@ -54,6 +54,9 @@ pub struct LeaseSpec {
     pub renewed: Name,
     /// `leaseTransitions`: how often it went from one to another.
     pub transitions: u32,
+    /// The annotation `sidecar-drift/api`: where its holder answers those who read, as `address:port`; empty: nowhere that
+    /// others can reach.
+    pub api: Name,
 }
 
 /// A Lease as it was read, or as it is after we wrote it.
@@ -120,6 +123,8 @@ pub struct Tenure {
 #[derive(Debug)]
 pub struct Election {
     me: Name,
+    /// Where the others can read what we know, while we lead; empty: nowhere.
+    api: Name,
     times: LeaseTimes,
     /// The Lease as it was heard of last.
     seen: Option<Seen>,
@@ -155,6 +160,7 @@ impl Election {
     pub fn new(identity: Name, times: LeaseTimes) -> Self {
         Self {
             me: identity,
+            api: Name::default(),
             times,
             seen: None,
             tenure: None,
@@ -166,6 +172,12 @@ impl Election {
         }
     }
 
+    /// Tells the others, while we lead, where to read what we know: `address:port`.
+    #[must_use]
+    pub fn reached_at(self, api: Name) -> Self {
+        Self { api, ..self }
+    }
+
     /// Whether we lead at this moment, and until when at least. By the clock and not by what was done: to be asked again
     /// right before whatever only a leader may do.
     pub fn tenure(&self, now: Duration) -> Option<Tenure> {
@@ -174,8 +186,13 @@ impl Election {
 
     /// Who holds the Lease as it was heard of last.
     pub fn holder(&self) -> Option<&Name> {
+        self.held().map(|spec| &spec.holder)
+    }
+
+    /// What the Lease said last, if somebody holds it.
+    pub fn held(&self) -> Option<&LeaseSpec> {
         let lease = self.seen.as_ref()?.lease.as_ref()?;
-        Some(&lease.spec.holder).filter(|holder| !holder.is_empty())
+        Some(&lease.spec).filter(|spec| !spec.holder.is_empty())
     }
 
     /// What to do now. One request at a time: the next one only after the answer to the last.
@@ -235,7 +252,12 @@ impl Election {
         let Lease { version, spec } =
             self.seen.as_ref()?.lease.as_ref().filter(|lease| lease.spec.holder == self.me)?;
         // Others that read such a lease (client-go's do) want a duration above zero.
-        let spec = LeaseSpec { holder: Name::from(""), duration: Duration::from_secs(1), ..spec.clone() };
+        let spec = LeaseSpec {
+            holder: Name::default(),
+            duration: Duration::from_secs(1),
+            api: Name::default(),
+            ..spec.clone()
+        };
         Some(Request::Replace { version: version.clone(), spec })
     }
 
@@ -269,6 +291,7 @@ impl Election {
             acquired: at.clone(),
             renewed: at,
             transitions: 0,
+            api: self.api.clone(),
         };
         let Some(Lease { version, spec: last }) = lease else { return Request::Create(spec) };
         if last.holder == self.me {

@@ -52,6 +52,9 @@ impl Core {
             progress,
             mode: self.policy.mode,
             leader: self.leader,
+            // Not known here: whether we lead is all that matters to the core.
+            led_by: None,
+            window_open: self.window_open(now),
             what_if: self.policy.what_if.clone(),
             paused: self.record.get().and_then(|r| r.paused.clone()),
             breaker: self.record.get().and_then(|r| r.breaker.clone()),
@@ -68,6 +71,11 @@ impl Core {
             queued_seconds: self.queue.overdue(now.elapsed).as_secs(),
             story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
+    }
+
+    fn window_open(&self, now: Now) -> Option<bool> {
+        let windows = &self.policy.windows;
+        (!windows.is_empty()).then(|| windows.iter().any(|window| window.is_open(now.wall)))
     }
 
     /// The one workload that is looked at, if somebody asked about one.

@@ -33,6 +33,13 @@ pub struct Report {
     pub mode: Mode,
     /// This replica leads.
     pub leader: bool,
+    /// Who holds the Lease: a Pod and a number; `None`: there is no election, or nobody is known to hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led_by: Option<Name>,
+    /// Whether rollouts may be started now by the windows of the configuration; `None`: it has none. Owners may have
+    /// more of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_open: Option<bool>,
     /// What the renderings supposed: then nothing here is as things are.
     #[serde(default, skip_serializing_if = "WhatIf::is_nothing")]
     pub what_if: WhatIf,
@@ -221,6 +228,8 @@ impl Report {
             progress: (0, 0),
             mode: Mode::Report,
             leader: false,
+            led_by: None,
+            window_open: None,
             what_if: WhatIf::default(),
             paused: None,
             breaker: None,

@@ -72,7 +72,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let own = state_namespace(&config, &cluster);
     let store = StateStore::new(cluster.clone(), &own);
     let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
-    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me);
+    let published = Published::new(clock::elapsed);
+    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me, &published);
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
@@ -80,7 +81,6 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }
-    let published = Published::new(clock::elapsed);
     super::listen::start(&config, &published, &mut workers).await?;
     let notifier = super::listen::notify(&config, &mut workers)?;
     let scope = Scope {
@@ -122,6 +122,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         workers,
         published,
         notifier,
+        looked: false,
         leading,
         term: None,
         stop,
@@ -150,14 +151,22 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
 type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
-fn stand(config: &Config, cluster: &Cluster, own: &str, me: &Name) -> (Leading, Option<GiveBack>, Option<Keeper>) {
+fn stand(
+    config: &Config,
+    cluster: &Cluster,
+    own: &str,
+    me: &Name,
+    published: &Published,
+) -> (Leading, Option<GiveBack>, Option<Keeper>) {
     let Some(LeaderElection { name, namespace, times, identity: _ }) = &config.election else {
         return (Leading::always(), None, None);
     };
     let namespace = namespace.as_deref().unwrap_or(own);
     tracing::info!(lease = format!("{namespace}/{name}"), identity = &**me, "standing for election");
     let store = LeaseStore::new(cluster.clone(), namespace, name);
-    let (leading, give_back, keeper) = leading::keep(Election::new(me.clone(), *times), *times, store);
+    let reached = config.api_advertise.map(|address| Name::from(address.to_string())).unwrap_or_default();
+    let election = Election::new(me.clone(), *times).reached_at(reached);
+    let (leading, give_back, keeper) = leading::keep(election, *times, store, published.clone());
     (leading, Some(give_back), Some(Box::pin(keeper)))
 }
 
@@ -209,6 +218,8 @@ struct Engine {
     published: Published,
     /// Tells the webhook, if there is one.
     notifier: Option<Notifier>,
+    /// It has been told of what differed already when we began to lead.
+    looked: bool,
     leading: Leading,
     /// The term that the core knows of; `None`: it knows that we do not lead.
     term: Option<u64>,
@@ -327,6 +338,7 @@ impl Engine {
         }
         if term.is_some() {
             tracing::info!("leading");
+            self.looked = false;
             let notices = self.step(Input::Leadership(true), now);
             self.told(&notices, progress);
         }
@@ -338,7 +350,7 @@ impl Engine {
             notices.iter().for_each(metrics::told);
             if let Some(notifier) = &self.notifier {
                 for notice in notices {
-                    notifier.told(notice);
+                    notifier.told(notice, !self.looked);
                 }
             }
             progress(&self.report, notices);
@@ -383,9 +395,15 @@ impl Engine {
     fn publish(&mut self, now: Now) {
         let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
         self.end_recording_if(flushed);
-        let report = Arc::new(self.core.report(now));
+        let mut report = self.core.report(now);
+        report.led_by = self.published.leader().map(|leader| leader.name);
+        let report = Arc::new(report);
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
             self.heard = now;
+        }
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| report.leader && report.complete && !self.looked) {
+            notifier.looked(&report);
+            self.looked = true;
         }
         self.published.publish(report.clone());
         self.report = report;

@@ -13,9 +13,10 @@ use super::clock;
 use crate::{
     cluster::lease::LeaseStore,
     core::{
-        lease::{Election, LeaseTimes, Reply, Request, Tenure, Turn},
+        lease::{Election, LeaseSpec, LeaseTimes, Reply, Request, Tenure, Turn},
         shape::Name,
     },
+    http::{Leader, Published},
 };
 
 /// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
@@ -82,11 +83,13 @@ pub(super) fn keep(
     election: Election,
     times: LeaseTimes,
     store: LeaseStore,
+    published: Published,
 ) -> (Leading, GiveBack, impl Future<Output = ()> + Send) {
     let (sender, tenure) = watch::channel(None);
     let (ask, asked) = oneshot::channel();
     let (finished, done) = mpsc::channel(1);
-    let keeper = Keeper { election, store, tenure: sender, patience: times.renew_deadline / 2, failures: 0 };
+    let patience = times.renew_deadline / 2;
+    let keeper = Keeper { election, store, tenure: sender, published, patience, failures: 0 };
     let task = async move {
         keeper.work(asked).await;
         drop(finished);
@@ -98,6 +101,8 @@ struct Keeper {
     election: Election,
     store: LeaseStore,
     tenure: watch::Sender<Option<Tenure>>,
+    /// Is told who leads: readers want to know.
+    published: Published,
     /// A request that takes longer is given up, so that another fits into the rest of the renew deadline.
     patience: Duration,
     /// In a row.
@@ -131,7 +136,17 @@ impl Keeper {
                 if let Some(new) = self.election.holder().filter(|new| holder.as_ref() != Some(*new)) {
                     tracing::info!(holder = &**new, "the lease has a new holder");
                 }
+                self.publish();
             }
+        }
+    }
+
+    /// Says who leads. An address that makes no sense is none.
+    fn publish(&self) {
+        let leader = |spec: &LeaseSpec| Leader { name: spec.holder.clone(), api: spec.api.parse().ok() };
+        let leader = self.election.held().map(leader);
+        if self.published.leader() != leader {
+            self.published.led_by(leader);
         }
     }
 

@@ -8,24 +8,23 @@ mod listen;
 pub mod recording;
 mod reload;
 mod signals;
+mod status;
 mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 
+pub use self::status::{DaemonStatus, Leader, status};
 use crate::{
     cluster::{
         client::{Cluster, Connection, connect},
-        lease::LeaseStore,
         say,
         state::StateStore,
     },
-    config::{Config, LEASE, StopWhen},
+    config::{Config, StopWhen},
     core::{
         io::{Notice, WorkloadRef},
-        lease::{LeaseSpec, Reply, Request},
         model::WorkloadKey,
         owner::Kind,
         report::Report,
@@ -78,63 +77,6 @@ pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyho
 pub fn pause(config: &Config, reason: &str) -> anyhow::Result<()> {
     let stop = Stop { reason: reason.to_owned(), at: clock::now().wall };
     edit_state(config, |state| state.paused = Some(stop.clone()))
-}
-
-/// What the daemon left in the cluster.
-#[derive(Clone, Debug)]
-pub struct DaemonStatus {
-    /// Where it is looked for.
-    pub namespace: String,
-    /// What the state ConfigMap holds; `None`: it is missing or makes no sense, which means paused.
-    pub record: Option<StateRecord>,
-    /// Who leads, if there is a Lease.
-    pub leader: Option<Leader>,
-    /// When this was asked.
-    pub now: Timestamp,
-}
-
-/// Who holds the Lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// The replica.
-    pub holder: String,
-    /// When it said last that it is there.
-    pub renewed: Option<Timestamp>,
-    /// For how long that holds.
-    pub holds: Duration,
-}
-
-impl Leader {
-    /// `None`: it was given back, and nobody took it.
-    fn of(spec: &LeaseSpec) -> Option<Self> {
-        (!spec.holder.is_empty()).then(|| Self {
-            holder: spec.holder.to_string(),
-            renewed: spec.renewed.parse().ok(),
-            holds: spec.duration,
-        })
-    }
-
-    /// Nobody has said for too long that it is there.
-    pub fn is_gone(&self, now: Timestamp) -> bool {
-        let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
-        self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
-    }
-}
-
-/// Reads what the daemon left in the cluster.
-pub fn status(config: &Config) -> anyhow::Result<DaemonStatus> {
-    runtime()?.block_on(async {
-        let cluster = connected(config).await?;
-        let namespace = state_namespace(config, &cluster);
-        let record = StateStore::new(cluster.clone(), &namespace).read().await?;
-        let leader = match LeaseStore::new(cluster, &namespace, LEASE).ask(&Request::Read).await {
-            Reply::Is(lease) => Leader::of(&lease.spec),
-            Reply::Missing => None,
-            Reply::Conflict => anyhow::bail!("the Lease {LEASE} cannot be read"),
-            Reply::Failed { message } => anyhow::bail!("the Lease {LEASE} cannot be read: {message}"),
-        };
-        Ok(DaemonStatus { namespace, record, leader, now: clock::now().wall })
-    })
 }
 
 /// What a daemon serves at this address.

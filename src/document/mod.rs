@@ -5,6 +5,7 @@
 
 pub mod mask;
 mod schema;
+mod story;
 pub mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,16 +13,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use self::mask::Mask;
 use self::summary::{Summary, differing};
+pub use self::{
+    mask::Mask,
+    schema::schema,
+    story::{Dependency, Generation, Stamp, Story, WhatIf},
+};
 use crate::core::{
     compare::FieldChange,
     policy::Mode,
     report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     shape::Name,
     state::Stop,
-    story::Story,
-    what_if::WhatIf,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
 };
 
@@ -29,7 +32,7 @@ use crate::core::{
 pub const API_VERSION: &str = "sidecar-drift/v1";
 
 /// What `scan` and `diff` say.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     api_version: &'static str,
@@ -41,8 +44,8 @@ pub struct Document {
     /// The mode in force.
     mode: Mode,
     /// What was supposed: labels, annotations and the namespace of Pods. Absent when things were looked at as they are.
-    #[serde(skip_serializing_if = "WhatIf::is_nothing")]
-    what_if: WhatIf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what_if: Option<WhatIf>,
     /// Why rollouts are paused; absent when they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Stopped>,
@@ -75,11 +78,14 @@ pub struct Stopped {
 }
 
 /// One rule under `ignore`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Ignore {
+    /// The rule in words.
     rule: String,
+    /// Fields that differ and that it leaves out.
     fields: usize,
+    /// Of so many workloads.
     workloads: usize,
 }
 
@@ -212,7 +218,7 @@ impl Document {
             taken: report.taken.to_string(),
             complete: report.complete,
             mode: report.mode,
-            what_if: report.what_if.clone(),
+            what_if: WhatIf::of(&report.what_if),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             unavailable: report.unavailable.clone(),
@@ -220,7 +226,7 @@ impl Document {
             summary: Summary::of(report),
             changes: Change::all(report),
             workloads: report.workloads.iter().map(|w| Workload::of(w, mask)).collect(),
-            story: report.story.as_deref().cloned(),
+            story: report.story.as_deref().map(Story::of),
         }
     }
 }

@@ -1,13 +1,26 @@
-//! JSON Schemas of the words: each vocabulary is an enumeration, under its own name.
+//! JSON Schemas of the documents, and of the words: each vocabulary is an enumeration, under its own name.
 
 use std::borrow::Cow;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::Value;
+
+use super::API_VERSION;
 
 use crate::core::{
     policy::Mode,
     words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
 };
+
+/// The JSON Schema (2020-12) of a document of this kind, made from its type.
+pub fn schema<T: JsonSchema>(kind: &str) -> Value {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<T>().to_value();
+    schema["title"] = Value::from(format!("{API_VERSION} {kind}"));
+    schema["properties"]["apiVersion"]["const"] = API_VERSION.into();
+    schema["properties"]["kind"]["const"] = kind.into();
+    schema
+}
 
 /// The words, each with its meaning.
 fn words<W: Word>() -> Schema {

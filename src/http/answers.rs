@@ -8,12 +8,12 @@ use serde::Serialize;
 use crate::{
     core::{
         policy::Mode,
-        report::{AlertsReport, GenerationReport, Report, WorkloadReport},
+        report::{AlertsReport, Report, WorkloadReport},
         shape::Name,
         words::{Gate, Word},
     },
     document::{
-        API_VERSION, Change, Mask, Rollout, Stopped, Workload,
+        API_VERSION, Change, Generation, Mask, Rollout, Stopped, Workload,
         summary::{Summary, differing, differs},
     },
 };
@@ -41,6 +41,8 @@ pub struct Status {
     mode: Mode,
     /// This replica leads: it asks and rolls out. Another one only watches.
     leader: bool,
+    /// Who holds the Lease: a Pod and a number; null where there is no election, or nobody leads.
+    leader_name: Option<Name>,
     /// Why rollouts are paused; null when they are not.
     paused: Option<Stopped>,
     /// Why the breaker is open; null when it is closed.
@@ -120,21 +122,6 @@ pub struct GenerationList {
     taken: String,
     /// Everything that moved since the start, newest first, at most a hundred.
     generations: Vec<Generation>,
-}
-
-/// A scope whose version moved.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "a generation is a number, everywhere")]
-pub struct Generation {
-    /// What injection depends on: the cluster, an injector's configuration, a Namespace, a ServiceAccount.
-    scope: String,
-    /// Its version; starts at 1 with the process.
-    generation: u64,
-    /// What moved it, by whom, when.
-    cause: String,
-    /// When it was noticed, RFC 3339, UTC.
-    at: String,
 }
 
 /// Rollouts of this process.
@@ -253,6 +240,7 @@ impl Status {
             progress: Progress { judged, of },
             mode: report.mode,
             leader: report.leader,
+            leader_name: report.led_by.clone(),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             guard: report.guard,
@@ -303,17 +291,11 @@ impl OneWorkload {
 impl GenerationList {
     /// What moved.
     pub fn of(report: &Report) -> Self {
-        let generation = |g: &GenerationReport| Generation {
-            scope: g.scope.clone(),
-            generation: g.generation,
-            cause: g.cause.clone(),
-            at: g.at.to_string(),
-        };
         Self {
             api_version: API_VERSION,
             kind: "GenerationList",
             taken: report.taken.to_string(),
-            generations: report.generations.iter().map(generation).collect(),
+            generations: report.generations.iter().map(Generation::of).collect(),
         }
     }
 }

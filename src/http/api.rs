@@ -61,7 +61,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-fn problem(status: StatusCode, message: impl Into<String>) -> Response {
+pub(super) fn problem(status: StatusCode, message: impl Into<String>) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(Problem::new(message))).into_response()
 }
 

@@ -8,13 +8,15 @@ mod page;
 mod published;
 pub mod query;
 mod reader;
+mod relay;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    openapi::document,
-    published::Published,
+    openapi::{STATUS as API_STATUS, document},
+    published::{Leader, Published},
     reader::Reader,
+    relay::{NoAnswer, fetch},
     server::{BindError, bind, probes, serve},
 };

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// How things stand.
-pub(super) const STATUS: &str = "/api/v1/status";
+pub const STATUS: &str = "/api/v1/status";
 /// Workloads, filtered, sorted and in pages.
 pub(super) const WORKLOADS: &str = "/api/v1/workloads";
 /// One workload.

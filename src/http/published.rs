@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,7 +12,16 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::core::report::Report;
+use crate::core::{report::Report, shape::Name};
+
+/// The replica that holds the Lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leader {
+    /// What it is called there: its Pod, and a number.
+    pub name: Name,
+    /// Where it answers those who read, as `address:port`; `None`: on loopback only.
+    pub api: Option<SocketAddr>,
+}
 
 /// The handle between the engine, which writes, and every reader: the newest report, and when the engine ticked last.
 /// Cheap to clone; all clones are one.
@@ -20,6 +30,7 @@ pub struct Published(Arc<Shared>);
 
 struct Shared {
     report: watch::Sender<Option<Arc<Report>>>,
+    leader: Mutex<Option<Leader>>,
     /// Milliseconds of `elapsed` at the engine's last tick.
     ticked: AtomicU64,
     elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
@@ -29,7 +40,12 @@ impl Published {
     /// Nothing is published yet. `elapsed` reads a clock that is never set back; creation counts as the first tick.
     pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         let ticked = AtomicU64::new(millis(elapsed()));
-        Self(Arc::new(Shared { report: watch::Sender::new(None), ticked, elapsed: Box::new(elapsed) }))
+        Self(Arc::new(Shared {
+            report: watch::Sender::new(None),
+            leader: Mutex::default(),
+            ticked,
+            elapsed: Box::new(elapsed),
+        }))
     }
 
     /// The engine is alive. To be called each time round its loop.
@@ -38,13 +54,33 @@ impl Published {
     }
 
     /// Replaces what readers see.
-    pub fn publish(&self, report: Arc<Report>) {
+    pub fn publish(&self, mut report: Arc<Report>) {
+        let name = self.leader().map(|leader| leader.name);
+        if report.led_by != name {
+            Arc::make_mut(&mut report).led_by = name;
+        }
         self.0.report.send_replace(Some(report));
     }
 
     /// The newest report.
     pub fn report(&self) -> Option<Arc<Report>> {
         self.0.report.borrow().clone()
+    }
+
+    /// Who leads from now on, as far as it is known: in what is published already, too.
+    pub fn led_by(&self, leader: Option<Leader>) {
+        let name = leader.as_ref().map(|leader| leader.name.clone());
+        *self.0.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
+        self.0.report.send_if_modified(|report| {
+            let Some(report) = report.as_mut().filter(|report| report.led_by != name) else { return false };
+            Arc::make_mut(report).led_by = name;
+            true
+        });
+    }
+
+    /// Who leads; `None`: nobody, or there is no election.
+    pub fn leader(&self) -> Option<Leader> {
+        self.0.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// For readers that wait for the next report.

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Published, api, page};
+use super::{Published, api, page, relay};
 use crate::document::Mask;
 
 /// What every answer is made from.
@@ -35,7 +35,9 @@ impl Reader {
     /// The routes, for a listener at `address`.
     pub fn router(self, address: SocketAddr) -> Router {
         let routes = Router::new().merge(api::router()).merge(page::router());
-        let routes = routes.fallback(page::not_found).with_state(self).layer(map_response(careful));
+        let relay = (!address.ip().is_loopback(), self.published.clone());
+        let routes = routes.fallback(page::not_found).with_state(self);
+        let routes = routes.layer(from_fn_with_state(relay, relay::to_the_leader)).layer(map_response(careful));
         routes.layer(from_fn_with_state(address.ip().is_loopback(), known_host))
     }
 }

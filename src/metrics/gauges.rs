@@ -6,7 +6,7 @@ use ::metrics::{Label, gauge};
 
 use super::table::{
     BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, ROLLOUTS_IN_FLIGHT,
-    ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WORKLOADS,
+    ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
 };
 use crate::{
     core::{
@@ -36,6 +36,9 @@ fn write(report: &Report, by_namespace: bool) {
     gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
     gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
     gauge!(STOPPED.name, "by" => "alerts").set(yes(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
+    if let Some(open) = report.window_open {
+        gauge!(WINDOW.name).set(yes(open));
+    }
     // A follower asks nothing, so what it knows of workloads is old or nothing at all.
     if report.leader {
         write_findings(report, by_namespace);

@@ -25,6 +25,24 @@ use crate::core::{
 /// The first words of a scope's name.
 const SCOPES: &[&str] = &["cluster", "injector", "namespace", "service_account", "other"];
 
+/// The first words of a cause: the kinds of objects that are looked at for it. A custom resource that a trigger names is among
+/// the others.
+const CAUSES: &[&str] = &[
+    "MutatingWebhookConfiguration",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "ConfigMap",
+    "Secret",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "Service",
+    "Namespace",
+    "ServiceAccount",
+    "LimitRange",
+    "other",
+];
+
 /// Seconds. A webhook on the same cluster answers within 10 ms; the server gives up on all of them after 34 s.
 const RENDER_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0];
 
@@ -159,10 +177,13 @@ impl Drop for WatchHealth {
 /// Counts what people are told, where it is counted at all.
 pub fn told(notice: &Notice) {
     match notice {
-        Notice::GenerationMoved { scope, .. } => {
-            let first = scope.split_whitespace().next().unwrap_or_default();
-            let scope = SCOPES.iter().find(|known| **known == first).copied().unwrap_or("other");
-            ::metrics::counter!(table::GENERATION_MOVES.name, "scope" => scope).increment(1);
+        Notice::GenerationMoved { scope, cause, .. } => {
+            let first = |text: &str, known: &[&'static str]| {
+                let word = text.split_whitespace().next().unwrap_or_default();
+                known.iter().find(|known| **known == word).copied().unwrap_or("other")
+            };
+            let (scope, cause) = (first(scope, SCOPES), first(cause, CAUSES));
+            ::metrics::counter!(table::GENERATION_MOVES.name, "scope" => scope, "cause" => cause).increment(1);
         }
         Notice::RolloutEnded { outcome, seconds, .. } => {
             ::metrics::counter!(table::ROLLOUTS.name, "outcome" => outcome.as_str()).increment(1);
@@ -235,10 +256,20 @@ fn recorder() -> PrometheusRecorder {
 /// A counter that appears with its first increase hides that increase from `rate()`.
 fn start_at_zero() {
     for metric in TABLE.iter().filter(|metric| metric.kind == Type::Counter) {
-        if let [label] = metric.labels {
-            for value in metric.values(label).unwrap_or_default() {
-                ::metrics::counter!(metric.name, *label => value).absolute(0);
+        let closed: Option<Vec<_>> = metric.labels.iter().map(|label| Some((*label, metric.values(label)?))).collect();
+        match closed.as_deref() {
+            Some([(label, values)]) => {
+                for value in values {
+                    ::metrics::counter!(metric.name, *label => *value).absolute(0);
+                }
             }
+            Some([(one, ones), (other, others)]) => {
+                for (value, another) in ones.iter().flat_map(|value| others.iter().map(move |another| (value, another)))
+                {
+                    ::metrics::counter!(metric.name, *one => *value, *other => *another).absolute(0);
+                }
+            }
+            _ => {}
         }
     }
 }

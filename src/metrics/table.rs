@@ -80,15 +80,18 @@ metrics! {
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
          missing `guard`, or `alerts` of `--block-on-alerts`. Alert on breaker and guard: neither mends itself.";
+    WINDOW = Gauge "sidecar_drift_window_open" [],
+        "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
+         without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";
     LEADER = Gauge "sidecar_drift_leader" [],
         "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
          replicas is not 1 for some minutes.";
     COMPLETE = Gauge "sidecar_drift_report_complete" [],
         "1 when all watches are synced and every workload has been asked. Alert when it stays 0 for longer than a \
          first sweep takes.";
-    GENERATION_MOVES = Counter "sidecar_drift_generation_moves_total" ["scope"],
-        "How often something that injection depends on moved, by scope: cluster, injector, namespace or \
-         `service_account`.";
+    GENERATION_MOVES = Counter "sidecar_drift_generation_moves_total" ["scope", "cause"],
+        "How often something that injection depends on moved, by scope (cluster, injector, namespace or `service_account`) and \
+         by cause: the kind of object that was changed, or `other`, where none says so. Alert on a rate that nobody deploys at.";
     API_REQUESTS = Counter "sidecar_drift_api_requests_total" ["verb", "code"],
         "Requests to the API server by verb and status code; `timeout` or `error` when no answer came. Alert on code \
          403: rights are missing.";
@@ -133,7 +136,7 @@ fn words<W: Word>() -> Vec<&'static str> {
 }
 
 impl Metric {
-    /// The values that a label can have, where they are a closed set. Counters over one such label start at 0, so that
+    /// The values that a label can have, where they are a closed set. Counters over such labels alone start at 0, so that
     /// their first increase is seen.
     pub fn values(&self, label: &str) -> Option<Vec<&'static str>> {
         match label {
@@ -149,6 +152,7 @@ impl Metric {
             "by" => Some(vec!["pause", "breaker", "guard", "alerts"]),
             "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),
+            "cause" => Some(super::CAUSES.to_vec()),
             _ => None,
         }
     }

@@ -82,6 +82,7 @@ fn report() -> Report {
             seconds: 0,
         }],
         rollouts_left: Some(19),
+        window_open: Some(false),
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         queued: 3,
         queued_seconds: 42,
@@ -109,7 +110,11 @@ fn record_everything() {
     drop(super::WatchHealth::new("pods"));
     super::notified("sent");
     super::reloaded(true);
-    super::told(&Notice::GenerationMoved { scope: "namespace shop".to_owned(), cause: String::new(), workloads: 1 });
+    super::told(&Notice::GenerationMoved {
+        scope: "namespace shop".to_owned(),
+        cause: "ConfigMap a/b".to_owned(),
+        workloads: 1,
+    });
     super::told(&Notice::RolloutEnded {
         workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },
         outcome: Outcome::Converged,
@@ -152,7 +157,10 @@ fn counters_start_at_zero() {
     let text = local(|| ()).render(None);
     assert!(text.contains("sidecar_drift_rollouts_total{outcome=\"failed\"} 0\n"), "{text}");
     assert!(text.contains("sidecar_drift_renders_total{result=\"injector_unavailable\"} 0\n"), "{text}");
-    assert!(text.contains("sidecar_drift_generation_moves_total{scope=\"namespace\"} 0\n"), "{text}");
+    assert!(
+        text.contains("sidecar_drift_generation_moves_total{scope=\"namespace\",cause=\"Namespace\"} 0\n"),
+        "{text}"
+    );
 }
 
 #[test]

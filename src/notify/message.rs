@@ -40,6 +40,8 @@ pub enum Happened {
         /// One sentence.
         message: String,
     },
+    /// So many workloads differed already when we began to look.
+    Standing(BTreeMap<Verdict, usize>),
     /// The breaker opened.
     Breaker {
         /// Why.
@@ -51,16 +53,8 @@ impl Happened {
     /// What a notice says, if it is one that people are notified of.
     pub fn of(notice: &Notice) -> Option<Self> {
         match notice {
-            Notice::VerdictChanged { workload, from, to, change, .. } => {
-                let tells = matches!(
-                    to,
-                    Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
-                );
-                (tells && from != to).then(|| Self::Drift {
-                    workload: workload.clone(),
-                    verdict: *to,
-                    change: change.clone(),
-                })
+            Notice::VerdictChanged { workload, to, change, .. } => {
+                tells(*to).then(|| Self::Drift { workload: workload.clone(), verdict: *to, change: change.clone() })
             }
             Notice::RolloutEnded { workload, outcome, message, .. } => {
                 Some(Self::Ended { workload: workload.clone(), outcome: *outcome, message: message.clone() })
@@ -71,6 +65,12 @@ impl Happened {
     }
 }
 
+/// Whether people are notified of workloads with this verdict.
+pub(super) fn tells(verdict: Verdict) -> bool {
+    use Verdict::{Drifted, Missing, NonConvergent, Rejected, Removed};
+    matches!(verdict, Rejected | NonConvergent | Removed | Missing | Drifted)
+}
+
 /// One message: what happened within a short time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
@@ -79,6 +79,7 @@ pub struct Message {
     ended: Vec<(WorkloadKey, Outcome, String)>,
     more_ended: usize,
     breaker: Option<String>,
+    standing: BTreeMap<Verdict, usize>,
 }
 
 /// Some are named, all are counted.
@@ -112,6 +113,10 @@ impl Message {
                 }
                 false
             }
+            Happened::Standing(standing) => {
+                self.standing = standing;
+                false
+            }
             Happened::Breaker { reason } => {
                 self.breaker = Some(reason);
                 true
@@ -126,6 +131,11 @@ impl Message {
             lines.push(format!(
                 "The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`."
             ));
+        }
+        if !self.standing.is_empty() {
+            let all = many(self.standing.values().sum(), "workload");
+            let each: Vec<_> = self.standing.iter().map(|(verdict, n)| format!("{n} {verdict}")).collect();
+            lines.push(format!("The first look is done; not as they should be are {all}: {}", each.join(", ")));
         }
         for ((verdict, change), workloads) in self.drift.iter().take(MOST) {
             let what = if change.is_empty() { verdict.meaning() } else { change };
@@ -164,6 +174,7 @@ impl Message {
             "drift": drift.collect::<Vec<_>>(),
             "rollouts": ended.collect::<Vec<_>>(),
             "breaker": self.breaker,
+            "standing": self.standing,
         })
     }
 

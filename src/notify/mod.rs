@@ -8,7 +8,12 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time};
 
@@ -16,7 +21,10 @@ pub use self::{
     message::{Happened, Message},
     send::Webhook,
 };
-use crate::{core::io::Notice, metrics};
+use crate::{
+    core::{io::Notice, model::WorkloadKey, report::Report, words::Verdict},
+    metrics,
+};
 
 /// Things that may wait; a mass event is a few changes, and what is beyond it would be a flood in a chat, too.
 const QUEUE: usize = 256;
@@ -26,7 +34,11 @@ const WINDOW: Duration = Duration::from_secs(20);
 
 /// Where notices go on their way to the webhook.
 #[derive(Clone, Debug)]
-pub struct Notifier(mpsc::Sender<Happened>);
+pub struct Notifier {
+    queue: mpsc::Sender<Happened>,
+    /// What each workload that differs was known for last: that its verdict was in doubt meanwhile makes it no news.
+    known: Arc<Mutex<BTreeMap<WorkloadKey, (Verdict, String)>>>,
+}
 
 impl Notifier {
     /// A queue, and the work that empties it into `send`, which says whether a message was taken.
@@ -34,14 +46,43 @@ impl Notifier {
         send: impl Fn(Message) -> F + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        (Self(sender), forward(queue, send))
+        (Self { queue: sender, known: Arc::default() }, forward(queue, send))
     }
 
-    /// Takes a notice, if it is one that people are notified of. Never waits.
-    pub fn told(&self, notice: &Notice) {
-        if let Some(happened) = Happened::of(notice)
-            && self.0.try_send(happened).is_err()
-        {
+    /// Takes a notice, if it is one that people are notified of. Never waits. While somebody who has just begun looks at
+    /// everything for the first time, what differs is no news: [`looked`](Self::looked) sums it up.
+    pub fn told(&self, notice: &Notice, first_look: bool) {
+        if let Notice::VerdictChanged { workload, to, change, .. } = notice {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let news = if message::tells(*to) {
+                let now = (*to, change.clone());
+                known.insert(workload.clone(), now.clone()) != Some(now) && !first_look
+            } else {
+                if *to != Verdict::Undetermined {
+                    known.remove(workload);
+                }
+                false
+            };
+            if !news {
+                return;
+            }
+        }
+        if let Some(happened) = Happened::of(notice) {
+            self.send(happened);
+        }
+    }
+
+    /// The first look is complete: what differs already is one line.
+    pub fn looked(&self, report: &Report) {
+        let standing: BTreeMap<_, _> =
+            report.totals().into_iter().filter(|(verdict, _)| message::tells(*verdict)).collect();
+        if !standing.is_empty() {
+            self.send(Happened::Standing(standing));
+        }
+    }
+
+    fn send(&self, happened: Happened) {
+        if self.queue.try_send(happened).is_err() {
             metrics::notified("dropped");
         }
     }

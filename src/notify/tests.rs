@@ -13,6 +13,7 @@ use crate::{
         io::Notice,
         model::WorkloadKey,
         owner::Kind,
+        report::{Report, WorkloadReport},
         words::{Outcome, Verdict},
     },
 };
@@ -55,10 +56,10 @@ fn kept() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
 async fn what_happens_together_is_one_message_by_change() {
     let (notifier, work, messages) = kept();
     for i in 0..30 {
-        notifier.told(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"));
+        notifier.told(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), false);
     }
-    notifier.told(&drifted("vault", "agent missing"));
-    notifier.told(&ended("app-00", Outcome::Failed, "the new Pods crash"));
+    notifier.told(&drifted("vault", "agent missing"), false);
+    notifier.told(&ended("app-00", Outcome::Failed, "the new Pods crash"), false);
     drop(notifier);
     work.await;
     let messages = messages.lock().unwrap();
@@ -72,19 +73,80 @@ async fn what_happens_together_is_one_message_by_change() {
     assert_eq!(lines.len(), 3);
 }
 
+#[tokio::test]
+async fn what_differs_when_we_begin_is_one_line_and_what_differs_later_is_news() {
+    let (notifier, work, messages) = kept();
+    for i in 0..30 {
+        notifier.told(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), true);
+    }
+    let workload = |name: &str, verdict| {
+        let pending = WorkloadReport::pending("Deployment".into(), "shop".into(), name.into());
+        Arc::new(WorkloadReport { verdict, reason: None, ..pending })
+    };
+    let workloads = vec![
+        workload("app-00", Verdict::Drifted),
+        workload("app-01", Verdict::Drifted),
+        workload("db", Verdict::Rejected),
+        workload("web", Verdict::InSync),
+    ];
+    let taken = "2026-03-01T12:00:00Z".parse().unwrap();
+    notifier.looked(&Report { workloads, ..Report::empty(taken) });
+    notifier.told(&drifted("new", "proxy image 1 → 2"), false);
+    drop(notifier);
+    work.await;
+    let messages = messages.lock().unwrap();
+    let [message] = messages.as_slice() else { panic!("{messages:?}") };
+    assert_eq!(
+        message.text(),
+        "The first look is done; not as they should be are 3 workloads: 1 rejected, 2 drifted\n1 workload drifted: proxy \
+         image 1 → 2 (Deployment/shop/new)"
+    );
+    assert_eq!(message.json()["standing"], json!({ "rejected": 1, "drifted": 2 }));
+}
+
+#[tokio::test]
+async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
+    let (notifier, work, messages) = kept();
+    let to = |to| Notice::VerdictChanged {
+        workload: key("cart"),
+        from: Verdict::Drifted,
+        to,
+        reason: None,
+        change: String::new(),
+    };
+    let known = |change: &str| notifier.told(&drifted("cart", change), false);
+    known("proxy image 1 → 2");
+    notifier.told(&to(Verdict::Undetermined), false);
+    known("proxy image 1 → 2");
+    known("proxy image 1 → 3");
+    notifier.told(&to(Verdict::InSync), false);
+    known("proxy image 1 → 3");
+    drop(notifier);
+    work.await;
+    let messages = messages.lock().unwrap();
+    let text: Vec<_> = messages.iter().map(Message::text).collect();
+    assert_eq!(
+        text.concat().lines().collect::<Vec<_>>(),
+        [
+            "1 workload drifted: proxy image 1 → 2 (Deployment/shop/cart)",
+            "1 workload drifted: proxy image 1 → 3 (Deployment/shop/cart)"
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_breaker_does_not_wait_and_everything_else_does() {
     let (notifier, work, messages) = kept();
     let local = tokio::task::LocalSet::new();
     let work = local.run_until(async move {
         let work = tokio::task::spawn_local(work);
-        notifier.told(&drifted("cart", "proxy image 1 → 2"));
+        notifier.told(&drifted("cart", "proxy image 1 → 2"), false);
         time::sleep(WINDOW / 2).await;
         assert_eq!(messages.lock().unwrap().len(), 0);
-        notifier.told(&breaker());
+        notifier.told(&breaker(), false);
         time::sleep(WINDOW / 100).await;
         assert_eq!(messages.lock().unwrap().len(), 1);
-        notifier.told(&drifted("web", "proxy image 1 → 2"));
+        notifier.told(&drifted("web", "proxy image 1 → 2"), false);
         time::sleep(WINDOW * 2).await;
         assert_eq!(messages.lock().unwrap().len(), 2);
         drop(notifier);
@@ -103,9 +165,9 @@ async fn what_nobody_is_notified_of_is_nothing() {
         reason: None,
         change: String::new(),
     };
-    notifier.told(&to(Verdict::InSync));
-    notifier.told(&to(Verdict::Undetermined));
-    notifier.told(&Notice::Guard { in_force: true });
+    notifier.told(&to(Verdict::InSync), false);
+    notifier.told(&to(Verdict::Undetermined), false);
+    notifier.told(&Notice::Guard { in_force: true }, false);
     drop(notifier);
     work.await;
     assert!(messages.lock().unwrap().is_empty());
@@ -117,7 +179,7 @@ fn what_does_not_fit_is_dropped_and_counted() {
     ::metrics::with_local_recorder(&recorder, || {
         let (notifier, _work, _messages) = kept();
         for i in 0..QUEUE + 7 {
-            notifier.told(&drifted(&i.to_string(), "proxy image 1 → 2"));
+            notifier.told(&drifted(&i.to_string(), "proxy image 1 → 2"), false);
         }
     });
     let text = recorder.handle().render();

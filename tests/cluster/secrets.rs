@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use kube::api::ListParams;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use testbed::{Testbed, eventually, injector::Sidecar, skip, workload::deployment};
@@ -29,7 +30,7 @@ fn forms(secret: &str) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn an_env_value_is_in_no_log_no_answer_no_page_and_no_metric() -> Result<()> {
+async fn an_env_value_is_in_no_log_answer_page_event_or_recording() -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {
         return skip("there is no injector");
     }
@@ -44,8 +45,9 @@ async fn an_env_value_is_in_no_log_no_answer_no_page_and_no_metric() -> Result<(
         };
         ns.deploy(deployment("web", 2).pod_label(injector.label()).with(with_secret)).await?;
         // The most that can be said, the lines of libraries included.
-        let arguments = ["--log-level=trace", "--api-listen=127.0.0.1:0"];
-        let daemon = story.daemon(&arguments)?;
+        let recording = story.testbed().directory().join(format!("{}.jsonl", ns.name()));
+        let record = format!("--record={}", recording.display());
+        let daemon = story.daemon(&["--log-level=trace", "--api-listen=127.0.0.1:0", "--events", &record])?;
         daemon.until_verdict("Deployment/web", "in_sync", None).await?;
         injector.change(|sidecar| *sidecar = sidecar.clone().env("TOKEN", new)).await?;
         daemon.until_verdict("Deployment/web", "drifted", None).await?;
@@ -71,6 +73,17 @@ async fn an_env_value_is_in_no_log_no_answer_no_page_and_no_metric() -> Result<(
             let ran = story.run(command).await?;
             _ = write!(said, "{ran:?}");
         }
+        let events = ns.dynamic("events.k8s.io", "v1", "Event");
+        let drift = async || {
+            let all = events.list(&ListParams::default()).await?;
+            let text = serde_json::to_string(&all)?;
+            Ok(text.contains("DriftDetected").then_some(text))
+        };
+        said += &eventually("an Event tells of it", DEADLINE, drift).await?;
+        assert!(daemon.terminate().await?.success());
+        let recorded = std::fs::read_to_string(recording)?;
+        assert!(recorded.contains("TOKEN"), "the recording has nothing of the sidecar");
+        said += &recorded;
         for (secret, form) in SECRETS.iter().flat_map(|secret| forms(secret).map(|form| (secret, form))) {
             assert!(!said.contains(&form), "{secret} is there as {form}");
         }

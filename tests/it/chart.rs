@@ -11,8 +11,9 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 20] = [
+const DECIDED: [&str; 22] = [
     "all_namespaces",
+    "api_advertise",
     "api_listen",
     "as_user",
     "context",
@@ -28,6 +29,7 @@ const DECIDED: [&str; 20] = [
     "record",
     "record_limit",
     "record_values",
+    "render_as",
     "show_values",
     "state_namespace",
     "own_workload",

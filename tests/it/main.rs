@@ -19,6 +19,8 @@ mod observability;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod scripts;
 #[cfg(test)]
 mod simulator;

@@ -1,5 +1,6 @@
 //! Documents as JSON or YAML: those that the API has, too, and the one that only a rollout by hand has.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
 pub use crate::document::{API_VERSION, Document};
 
 /// What `rollout --confirm` says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutDocument {
     api_version: &'static str,

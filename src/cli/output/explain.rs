@@ -10,7 +10,7 @@ use super::{
     text::{age, one_line},
 };
 use crate::core::{
-    report::Report,
+    report::{Report, WorkloadReport},
     story::{Dependency, Story},
     words::{Gate, Word},
 };
@@ -35,7 +35,7 @@ pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
         }
         if let Some(gate) = workload.gate.filter(|gate| *gate == Gate::ReportOnly) {
             let then = workload.gate_in_enforce.map_or_else(
-                || "nothing else holds it: `sidecar-drift rollout` would roll it out".to_owned(),
+                || format!("nothing else holds it: `sidecar-drift rollout{}` would roll it out", included_by(workload)),
                 |then| format!("behind it {then}: {}", then.meaning()),
             );
             line(&mut text, 2, &format!("{gate}: {}; {then}", gate.meaning()), page.width);
@@ -51,6 +51,15 @@ pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
         text.push_str(&page.sentence(&remark));
     }
     text
+}
+
+/// The flag without which `rollout` leaves workloads of this kind aside.
+fn included_by(workload: &WorkloadReport) -> &'static str {
+    match &*workload.kind {
+        "StatefulSet" => " --include-statefulset",
+        "DaemonSet" => " --include-daemonset",
+        _ => "",
+    }
 }
 
 fn tell(text: &mut String, story: &Story, report: &Report, width: Option<u16>) {

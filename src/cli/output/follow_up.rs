@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{summary::many, table::Section};
@@ -17,7 +18,7 @@ const COLUMNS: &[&str] = &["WORKLOAD", "WHAT"];
 const LISTED_AT_MOST: usize = 20;
 
 /// One thing to look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FollowUp {
     /// `Deployment/shop/cart`, or `312 workloads`.

@@ -26,6 +26,11 @@ impl Call {
         Self { method: Method::GET, path: path.into(), body: None, as_user: None }
     }
 
+    /// Read what a Pod serves, by way of the API server.
+    pub fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> Self {
+        Self::get(paths::through_pod(namespace, pod, port, path))
+    }
+
     /// In the name of another user, which takes the right to impersonate.
     #[must_use]
     pub fn impersonating(mut self, user: String) -> Self {

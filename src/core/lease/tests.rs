@@ -19,6 +19,7 @@ fn spec(holder: &str, renewed: &str) -> LeaseSpec {
         acquired: "2001-01-01T00:00:00.000000Z".into(),
         renewed: renewed.into(),
         transitions: 3,
+        ..LeaseSpec::default()
     }
 }
 

@@ -96,8 +96,14 @@ fn banners(report: &Report) -> Vec<Banner> {
         add("warn", "All rollouts are paused", text, Some("sidecar-drift resume"));
     }
     if !report.leader {
-        let text = "Another replica leads: it asks and rolls out, and it knows the verdicts. Forward the port of that one: the Lease names it.";
-        add("dim", "This replica does not lead", text.to_owned(), Some("kubectl get leases"));
+        let text = match &report.led_by {
+            Some(leader) => format!(
+                "{leader} leads: it asks and rolls out, and it knows the verdicts. Forward the port of that Pod (its name \
+                 ends at the _)."
+            ),
+            None => "Nobody is known to lead: nobody asks, and nobody rolls out.".to_owned(),
+        };
+        add("dim", "This replica does not lead", text, Some("kubectl get leases"));
     }
     if !report.unavailable.is_empty() {
         let text = report.unavailable.join("; ");

@@ -1,5 +1,6 @@
 //! The product as the chart installs it: rendered by Helm, applied as it is, run as the chart's ServiceAccount.
 
+mod empty_root;
 mod fields;
 mod guard;
 mod guard_missing;

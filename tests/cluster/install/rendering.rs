@@ -35,6 +35,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "networkPolicy": {
                     "apiServerCIDRs": ["10.0.0.1/32"],
                     "metricsFrom": [{ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } }],
+                    "extraEgress": [{ "ports": [{ "port": 53, "protocol": "UDP" }] }],
                     "apiFrom": [{ "podSelector": { "matchLabels": { "app": "login" } } }],
                 },
                 "api": { "open": true },
@@ -68,6 +69,8 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
                 "tolerations": [{ "operator": "Exists" }],
                 "affinity": { "nodeAffinity": {} },
                 "replicas": 3,
+                "renderAs": "controllers",
+                "extraEnv": [{ "name": "RUST_BACKTRACE", "value": "1" }],
                 "events": "always",
                 "podDisruptionBudget": { "enabled": false },
                 "topologySpreadConstraints":
@@ -170,6 +173,8 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
         (json!({ "schedule": "daily" }), "/schedule': 'daily' does not match pattern"),
         (json!({ "networkPolicy": { "apiServerPorts": [] } }), "minItems: got 0, want 1"),
         (json!({ "podMonitor": { "interval": "often" } }), "/podMonitor/interval': 'often' does not match pattern"),
+        (json!({ "renderAs": "admin" }), "/renderAs': 'admin' does not match pattern"),
+        (config("render-as", json!("controllers")), "/config': additional properties 'render-as' not allowed"),
         (config("mode", json!("enforce")), "/config': additional properties 'mode' not allowed"),
         (config("namespace", json!(["shop"])), "/config': additional properties 'namespace' not allowed"),
         (config("resync", json!(6)), "/config/resync': got number, want string"),

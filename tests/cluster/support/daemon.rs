@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use testbed::{Testbed, eventually, give_up};
 
-use super::{DEADLINE, program};
+use super::{DEADLINE, program, web};
 
 /// A running daemon. Dropping it kills it.
 #[derive(Debug)]
@@ -102,15 +102,14 @@ impl<'t> Daemon<'t> {
 
     /// What it serves there, head and body; it must have been told to listen.
     pub(crate) async fn fetch(&self, path: &str) -> Result<String> {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
         let serving = self.until_it_says("where it listens", |line| !line.text("address").is_empty()).await?;
-        let stream = tokio::net::TcpStream::connect(serving.text("address")).await;
-        let mut stream = stream.context("the daemon does not listen")?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok(text)
+        web::get(serving.text("address"), path).await
+    }
+
+    /// Where it serves what this line of its log says.
+    pub(crate) async fn address_of(&self, what: &str) -> Result<String> {
+        let serving = self.until_it_says("where it listens", |line| line.text("message").contains(what)).await?;
+        Ok(serving.text("address").to_owned())
     }
 
     /// Waits until it ends.

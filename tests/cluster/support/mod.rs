@@ -6,6 +6,7 @@ mod daemon;
 mod injector;
 mod program;
 mod story;
+pub(crate) mod web;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub(crate) use beyond::{create_beyond, resource_of};
 pub(crate) use daemon::{Daemon, Line};
 pub(crate) use injector::Injector;
 pub(crate) use program::{Document, Finished, run};
-pub(crate) use story::{ACCOUNT, Story, story};
+pub(crate) use story::{ACCOUNT, Story, story, story_on};
 
 /// Longer than anything a test waits for takes on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(3);

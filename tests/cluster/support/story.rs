@@ -23,7 +23,16 @@ const QUICK: [&str; 6] = ["--settle", "1s", "--render-spacing", "1s", "--min-pod
 
 /// Runs a test in a namespace of its own, in which a ServiceAccount has these rights.
 pub(crate) async fn story(name: &str, rights: Rights, test: impl AsyncFnOnce(&Story<'_>) -> Result<()>) -> Result<()> {
-    let testbed = Testbed::shared().await?;
+    story_on(Testbed::shared().await?, name, rights, test).await
+}
+
+/// The same on a control plane of the test's own, for what is not in a namespace.
+pub(crate) async fn story_on(
+    testbed: &Testbed,
+    name: &str,
+    rights: Rights,
+    test: impl AsyncFnOnce(&Story<'_>) -> Result<()>,
+) -> Result<()> {
     testbed
         .with_namespace(name, async |ns| {
             let kubeconfig = account::create(&ns, ACCOUNT, rights).await?;

@@ -2,39 +2,30 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test it documents` writes them anew.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    fs,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt::Write, fs, path::Path};
 
 use serde_json::Value;
 use sidecar_drift::{
     cli::{self, Exit},
     config::NAMES,
     core::{
-        ignore::IgnoreUse,
         owner::{Kind, Restart},
-        report::IgnoreReport,
-        state::Stop,
-        what_if::WhatIf,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
     },
     metrics::{TABLE, Type},
 };
 
-use super::{Fake, reports};
+use super::{Fake, reports, schemas::with_everything};
 
 /// What every page that is made begins with, after its title.
 const MADE: &str = "<!-- Made from the code: UPDATE_DOCS=1 cargo test --test it documents -->";
 
 /// The page is as it would be made now; or, if we are asked to, it is made.
-fn check(page: &str, made: &str) {
+pub(super) fn check(page: &str, made: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs this test, no configuration")]
     if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, made).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap_or_default();
@@ -240,22 +231,12 @@ fn keys(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn each_field_of_the_output_is_documented_and_no_other() {
-    let mut report = reports::fleet();
-    report.paused = Some(Stop { reason: "upgrading".to_owned(), at: report.taken });
-    report.breaker.clone_from(&report.paused);
-    report.story = Some(Box::new(reports::story()));
-    let supposed = |key: &str| BTreeMap::from([(key.into(), "yes".into())]);
-    report.what_if = WhatIf { labels: supposed("a"), annotations: supposed("b"), namespace: Some("next".into()) };
-    report.ignore = vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 1, workloads: 1 }];
-    if let Some(workload) = report.workloads.first_mut() {
-        Arc::make_mut(workload).ignored = vec![IgnoreUse { rule: 1, field: "proxy/env/A/value".to_owned() }];
-    }
     let mut written = BTreeSet::new();
     let mut read = |fake: &Fake, line: &str| {
         let ran = fake.command(line, None);
         keys(&serde_json::from_str(&ran.out).unwrap(), &mut written);
     };
-    read(&Fake::new(report), "scan -o json");
+    read(&Fake::new(with_everything()), "scan -o json");
     read(&Fake::new(reports::rolled()), "rollout --confirm -o json");
 
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/output.md")).unwrap();

@@ -1,6 +1,9 @@
 //! `explain`, and what else is made from the command line's definition.
 
+use std::{fs, process::Command};
+
 use insta::assert_snapshot;
+use sha2::{Digest, Sha256};
 use sidecar_drift::{
     cli::{self, Exit},
     core::report::Report,
@@ -56,5 +59,28 @@ fn the_kubectl_plugin_is_of_this_version() {
         let uri = platform["uri"].as_str().unwrap();
         assert_eq!(uri.matches(version).count(), 2, "{uri}");
     }
-    assert_eq!(platforms.len(), 4);
+    assert_eq!(platforms.len(), 2);
+}
+
+#[test]
+fn the_release_puts_the_checksums_of_its_archives_into_the_plugins_manifest() {
+    let version = concat!("v", env!("CARGO_PKG_VERSION"));
+    let folder = tempfile::tempdir().unwrap();
+    let krew = |version: &str| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/krew");
+        Command::new(script).arg(version).arg(folder.path()).output().unwrap()
+    };
+    let missing = krew(version);
+    assert!(!missing.status.success() && String::from_utf8_lossy(&missing.stderr).starts_with("there is no "));
+    for target in ["x86_64", "aarch64"] {
+        let archive = format!("sidecar-drift-{version}-{target}-unknown-linux-musl.tar.gz");
+        fs::write(folder.path().join(archive), target).unwrap();
+    }
+    let written = String::from_utf8(krew(version).stdout).unwrap();
+    let manifest: serde_json::Value = serde_saphyr::from_str(&written).unwrap();
+    for (platform, content) in manifest["spec"]["platforms"].as_array().unwrap().iter().zip(["x86_64", "aarch64"]) {
+        let sum = Sha256::digest(content).iter().fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
+        assert_eq!(platform["sha256"], sum, "{written}");
+    }
+    assert!(!krew("v9.9.9").status.success());
 }

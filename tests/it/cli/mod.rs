@@ -12,7 +12,9 @@ mod migrating;
 mod predecessor;
 pub(crate) mod reports;
 mod rollout;
+mod run;
 mod scan;
+mod schemas;
 mod settings;
 mod status;
 mod terminal;
@@ -24,6 +26,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use http::Uri;
 use jiff::Timestamp;
 use sidecar_drift::{
     cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
@@ -179,7 +182,7 @@ impl Engine for Fake {
         Ok(())
     }
 
-    fn status(&self, _config: &Config) -> anyhow::Result<DaemonStatus> {
+    fn status(&self, _config: &Config, _api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
         Ok(self.status.clone().expect("a status"))
     }
 

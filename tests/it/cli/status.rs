@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use serde_json::json;
 use sidecar_drift::{
     cli::{DaemonStatus, Exit, Leader},
     core::{
@@ -37,7 +38,9 @@ pub(super) fn status() -> DaemonStatus {
             holder: "sidecar-drift-0".to_owned(),
             renewed: Some(at("2026-03-01T11:59:55Z")),
             holds: Duration::from_secs(15),
+            port: None,
         }),
+        api: Err("on loopback: `kubectl -n tools port-forward pod/sidecar-drift-0 8081`, then `--api …`".to_owned()),
         now: at("2026-03-01T12:00:00Z"),
     }
 }
@@ -50,6 +53,31 @@ fn everything_that_the_daemon_left_behind_is_told() {
 #[test]
 fn as_a_document() {
     assert_snapshot!(Fake::new(reports::empty()).with_status(status()).command("status -o yaml", None).golden());
+}
+
+#[test]
+fn what_the_leader_says_of_itself_is_told() {
+    let api = json!({
+        "kind": "Status", "version": "0.1.0", "mode": "enforce", "guard": false, "synced": true, "complete": false,
+        "progress": { "judged": 9, "of": 14 }, "rolloutsInFlight": 1, "rolloutsLeft": 12,
+        "summary": {
+            "workloads": 14, "verdicts": { "undetermined": 5, "drifted": 3, "in_sync": 6 },
+            "gates": { "guard_missing": 2, "rate_limit": 1 },
+        },
+        "unavailable": ["may not watch poddisruptionbudgets"],
+    });
+    let said = DaemonStatus { api: Ok(api), ..status() };
+    assert_snapshot!(Fake::new(reports::empty()).with_status(said).command("status", Some(100)).golden());
+}
+
+#[test]
+fn an_address_that_is_none_is_a_wrong_flag() {
+    for address in ["localhost:8081", "https://localhost:8081", "http://", "http://localhost:8081/?a=b", "x y"] {
+        let ran =
+            Fake::new(reports::empty()).words(&["sidecar-drift", "status", "--api", address].map(str::to_owned), None);
+        assert_eq!(ran.exit, Exit::Usage, "{address}");
+        assert!(ran.err.contains("an address that begins with http:// is wanted"), "{}", ran.err);
+    }
 }
 
 #[test]

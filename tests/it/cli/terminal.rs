@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Whom},
+    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
     config::{Config, StopWhen},
     core::{
         io::{Notice, WorkloadRef},
@@ -91,6 +91,16 @@ impl Engine for Staged {
         let mode = config.policy.mode;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(config);
         let fleet = reports::fleet();
+        if stop == StopWhen::Never {
+            progress(&fleet, &[]);
+            self.scene(1);
+            let mut mended = Report { taken: at(60), ..fleet };
+            mended.workloads.retain(|w| &*w.name != "cart");
+            progress(&mended, &[]);
+            self.scene(2);
+            let stopped = Some(Stopped { by: cli::Asked::Interrupt, at_once: false });
+            return Ok(Ended { report: Arc::new(mended), stopped });
+        }
         if stop != StopWhen::RolledOut {
             return Ok(Ended { report: Arc::new(fleet), stopped: None });
         }
@@ -131,7 +141,7 @@ impl Engine for Staged {
         Ok(Ended { report: Arc::new(last), stopped: None })
     }
 
-    fn status(&self, _: &Config) -> Result<DaemonStatus> {
+    fn status(&self, _: &Config, _: Option<&http::Uri>) -> Result<DaemonStatus> {
         anyhow::bail!("there is no daemon on a stage")
     }
 
@@ -226,6 +236,45 @@ fn interactive_asks_shows_differences_and_rolls_what_was_chosen() -> Result<()> 
     assert!(screen.ends_with("Completed after 50s with 0 errors."), "{screen}");
     let chosen = chosen(folder.path())?;
     assert!(chosen.contains("cart") && !chosen.contains("ledger"), "{chosen}");
+    Ok(())
+}
+
+#[test]
+fn a_question_fits_40_columns() -> Result<()> {
+    let play = Play::begin("rollout --confirm --interactive --include-statefulset --no-color", 40)?;
+    let screen = play.until("(1/2)")?;
+    assert_snapshot!("interactive_at_40_columns", screen);
+    play.terminal.send("q\r")?;
+    let (status, screen) = play.terminal.end()?;
+    assert_eq!(status.code(), Some(0), "{screen}");
+    Ok(())
+}
+
+#[test]
+fn a_scan_that_watches_is_redrawn_at_80_and_at_40_columns() -> Result<()> {
+    for columns in [80, 40] {
+        let play = Play::begin("scan --watch --no-color", columns)?;
+        let first = play.until("more lines")?;
+        assert!(first.contains("12:00:00 UTC (Ctrl-C ends)") && first.contains("3 workloads: istio-proxy"), "{first}");
+        play.next(1)?;
+        let second = play.terminal.until("the next report", |screen| {
+            screen.contains("12:01:00 UTC") && screen.contains("2 workloads: istio-proxy")
+        })?;
+        assert!(
+            !second.contains("12:00:00 UTC") && !second.contains("3 workloads:"),
+            "it is redrawn, not written again: {second}"
+        );
+        for screen in [&first, &second] {
+            assert!(screen.lines().all(|line| line.chars().count() <= usize::from(columns)), "{screen}");
+        }
+        assert_snapshot!(
+            format!("watch_at_{columns}_columns"),
+            format!("{first}\n{}\n{second}", "~".repeat(columns.into()))
+        );
+        play.next(2)?;
+        let (status, screen) = play.terminal.end()?;
+        assert_eq!(status.code(), Some(130), "{screen}");
+    }
     Ok(())
 }
 

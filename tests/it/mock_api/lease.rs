@@ -24,6 +24,7 @@ fn spec() -> LeaseSpec {
         acquired: "2026-05-01T10:00:00.000000Z".into(),
         renewed: "2026-05-01T10:00:02.000000Z".into(),
         transitions: 3,
+        ..LeaseSpec::default()
     }
 }
 
@@ -97,10 +98,30 @@ async fn a_write_holds_only_for_the_version_that_was_read_and_touches_nothing_el
     let line = format!("PATCH {LEASES}/sidecar-drift?fieldManager=sidecar-drift");
     let reply = ask(request, &line, |exchange| {
         assert_eq!(exchange.headers["content-type"], "application/merge-patch+json");
-        assert_eq!(exchange.body, json!({ "metadata": { "resourceVersion": "7" }, "spec": fields() }));
+        assert_eq!(exchange.body, body("7", &Value::Null));
         exchange.reply(200, &object("8", &fields()));
     });
     assert_eq!(reply.await, lease("8", spec()));
+}
+
+/// A write, where the holder answers readers there.
+fn body(version: &str, api: &Value) -> Value {
+    let metadata = json!({ "resourceVersion": version, "annotations": { "sidecar-drift/api": api } });
+    json!({ "metadata": metadata, "spec": fields() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_its_holder_answers_readers_stands_in_an_annotation() {
+    let reached = LeaseSpec { api: "10.1.2.3:8081".into(), ..spec() };
+    let request = Request::Replace { version: "7".into(), spec: reached.clone() };
+    let line = format!("PATCH {LEASES}/sidecar-drift?fieldManager=sidecar-drift");
+    let reply = ask(request, &line, |exchange| {
+        assert_eq!(exchange.body, body("7", &json!("10.1.2.3:8081")));
+        let mut object = object("8", &fields());
+        object["metadata"]["annotations"] = json!({ "sidecar-drift/api": "10.1.2.3:8081", "of/others": "x" });
+        exchange.reply(200, &object);
+    });
+    assert_eq!(reply.await, lease("8", reached));
 }
 
 #[tokio::test(start_paused = true)]

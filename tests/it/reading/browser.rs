@@ -14,13 +14,13 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use sidecar_drift::{
     core::{report::Report, state::Stop, words::Gate},
-    document::Mask,
-    http::{self, Published, Reader},
+    http::Published,
 };
-use tokio::runtime::{Builder, Runtime};
+use testbed::tool;
+use tokio::runtime::Runtime;
 
 use self::pipe::Browser;
-use super::{fleet, published};
+use super::{fleet, published, serve};
 use crate::cli::reports;
 
 /// A served report that a test can exchange, and a browser.
@@ -45,13 +45,8 @@ impl Stage {
 
     /// Serves at the same address as before, as a daemon that was restarted.
     fn serve(&mut self) {
-        let reader = Reader::new(self.published.clone(), Mask::with_key(&[7; 32]));
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let address = self.address.parse().unwrap();
-        let listener = runtime.block_on(http::bind("api-listen", address)).unwrap();
-        self.address = listener.local_addr().unwrap().to_string();
-        let router = reader.router(listener.local_addr().unwrap());
-        runtime.spawn(http::serve(listener, router, std::future::pending()));
+        let (runtime, address) = serve(self.published.clone(), &self.address);
+        self.address = address.to_string();
         self.runtime = Some(runtime);
     }
 
@@ -229,6 +224,45 @@ const AUDIT: &str = r#"(() => {
   }
   return wrong;
 })()"#;
+
+/// What axe-core finds, each with how bad it is and where it is first.
+const AXE: &str =
+    "axe.run().then((found) => found.violations.map((v) => `${v.impact} ${v.id}: ${v.help}: ${v.nodes[0].html}`))";
+
+#[test]
+fn axe_finds_nothing_in_the_way_of_anybody() {
+    let Some(axe) = tool("axe") else { return };
+    let axe = fs::read_to_string(axe).unwrap();
+    let Some(mut stage) = Stage::open(fleet::of(2000)) else { return };
+    let one = "/workloads/payments/Deployment/api-0";
+    let audit = |stage: &mut Stage, path: &str, name: &str| {
+        stage.go(path);
+        stage.until("document.querySelector('h1') !== null");
+        // A function, so that nothing of it is returned; what the debugger evaluates is not held by the page's policy.
+        stage.browser.eval(&format!("(() => {{ {axe}\n }})()"));
+        let found = stage.browser.eval(AXE);
+        found.as_array().unwrap().iter().map(|one| format!("{path} {name}: {one}")).collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    for (name, width, height, dark) in
+        [("light", 1280, 860, false), ("dark", 1280, 860, true), ("on a phone", 390, 844, false)]
+    {
+        stage.browser.screen(width, height, dark);
+        for path in ["/", "/workloads", one, "/plan", "/activity", "/nothing"] {
+            all.extend(audit(&mut stage, path, name));
+        }
+    }
+    let mut stopped = fleet::held_by(fleet::of(300), Gate::BreakerOpen);
+    stopped.breaker = Some(Stop { reason: "2 of the last 2 rollouts failed".to_owned(), at: stopped.taken });
+    stopped.leader = false;
+    stage.published.publish(Arc::new(stopped));
+    all.extend(audit(&mut stage, "/", "stopped"));
+    assert!(all.is_empty(), "{all:#?}");
+    // It finds what is wrong.
+    stage.browser.eval("document.body.insertAdjacentHTML('beforeend', '<img src=\"/assets/icon.svg\"><input>')");
+    let found = stage.browser.eval(AXE).to_string();
+    assert!(found.contains("critical image-alt") && found.contains("critical label"), "{found}");
+}
 
 #[test]
 fn pictures_for_the_documents() {

@@ -3,11 +3,13 @@
 mod api;
 mod browser;
 mod fleet;
+mod follow;
+mod fuzz;
 mod page;
 mod query;
 pub(crate) mod secrets;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt;
@@ -15,8 +17,9 @@ use serde_json::Value;
 use sidecar_drift::{
     core::report::Report,
     document::Mask,
-    http::{Published, Reader},
+    http::{self, Published, Reader},
 };
+use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
 /// An answer.
@@ -52,6 +55,16 @@ pub(crate) fn reading(report: Report) -> Router {
 
 fn routes(published: Published, address: &str) -> Router {
     Reader::new(published, Mask::with_key(&[7; 32])).router(address.parse().unwrap())
+}
+
+/// Serves what is published at an address, for as long as the runtime lives.
+fn serve(published: Published, address: &str) -> (Runtime, SocketAddr) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(http::bind("api-listen", address.parse().unwrap())).unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Reader::new(published, Mask::with_key(&[7; 32])).router(address);
+    runtime.spawn(http::serve(listener, router, std::future::pending()));
+    (runtime, address)
 }
 
 async fn ask(router: &Router, request: Request<Body>) -> Answer {

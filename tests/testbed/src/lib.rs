@@ -23,6 +23,7 @@ mod progress;
 mod run_directory;
 mod terminal;
 mod testbed;
+mod tool;
 pub mod workload;
 
 pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
@@ -37,3 +38,4 @@ pub use namespace::TestNamespace;
 pub use progress::skip;
 pub use terminal::Terminal;
 pub use testbed::Testbed;
+pub use tool::tool;

@@ -11,10 +11,9 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use testbed::tool;
 
 use super::{PATIENCE, given};
-
-const NAMES: [&str; 2] = ["chromium", "chromium-browser"];
 
 /// One browser with one page.
 pub(super) struct Browser {
@@ -34,15 +33,10 @@ pub(super) struct Browser {
 impl Browser {
     /// `None`: there is no browser on this machine, and the test proves nothing.
     pub(super) fn start() -> Option<Self> {
-        let there = |name: &&&str| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok();
-        let found = NAMES.iter().find(there);
-        if found.is_none() {
-            eprintln!("SKIPPED: no chromium on this machine (Debian: apt-get install chromium)");
-        }
-        found.map(|name| Self::named(name))
+        tool("chromium").map(|program| Self::run(&program))
     }
 
-    fn named(name: &str) -> Self {
+    fn run(program: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (to, from) = (folder.path().join("to"), folder.path().join("from"));
         for pipe in [&to, &from] {
@@ -51,7 +45,7 @@ impl Browser {
         // The browser reads its commands from descriptor 3 and answers on 4.
         let script = "exec \"$0\" \"$@\" 3<>\"$PIPES/to\" 4>\"$PIPES/from\"";
         let mut command = Command::new("sh");
-        command.args(["-c", script, name]).env("PIPES", folder.path()).env("HOME", folder.path());
+        command.args(["-c", script]).arg(program).env("PIPES", folder.path()).env("HOME", folder.path());
         command.arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
         command.args([
             "--headless=new",
