@@ -431,8 +431,10 @@ impl Core {
         let next =
             [due, look, self.unseen.next(), plan, self.next_probe(), self.next_alerts(), self.next_write(), unfinished];
         let wake = next.into_iter().flatten().min();
+        // An alarm whose time has come has gone off; for the same moment it must be set again.
+        let set = self.wake.filter(|at| *at > now.elapsed);
         if let Some(at) = wake
-            && wake != self.wake
+            && wake != set
         {
             self.effects.push(Effect::WakeAt(at));
         }
