@@ -15,6 +15,7 @@ use super::{
 use crate::core::{
     io::{PatchOutcome, PatchReply, PatchRequest},
     outcome,
+    owner::Restart,
 };
 
 /// At most this many places are named of what admission would change beside the stamp.
@@ -100,6 +101,11 @@ fn stamp_patch(keys: &StampKeys, request: &PatchRequest, object: &Value) -> Patc
             value: json!(&*request.resource_version),
         }),
     ];
+    if request.workload.key.kind.row().restart == Restart::RestartAt {
+        let value = json!(request.stamp.timestamp.to_string());
+        operations.push(PatchOperation::Add(AddOperation { path: at(&["spec", "restartAt"]), value }));
+        return Patch(operations);
+    }
     // Looked up in the object that was just read, which is of the very version that the request names.
     for place in [&["spec", "template", "metadata"][..], &["spec", "template", "metadata", "annotations"]] {
         let path = at(place);

@@ -10,7 +10,6 @@ use super::{
     io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
     judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
-    owner::Kind,
     pace::{self, Leave},
     queue::Priority,
     scope::{self, Vector},
@@ -255,7 +254,7 @@ impl Core {
             }
             return;
         };
-        let ordinals = (key.kind == Kind::STATEFUL_SET)
+        let ordinals = (key.kind.row().ordinals)
             .then(|| ordinals(&key.name, self.index.pods_of(workload).iter().map(|p| &p.key.name)))
             .flatten();
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };

@@ -110,10 +110,12 @@ pub fn pod_body(request: &BodyRequest<'_>) -> Result<Body, BodyError> {
     };
     let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata(request), "spec": spec });
     let mut pod_name = None;
-    if kind == Kind::STATEFUL_SET {
+    if kind.row().ordinals {
         pod_name = Some(stateful_set::complete(&mut pod, request)?);
     } else if kind == Kind::DAEMON_SET {
         daemon_set::complete(&mut pod, request);
+    } else if !kind.has_replica_sets() {
+        set_label(&mut pod, REVISION_LABEL, request.revision);
     }
     suppose(&mut pod, request.what_if);
     if labels(&mut pod).is_none_or(|labels| labels.is_empty()) {

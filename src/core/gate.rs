@@ -311,7 +311,9 @@ fn single_replica(w: &WorkloadSnapshot, policy: &Policy) -> bool {
 
 /// Nobody would replace its Pods, or their replacement would bring what its owner still holds back.
 fn on_delete(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
-    let waits = c.workload.strategy == Strategy::OnDelete && (!s.policy.evict_on_delete || c.pending);
+    // What is updated in place takes the stamp without being replaced, so that nothing tells old Pods from new ones.
+    let evictable = s.policy.evict_on_delete && !c.workload.key.kind.row().optional;
+    let waits = c.workload.strategy == Strategy::OnDelete && (!evictable || c.pending);
     waits || all_below_partition(c.workload)
 }
 

@@ -326,7 +326,7 @@ impl Index {
                 if let Some(owner) = &owner {
                     self.replica_sets_by_owner.entry(owner.clone()).or_default().insert(key.clone());
                 }
-                self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(query::is_known));
+                self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(|owner| self.is_known(owner)));
                 self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
                 self.replica_sets.insert(key, new);
                 Some(Change::ReplicaSet { owner })
@@ -431,7 +431,7 @@ impl Index {
             }
             WatchKind::ReplicaSets => {
                 let old = self.replica_sets.remove(key)?;
-                self.strays_seen += u64::from(!old.owner.as_ref().is_some_and(query::is_known));
+                self.strays_seen += u64::from(!old.owner.as_ref().is_some_and(|owner| self.is_known(owner)));
                 self.replica_set_by_uid.remove(&old.uid);
                 let owner = old.owner.map(|o| o.uid);
                 if let Some(uid) = &owner

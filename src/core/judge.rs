@@ -82,12 +82,12 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
     let mut pods = index.pods_of(w);
     pods.retain(|p| !p.state.terminating && !p.state.finished && !p.state.mirror);
     let object = match w.key.kind {
-        Kind::DEPLOYMENT => {
+        kind if kind.has_replica_sets() => {
             let newest = index.newest_replica_set(w)?;
             pods.retain(|p| p.owner.as_ref().is_some_and(|o| o.uid == newest.uid));
             newest.key.name.clone()
         }
-        Kind::STATEFUL_SET => {
+        kind if kind != Kind::DAEMON_SET => {
             let updated = pods.iter().any(|p| p.revision == w.update_revision);
             let revision = if updated { &w.update_revision } else { &w.current_revision };
             // Its controller never moves the current revision of one that waits for deletions.
@@ -144,8 +144,13 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
     if w.terminating {
         return nothing(Judged::plain(Verdict::NoPods));
     }
+    if w.template.labels.is_empty() {
+        // A template without labels owns no Pods.
+        let why = "it has no Pod template of its own, but names another object's".to_owned();
+        return nothing(Judged::undetermined(UndeterminedReason::UnsupportedOwner, Some(why)));
+    }
     if status::exchanging(w) {
-        return nothing(Judged::undetermined(UndeterminedReason::Rolling, None));
+        return nothing(Judged::undetermined(UndeterminedReason::Rolling, on_delete::pinned(w, index)));
     }
     if let Some(rolling) = work.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
@@ -263,7 +268,7 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
     let of_kind = |kind| kind == WatchKind::Pods || kind == WatchKind::Workloads(key.kind);
     let needed = |source: &WatchSource| {
         let here = source.namespace.as_ref().is_none_or(|ns| *ns == key.namespace);
-        here && (of_kind(source.kind) || (source.kind == WatchKind::ReplicaSets && key.kind == Kind::DEPLOYMENT))
+        here && (of_kind(source.kind) || (source.kind == WatchKind::ReplicaSets && key.kind.has_replica_sets()))
     };
     e.index.unavailable().find(|(source, _)| needed(source)).map(|(_, why)| why.to_owned())
 }
@@ -290,7 +295,9 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
         }
         if let Some(why) = left_out(e, pods) {
             let why = Some(why.to_owned());
-            let judged = Judged { pods: pods.len(), ..Judged::undetermined(UndeterminedReason::Rolling, why) };
+            let (pods, sidecars) = (judged.pods, judged.sidecars);
+            let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
+            let judged = Judged { pods, sidecars, partial: true, ..judged };
             return Assessment::new(judged, Want::Periodic);
         }
         return Assessment { birth: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
@@ -358,6 +365,9 @@ fn left_out(e: Evidence<'_>, pods: &[&PodSnapshot]) -> Option<&'static str> {
     let w = e.workload;
     if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
         return Some("ordinals below its partition run another revision, which is not judged");
+    }
+    if w.key.kind == Kind::ROLLOUT && w.update_revision != w.current_revision {
+        return Some("its own steps are under way, and only Pods of its stable revision are judged");
     }
     on_delete::has_others(w, e.index, &e.work.templates)
         .then_some("Pods of an older revision wait for somebody to delete them, and are not judged")

@@ -41,6 +41,7 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
         revision: 1,
         current_revision: "r1".into(),
         update_revision: "r1".into(),
+        restarted: None,
         template_generation: 1,
         template: TemplateSnapshot {
             hash: "template".into(),

@@ -135,12 +135,13 @@ pub enum Strategy {
         max_unavailable: u32,
         /// Pods that may be added meanwhile (0 for a StatefulSet).
         max_surge: u32,
-        /// StatefulSet: ordinals below keep their revision.
+        /// StatefulSet: ordinals below keep their revision. CloneSet: so many Pods do.
         partition: u32,
     },
     /// All Pods down, then all up (Deployment).
     Recreate,
-    /// A Pod is replaced when somebody deletes it (StatefulSet, DaemonSet).
+    /// A Pod is replaced when somebody deletes it (StatefulSet, DaemonSet). Updates in place count as that: a stamp would
+    /// be written to the running Pods, and replace none.
     OnDelete,
 }
 
@@ -174,20 +175,23 @@ pub struct WorkloadSnapshot {
     pub observed_generation: i64,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,
-    /// `spec.paused` of a Deployment.
+    /// `spec.paused` of a Deployment, and what other kinds have in its place.
     pub paused: bool,
     /// The replica counts.
     pub counts: Counts,
     /// The update strategy.
     pub strategy: Strategy,
-    /// Deployment: condition Progressing says `ProgressDeadlineExceeded`.
+    /// Condition Progressing says `ProgressDeadlineExceeded`; of a Rollout, too, that it was aborted.
     pub deadline_exceeded: bool,
     /// Deployment: annotation `deployment.kubernetes.io/revision`, 0 if absent.
     pub revision: u64,
-    /// StatefulSet: `status.currentRevision`; else empty.
+    /// StatefulSet and the like: `status.currentRevision`; Rollout: the hash of `status.stableRS`; else empty.
     pub current_revision: Name,
-    /// StatefulSet: `status.updateRevision`; else empty.
+    /// StatefulSet and the like: `status.updateRevision`; Rollout: `status.currentPodHash`; else empty.
     pub update_revision: Name,
+    /// Rollout: `status.restartedAt`.
+    #[serde(default)]
+    pub restarted: Option<Timestamp>,
     /// DaemonSet: annotation `deprecated.daemonset.template.generation`, else 0.
     pub template_generation: i64,
     /// The Pod template.
@@ -211,7 +215,7 @@ pub struct WorkloadSnapshot {
 pub struct TemplateSnapshot {
     /// sha-256 (hex) of the template's canonical JSON without our stamp.
     pub hash: Name,
-    /// Our stamp, if the template carries one.
+    /// Our stamp, if the template carries one. Of a Rollout `spec.restartAt`, which says neither why nor what for.
     pub stamp: Option<Stamp>,
     /// The template's labels: what objectSelectors and Services select.
     pub labels: BTreeMap<Name, Name>,
@@ -232,7 +236,7 @@ pub struct ReplicaSetSnapshot {
     pub owner: Option<Owner>,
     /// Annotation `deployment.kubernetes.io/revision`, 0 if absent.
     pub revision: u64,
-    /// Label `pod-template-hash`.
+    /// Label `pod-template-hash`; of a Rollout's `rollouts-pod-template-hash`.
     pub hash: Name,
 }
 

@@ -1,4 +1,5 @@
-//! Workloads whose Pods are replaced only when somebody deletes them.
+//! Workloads whose Pods are replaced only when somebody deletes them: because their strategy says so, or because they are
+//! stuck.
 //!
 //! Their owner may have changed the template and be waiting with the Pods: then Pods of several revisions run side by side
 //! for as long as he likes. What an older Pod runs is judged, and a new one is made in its place, only where the template
@@ -36,6 +37,15 @@ fn same_template(w: &WorkloadSnapshot, pod: &PodSnapshot, templates: &BTreeMap<N
         return Some(true);
     }
     Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
+}
+
+/// What pins a set whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not
+/// start before it looks at the next one, and makes it no new one when the template is mended meanwhile.
+pub(super) fn pinned(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
+    let pods = if w.key.kind.row().ordinals { alive(w, index) } else { Vec::new() };
+    let broken = pods.into_iter().find(|pod| pod.state.crashing && !pod.state.terminating)?;
+    let name = &broken.key.name;
+    Some(format!("Pod {name} does not start, and the set waits for it: once the template is right, delete that Pod"))
 }
 
 /// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::Gate;
+
 /// Where the template of a workload's Pods is kept, revision by revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevisionKind {
@@ -11,10 +13,22 @@ pub enum RevisionKind {
     ControllerRevision,
 }
 
+/// What a rollout of a kind is begun by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The stamp on its Pod template: a new revision.
+    Stamp,
+    /// `spec.restartAt`: its controller evicts the Pods that are older, and makes no new revision, which would go through
+    /// the steps of a canary.
+    RestartAt,
+}
+
 /// One kind of workload that owns Pods and can be rolled.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnerKind {
-    /// `Deployment`
+    /// What it is called: `Deployment`. The same as `kind`, but where two groups have the same kind.
+    pub name: &'static str,
+    /// As ownerReferences spell it.
     pub kind: &'static str,
     /// API group, empty for the core group.
     pub group: &'static str,
@@ -22,32 +36,119 @@ pub struct OwnerKind {
     pub version: &'static str,
     /// The resource's name in paths: `deployments`.
     pub plural: &'static str,
+    /// Other names by which people call it.
+    pub short: &'static [&'static str],
     /// Where its revisions are.
     pub revisions: RevisionKind,
+    /// What a rollout is begun by.
+    pub restart: Restart,
+    /// Its Pods have ordinals, and a new one has the name of the old one.
+    pub ordinals: bool,
+    /// Looked at only where `--kinds` names it: not every cluster has it.
+    pub optional: bool,
+    /// The ServiceAccount of the controller that creates its Pods, as `namespace:name`.
+    pub creator: &'static str,
+    /// For people: by what a finished rollout is recognised.
+    pub finished: &'static str,
+    /// Gates that only some kinds can meet.
+    pub gates: &'static [Gate],
 }
+
+/// What most kinds have in common.
+const NATIVE: OwnerKind = OwnerKind {
+    name: "",
+    kind: "",
+    group: "apps",
+    version: "v1",
+    plural: "",
+    short: &[],
+    revisions: RevisionKind::ControllerRevision,
+    restart: Restart::Stamp,
+    ordinals: false,
+    optional: false,
+    creator: "",
+    finished: "",
+    gates: &[],
+};
 
 /// All kinds, in the order in which tables list them.
 pub const OWNER_KINDS: &[OwnerKind] = &[
     OwnerKind {
+        name: "Deployment",
         kind: "Deployment",
-        group: "apps",
-        version: "v1",
         plural: "deployments",
+        short: &["deploy"],
         revisions: RevisionKind::ReplicaSet,
+        creator: "kube-system:replicaset-controller",
+        finished: "as `kubectl rollout status`: all replicas updated, no old ones left, all available; it failed when its \
+                   progress deadline is exceeded",
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica],
+        ..NATIVE
     },
     OwnerKind {
+        name: "StatefulSet",
         kind: "StatefulSet",
-        group: "apps",
-        version: "v1",
         plural: "statefulsets",
-        revisions: RevisionKind::ControllerRevision,
+        short: &["sts"],
+        ordinals: true,
+        creator: "kube-system:statefulset-controller",
+        finished: "as `kubectl rollout status`: all Pods ready and of the update revision, of a partitioned one those from the \
+                   partition on; of one that waits for deletions all Pods of the update revision and available",
+        gates: &[Gate::SingleReplica, Gate::OnDelete],
+        ..NATIVE
     },
     OwnerKind {
+        name: "DaemonSet",
         kind: "DaemonSet",
-        group: "apps",
-        version: "v1",
         plural: "daemonsets",
+        short: &["ds"],
+        creator: "kube-system:daemon-set-controller",
+        finished: "as `kubectl rollout status`: a Pod of the new template, and available, on every Node that wants one",
+        gates: &[Gate::OnDelete],
+        ..NATIVE
+    },
+    OwnerKind {
+        name: "Rollout",
+        kind: "Rollout",
+        group: "argoproj.io",
+        version: "v1alpha1",
+        plural: "rollouts",
+        short: &["ro"],
+        revisions: RevisionKind::ReplicaSet,
+        restart: Restart::RestartAt,
+        optional: true,
+        creator: "kube-system:replicaset-controller",
+        finished: "`status.restartedAt` is what was asked for, the stable revision is the current one, all replicas are \
+                   available; it failed when it was aborted or its progress deadline is exceeded",
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica],
+        ..NATIVE
+    },
+    OwnerKind {
+        name: "CloneSet",
+        kind: "CloneSet",
+        group: "apps.kruise.io",
+        version: "v1alpha1",
+        plural: "clonesets",
         revisions: RevisionKind::ControllerRevision,
+        optional: true,
+        creator: "kruise-system:kruise-manager",
+        finished: "all Pods but those that its partition keeps are of the update revision, and all are ready",
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::OnDelete],
+        ..NATIVE
+    },
+    OwnerKind {
+        name: "AdvancedStatefulSet",
+        kind: "StatefulSet",
+        group: "apps.kruise.io",
+        version: "v1beta1",
+        plural: "statefulsets",
+        short: &["asts"],
+        ordinals: true,
+        optional: true,
+        creator: "kruise-system:kruise-manager",
+        finished: "as a StatefulSet",
+        gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::OnDelete],
+        ..NATIVE
     },
 ];
 
@@ -63,6 +164,18 @@ impl Kind {
     /// `apps/v1 DaemonSet`
     pub const DAEMON_SET: Self = Self(2);
 
+    /// `argoproj.io/v1alpha1 Rollout`
+    pub const ROLLOUT: Self = Self(3);
+    /// `apps.kruise.io/v1alpha1 CloneSet`
+    pub const CLONE_SET: Self = Self(4);
+    /// `apps.kruise.io/v1beta1 StatefulSet`
+    pub const ADVANCED_STATEFUL_SET: Self = Self(5);
+
+    /// Those that every cluster has, and that are looked at unless others are named.
+    pub fn usual() -> impl Iterator<Item = Self> {
+        Self::all().filter(|kind| !kind.row().optional)
+    }
+
     /// Every kind, in table order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0u8..).take(OWNER_KINDS.len()).map(Self)
@@ -74,9 +187,14 @@ impl Kind {
         &OWNER_KINDS[usize::from(self.0)]
     }
 
-    /// `Deployment`, as people and ownerReferences spell it.
+    /// `Deployment`
     pub fn as_str(self) -> &'static str {
-        self.row().kind
+        self.row().name
+    }
+
+    /// Its Pods belong to ReplicaSets, which belong to it.
+    pub fn has_replica_sets(self) -> bool {
+        self.row().revisions == RevisionKind::ReplicaSet
     }
 
     /// `apps/v1`
@@ -94,13 +212,13 @@ impl Kind {
     /// The kind that a person names: `deployment`, `Deployments`, `deploy`, `sts`, `ds`.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
-        match name.as_str() {
-            "deploy" => return Some(Self::DEPLOYMENT),
-            "sts" => return Some(Self::STATEFUL_SET),
-            "ds" => return Some(Self::DAEMON_SET),
-            _ => {}
-        }
-        Self::all().find(|k| k.row().plural == name || k.row().kind.to_ascii_lowercase() == name)
+        let called = |row: &OwnerKind| {
+            let singular = row.name.to_ascii_lowercase();
+            // Where two groups have the same plural it is the usual one that is meant.
+            let plural = row.kind == row.name && row.plural == name;
+            name == singular || plural || name == format!("{singular}s") || row.short.contains(&name.as_str())
+        };
+        Self::all().find(|kind| called(kind.row()))
     }
 }
 
@@ -120,5 +238,31 @@ impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Self::from_name(&name).ok_or_else(|| serde::de::Error::custom(format!("unknown owner kind {name:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_known_by_its_names_and_by_no_other_kinds() {
+        let mut names = std::collections::BTreeMap::new();
+        for kind in Kind::all() {
+            let row = kind.row();
+            let plural = if row.kind == row.name { row.plural.to_owned() } else { format!("{}s", row.name) };
+            for name in row.short.iter().map(|name| (*name).to_owned()).chain([row.name.to_owned(), plural]) {
+                assert_eq!(Kind::from_name(&name), Some(kind), "{name}");
+                assert_eq!(names.insert(name.to_ascii_lowercase(), kind), None, "{name}");
+            }
+            assert_eq!(Kind::from_owner(&kind.api_version(), row.kind), Some(kind));
+        }
+        assert_eq!(Kind::from_name("job"), None);
+    }
+
+    #[test]
+    fn only_what_every_cluster_has_is_looked_at_unasked() {
+        let usual: Vec<_> = Kind::usual().collect();
+        assert_eq!(usual, [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::DAEMON_SET]);
     }
 }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::{
     gate::{self, Candidate, Held, Situation},
     model::WorkloadKey,
-    owner::Kind,
     state::Canary,
 };
 
@@ -57,7 +56,7 @@ fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 
 /// Sorts least risk first.
 fn risk<'a>(c: &Candidate<'a>) -> (bool, Reverse<u32>, Option<Timestamp>, &'a WorkloadKey) {
-    let stateful = c.workload.key.kind == Kind::STATEFUL_SET;
+    let stateful = c.workload.key.kind.row().ordinals;
     (stateful, Reverse(c.workload.counts.desired), c.first_seen, &c.workload.key)
 }
 

@@ -137,8 +137,8 @@ impl Default for Policy {
         Self {
             mode: Mode::Report,
             act_on: BTreeSet::from([Difference::Changed]),
-            kinds: Kind::all().collect(),
-            roll_kinds: Kind::all().collect(),
+            kinds: Kind::usual().collect(),
+            roll_kinds: Kind::usual().collect(),
             sidecars: BTreeSet::new(),
             filter: Filter::default(),
             only: None,

@@ -24,9 +24,15 @@ pub fn progress(w: &WorkloadSnapshot) -> Progress {
         return waiting("waiting for the controller to observe the change".to_owned());
     }
     if w.deadline_exceeded {
-        return Progress::Failed("it exceeded its progress deadline".to_owned());
+        return Progress::Failed(match w.key.kind {
+            Kind::ROLLOUT => "it was aborted, or exceeded its progress deadline".to_owned(),
+            _ => "it exceeded its progress deadline".to_owned(),
+        });
     }
-    if w.key.kind == Kind::STATEFUL_SET {
+    if w.key.kind == Kind::ROLLOUT {
+        return rollout_progress(w);
+    }
+    if has_update_revision(w) {
         return stateful_set_progress(w);
     }
     if c.updated < c.desired {
@@ -37,6 +43,31 @@ pub fn progress(w: &WorkloadSnapshot) -> Progress {
     }
     if c.available < c.updated {
         return waiting(format!("{} of {} updated Pods available", c.available, c.updated));
+    }
+    Progress::Done
+}
+
+/// Its status names the revision that its Pods are brought to.
+fn has_update_revision(w: &WorkloadSnapshot) -> bool {
+    !w.key.kind.has_replica_sets() && w.key.kind != Kind::DAEMON_SET
+}
+
+/// A Rollout was asked to restart its Pods, and has not done so yet.
+fn restarting(w: &WorkloadSnapshot) -> bool {
+    w.template.stamp.as_ref().is_some_and(|asked| w.restarted.is_none_or(|done| done < asked.timestamp))
+}
+
+/// A restart: its controller evicts the Pods that are older.
+fn rollout_progress(w: &WorkloadSnapshot) -> Progress {
+    let c = w.counts;
+    if w.update_revision != w.current_revision {
+        return Progress::Waiting("its own steps are under way".to_owned());
+    }
+    if restarting(w) {
+        return Progress::Waiting("Pods older than `restartAt` are being replaced".to_owned());
+    }
+    if c.available < c.desired {
+        return Progress::Waiting(format!("{} of {} Pods available", c.available, c.desired));
     }
     Progress::Done
 }
@@ -83,7 +114,11 @@ pub fn exchanging(w: &WorkloadSnapshot) -> bool {
         return false;
     }
     let c = w.counts;
-    if w.key.kind == Kind::STATEFUL_SET {
+    if w.key.kind == Kind::ROLLOUT {
+        // Its own canary or preview; or our restart, during which Pods of one revision are exchanged for others of it.
+        return w.update_revision != w.current_revision || restarting(w);
+    }
+    if has_update_revision(w) {
         let wanted = c.desired.saturating_sub(partition(w));
         return w.update_revision != w.current_revision && c.updated < wanted;
     }

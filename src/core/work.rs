@@ -167,6 +167,8 @@ pub struct Judged {
     pub target: String,
     /// What rules of the site left out.
     pub ignored: BTreeSet<IgnoreUse>,
+    /// What was compared is as rendered, but others of its Pods keep another revision, and were not.
+    pub partial: bool,
     /// Names of its sidecars.
     pub sidecars: Vec<Name>,
     /// Pods compared.
@@ -195,6 +197,7 @@ impl Judged {
             change: String::new(),
             target: String::new(),
             ignored: BTreeSet::new(),
+            partial: false,
             sidecars: Vec::new(),
             pods: 0,
             crashing: Vec::new(),

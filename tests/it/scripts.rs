@@ -161,6 +161,7 @@ scripts! {
         the_state_vanishes_before_the_patch
     }
     rollouts {
+        a_broken_pod_pins_its_stateful_set
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away

@@ -72,3 +72,16 @@ subjects:
 {{- fail "serviceAccount.create=false: name the one that exists in serviceAccount.name" -}}
 {{- end -}}
 {{- end -}}
+{{- /* Those of the kinds that not every cluster has, as `GROUP/RESOURCE`, that `config.kinds` names. */}}
+{{- define "sidecar-drift.otherKinds" -}}
+{{- $others := list }}
+{{- range index .Values.config "kinds" }}
+{{- $kind := lower . }}
+{{- if has $kind (list "rollout" "rollouts" "ro") }}{{ $others = append $others "argoproj.io/rollouts" }}{{ end }}
+{{- if has $kind (list "cloneset" "clonesets") }}{{ $others = append $others "apps.kruise.io/clonesets" }}{{ end }}
+{{- if has $kind (list "advancedstatefulset" "advancedstatefulsets" "asts") }}
+{{- $others = append $others "apps.kruise.io/statefulsets" }}
+{{- end }}
+{{- end }}
+{{- toJson (uniq $others) }}
+{{- end }}

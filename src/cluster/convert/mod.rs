@@ -92,7 +92,11 @@ fn replica_set(value: &Value, faults: &Faults) -> Option<ReplicaSetSnapshot> {
         uid: meta.at("uid").name(),
         owner: metadata::owner(&object),
         revision: revision.unwrap_or_default(),
-        hash: meta.at("labels").at("pod-template-hash").name(),
+        hash: {
+            let labels = meta.at("labels");
+            let of_a_rollout = labels.at("rollouts-pod-template-hash").name();
+            if of_a_rollout.is_empty() { labels.at("pod-template-hash").name() } else { of_a_rollout }
+        },
     })
 }
 

@@ -1,4 +1,5 @@
 mod injectors;
+mod owners;
 
 use std::collections::BTreeMap;
 

@@ -10,8 +10,8 @@ use super::{
     metadata, pod,
 };
 use crate::core::{
-    model::{Counts, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot},
-    owner::Kind,
+    model::{Counts, Stamp, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot},
+    owner::{Kind, Restart},
     shape::Name,
 };
 
@@ -36,19 +36,29 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
         uid: meta.at("uid").name(),
         resource_version: meta.at("resourceVersion").name(),
         generation: meta.at("generation").int().unwrap_or_default(),
-        observed_generation: status.at("observedGeneration").int().unwrap_or_default(),
+        observed_generation: observed_generation(kind, &status),
         terminating: meta.at("deletionTimestamp").is_some(),
-        paused: spec.at("paused").flag(),
+        paused: paused(kind, &spec, &status),
         counts,
         strategy: strategy(kind, &spec, counts.desired),
         deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
             condition.at("reason").text() == Some("ProgressDeadlineExceeded")
-        }),
+        }) || status.at("abort").flag(),
         revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
-        current_revision: status.at("currentRevision").name(),
-        update_revision: status.at("updateRevision").name(),
+        current_revision: status.at(if kind == Kind::ROLLOUT { "stableRS" } else { "currentRevision" }).name(),
+        update_revision: status.at(if kind == Kind::ROLLOUT { "currentPodHash" } else { "updateRevision" }).name(),
+        restarted: status.at("restartedAt").time(),
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
-        template: template(&spec.at("template"), &keys.stamp),
+        template: {
+            let template = template(&spec.at("template"), &keys.stamp);
+            if kind.row().restart == Restart::RestartAt {
+                let asked = spec.at("restartAt").time();
+                let stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
+                TemplateSnapshot { stamp, ..template }
+            } else {
+                template
+            }
+        },
         owner: metadata::owner(&object),
         says: metadata::says(&object),
         labels: chosen(&meta.at("labels"), &keys.labels),
@@ -59,6 +69,24 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
         },
         changed_by: metadata::changed_by(&object),
     })
+}
+
+/// A Rollout's is a text.
+fn observed_generation(kind: Kind, status: &Field<'_>) -> i64 {
+    let observed = status.at("observedGeneration");
+    let number =
+        if kind == Kind::ROLLOUT { observed.text().and_then(|text| text.parse().ok()) } else { observed.int() };
+    number.unwrap_or_default()
+}
+
+/// Its own rollouts are stopped: by a person, or, of a Rollout, at one of its steps.
+fn paused(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> bool {
+    match kind {
+        Kind::ROLLOUT => spec.at("paused").flag() || status.at("pauseConditions").items().next().is_some(),
+        Kind::CLONE_SET => spec.at("updateStrategy").at("paused").flag(),
+        Kind::ADVANCED_STATEFUL_SET => spec.at("updateStrategy").at("rollingUpdate").at("paused").flag(),
+        _ => spec.at("paused").flag(),
+    }
 }
 
 /// Those members of a map that are asked for.
@@ -100,7 +128,41 @@ fn template(template: &Field<'_>, keys: &StampKeys) -> TemplateSnapshot {
 
 /// How the controller of this kind reads its strategy.
 fn strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
-    if kind == Kind::DEPLOYMENT { deployment_strategy(spec, desired) } else { set_strategy(kind, spec, desired) }
+    match kind {
+        Kind::DEPLOYMENT => deployment_strategy(spec, desired),
+        Kind::ROLLOUT => restart_strategy(spec, desired),
+        Kind::CLONE_SET => clone_set_strategy(spec, desired),
+        _ => set_strategy(kind, spec, desired),
+    }
+}
+
+/// How a Rollout restarts its Pods: it evicts as many at a time as may be unavailable, and at least one.
+fn restart_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
+    let canary = spec.at("strategy").at("canary");
+    let unavailable = if canary.is_some() {
+        scaled(&canary.at("maxUnavailable"), &Value::from(DEPLOYMENT_DEFAULT), desired, Round::Down)
+    } else {
+        0
+    };
+    Strategy::RollingUpdate { max_unavailable: unavailable.clamp(1, desired.max(1)), max_surge: 0, partition: 0 }
+}
+
+/// A CloneSet's defaults are those of its documentation: 20 % may be unavailable, none is added.
+fn clone_set_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
+    let strategy = spec.at("updateStrategy");
+    if is_in_place(strategy.at("type").text()) {
+        return Strategy::OnDelete;
+    }
+    let max_surge = scaled(&strategy.at("maxSurge"), &Value::from(0), desired, Round::Up);
+    let unavailable = scaled(&strategy.at("maxUnavailable"), &Value::from("20%"), desired, Round::Down);
+    let max_unavailable = if max_surge == 0 { unavailable.max(1) } else { unavailable };
+    let partition = scaled(&strategy.at("partition"), &Value::from(0), desired, Round::Up);
+    Strategy::RollingUpdate { max_unavailable, max_surge, partition }
+}
+
+/// OpenKruise writes annotations to the running Pods then, and replaces none.
+fn is_in_place(policy: Option<&str>) -> bool {
+    matches!(policy, Some("InPlaceIfPossible" | "InPlaceOnly"))
 }
 
 fn deployment_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
@@ -121,10 +183,10 @@ fn deployment_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
 
 fn set_strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
     let strategy = spec.at("updateStrategy");
-    if strategy.at("type").text() == Some("OnDelete") {
+    let rolling = strategy.at("rollingUpdate");
+    if strategy.at("type").text() == Some("OnDelete") || is_in_place(rolling.at("podUpdatePolicy").text()) {
         return Strategy::OnDelete;
     }
-    let rolling = strategy.at("rollingUpdate");
     let one = Value::from(1);
     if kind == Kind::DAEMON_SET {
         // A DaemonSet rounds both up.

@@ -60,6 +60,7 @@ impl Renderer {
         let mut template = template.clone();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove("pod-template-hash");
+            labels.remove("rollouts-pod-template-hash");
         }
         if let Some(template) = template.as_object_mut() {
             template.remove("$patch");

@@ -17,7 +17,7 @@ use crate::core::{
     body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity},
     io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
     outcome::{self, RenderAnswer},
-    owner::{Kind, RevisionKind},
+    owner::Kind,
     shape::{Name, PodShape},
     words::UndeterminedReason,
 };
@@ -77,7 +77,7 @@ impl Renderer {
 
     async fn read(&self, request: &RenderRequest) -> Result<Source, RenderOutcome> {
         let key = &request.workload.key;
-        let in_replica_sets = key.kind.row().revisions == RevisionKind::ReplicaSet;
+        let in_replica_sets = key.kind.has_replica_sets();
         let mut workload = None;
         if request.confirm || !in_replica_sets {
             let object = self.get(&paths::workload(key)).await?;
@@ -101,7 +101,7 @@ impl Renderer {
         } else {
             let owner = OwnerIdentity {
                 api_version: key.kind.api_version(),
-                kind: key.kind.as_str().to_owned(),
+                kind: key.kind.row().kind.to_owned(),
                 name: key.name.to_string(),
                 uid: request.workload.uid.to_string(),
             };
@@ -162,15 +162,7 @@ impl Renderer {
         match &self.caller {
             Caller::Own => None,
             Caller::User(user) => Some(user.clone()),
-            Caller::Controllers => {
-                // As the controller manager names its ServiceAccounts.
-                let controller = match kind {
-                    Kind::STATEFUL_SET => "statefulset-controller",
-                    Kind::DAEMON_SET => "daemon-set-controller",
-                    _ => "replicaset-controller",
-                };
-                Some(format!("system:serviceaccount:kube-system:{controller}"))
-            }
+            Caller::Controllers => Some(format!("system:serviceaccount:{}", kind.row().creator)),
         }
     }
 
@@ -203,7 +195,7 @@ fn revision_name(request: &RenderRequest) -> Option<String> {
 /// The kind that a Pod's ownerReference names, as the API's paths spell it.
 fn owner_plural(kind: Kind) -> &'static str {
     let row = kind.row();
-    if row.revisions == RevisionKind::ReplicaSet { "replicasets" } else { row.plural }
+    if kind.has_replica_sets() { "replicasets" } else { row.plural }
 }
 
 fn is_controlled_by(object: &Value, uid: &Name) -> bool {

@@ -102,7 +102,7 @@ impl Watches {
         let limits = WatchKind::Configs(ConfigKind::LimitRange);
         let mut scoped = vec![WatchKind::Pods, accounts, limits, WatchKind::DisruptionBudgets];
         scoped.extend(self.scope.kinds.iter().map(|&kind| WatchKind::Workloads(kind)));
-        if self.scope.kinds.contains(&Kind::DEPLOYMENT) {
+        if self.scope.kinds.iter().any(|kind| kind.has_replica_sets()) {
             scoped.push(WatchKind::ReplicaSets);
         }
         let namespaces: Vec<Option<Name>> = match &self.scope.namespaces {

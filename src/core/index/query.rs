@@ -14,11 +14,6 @@ use crate::core::{
     shape::Name,
 };
 
-/// We know how to render what this owns.
-pub(super) fn is_known(owner: &Owner) -> bool {
-    Kind::from_owner(&owner.api_version, &owner.kind).is_some()
-}
-
 impl Index {
     /// The workloads, sorted.
     pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
@@ -134,15 +129,18 @@ impl Index {
     /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
     pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSetSnapshot> {
         let keys = self.replica_sets_by_owner.get(&deployment.uid)?;
-        keys.iter()
-            .filter_map(|key| self.replica_sets.get(key))
-            .find(|rs| rs.revision == deployment.revision && rs.revision > 0)
+        let mut sets = keys.iter().filter_map(|key| self.replica_sets.get(key));
+        if deployment.key.kind == Kind::ROLLOUT {
+            // While its canary goes through its steps, or after that was aborted, the stable one is what runs.
+            return sets.find(|rs| rs.hash == deployment.current_revision && !rs.hash.is_empty());
+        }
+        sets.find(|rs| rs.revision == deployment.revision && rs.revision > 0)
     }
 
     /// All Pods that belong to a workload, of any revision, sorted by name.
     pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
         let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
-        let mut pods: Vec<_> = if workload.key.kind == Kind::DEPLOYMENT {
+        let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
             self.replica_sets_by_owner
                 .get(&workload.uid)
                 .into_iter()
@@ -182,17 +180,24 @@ impl Index {
         self.strays_seen
     }
 
+    /// We know how to render what this owns, and its kind is looked at, or was left out by a person.
+    pub(super) fn is_known(&self, owner: &Owner) -> bool {
+        let watched = |kind| self.sources.keys().any(|source| source.kind == WatchKind::Workloads(kind));
+        let kind = Kind::from_owner(&owner.api_version, &owner.kind);
+        kind.is_some_and(|kind| !kind.row().optional || watched(kind))
+    }
+
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
     pub(super) fn stray(&self, pod: &PodSnapshot) -> Option<(Name, Name)> {
         let Some(owner) = &pod.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
-        if Kind::from_owner(&owner.api_version, &owner.kind).is_some() {
+        if self.is_known(owner) {
             return None;
         }
         if &*owner.kind == "ReplicaSet" {
             // One that is not listed yet may belong to a kind that is known.
             let key = self.replica_set_by_uid.get(&owner.uid)?;
             match &self.replica_sets.get(key)?.owner {
-                Some(top) if is_known(top) => return None,
+                Some(top) if self.is_known(top) => return None,
                 Some(top) => return Some((top.kind.clone(), top.name.clone())),
                 None => {}
             }

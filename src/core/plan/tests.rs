@@ -4,6 +4,7 @@ use super::*;
 use crate::core::{
     made,
     model::{Counts, InjectorKind, WorkloadSnapshot},
+    owner::Kind,
     policy::{Mode, Policy},
     says::Says,
     scope::{Scope, Vector},

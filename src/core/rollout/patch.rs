@@ -8,6 +8,7 @@ use super::Phase;
 use crate::core::{
     io::{Effect, Notice, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
     model::{Stamp, WorkloadKey},
+    owner::Restart,
     queue::Priority,
     step::Core,
     time::Now,
@@ -29,7 +30,12 @@ impl Core {
             format!("Update sidecars {}", sidecars.into_iter().collect::<Vec<_>>().join(" "))
         });
         let timestamp = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);
-        let stamp = Stamp { timestamp, reason: reason.clone(), fingerprint: Some(work.judged.target.clone()) };
+        let stamp = match key.kind.row().restart {
+            Restart::Stamp => {
+                Stamp { timestamp, reason: reason.clone(), fingerprint: Some(work.judged.target.clone()) }
+            }
+            Restart::RestartAt => Stamp { timestamp, reason: String::new(), fingerprint: None },
+        };
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
         let (version, template) = (workload.resource_version.clone(), workload.template.clone());
         let before = self.index.pods_of(workload).into_iter().map(|pod| pod.uid.clone()).collect();

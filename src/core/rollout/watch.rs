@@ -11,6 +11,7 @@ use crate::core::{
     io::Notice,
     judge,
     model::{Attempt, Stamp, Strategy, WorkloadKey, WorkloadSnapshot},
+    on_delete,
     policy::Mode,
     queue::Priority,
     report::{PodGroup, RolloutReport},
@@ -128,7 +129,9 @@ impl Core {
                 let Some(workload) = self.index.workload(key) else { return };
                 let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
                 if late && crashing {
-                    return self.end(key, Outcome::Failed, format!("its Pods crash: {message}"), now);
+                    let remedy = on_delete::pinned(workload, &self.index).map(|why| format!("; {why}"));
+                    let message = format!("its Pods crash: {message}{}", remedy.unwrap_or_default());
+                    return self.end(key, Outcome::Failed, message, now);
                 }
                 if late && self.policy.one_shot {
                     // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
@@ -223,8 +226,11 @@ impl Core {
         let differences = || groups.iter().flat_map(|g| &g.differences);
         let vector = self.generations.vector(workload, &self.index);
         let moved = || Some((Outcome::Superseded, "the injector moved meanwhile".to_owned()));
+        // What a partition keeps is none of the rollout's; where we evict nothing is kept.
+        let as_far_as_it_goes = judged.partial && workload.strategy != Strategy::OnDelete;
         match judged.verdict {
-            Verdict::InSync | Verdict::NotInjected => {
+            Verdict::Undetermined if !as_far_as_it_goes => None,
+            Verdict::InSync | Verdict::NotInjected | Verdict::Undetermined => {
                 // An injector that is down and ignores failures gives the Pod and its rendering the same: nothing.
                 let lost: Vec<_> = rollout.sidecars.iter().filter(|name| !judged.sidecars.contains(name)).collect();
                 match lost.first() {
@@ -265,7 +271,7 @@ impl Core {
                 self.note(|record| drop(record.locks.insert(uid, lock)));
                 Some((Outcome::NonConvergent, message))
             }
-            Verdict::Undetermined | Verdict::Rejected | Verdict::NoPods => None,
+            Verdict::Rejected | Verdict::NoPods => None,
         }
     }
 

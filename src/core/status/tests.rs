@@ -88,3 +88,48 @@ fn healthy_is_every_wanted_pod_ready_and_available() {
         assert!(!healthy(&counts(Kind::DEPLOYMENT, numbers)));
     }
 }
+
+#[test]
+fn an_argo_rollout_is_restarted_when_its_controller_says_so_and_all_are_available() {
+    let stamp = |second| crate::core::model::Stamp {
+        timestamp: made::at(second).wall,
+        reason: String::new(),
+        fingerprint: None,
+    };
+    let w = WorkloadSnapshot { restarted: Some(made::at(1).wall), ..counts(Kind::ROLLOUT, [3; 5]) };
+    let asked = |second| {
+        let template = crate::core::model::TemplateSnapshot { stamp: Some(stamp(second)), ..w.template.clone() };
+        WorkloadSnapshot { template, ..w.clone() }
+    };
+    assert_eq!((progress(&asked(1)), exchanging(&asked(1))), (Progress::Done, false));
+    assert!(matches!(progress(&asked(2)), Progress::Waiting(_)) && exchanging(&asked(2)));
+    let never = WorkloadSnapshot { restarted: None, ..asked(1) };
+    assert!(matches!(progress(&never), Progress::Waiting(_)));
+    let short = WorkloadSnapshot { counts: Counts { available: 2, ..w.counts }, ..asked(1) };
+    assert!(
+        matches!(progress(&short), Progress::Waiting(_)) && !exchanging(&short),
+        "short of Pods is not exchanging them"
+    );
+}
+
+#[test]
+fn the_steps_of_an_argo_rollout_are_its_own_and_an_aborted_one_runs_its_stable_revision() {
+    let canary = WorkloadSnapshot { update_revision: "r2".into(), ..counts(Kind::ROLLOUT, [3, 3, 1, 3, 3]) };
+    assert!(exchanging(&canary));
+    assert!(!exchanging(&WorkloadSnapshot { paused: true, ..canary.clone() }));
+    let aborted = WorkloadSnapshot { deadline_exceeded: true, ..canary };
+    assert!(!exchanging(&aborted) && !healthy(&aborted));
+    assert!(matches!(progress(&aborted), Progress::Failed(why) if why.contains("aborted")));
+}
+
+#[test]
+fn a_clone_set_is_done_when_all_but_what_its_partition_keeps_are_updated_and_ready() {
+    let clone_set = |numbers, partition| WorkloadSnapshot {
+        update_revision: "r2".into(),
+        strategy: Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition },
+        ..counts(Kind::CLONE_SET, numbers)
+    };
+    assert!(matches!(progress(&clone_set([5, 5, 2, 5, 5], 2)), Progress::Waiting(_)));
+    assert_eq!(progress(&clone_set([5, 5, 3, 5, 5], 2)), Progress::Done);
+    assert!(matches!(progress(&clone_set([5, 5, 3, 4, 4], 2)), Progress::Waiting(_)));
+}

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 use testbed::{
     TestNamespace, Testbed,
-    workload::{bare_pod, daemon_set, deployment, stateful_set},
+    workload::{bare_pod, daemon_set, deployment, rollout, stateful_set},
 };
 
 use super::{
@@ -240,6 +240,37 @@ async fn pods_may_be_evicted_by_uid_where_that_is_configured_and_never_deleted()
         assert_eq!(code, 409, "{answer}");
         let (code, answer) = account.create("pods/theirs/eviction", &eviction(known)).await?;
         assert_eq!(code, 201, "{answer}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_argo_rollout_may_be_restarted_and_nothing_else_may_be_done_with_it() -> Result<()> {
+    const ONLY_THE_STAMP: &str = "only the stamp on the Pod template may change, not the rest of the spec";
+    if Testbed::shared().await?.assets().is_none() {
+        return testbed::skip("the CRDs of an existing cluster are its owner's");
+    }
+    story_with("guard-argo", json!({ "kinds": ["deployments", "rollouts"] }), async |account, ns| {
+        let _argo = ns.argo_rollouts().await?;
+        ns.create(rollout("web", 1)).await?;
+        let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts/web", account.namespace);
+        let change = async |spec: Value| {
+            account.send("PATCH", &path, "application/merge-patch+json", &json!({ "spec": spec })).await
+        };
+        let (code, answer) = change(json!({ "restartAt": "2026-01-01T00:00:00Z" })).await?;
+        assert_eq!(code, 200, "{answer}");
+        for spec in [
+            json!({ "paused": true }),
+            json!({ "replicas": 2 }),
+            json!({ "restartAt": "2026-01-02T00:00:00Z", "paused": true }),
+            json!({ "template": { "metadata": { "annotations": { "sidecarRollout.rollout.timestamp": "x" } } } }),
+            json!({ "template": { "spec": { "hostNetwork": true } } }),
+        ] {
+            denied(&change(spec).await?, ONLY_THE_STAMP);
+        }
+        let answer = account.send("DELETE", &path, "application/json", &json!({})).await?;
+        denied(&answer, "workloads may be stamped, and nothing else may be done with them");
         Ok(())
     })
     .await

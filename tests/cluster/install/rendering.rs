@@ -13,7 +13,13 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     [
         ("defaults", json!({})),
-        ("enforce", json!({ "mode": "enforce", "injectorNamespaces": [another] })),
+        (
+            "enforce",
+            json!({
+                "mode": "enforce", "injectorNamespaces": [another],
+                "config": { "kinds": ["deployments", "Rollout", "clonesets", "asts"] },
+            }),
+        ),
         (
             "namespaced",
             json!({

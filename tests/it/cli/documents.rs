@@ -16,6 +16,7 @@ use sidecar_drift::{
     config::NAMES,
     core::{
         ignore::IgnoreUse,
+        owner::{Kind, Restart},
         report::IgnoreReport,
         state::Stop,
         what_if::WhatIf,
@@ -182,6 +183,42 @@ fn the_words_in_the_page_about_the_output() {
     words::<Gate>("Gate", &mut made);
     words::<Outcome>("Outcome of a rollout", &mut made);
     check("output.md", &made);
+}
+
+/// So is the page about owners; its table is made.
+#[test]
+fn the_kinds_in_the_page_about_owners() {
+    const MARK: &str = "<!-- From here on made from the code: UPDATE_DOCS=1 cargo test --test it documents -->\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/owners.md");
+    let page = fs::read_to_string(path).unwrap();
+    let (prose, _) = page.split_once(MARK).expect("the mark");
+    let mut made = prose.to_owned() + MARK;
+    made.push_str("\n## Kinds\n\n| kind | API | looked at | rolled by | finished | gates of its own |\n");
+    made.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    for kind in Kind::all() {
+        let row = kind.row();
+        let looked_at =
+            if row.optional { format!("with `--kinds={}`", row.name.to_lowercase()) } else { "yes".to_owned() };
+        let evicted = row.gates.contains(&Gate::OnDelete) && !row.optional;
+        let rolled = match row.restart {
+            Restart::Stamp if evicted => "the stamp; with `OnDelete`, if `--evict-on-delete`, then evictions",
+            Restart::Stamp => "the stamp",
+            Restart::RestartAt => "`spec.restartAt`",
+        };
+        let gates: Vec<_> = row.gates.iter().map(|gate| format!("`{gate}`")).collect();
+        let (api, finished) = (kind.api_version(), row.finished);
+        _ = writeln!(
+            made,
+            "| {} | `{api}` {} | {looked_at} | {rolled} | {finished} | {} |",
+            row.name,
+            row.kind,
+            gates.join(", ")
+        );
+    }
+    let common = Gate::ALL.iter().filter(|gate| !Kind::all().any(|kind| kind.row().gates.contains(gate)));
+    let common: Vec<_> = common.map(|gate| format!("`{gate}`")).collect();
+    _ = write!(made, "\nFor all kinds: {}. What each means: [output.md](output.md#gate).\n", common.join(", "));
+    check("owners.md", &made);
 }
 
 /// The keys of a document, down to the leaves; those of a map of words are words, not keys.

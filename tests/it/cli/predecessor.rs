@@ -110,14 +110,14 @@ fn include_and_exclude_namespace_are_repeatable_and_exclude_each_other() {
 fn include_daemonset_and_include_statefulset_and_exclude_deployment_choose_the_kinds() {
     for (flags, kinds) in [
         ("", vec![Kind::DEPLOYMENT]),
-        ("--include-daemonset=true --include-statefulset=true", Kind::all().collect()),
+        ("--include-daemonset=true --include-statefulset=true", Kind::usual().collect()),
         ("--exclude-deployment --include-statefulset", vec![Kind::STATEFUL_SET]),
         ("--exclude-deployments=true --include-daemonset", vec![Kind::DAEMON_SET]),
         ("--exclude-deployments=false --include-daemonset=false", vec![Kind::DEPLOYMENT]),
     ] {
         assert_eq!(policy(&format!("rollout {flags}")).roll_kinds, BTreeSet::from_iter(kinds), "{flags}");
     }
-    assert_eq!(policy("scan").kinds, Kind::all().collect());
+    assert_eq!(policy("scan").kinds, Kind::usual().collect());
 }
 
 #[test]

@@ -85,6 +85,7 @@ impl Cluster {
             revision: u64::from(kind == Kind::DEPLOYMENT),
             current_revision: stateful(&first),
             update_revision: stateful(&first),
+            restarted: None,
             template_generation: i64::from(kind == Kind::DAEMON_SET),
             template: TemplateSnapshot {
                 hash: hash(&template),

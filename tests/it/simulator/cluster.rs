@@ -177,6 +177,7 @@ impl Cluster {
             revision: 0,
             current_revision: "".into(),
             update_revision: "".into(),
+            restarted: None,
             template_generation: i64::from(key.kind == Kind::DAEMON_SET),
             template: TemplateSnapshot {
                 hash: template_hash(1),

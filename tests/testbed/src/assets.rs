@@ -70,6 +70,22 @@ static HELM_MODULE: Module = Module {
     ldflags: "-s -w",
 };
 
+static ARGO_ROLLOUTS: Module = Module {
+    name: "argo-rollouts",
+    go_mod: include_str!("../tools/argo-rollouts/go.mod"),
+    go_sum: include_str!("../tools/argo-rollouts/go.sum"),
+    sources: "",
+    ldflags: "-s -w",
+};
+
+/// No part of the control plane, either: only tests of Rollouts need it.
+static ROLLOUTS_CONTROLLER: Tool = Tool {
+    binary: "rollouts-controller",
+    package: "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+    module: &ARGO_ROLLOUTS,
+    patience: "ten minutes",
+};
+
 /// No part of the control plane: only tests of the chart need it.
 static HELM: Tool =
     Tool { binary: "helm", package: "helm.sh/helm/v4/cmd/helm", module: &HELM_MODULE, patience: "two minutes" };
@@ -135,13 +151,33 @@ impl Assets {
 
     /// Finds Helm, and builds it if it is missing.
     pub fn helm() -> Result<PathBuf> {
-        HELM.found_or_built(HELM.place(&Environment::read()?)?)
+        HELM.alone()
     }
 
     /// Finds the client-go informer of the benchmarks, and builds it if it is missing. It is nothing that ready-made control
     /// planes have, so it always comes from the cache.
     pub fn informer() -> Result<PathBuf> {
         INFORMER.found_or_built(INFORMER.in_cache(&Environment::read()?))
+    }
+
+    /// Finds the controller of Argo Rollouts, and builds it if it is missing.
+    pub fn rollouts_controller() -> Result<PathBuf> {
+        ROLLOUTS_CONTROLLER.alone()
+    }
+
+    /// The folder of Argo Rollouts' sources, in which its CRDs are, in the version that is built.
+    pub fn argo_rollouts_sources() -> Result<PathBuf> {
+        let output = Command::new("go")
+            .current_dir(ARGO_ROLLOUTS.folder())
+            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-rollouts"])
+            .env("GOWORK", "off")
+            .env_remove("GOFLAGS")
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run go")?;
+        let folder = String::from_utf8(output.stdout)?.trim().to_owned();
+        ensure!(output.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(folder.into())
     }
 
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
@@ -157,6 +193,11 @@ impl Assets {
 }
 
 impl Tool {
+    /// Finds it, and builds it if it is missing.
+    fn alone(&self) -> Result<PathBuf> {
+        self.found_or_built(self.place(&Environment::read()?)?)
+    }
+
     /// Where the program is, or is going to be.
     fn place(&self, environment: &Environment) -> Result<PathBuf> {
         if let Some(assets) = &environment.assets {
@@ -217,7 +258,7 @@ impl Tool {
     }
 
     fn go_build(&self, output: &Path) -> Result<()> {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.module.name);
+        let sources = self.module.folder();
         let built = Command::new("go")
             .current_dir(&sources)
             .args(BUILD_FLAGS)
@@ -254,6 +295,10 @@ const BUILDING: &str = ".building-";
 const BUILD_FLAGS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-mod=readonly"];
 
 impl Module {
+    fn folder(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
+    }
+
     /// `<module>-<hash of what decides the result>`.
     fn cache_folder(&self) -> String {
         let mut hash = Sha256::new();
@@ -283,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_by_its_module() {
-        for tool in TOOLS.iter().chain([&HELM]) {
+        for tool in TOOLS.iter().chain([&HELM, &ROLLOUTS_CONTROLLER]) {
             assert!(tool.module.go_mod.contains(tool.package), "{}", tool.package);
         }
     }

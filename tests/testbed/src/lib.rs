@@ -4,9 +4,11 @@
 //! instead of kubelets. [`Testbed::with_namespace`] gives a test its own corner of it.
 
 mod api_proxy;
+mod argo;
 mod assets;
 mod audit;
 mod background;
+mod clone_set;
 mod control_plane;
 mod egress;
 mod environment;
@@ -24,8 +26,10 @@ mod testbed;
 pub mod workload;
 
 pub use api_proxy::{ApiProxy, Held, Matcher, ProxiedRequest, When};
+pub use argo::ArgoRollouts;
 pub use assets::Assets;
 pub use audit::{Audit, AuditEntry, Filter, Marker, Stage};
+pub use clone_set::CloneSets;
 pub use control_plane::Options;
 pub use environment::no_color;
 pub use eventually::{eventually, give_up};

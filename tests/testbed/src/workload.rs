@@ -42,6 +42,22 @@ pub fn daemon_set(name: &str) -> Workload {
     Workload::with_template("apps/v1", "DaemonSet", name)
 }
 
+/// A Rollout of Argo Rollouts, of one container, `app`, without steps.
+pub fn rollout(name: &str, replicas: u32) -> Workload {
+    let mut workload = Workload::with_template("argoproj.io/v1alpha1", "Rollout", name);
+    workload.manifest["spec"]["replicas"] = json!(replicas);
+    workload.manifest["spec"]["strategy"] = json!({"canary": {"maxUnavailable": 1, "maxSurge": 0}});
+    workload
+}
+
+/// A CloneSet of one container, `app`, that replaces its Pods one at a time.
+pub fn clone_set(name: &str, replicas: u32) -> Workload {
+    let mut workload = Workload::with_template("apps.kruise.io/v1alpha1", "CloneSet", name);
+    workload.manifest["spec"]["replicas"] = json!(replicas);
+    workload.manifest["spec"]["updateStrategy"] = json!({"type": "ReCreate", "maxUnavailable": 1});
+    workload
+}
+
 /// A Job of one container, `app`, that does not end.
 pub fn job(name: &str) -> Workload {
     let mut workload = Workload::with_template("batch/v1", "Job", name);
@@ -173,8 +189,8 @@ impl TestNamespace<'_> {
     pub async fn revisions_of(&self, kind: &str, name: &str) -> Result<Vec<Revision>> {
         let owner = self.workloads(kind)?.get(name).await?.metadata.uid;
         let (revisions, template) = match kind {
-            "Deployment" => ("ReplicaSet", "/spec/template"),
-            "StatefulSet" | "DaemonSet" => ("ControllerRevision", "/data/spec/template"),
+            "Deployment" | "Rollout" => ("ReplicaSet", "/spec/template"),
+            "StatefulSet" | "DaemonSet" | "CloneSet" => ("ControllerRevision", "/data/spec/template"),
             _ => bail!("a {kind} has no revisions"),
         };
         let found = self.dynamic("apps", "v1", revisions).list(&ListParams::default()).await?;
@@ -190,6 +206,8 @@ impl TestNamespace<'_> {
     pub fn workloads(&self, kind: &str) -> Result<Api<DynamicObject>> {
         Ok(match kind {
             "Deployment" | "StatefulSet" | "DaemonSet" => self.dynamic("apps", "v1", kind),
+            "CloneSet" => self.dynamic("apps.kruise.io", "v1alpha1", kind),
+            "Rollout" => self.dynamic("argoproj.io", "v1alpha1", kind),
             "Job" => self.dynamic("batch", "v1", kind),
             "Pod" => self.dynamic("", "v1", kind),
             _ => bail!("the testbed knows no workloads of kind {kind}"),
@@ -235,6 +253,16 @@ fn is_rolled_out(kind: &str, workload: &Value) -> bool {
                 && wanted > 0
                 && number("/status/updatedNumberScheduled") == wanted
                 && number("/status/numberAvailable") == wanted
+        }
+        "CloneSet" => {
+            observed
+                && number("/status/updatedReplicas") == wanted
+                && number("/status/availableReplicas") == wanted
+                && workload["status"]["currentRevision"] == workload["status"]["updateRevision"]
+        }
+        "Rollout" => {
+            let generation = workload["metadata"]["generation"].as_i64().unwrap_or_default().to_string();
+            workload["status"]["observedGeneration"] == generation.as_str() && workload["status"]["phase"] == "Healthy"
         }
         "Job" => number("/status/ready") + number("/status/succeeded") >= 1,
         _ => workload["status"]["conditions"]
