@@ -154,6 +154,12 @@ impl Assets {
         HELM.alone()
     }
 
+    /// Finds the client-go informer of the benchmarks, and builds it if it is missing. It is nothing that ready-made control
+    /// planes have, so it always comes from the cache.
+    pub fn informer() -> Result<PathBuf> {
+        INFORMER.found_or_built(INFORMER.in_cache(&Environment::read()?))
+    }
+
     /// Finds the controller of Argo Rollouts, and builds it if it is missing.
     pub fn rollouts_controller() -> Result<PathBuf> {
         ROLLOUTS_CONTROLLER.alone()
