@@ -180,12 +180,6 @@ impl Assets {
         Ok(folder.into())
     }
 
-    /// Finds the client-go informer of the benchmarks, and builds it if it is missing. It is nothing that ready-made control
-    /// planes have, so it always comes from the cache.
-    pub fn informer() -> Result<PathBuf> {
-        INFORMER.found_or_built(INFORMER.in_cache(&Environment::read()?))
-    }
-
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
         let paths = TOOLS.iter().map(|tool| tool.place(environment)).collect::<Result<Vec<_>>>()?;
         let missing: Vec<_> = TOOLS.iter().zip(&paths).filter(|(_, path)| !path.is_file()).collect();
