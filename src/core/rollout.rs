@@ -197,14 +197,19 @@ impl Core {
             rollout.paid = true;
         }
         (work.gate, work.gate_in_enforce) = (None, None);
-        if self.policy.canary > 0 {
-            let scopes = self.candidate(key, &BTreeSet::new()).map(|candidate| candidate.proves());
-            self.enlist(key, &scopes.unwrap_or_default(), now);
-        }
+        self.go_first(key, now);
         self.rollouts.insert(key.clone(), rollout);
         self.touch(key);
         self.want_probe(now);
         self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
+    }
+
+    /// Puts it on record as a canary where nobody goes first yet.
+    fn go_first(&mut self, key: &WorkloadKey, now: Now) {
+        if self.policy.canary > 0 {
+            let scopes = self.candidate(key, &BTreeSet::new()).map(|candidate| candidate.proves());
+            self.enlist(key, &scopes.unwrap_or_default(), now);
+        }
     }
 
     /// The workload and its history, as they were just read.
@@ -362,14 +367,20 @@ impl Core {
         let Some(rollout) = self.rollouts.get(key) else { return };
         let moved = self.index.workload(key).is_none_or(|w| self.generations.vector(w, &self.index) != rollout.vector);
         let stale = now.elapsed >= rollout.confirmed + FRESH;
+        let guarded = self.guard_lets(rollout, now);
+        if let Err(gate) = self.still_planned(key, now) {
+            return self.abandon(key, gate, now);
+        }
+        if moved {
+            return self.abandon(key, None, now);
+        }
+        // What was proven when it was planned may have lost its proof since.
+        self.go_first(key, now);
         // The canary is on record before it flies, so that no crash can make a second one.
-        let ready = !self.record.unwritten() && !self.record.writing() && self.guard_lets(rollout, now);
-        match self.still_planned(key, now) {
-            Err(gate) => self.abandon(key, gate, now),
-            Ok(()) if moved => self.abandon(key, None, now),
-            Ok(()) if ready => self.patch(key, now),
-            Ok(()) if stale => self.abandon(key, None, now),
-            Ok(()) => {}
+        if guarded && !self.record.unwritten() && !self.record.writing() {
+            self.patch(key, now);
+        } else if stale {
+            self.abandon(key, None, now);
         }
     }
 }

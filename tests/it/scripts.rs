@@ -165,6 +165,7 @@ scripts! {
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away
+        a_proof_that_is_lost_before_the_patch
         a_confirmation_that_fails
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
