@@ -104,16 +104,14 @@ async fn what_differs_when_we_begin_is_one_line_and_what_differs_later_is_news()
     assert_eq!(message.json()["standing"], json!({ "rejected": 1, "drifted": 2 }));
 }
 
+/// The workload that differed does not any more, or nobody knows.
+fn to(to: Verdict) -> Notice {
+    Notice::VerdictChanged { workload: key("cart"), from: Verdict::Drifted, to, reason: None, change: String::new() }
+}
+
 #[tokio::test]
 async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
     let (notifier, work, messages) = kept();
-    let to = |to| Notice::VerdictChanged {
-        workload: key("cart"),
-        from: Verdict::Drifted,
-        to,
-        reason: None,
-        change: String::new(),
-    };
     let known = |change: &str| notifier.told(&drifted("cart", change), false);
     known("proxy image 1 → 2");
     notifier.told(&to(Verdict::Undetermined), false);
@@ -158,13 +156,6 @@ async fn a_breaker_does_not_wait_and_everything_else_does() {
 #[tokio::test]
 async fn what_nobody_is_notified_of_is_nothing() {
     let (notifier, work, messages) = kept();
-    let to = |to| Notice::VerdictChanged {
-        workload: key("cart"),
-        from: Verdict::Drifted,
-        to,
-        reason: None,
-        change: String::new(),
-    };
     notifier.told(&to(Verdict::InSync), false);
     notifier.told(&to(Verdict::Undetermined), false);
     notifier.told(&Notice::Guard { in_force: true }, false);
