@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     config::Purpose,
-    core::{report::Report, words::Verdict},
+    core::{report::WorkloadReport, words::Verdict},
+    document::summary::differs,
 };
 
 /// Looks once.
@@ -60,18 +61,14 @@ fn found(looked: &Looked) -> Exit {
         Exit::Ok => {}
         other => return other,
     }
-    let any = |is: fn(Verdict) -> bool| has(&looked.report, is);
-    if any(|verdict| verdict == Verdict::Rejected) {
+    let any = |is: fn(&WorkloadReport) -> bool| looked.report.workloads.iter().any(|w| is(w));
+    if any(|w| w.verdict == Verdict::Rejected) {
         Exit::Rejected
-    } else if any(|v| matches!(v, Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent)) {
+    } else if any(differs) {
         Exit::Drift
-    } else if any(|verdict| verdict == Verdict::Undetermined) {
+    } else if any(|w| w.verdict == Verdict::Undetermined) {
         Exit::Undetermined
     } else {
         Exit::Ok
     }
-}
-
-fn has(report: &Report, is: fn(Verdict) -> bool) -> bool {
-    report.workloads.iter().any(|w| is(w.verdict))
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{Display, OutputFormat, Purpose, Settings, State},
     core::words::{Outcome, Word},
-    document::summary::many,
+    document::{Stopped, summary::many},
 };
 
 /// Tells how the daemon stands: what it left in the cluster, who leads, and what that one says of itself.
@@ -69,9 +69,9 @@ pub(super) struct StatusDocument<'a> {
     /// The state ConfigMap is there and makes sense; without it all rollouts of the daemon are paused.
     state: bool,
     /// Why rollouts are paused by a person; null when they are not.
-    paused: Option<Stopped<'a>>,
+    paused: Option<Stopped>,
     /// Why the breaker is open; null when it is closed.
-    breaker: Option<Stopped<'a>>,
+    breaker: Option<Stopped>,
     /// Outcomes of the last rollouts, newest last.
     recent: Vec<Outcome>,
     /// The first rollouts after something moved.
@@ -82,15 +82,6 @@ pub(super) struct StatusDocument<'a> {
     api: Option<&'a Value>,
     /// Why it was not reached, and what helps; null: it was.
     api_silent: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Stopped<'a> {
-    /// For people.
-    reason: &'a str,
-    /// Since when, RFC 3339, UTC.
-    at: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -120,7 +111,6 @@ struct Leader<'a> {
 impl<'a> StatusDocument<'a> {
     fn new(status: &'a DaemonStatus) -> Self {
         let record = status.record.as_ref();
-        let stopped = |stop: &'a crate::core::state::Stop| Stopped { reason: &stop.reason, at: stop.at.to_string() };
         let canary = |(change, canary): (&'a String, &'a crate::core::state::Canary)| Canary {
             change,
             workloads: canary.workloads.iter().map(ToString::to_string).collect(),
@@ -132,8 +122,8 @@ impl<'a> StatusDocument<'a> {
             kind: "Status",
             namespace: &status.namespace,
             state: record.is_some(),
-            paused: record.and_then(|r| r.paused.as_ref()).map(stopped),
-            breaker: record.and_then(|r| r.breaker.as_ref()).map(stopped),
+            paused: record.and_then(|r| r.paused.as_ref()).map(Stopped::of),
+            breaker: record.and_then(|r| r.breaker.as_ref()).map(Stopped::of),
             recent: record.iter().flat_map(|r| &r.recent).copied().collect(),
             canaries: record.iter().flat_map(|r| &r.canaries).map(canary).collect(),
             leader: status.leader.as_ref().map(|leader| Leader {

@@ -105,19 +105,19 @@ impl Core {
 
     /// Whether alerts hold all rollouts now.
     pub(super) fn alarm(&self, now: Now) -> Alarm {
-        match (self.alerts.against(now.elapsed), self.alerts.calms(now.elapsed)) {
-            _ if !self.heeds_alerts() => Alarm::None,
-            (None, _) => Alarm::None,
-            (Some(_), Some(calm)) => Alarm::Until(calm),
-            (Some(_), None) => Alarm::On,
+        if !self.heeds_alerts() || self.alerts.against(now.elapsed).is_none() {
+            return Alarm::None;
         }
+        self.alerts.calms(now.elapsed).map_or(Alarm::On, Alarm::Until)
     }
 
     /// As readers see it; `None`: nobody wants it. A follower does not ask.
     pub(super) fn alerts_report(&self, now: Now) -> Option<AlertsReport> {
+        if !self.heeds_alerts() || !self.leader {
+            return None;
+        }
         let message = self.alerts.against(now.elapsed);
-        (self.heeds_alerts() && self.leader)
-            .then(|| AlertsReport { blocking: message.is_some(), message: message.unwrap_or_default() })
+        Some(AlertsReport { blocking: message.is_some(), message: message.unwrap_or_default() })
     }
 
     /// Takes an answer in.
@@ -138,9 +138,12 @@ impl Core {
             let matchers = self.policy.blocking_alerts.clone();
             self.effects.push(Effect::AskAlerts(AlertsRequest { ticket, matchers }));
         }
-        let report = self.alerts_report(now);
         // Before the first answer there is nothing to tell.
-        if report != self.alerts.told && self.alerts.answer.is_some() {
+        if self.alerts.answer.is_none() {
+            return;
+        }
+        let report = self.alerts_report(now);
+        if report != self.alerts.told {
             self.alerts.told.clone_from(&report);
             if let Some(AlertsReport { blocking, message }) = report {
                 self.tell(Notice::Alerts { blocking, message });

@@ -21,9 +21,12 @@ use super::{
 const STAMP_PRECISION: jiff::SignedDuration = jiff::SignedDuration::from_secs(1);
 
 impl Core {
-    /// This workload goes first in these scopes.
+    /// This workload goes first in these scopes, where nobody does yet and somebody has to.
     pub(super) fn enlist(&mut self, key: &WorkloadKey, scopes: &[Scope], now: Now) {
         let wanted = self.policy.canary;
+        if wanted == 0 {
+            return;
+        }
         self.note(|record| {
             for scope in scopes {
                 record.enlist_canary(&scope.to_string(), key, wanted, now.wall);

@@ -145,11 +145,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
 fn cut(mut note: String) -> String {
     const MORE: &str = " ...";
     if note.len() > LONGEST_NOTE {
-        let mut end = LONGEST_NOTE - MORE.len();
-        while !note.is_char_boundary(end) {
-            end -= 1;
-        }
-        note.truncate(end);
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE - MORE.len()));
         note.push_str(MORE);
     }
     note

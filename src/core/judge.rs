@@ -87,7 +87,7 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
             pods.retain(|p| p.owner.as_ref().is_some_and(|o| o.uid == newest.uid));
             newest.key.name.clone()
         }
-        kind if kind != Kind::DAEMON_SET => {
+        _ if status::has_update_revision(w) => {
             let updated = pods.iter().any(|p| p.revision == w.update_revision);
             let revision = if updated { &w.update_revision } else { &w.current_revision };
             // Its controller never moves the current revision of one that waits for deletions.
@@ -161,8 +161,11 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
-    let known: BTreeSet<_> = all.iter().map(|pod| pod.uid.clone()).collect();
-    all.extend(on_delete::alike(w, index, &work.templates).filter(|pod| !known.contains(&pod.uid)));
+    let alike: Vec<_> = on_delete::alike(w, index, &work.templates).collect();
+    if !alike.is_empty() {
+        let known: BTreeSet<_> = all.iter().copied().map(|pod| &pod.uid).collect();
+        all.extend(alike.into_iter().filter(|pod| !known.contains(&pod.uid)));
+    }
     let pods: Vec<_> = all.iter().copied().filter(|p| now.since(p.created) >= policy.min_pod_age).collect();
     let ripe =
         all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();

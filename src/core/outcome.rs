@@ -100,7 +100,7 @@ pub fn classify_patch(answer: &Answer<'_>) -> PatchOutcome {
             None => unknown(),
         },
         // Admission comes before the write, so none of these has been written.
-        _ if answer.is_webhook_denial() && !matches!(answer.code, 429 | 500..) => denied(),
+        _ if answer.is_refusal() => denied(),
         400 if answer.is_dry_run_unsupported() => denied(),
         403 if answer.is_lack_of_rights() => PatchOutcome::Failed {
             message: format!("we may not patch it, grant that by RBAC: {}", answer.message()),
@@ -110,9 +110,9 @@ pub fn classify_patch(answer: &Answer<'_>) -> PatchOutcome {
         403 => denied(),
         404 => PatchOutcome::Gone,
         // A failed `test` has no causes; validation and policies always give some.
-        422 if answer.has_causes() => denied(),
+        422 if !answer.causes().is_empty() => denied(),
         409 | 422 => PatchOutcome::Conflict,
-        500.. if answer.is_webhook_denial() || answer.says("failed calling webhook") => failed(),
+        500.. if answer.is_webhook_failure() => failed(),
         500.. => unknown(),
         400.. => failed(),
         _ => unknown(),
@@ -126,7 +126,7 @@ pub fn classify_eviction(answer: &Answer<'_>) -> EvictOutcome {
     let failed = || EvictOutcome::Failed { message: message(), retry_after: answer.retry_after() };
     match answer.code {
         200..300 => EvictOutcome::Evicted,
-        _ if answer.is_webhook_denial() && !matches!(answer.code, 429 | 500..) => denied(),
+        _ if answer.is_refusal() => denied(),
         403 if answer.is_lack_of_rights() => EvictOutcome::Failed {
             message: format!("we may not evict, grant that by RBAC: {}", message()),
             retry_after: None,
@@ -138,7 +138,7 @@ pub fn classify_eviction(answer: &Answer<'_>) -> EvictOutcome {
         429 if answer.has_cause("DisruptionBudget") => EvictOutcome::NoHeadroom { retry_after: answer.retry_after() },
         // Nobody but a person can resolve this one.
         500 if answer.says("more than one PodDisruptionBudget") => denied(),
-        500.. if answer.is_webhook_denial() || answer.says("failed calling webhook") => failed(),
+        500.. if answer.is_webhook_failure() => failed(),
         500.. => EvictOutcome::Unknown { message: message() },
         400.. => failed(),
         _ => EvictOutcome::Unknown { message: message() },
@@ -174,13 +174,12 @@ impl Answer<'_> {
         self.body.get("reason").and_then(Value::as_str).unwrap_or_default()
     }
 
-    fn has_causes(&self) -> bool {
-        self.body.pointer("/details/causes").and_then(Value::as_array).is_some_and(|causes| !causes.is_empty())
+    fn causes(&self) -> &[Value] {
+        self.body.pointer("/details/causes").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     fn has_cause(&self, reason: &str) -> bool {
-        let causes = self.body.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
-        causes.filter_map(|cause| cause.get("reason")?.as_str()).any(|named| named == reason)
+        self.causes().iter().filter_map(|cause| cause.get("reason")?.as_str()).any(|named| named == reason)
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -191,6 +190,16 @@ impl Answer<'_> {
     /// `admission webhook "x" denied the request: …`, under whatever code the webhook chose, 400 if it chose none.
     fn is_webhook_denial(&self) -> bool {
         self.text().starts_with("admission webhook \"") && self.says("\" denied the request")
+    }
+
+    /// A webhook decided against it; one that says 429 or 500 failed by itself.
+    fn is_refusal(&self) -> bool {
+        self.is_webhook_denial() && !matches!(self.code, 429 | 500..)
+    }
+
+    /// Admission failed, so nothing was written.
+    fn is_webhook_failure(&self) -> bool {
+        self.is_webhook_denial() || self.says("failed calling webhook")
     }
 
     /// `admission webhook "x" does not support dry run` (400), or, of a webhook from the days of v1beta1, `… failed

@@ -14,7 +14,7 @@ use super::{
     shape::Name,
     step::{Core, KEPT},
     time::Now,
-    words::{Gate, UndeterminedReason, Verdict},
+    words::{Gate, UndeterminedReason},
     work::Work,
 };
 
@@ -185,26 +185,13 @@ impl Core {
             entry.1.extend(sidecars.into_iter().filter(|s| !entry.1.contains(s)).collect::<Vec<_>>());
         }
         strays.into_iter().map(|((namespace, kind, name), (pods, sidecars))| WorkloadReport {
-            kind,
-            namespace,
-            name,
-            verdict: Verdict::Undetermined,
             reason: Some(UndeterminedReason::UnsupportedOwner),
             message: Some("no template of its owner can be rendered; what restarts it decides".to_owned()),
             gate: Some(Gate::UnsupportedOwner),
-            gate_since: None,
             gate_in_enforce: Some(Gate::UnsupportedOwner),
-            change: None,
-            cause: None,
-            first_seen: None,
-            last_confirmed: None,
             sidecars,
             pods,
-            crashing: Vec::new(),
-            differing: Vec::new(),
-            masked: Vec::new(),
-            ignored: Vec::new(),
-            renders: 0,
+            ..WorkloadReport::pending(kind, namespace, name)
         })
     }
 }

@@ -19,7 +19,7 @@ use super::{
     policy::Policy,
     queue::Priority,
     report::RolloutReport,
-    scope::Vector,
+    scope::{Scope, Vector},
     shape::Name,
     step::Core,
     time::Now,
@@ -197,19 +197,12 @@ impl Core {
             rollout.paid = true;
         }
         (work.gate, work.gate_in_enforce) = (None, None);
-        self.go_first(key, now);
+        let scopes = self.candidate(key, &BTreeSet::new()).map(|candidate| candidate.proves());
+        self.enlist(key, &scopes.unwrap_or_default(), now);
         self.rollouts.insert(key.clone(), rollout);
         self.touch(key);
         self.want_probe(now);
         self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
-    }
-
-    /// Puts it on record as a canary where nobody goes first yet.
-    fn go_first(&mut self, key: &WorkloadKey, now: Now) {
-        if self.policy.canary > 0 {
-            let scopes = self.candidate(key, &BTreeSet::new()).map(|candidate| candidate.proves());
-            self.enlist(key, &scopes.unwrap_or_default(), now);
-        }
     }
 
     /// The workload and its history, as they were just read.
@@ -269,8 +262,8 @@ impl Core {
         }
     }
 
-    /// Whether the plan would choose it again; else what holds it, if that is a gate.
-    fn still_planned(&self, key: &WorkloadKey, now: Now) -> Result<(), Option<Gate>> {
+    /// Whether the plan would choose it again, and for which scopes it would go first; else what holds it, if that is a gate.
+    fn still_planned(&self, key: &WorkloadKey, now: Now) -> Result<Vec<Scope>, Option<Gate>> {
         let (Some(rollout), Some(workload)) = (self.rollouts.get(key), self.index.workload(key)) else {
             return Err(None);
         };
@@ -286,7 +279,7 @@ impl Core {
         let candidate = Candidate { in_rollout: false, ..candidate };
         // The start itself was paid for when it was planned.
         let situation = Situation { tokens: None, ..self.situation(now, Some(key)) };
-        gate::held(&candidate, &situation).gate.map_or(Ok(()), |gate| Err(Some(gate)))
+        gate::held(&candidate, &situation).gate.map_or_else(|| Ok(candidate.proves()), |gate| Err(Some(gate)))
     }
 
     /// Gives a rollout up of which nothing was written.
@@ -351,14 +344,18 @@ impl Core {
         }
     }
 
+    /// A rendering of it is asked for, or will be.
+    fn awaits_rendering(&self, key: &WorkloadKey) -> bool {
+        self.work.get(key).is_some_and(|work| work.request.is_some()) || self.queue.wants(key)
+    }
+
     /// Its rendering is asked for, or will be; else it would wait for ever.
     fn watch_confirming(&mut self, key: &WorkloadKey, now: Now) {
         if self.landed(key, now) {
             return;
         }
         let there = self.index.workload(key).is_some_and(|w| self.rollouts.get(key).is_some_and(|r| r.uid == w.uid));
-        let asked = self.work.get(key).is_some_and(|work| work.request.is_some()) || self.queue.wants(key);
-        if !there || !asked {
+        if !there || !self.awaits_rendering(key) {
             self.abandon(key, None, now);
         }
     }
@@ -368,14 +365,13 @@ impl Core {
         let moved = self.index.workload(key).is_none_or(|w| self.generations.vector(w, &self.index) != rollout.vector);
         let stale = now.elapsed >= rollout.confirmed + FRESH;
         let guarded = self.guard_lets(rollout, now);
-        if let Err(gate) = self.still_planned(key, now) {
-            return self.abandon(key, gate, now);
-        }
-        if moved {
-            return self.abandon(key, None, now);
-        }
+        let scopes = match self.still_planned(key, now) {
+            Err(gate) => return self.abandon(key, gate, now),
+            Ok(_) if moved => return self.abandon(key, None, now),
+            Ok(scopes) => scopes,
+        };
         // What was proven when it was planned may have lost its proof since.
-        self.go_first(key, now);
+        self.enlist(key, &scopes, now);
         // The canary is on record before it flies, so that no crash can make a second one.
         if guarded && !self.record.unwritten() && !self.record.writing() {
             self.patch(key, now);

@@ -48,7 +48,7 @@ pub fn progress(w: &WorkloadSnapshot) -> Progress {
 }
 
 /// Its status names the revision that its Pods are brought to.
-fn has_update_revision(w: &WorkloadSnapshot) -> bool {
+pub(super) fn has_update_revision(w: &WorkloadSnapshot) -> bool {
     !w.key.kind.has_replica_sets() && w.key.kind != Kind::DAEMON_SET
 }
 

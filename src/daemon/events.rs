@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::{sync::mpsc, time::sleep};
 
-use super::{clock, leading::Leading};
+use super::leading::Leading;
 use crate::{cluster::events::EventWriter, core::events::Event};
 
 /// Events that may wait to be written: a minute's worth.
@@ -54,7 +54,7 @@ impl Events {
 async fn write(mut writer: EventWriter, leading: Leading, mut queue: mpsc::Receiver<Waiting>) {
     let mut failing = false;
     while let Some(Waiting { event, at, term }) = queue.recv().await {
-        if term.is_none() || leading.term(clock::elapsed()) != term {
+        if !leading.still(term) {
             continue;
         }
         let written = writer.write(&event, at).await;

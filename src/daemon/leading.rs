@@ -44,6 +44,11 @@ impl Leading {
         self.tenure.borrow().filter(|tenure| now < tenure.until).map(|tenure| tenure.term)
     }
 
+    /// Whether that term, in which something was decided, lasts at this moment.
+    pub(super) fn still(&self, term: Option<u64>) -> bool {
+        term.is_some() && self.term(clock::elapsed()) == term
+    }
+
     /// Waits until there is something to look at again, besides the time.
     pub(super) async fn changed(&mut self) {
         if self.tenure.changed().await.is_err() {

@@ -35,6 +35,29 @@ use crate::{
 /// The version of the format; another one is refused.
 const FORMAT: u32 = 1;
 
+/// Which workload each rendering that is outstanding was asked for.
+#[derive(Debug, Default)]
+struct Asked(HashMap<u64, WorkloadKey>);
+
+impl Asked {
+    /// The workload whose rendering this input brings.
+    fn answered(&mut self, input: &Input) -> Option<WorkloadKey> {
+        match input {
+            Input::Rendered(reply) => self.0.remove(&reply.ticket),
+            _ => None,
+        }
+    }
+
+    /// Takes in what these effects ask for.
+    fn note(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Render(request) = effect {
+                self.0.insert(request.ticket, request.workload.key.clone());
+            }
+        }
+    }
+}
+
 /// What the core began with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Header {
@@ -73,7 +96,7 @@ pub struct Recorder {
     /// `None`: values are kept as they are.
     redactor: Option<Redactor>,
     /// Renderings under way: for whom.
-    asked: HashMap<u64, WorkloadKey>,
+    asked: Asked,
 }
 
 impl Recorder {
@@ -99,7 +122,7 @@ impl Recorder {
             seed,
             now,
         };
-        let (path, left, asked) = (path.clone(), *limit, HashMap::new());
+        let (path, left, asked) = (path.clone(), *limit, Asked::default());
         let mut recorder = Self { path, file: BufWriter::new(file), left, redactor, asked };
         recorder.write(&serde_json::to_string(&header)?)?;
         tracing::info!(file = %recorder.path.display(), "recording every input");
@@ -108,16 +131,9 @@ impl Recorder {
 
     /// Writes an input down with its effects. An error ends the recording.
     pub fn record(&mut self, mut input: Input, now: Now, effects: &[Effect], core: &Core) -> anyhow::Result<()> {
-        let answered = match &input {
-            Input::Rendered(reply) => self.asked.remove(&reply.ticket),
-            _ => None,
-        };
+        let answered = self.asked.answered(&input);
         let target = answered.and_then(|key| core.target(&key)).filter(|target| !target.is_empty());
-        for effect in effects {
-            if let Effect::Render(request) = effect {
-                self.asked.insert(request.ticket, request.workload.key.clone());
-            }
-        }
+        self.asked.note(effects);
         if let Some(redactor) = &self.redactor {
             redactor.input(&mut input);
         }

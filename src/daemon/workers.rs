@@ -115,7 +115,7 @@ impl Workers {
 
     fn may_write(&self, term: Option<u64>) -> impl Fn() -> bool + Send + Sync + use<> {
         let leading = self.leading.clone();
-        move || term.is_some() && leading.term(clock::elapsed()) == term
+        move || leading.still(term)
     }
 
     pub(super) fn probe_guard(&mut self) {

@@ -12,13 +12,15 @@ use super::{
 /// The text of all metrics of the process. Written here, because a counter of the recorder is a whole number.
 pub(super) fn render() -> String {
     let mut text = String::new();
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let field = |number| field(&stat, number);
     let all = [
-        (PROCESS_CPU, cpu_seconds()),
-        (PROCESS_MEMORY, memory(24).map(|pages| pages * number(page_size()))),
-        (PROCESS_VIRTUAL, memory(23)),
+        (PROCESS_CPU, field(14).zip(field(15)).map(|(user, system)| (user + system) / ticks())),
+        (PROCESS_MEMORY, field(24).map(|pages| pages * number(page_size()))),
+        (PROCESS_VIRTUAL, field(23)),
         (PROCESS_FDS, fs::read_dir("/proc/self/fd").ok().map(|all| number(all.count()))),
         (PROCESS_MAX_FDS, max_fds()),
-        (PROCESS_START, started()),
+        (PROCESS_START, field(22).zip(boot()).map(|(since, boot)| boot + since / ticks())),
     ];
     for (metric, value) in all {
         if let Some(value) = value {
@@ -31,19 +33,10 @@ pub(super) fn render() -> String {
 }
 
 /// A field of `/proc/self/stat`, counted from 1 as in `man 5 proc_pid_stat`.
-fn field(number: usize) -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+fn field(stat: &str, number: usize) -> Option<f64> {
     // The second one is a name that may hold anything, in brackets.
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
-}
-
-fn cpu_seconds() -> Option<f64> {
-    Some((field(14)? + field(15)?) / ticks())
-}
-
-fn memory(number: usize) -> Option<f64> {
-    field(number)
 }
 
 fn max_fds() -> Option<f64> {
@@ -52,10 +45,10 @@ fn max_fds() -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn started() -> Option<f64> {
+/// When the machine came up, in seconds since 1970.
+fn boot() -> Option<f64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
-    let boot: f64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(boot + field(22)? / ticks())
+    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a hundred")]

@@ -3,18 +3,16 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
+use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::Full;
 use tokio::time;
 
 use super::Message;
 use crate::{
     config::NotifyFormat,
-    outbound::{Client, NotAnAddress, USER_AGENT, connect},
+    outbound::{Client, NoAnswer, NotAnAddress, USER_AGENT, connect, send},
 };
 
-/// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A message is sent at most so often, and between two attempts is waited so long, and then twice as long.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(5);
@@ -64,18 +62,13 @@ impl Webhook {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(body))
-            .map_err(|_| ("the request cannot be made".to_owned(), false))?;
-        match time::timeout(PATIENCE, self.client.request(request)).await {
-            Err(_) => Err((format!("no answer within {} s", PATIENCE.as_secs()), true)),
-            // Its text may hold the address.
-            Ok(Err(error)) if error.is_connect() => Err(("no connection".to_owned(), true)),
-            Ok(Err(_)) => Err(("the connection was lost".to_owned(), true)),
-            Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
-            Ok(Ok(answer)) => {
-                let status = answer.status();
-                Err((format!("the answer was {status}"), status.is_server_error() || status.as_u16() == 429))
-            }
+            .map_err(|_| (NoAnswer::Request.to_string(), false))?;
+        // What went wrong is told without its source, whose text may hold the address.
+        let status = send(&self.client, request).await.map_err(|why| (why.to_string(), true))?;
+        if status.is_success() {
+            return Ok(());
         }
+        Err((NoAnswer::Status(status).to_string(), status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS))
     }
 }
 

@@ -7,7 +7,8 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -87,6 +88,21 @@ pub(crate) async fn get(url: &str) -> anyhow::Result<Bytes> {
     Ok(fetch(&client, &url).await?)
 }
 
+/// The beginning of an answer; whoever asks bounds the time.
+async fn ask(
+    client: &Client,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<impl Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + use<>>, NoAnswer> {
+    let answer = client.request(request).await;
+    answer.map_err(|error| if error.is_connect() { NoAnswer::Connection } else { NoAnswer::Lost })
+}
+
+/// Sends a request of which nothing but the status of its answer matters.
+pub(crate) async fn send(client: &Client, request: Request<Full<Bytes>>) -> Result<StatusCode, NoAnswer> {
+    let answer = time::timeout(PATIENCE, ask(client, request)).await.unwrap_or(Err(NoAnswer::Late))?;
+    Ok(answer.status())
+}
+
 /// What a server has there, whole, as JSON if it can choose.
 async fn fetch(client: &Client, url: &Uri) -> Result<Bytes, NoAnswer> {
     let answered = async {
@@ -97,8 +113,7 @@ async fn fetch(client: &Client, url: &Uri) -> Result<Bytes, NoAnswer> {
             .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(Bytes::new()))
             .map_err(|_| NoAnswer::Request)?;
-        let answer = client.request(request).await;
-        let answer = answer.map_err(|error| if error.is_connect() { NoAnswer::Connection } else { NoAnswer::Lost })?;
+        let answer = ask(client, request).await?;
         match answer.status() {
             StatusCode::OK => {
                 let body = Limited::new(answer.into_body(), LONGEST).collect().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::{
@@ -31,11 +31,6 @@ async fn missing() -> Result<Option<&'static str>> {
     Ok(testbed.assets().is_none().then_some("the CRDs of an existing cluster are its owner's"))
 }
 
-async fn uids(story: &Story<'_>, name: &str) -> Result<BTreeSet<String>> {
-    let pods = story.ns.pods_of("Rollout", name).await?;
-    pods.into_iter().map(|pod| pod.metadata.uid.context("a Pod without uid")).collect()
-}
-
 async fn read(story: &Story<'_>, name: &str) -> Result<Value> {
     Ok(serde_json::to_value(story.ns.workloads("Rollout")?.get(name).await?)?)
 }
@@ -60,8 +55,8 @@ async fn an_argo_rollout_is_restarted_without_a_new_revision() -> Result<()> {
         ns.workloads("Rollout")?.patch("paused", &PatchParams::default(), &pause).await?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let before = uids(story, "web").await?;
-        let others = (uids(story, "paused").await?, uids(story, "plain").await?);
+        let before = story.uids("Rollout", "web").await?;
+        let others = (story.uids("Rollout", "paused").await?, story.uids("Rollout", "plain").await?);
         let beginning = story.marker()?;
 
         let daemon = story.daemon(&ENFORCE)?;
@@ -71,7 +66,7 @@ async fn an_argo_rollout_is_restarted_without_a_new_revision() -> Result<()> {
         ensure!(daemon.terminate().await?.success());
         argo.check()?;
 
-        let after = uids(story, "web").await?;
+        let after = story.uids("Rollout", "web").await?;
         assert!(after.len() == 2 && after.is_disjoint(&before), "{after:?}, before {before:?}");
         let sidecar = Sidecar::new("proxy").version("v2");
         for pod in ns.pods_of("Rollout", "web").await? {
@@ -80,7 +75,11 @@ async fn an_argo_rollout_is_restarted_without_a_new_revision() -> Result<()> {
         assert_eq!(ns.revisions_of("Rollout", "web").await?.len(), 1, "a new revision would go through its steps");
         let web = read(story, "web").await?;
         assert_eq!(web["spec"]["restartAt"], web["status"]["restartedAt"], "{web:#}");
-        assert_eq!((uids(story, "paused").await?, uids(story, "plain").await?), others, "one was touched");
+        assert_eq!(
+            (story.uids("Rollout", "paused").await?, story.uids("Rollout", "plain").await?),
+            others,
+            "one was touched"
+        );
         assert_eq!(read(story, "paused").await?["spec"]["restartAt"], Value::Null);
 
         let Some(beginning) = beginning else { return Ok(()) };

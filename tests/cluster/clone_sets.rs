@@ -1,8 +1,6 @@
 //! CloneSets of OpenKruise, with a controller of ours that behaves as theirs is documented to (decision 0012).
 
-use std::collections::BTreeSet;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testbed::{
     Testbed,
@@ -11,12 +9,7 @@ use testbed::{
     workload::{Workload, clone_set},
 };
 
-use crate::support::{Injector, Rights, Story, story};
-
-async fn uids(story: &Story<'_>, name: &str) -> Result<BTreeSet<String>> {
-    let pods = story.ns.pods_of("CloneSet", name).await?;
-    pods.into_iter().map(|pod| pod.metadata.uid.context("a Pod without uid")).collect()
-}
+use crate::support::{Injector, Rights, story};
 
 fn with_strategy(workload: Workload, field: &str, value: Value) -> Workload {
     workload.with(|manifest| manifest["spec"]["updateStrategy"][field] = value)
@@ -40,9 +33,9 @@ async fn a_clone_set_is_rolled_with_its_partition_and_not_where_it_updates_in_pl
         )?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let before = uids(story, "web").await?;
-        let half = uids(story, "half").await?;
-        let others = (uids(story, "in-place").await?, uids(story, "paused").await?);
+        let before = story.uids("CloneSet", "web").await?;
+        let half = story.uids("CloneSet", "half").await?;
+        let others = (story.uids("CloneSet", "in-place").await?, story.uids("CloneSet", "paused").await?);
 
         let enforce = [
             "--mode=enforce",
@@ -61,13 +54,17 @@ async fn a_clone_set_is_rolled_with_its_partition_and_not_where_it_updates_in_pl
         }
         ensure!(daemon.terminate().await?.success());
 
-        assert!(uids(story, "web").await?.is_disjoint(&before));
+        assert!(story.uids("CloneSet", "web").await?.is_disjoint(&before));
         let sidecar = Sidecar::new("proxy").version("v2");
         for pod in ns.pods_of("CloneSet", "web").await? {
             assert!(sidecar.is_in(&serde_json::to_value(&pod)?), "{pod:?}");
         }
-        assert_eq!(uids(story, "half").await?.intersection(&half).count(), 2, "the partition keeps two");
-        assert_eq!((uids(story, "in-place").await?, uids(story, "paused").await?), others, "one was touched");
+        assert_eq!(story.uids("CloneSet", "half").await?.intersection(&half).count(), 2, "the partition keeps two");
+        assert_eq!(
+            (story.uids("CloneSet", "in-place").await?, story.uids("CloneSet", "paused").await?),
+            others,
+            "one was touched"
+        );
         for (name, revisions) in [("web", 2), ("half", 2), ("in-place", 1), ("paused", 1)] {
             assert_eq!(ns.revisions_of("CloneSet", name).await?.len(), revisions, "{name}");
         }

@@ -35,15 +35,10 @@ async fn fleet<'t>(story: &Story<'t>) -> Result<Injector<'t>> {
 
 type Uids = BTreeSet<String>;
 
-async fn uids(story: &Story<'_>, (kind, name): (&str, &str)) -> Result<Uids> {
-    let pods = story.ns.pods_of(kind, name).await?;
-    pods.into_iter().map(|pod| pod.metadata.uid.context("a Pod without uid")).collect()
-}
-
 async fn uids_of_all(story: &Story<'_>, workloads: &[(&str, &str)]) -> Result<Vec<Uids>> {
     let mut all = Vec::new();
-    for workload in workloads {
-        all.push(uids(story, *workload).await?);
+    for (kind, name) in workloads {
+        all.push(story.uids(kind, name).await?);
     }
     Ok(all)
 }
@@ -51,7 +46,7 @@ async fn uids_of_all(story: &Story<'_>, workloads: &[(&str, &str)]) -> Result<Ve
 /// It was rolled once: all Pods are new and have the new sidecar, and the newest template says when, why and what for.
 async fn is_rolled(story: &Story<'_>, (kind, name): (&str, &str), old: &Uids) -> Result<()> {
     story.ns.wait_for_rollout(kind, name).await?;
-    assert!(uids(story, (kind, name)).await?.is_disjoint(old), "{kind} {name}: not all Pods are new");
+    assert!(story.uids(kind, name).await?.is_disjoint(old), "{kind} {name}: not all Pods are new");
     let sidecar = Sidecar::new("proxy").version("v2");
     for pod in story.ns.pods_of(kind, name).await? {
         assert!(sidecar.is_in(&serde_json::to_value(&pod)?), "{pod:?}");
@@ -177,11 +172,11 @@ async fn a_person_sees_a_plan_first_and_chooses_the_kinds() -> Result<()> {
         are_as_they_were(story, &everything[1..], &before[1..]).await?;
 
         // StatefulSets, too; what is up to date by now is left alone.
-        let web_now = uids(story, web).await?;
+        let web_now = story.uids(web.0, web.1).await?;
         let done = story.run(&["rollout", "--confirm", "--include-statefulset", "--output=json"]).await?.document()?;
         assert_eq!(rolled(&done.0), ["StatefulSet/db converged"], "{:#}", done.0);
         is_rolled(story, db, &before[1]).await?;
-        assert_eq!(uids(story, web).await?, web_now);
+        assert_eq!(story.uids(web.0, web.1).await?, web_now);
         are_as_they_were(story, &[&[agent], &UNTOUCHED[..]].concat(), &before[2..]).await
     })
     .await

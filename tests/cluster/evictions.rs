@@ -1,7 +1,5 @@
 //! Workloads whose Pods nobody replaces: with leave to evict they are, one at a time, by the Eviction API.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result, bail, ensure};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -12,7 +10,7 @@ use testbed::{
     workload::{Workload, daemon_set, deployment, stateful_set},
 };
 
-use crate::support::{ACCOUNT, DEADLINE, Daemon, Injector, Rights, Story, story};
+use crate::support::{ACCOUNT, DEADLINE, Injector, Rights, Story, story};
 
 const ENFORCE: [&str; 5] =
     ["--mode=enforce", "--without-guard", "--max-rollouts-per-hour=unlimited", "--canary=0", "--listen=127.0.0.1:0"];
@@ -41,11 +39,6 @@ async fn until_allowed(story: &Story<'_>, wanted: u32) -> Result<()> {
     .await
 }
 
-async fn uids(story: &Story<'_>, kind: &str, name: &str) -> Result<BTreeSet<String>> {
-    let pods = story.ns.pods_of(kind, name).await?;
-    pods.into_iter().map(|pod| pod.metadata.uid.context("a Pod without uid")).collect()
-}
-
 /// Every request of anybody in the story's namespace since then.
 async fn everything(story: &Story<'_>, since: Marker) -> Result<Vec<AuditEntry>> {
     let audit = story.testbed().audit().context("no audit log")?;
@@ -59,13 +52,6 @@ async fn done_to_pods(story: &Story<'_>, since: Marker) -> Result<(Vec<String>, 
     let (evictions, others): (Vec<_>, Vec<_>) = pods.partition(|entry| entry.subresource == "eviction");
     let carried_out = evictions.iter().filter(|entry| entry.code == Some(201));
     Ok((carried_out.map(|entry| entry.name.clone()).collect(), others))
-}
-
-async fn until_metric(daemon: &Daemon<'_>, wanted: &str) -> Result<()> {
-    eventually(format_args!("a scrape has {wanted}"), DEADLINE, async || {
-        Ok(daemon.fetch("/metrics").await?.lines().any(|line| line == wanted).then_some(()))
-    })
-    .await
 }
 
 /// Between two evictions the Pod that went was made anew and reported ready: in the order of the audit log.
@@ -112,8 +98,8 @@ async fn on_delete_pods_are_evicted_one_at_a_time_as_their_budget_allows() -> Re
         create_budget(story, 1).await?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let before = uids(story, "StatefulSet", "db").await?;
-        let others = (uids(story, "StatefulSet", "plain").await?, uids(story, "StatefulSet", "private").await?);
+        let before = story.uids("StatefulSet", "db").await?;
+        let others = (story.uids("StatefulSet", "plain").await?, story.uids("StatefulSet", "private").await?);
         let beginning = story.marker()?;
 
         let daemon = story.daemon(&[&ENFORCE[..], &["--evict-on-delete"]].concat())?;
@@ -122,7 +108,7 @@ async fn on_delete_pods_are_evicted_one_at_a_time_as_their_budget_allows() -> Re
         daemon.until_verdict("StatefulSet/private", "drifted", None).await?;
         ensure!(daemon.terminate().await?.success());
 
-        let after = uids(story, "StatefulSet", "db").await?;
+        let after = story.uids("StatefulSet", "db").await?;
         assert!(after.len() == 3 && after.is_disjoint(&before), "{after:?}, before {before:?}");
         let sidecar = Sidecar::new("proxy").version("v2");
         for pod in ns.pods_of("StatefulSet", "db").await? {
@@ -131,7 +117,7 @@ async fn on_delete_pods_are_evicted_one_at_a_time_as_their_budget_allows() -> Re
         let revisions = ns.revisions_of("StatefulSet", "db").await?;
         let [_, stamped] = revisions.as_slice() else { bail!("not stamped exactly once: {revisions:#?}") };
         assert_eq!(stamped.annotations["sidecarRollout.rollout.reason"], "Update sidecars proxy");
-        let now = (uids(story, "StatefulSet", "plain").await?, uids(story, "StatefulSet", "private").await?);
+        let now = (story.uids("StatefulSet", "plain").await?, story.uids("StatefulSet", "private").await?);
         assert_eq!(now, others, "one without a sidecar, or whose owner opted out, was touched");
 
         let Some(beginning) = beginning else { return Ok(()) };
@@ -158,14 +144,14 @@ async fn on_delete_pods_are_not_evicted_without_leave() -> Result<()> {
         )?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let (before, beginning) = (uids(story, "StatefulSet", "db").await?, story.marker()?);
+        let (before, beginning) = (story.uids("StatefulSet", "db").await?, story.marker()?);
 
         let daemon = story.daemon(&ENFORCE)?;
         daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
-        until_metric(&daemon, "sidecar_drift_held_workloads{gate=\"on_delete\"} 1").await?;
+        daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"on_delete\"} 1"]).await?;
         ensure!(daemon.terminate().await?.success());
 
-        assert_eq!(uids(story, "StatefulSet", "db").await?, before);
+        assert_eq!(story.uids("StatefulSet", "db").await?, before);
         assert_eq!(ns.revisions_of("StatefulSet", "db").await?.len(), 1);
         let Some(beginning) = beginning else { return Ok(()) };
         let (evicted, others) = done_to_pods(story, beginning).await?;
@@ -190,13 +176,13 @@ async fn nothing_is_evicted_while_the_budget_allows_none_of_an_on_delete_workloa
         create_budget(story, 0).await?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let (before, beginning) = (uids(story, "StatefulSet", "db").await?, story.marker()?);
+        let (before, beginning) = (story.uids("StatefulSet", "db").await?, story.marker()?);
 
         let daemon = story.daemon(&[&ENFORCE[..], &["--evict-on-delete"]].concat())?;
         // By the time that another one was rolled, it would have begun.
         daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
-        until_metric(&daemon, "sidecar_drift_held_workloads{gate=\"pdb_headroom\"} 1").await?;
-        assert_eq!(uids(story, "StatefulSet", "db").await?, before);
+        daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"pdb_headroom\"} 1"]).await?;
+        assert_eq!(story.uids("StatefulSet", "db").await?, before);
         assert_eq!(ns.revisions_of("StatefulSet", "db").await?.len(), 1, "stamped, though it could not go on");
         if let Some(beginning) = beginning {
             let asked = story.asked_by(ACCOUNT, beginning).await?;
@@ -209,7 +195,7 @@ async fn nothing_is_evicted_while_the_budget_allows_none_of_an_on_delete_workloa
         ns.dynamic("policy", "v1", "PodDisruptionBudget").patch("db", &PatchParams::default(), &room).await?;
         let ended = daemon.until_it_ends_a_rollout_of("StatefulSet", "db").await?;
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
-        assert!(uids(story, "StatefulSet", "db").await?.is_disjoint(&before));
+        assert!(story.uids("StatefulSet", "db").await?.is_disjoint(&before));
         ensure!(daemon.terminate().await?.success());
         Ok(())
     })
@@ -227,7 +213,7 @@ async fn on_delete_daemons_are_evicted_node_by_node_and_taken_over_from_one_that
         ns.deploy(on_delete(daemon_set("agent")).pod_label(injector.label())).await?;
         injector.set_version("v2").await?;
         story.create_state().await?;
-        let (before, beginning) = (uids(story, "DaemonSet", "agent").await?, story.marker()?);
+        let (before, beginning) = (story.uids("DaemonSet", "agent").await?, story.marker()?);
         let arguments = [&ENFORCE[..], &["--evict-on-delete"]].concat();
 
         let first = story.daemon(&arguments)?;
@@ -238,7 +224,7 @@ async fn on_delete_daemons_are_evicted_node_by_node_and_taken_over_from_one_that
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
         ensure!(second.terminate().await?.success());
 
-        assert!(uids(story, "DaemonSet", "agent").await?.is_disjoint(&before));
+        assert!(story.uids("DaemonSet", "agent").await?.is_disjoint(&before));
         assert_eq!(ns.revisions_of("DaemonSet", "agent").await?.len(), 2, "stamped once");
         let Some(beginning) = beginning else { return Ok(()) };
         let (evicted, others) = done_to_pods(story, beginning).await?;

@@ -9,11 +9,7 @@ const ENFORCE: [&str; 5] =
     ["--mode=enforce", "--without-guard", "--max-rollouts-per-hour=unlimited", "--canary=0", "--listen=127.0.0.1:0"];
 
 async fn until_held_by(daemon: &Daemon<'_>, gate: &str) -> Result<()> {
-    let line = format!("sidecar_drift_held_workloads{{gate=\"{gate}\"}} 1");
-    eventually(format_args!("one is held by {gate}"), DEADLINE, async || {
-        Ok(daemon.fetch("/metrics").await?.lines().any(|found| found == line).then_some(()))
-    })
-    .await
+    daemon.until_metrics_say(&[&format!("sidecar_drift_held_workloads{{gate=\"{gate}\"}} 1")]).await
 }
 
 async fn until_revisions(story: &Story<'_>, name: &str, wanted: usize) -> Result<()> {

@@ -1,11 +1,11 @@
 //! New Pods that crash: the breaker opens, and the rest of the fleet is left alone, whoever leads by then.
 
 use anyhow::{Result, ensure};
-use testbed::{Testbed, eventually, injector::Sidecar, skip, workload::deployment};
+use testbed::{Testbed, injector::Sidecar, skip, workload::deployment};
 
 use crate::{
     events::until_seen,
-    support::{DEADLINE, Daemon, Injector, Rights, Story, story},
+    support::{Injector, Rights, Story, story},
 };
 
 /// Late and crashing is failed, so that nobody waits for a minute of crashes.
@@ -35,14 +35,6 @@ async fn revisions(story: &Story<'_>) -> Result<Vec<usize>> {
     Ok(all)
 }
 
-async fn until_metrics_say(daemon: &Daemon<'_>, lines: &[&str]) -> Result<()> {
-    eventually(format_args!("the metrics say {lines:?}"), DEADLINE, async || {
-        let text = daemon.fetch("/metrics").await?;
-        Ok(lines.iter().all(|line| text.lines().any(|found| found == *line)).then_some(()))
-    })
-    .await
-}
-
 const HELD: [&str; 2] =
     ["sidecar_drift_stopped{by=\"breaker\"} 1", "sidecar_drift_held_workloads{gate=\"breaker_open\"} 2"];
 
@@ -66,8 +58,8 @@ async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_
         let said =
             daemon.until_it_says("the breaker opened", |line| line.text("message").starts_with("the breaker")).await?;
         ensure!(said.text("reason").contains("failed"), "{said:?}");
-        until_metrics_say(&daemon, &HELD).await?;
-        until_metrics_say(&daemon, &["sidecar_drift_rollouts_total{outcome=\"failed\"} 2"]).await?;
+        daemon.until_metrics_say(&HELD).await?;
+        daemon.until_metrics_say(&["sidecar_drift_rollouts_total{outcome=\"failed\"} 2"]).await?;
         let after = revisions(story).await?;
         assert_eq!(after.iter().filter(|n| **n == 2).count(), 2, "{after:?}");
         let untouched: Vec<_> = FLEET.into_iter().zip(&after).filter(|(_, n)| **n == 1).map(|(name, _)| name).collect();
@@ -80,10 +72,10 @@ async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_
         daemon.kill9();
         let [second, third] = others;
         let second = story.daemon_as(&second, &ENFORCE)?;
-        until_metrics_say(&second, &HELD).await?;
+        second.until_metrics_say(&HELD).await?;
         let third = story.daemon_as(&third, &ENFORCE)?;
         ensure!(second.terminate().await?.success());
-        until_metrics_say(&third, &HELD).await?;
+        third.until_metrics_say(&HELD).await?;
         assert_eq!(revisions(story).await?, after);
 
         // It was the breaker that held them: once the injector is well and a person resumes, they are rolled.

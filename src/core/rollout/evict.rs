@@ -113,7 +113,7 @@ impl Core {
                 self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
                 self.want_probe(now);
             }
-            Next::Evict(pod, uid) => self.evict(key, pod, uid, now),
+            Next::Evict(pod, uid) => self.evict(key, pod, uid, &done, now),
         }
         if changed {
             self.replan = true;
@@ -126,7 +126,8 @@ impl Core {
         self.rollouts.get(key).is_some_and(|r| r.eviction == Eviction::Asked)
     }
 
-    fn crashes(&self, key: &WorkloadKey) -> bool {
+    /// Some Pod of it crashes now, new or old.
+    pub(super) fn crashes(&self, key: &WorkloadKey) -> bool {
         let Some(workload) = self.index.workload(key) else { return false };
         self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating)
     }
@@ -185,44 +186,38 @@ impl Core {
             Some((outcome, message)) => return Some(Next::End(outcome, message)),
         }
         let (pod, uid) = choice?;
-        let (rollout, work) = (self.rollouts.get(key)?, self.work.get(key)?);
+        let rollout = self.rollouts.get(key)?;
         let candidate = self.candidate(key, &self.unhealthy_injectors())?;
         let situation = self.situation(now, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
             return Some(Next::Hold(gate, gate::ends(gate, &candidate, &situation)));
         }
-        let gone =
-            rollout.eviction == Eviction::Unsure && !self.is_there(key, rollout.leaving.as_ref().map(|(_, uid)| uid));
-        if now.elapsed < rollout.rest_until && !gone {
+        // One whose answer was lost is gone by now: as long as it is there, `choice` waits.
+        if now.elapsed < rollout.rest_until && rollout.eviction != Eviction::Unsure {
             return rollout
                 .held
                 .map(|gate| Next::Hold(gate, None))
                 .or_else(|| Some(Next::Wait(rollout.trouble.clone())));
         }
-        let asked = || work.request.is_some() || self.queue.wants(key);
         match rollout.eviction {
-            Eviction::Confirming if asked() => Some(Next::Wait("confirming that the others still differ".to_owned())),
+            Eviction::Confirming if self.awaits_rendering(key) => {
+                Some(Next::Wait("confirming that the others still differ".to_owned()))
+            }
             Eviction::Confirmed if now.elapsed < rollout.confirmed + FRESH => Some(Next::Evict(pod, uid)),
             _ => Some(Next::Confirm),
         }
     }
 
-    fn is_there(&self, key: &WorkloadKey, uid: Option<&Name>) -> bool {
-        let pods = self.index.workload(key).map(|w| on_delete::alive(w, &self.index)).unwrap_or_default();
-        uid.is_some_and(|uid| pods.iter().any(|pod| pod.uid == *uid))
-    }
-
     fn is_unread(&self, key: &WorkloadKey, now: Now) -> bool {
         let known = (self.rollouts.get(key), self.work.get(key), self.index.workload(key));
         let (Some(rollout), Some(work), Some(w)) = known else { return false };
-        let asked = work.request.is_some() || self.queue.wants(key);
-        let free = !(asked && rollout.eviction == Eviction::Confirming) && now.elapsed >= rollout.rest_until;
+        let free = !(rollout.eviction == Eviction::Confirming && self.awaits_rendering(key))
+            && now.elapsed >= rollout.rest_until;
         free && on_delete::is_unread(w, &self.index, &work.templates)
     }
 
-    fn evict(&mut self, key: &WorkloadKey, pod: Name, uid: Name, now: Now) {
+    fn evict(&mut self, key: &WorkloadKey, pod: Name, uid: Name, done: &str, now: Now) {
         let ticket = self.ticket();
-        let done = self.replaced(key);
         let Some(rollout) = self.rollouts.get_mut(key) else { return };
         rollout.eviction = Eviction::Asked;
         rollout.leaving = Some((pod.clone(), uid.clone()));

@@ -127,8 +127,7 @@ impl Core {
                     return self.end(key, Outcome::Failed, format!("its new Pods crash: {message}"), now);
                 }
                 let Some(workload) = self.index.workload(key) else { return };
-                let crashing = self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating);
-                if late && crashing {
+                if late && self.crashes(key) {
                     let remedy = on_delete::pinned(workload, &self.index).map(|why| format!("; {why}"));
                     let message = format!("its Pods crash: {message}{}", remedy.unwrap_or_default());
                     return self.end(key, Outcome::Failed, message, now);

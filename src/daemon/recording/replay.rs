@@ -1,19 +1,15 @@
 //! Plays a recording again.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{FORMAT, Header, Line, comparable};
+use super::{Asked, FORMAT, Header, Line, comparable};
 use crate::core::{
-    io::{Effect, Input, WatchEvent},
-    model::{Object, Stamp, WorkloadKey},
+    io::{Input, WatchEvent},
+    model::{Object, Stamp},
     report::Report,
     step::Core,
 };
@@ -95,25 +91,18 @@ fn header(line: &str) -> anyhow::Result<Header> {
 fn play(header: &Header, inputs: &[Line], cut_off: Option<usize>, known: &mut Known) -> anyhow::Result<Replayed> {
     let mut core = Core::new(header.policy.clone(), header.sources.iter().cloned(), header.seed, header.now);
     let (mut now, mut differs) = (header.now, None);
-    let mut asked: HashMap<u64, WorkloadKey> = HashMap::new();
+    let mut asked = Asked::default();
     for (at, line) in inputs.iter().enumerate() {
         now = line.now;
         let mut input = line.input.clone();
         translate(&mut input, known);
-        let answered = match &input {
-            Input::Rendered(reply) => asked.remove(&reply.ticket),
-            _ => None,
-        };
+        let answered = asked.answered(&input);
         let effects = core.step(input, line.now);
         let found = answered.and_then(|key| core.target(&key));
         if let (Some(recorded), Some(found)) = (&line.target, found.filter(|found| !found.is_empty())) {
             known.insert(recorded.clone(), found.to_owned());
         }
-        for effect in &effects {
-            if let Effect::Render(request) = effect {
-                asked.insert(request.ticket, request.workload.key.clone());
-            }
-        }
+        asked.note(&effects);
         if differs.is_none() {
             let found = effects.iter().map(|effect| comparable(effect, header.plain));
             let found = found.collect::<Result<Vec<_>, _>>()?;

@@ -17,7 +17,7 @@ use crate::{
         report::{Report, WorkloadReport},
         words::{Gate, UndeterminedReason, Verdict, Word},
     },
-    document::summary::{differing, differs},
+    document::summary::{Summary, differing, differs},
     http::answers,
 };
 
@@ -71,10 +71,10 @@ struct Trouble {
 
 impl Overview {
     pub(super) fn of(report: &std::sync::Arc<Report>) -> Self {
-        let all = report.workloads.len();
-        let namespaces: BTreeSet<_> = report.workloads.iter().map(|w| &w.namespace).collect();
+        let summary = Summary::of(report);
+        let all = summary.workloads;
         let drifted = report.workloads.iter().filter(|w| differs(w)).count();
-        let rejected = report.workloads.iter().filter(|w| w.verdict == Verdict::Rejected).count();
+        let rejected = summary.verdicts.get(&Verdict::Rejected).copied().unwrap_or_default();
         let headline = match (drifted, rejected) {
             _ if all == 0 => "No workloads here, yet".to_owned(),
             (0, 0) if report.complete => "Nothing has drifted".to_owned(),
@@ -83,26 +83,26 @@ impl Overview {
             (1, _) => "1 workload has drifted".to_owned(),
             (n, _) => format!("{} have drifted", many(n, "workload")),
         };
-        let lead = format!("{} in {} are watched.", many(all, "workload"), many(namespaces.len(), "namespace"));
+        let lead = format!("{} in {} are watched.", many(all, "workload"), many(summary.namespaces, "namespace"));
         let changes = changes(report);
         Self {
             frame: Frame::new(report, "Overview", "/"),
             headline,
             lead,
-            share: report.totals().iter().map(|(v, n)| format!("{n} {v}")).collect::<Vec<_>>().join(", "),
-            tiles: tiles(report),
+            share: summary.verdicts.iter().map(|(v, n)| format!("{n} {v}")).collect::<Vec<_>>().join(", "),
+            tiles: tiles(&summary),
             rolling: RolloutRow::rolling(report),
             more_changes: changes.len().saturating_sub(CHANGES),
             changes: changes.into_iter().take(CHANGES).collect(),
-            troubles: troubles(report),
+            troubles: troubles(&summary),
         }
     }
 }
 
-fn tiles(report: &Report) -> Vec<Tile> {
-    let all = report.workloads.len().max(1);
+fn tiles(summary: &Summary) -> Vec<Tile> {
+    let all = summary.workloads.max(1);
     let mut before = 0;
-    let tile = |(verdict, n): (Verdict, usize)| {
+    let tile = |(&verdict, &n): (&Verdict, &usize)| {
         let start = before;
         before += n;
         Tile {
@@ -115,7 +115,7 @@ fn tiles(report: &Report) -> Vec<Tile> {
             width: percent(n, all),
         }
     };
-    report.totals().into_iter().map(tile).collect()
+    summary.verdicts.iter().map(tile).collect()
 }
 
 /// With two decimals.
@@ -149,15 +149,14 @@ fn changes(report: &Report) -> Vec<Change> {
     all.into_iter().map(change).collect()
 }
 
-fn troubles(report: &Report) -> Vec<Trouble> {
-    let count = |reason| report.workloads.iter().filter(|w| w.reason == Some(reason)).count();
-    let trouble = |reason: UndeterminedReason| Trouble {
+fn troubles(summary: &Summary) -> Vec<Trouble> {
+    let trouble = |(reason, n): (&UndeterminedReason, &usize)| Trouble {
         word: reason.as_str(),
         meaning: reason.meaning(),
-        count: number(count(reason)),
+        count: number(*n),
         href: list(&[("reason", reason.as_str())]),
     };
-    UndeterminedReason::ALL.iter().filter(|reason| count(**reason) > 0).map(|reason| trouble(*reason)).collect()
+    summary.undetermined.iter().map(trouble).collect()
 }
 
 /// `/plan`

@@ -127,10 +127,7 @@ async fn what_is_wrong_with_workloads_is_told_apart() -> Result<()> {
         let wrong =
             ["SidecarDriftOld", "SidecarDriftRejected", "SidecarDriftRemoved", "SidecarDriftInjectorUnavailable"];
         prometheus.until_exactly(&wrong).await?;
-        let api = api_of(&daemon).await?;
-        for alert in wrong {
-            runbook::holds(alert, Some(&api), ns).await?;
-        }
+        runbook::all_hold(&wrong, &api_of(&daemon).await?, ns).await?;
         ensure!(daemon.terminate().await?.success());
         Ok(())
     })
@@ -181,10 +178,7 @@ async fn what_may_not_be_seen_or_asked_is_told() -> Result<()> {
         let Some(prometheus) = Prometheus::start(ns, &[&address]).await? else { return Ok(()) };
         let wrong = ["SidecarDriftUndetermined", "SidecarDriftWatchDown"];
         prometheus.until_exactly(&wrong).await?;
-        let api = api_of(&daemon).await?;
-        for alert in wrong {
-            runbook::holds(alert, Some(&api), ns).await?;
-        }
+        runbook::all_hold(&wrong, &api_of(&daemon).await?, ns).await?;
         ensure!(daemon.terminate().await?.success());
         Ok(())
     })

@@ -24,6 +24,14 @@ const API: &str = "localhost:8081";
 const SHOP: &str = "shop";
 const HOME: &str = "sidecar-drift";
 
+/// Runs the first commands of the runbooks of these alerts, as [`holds`] does.
+pub(super) async fn all_hold(alerts: &[&str], api: &str, ns: &TestNamespace<'_>) -> Result<()> {
+    for alert in alerts {
+        holds(alert, Some(api), ns).await?;
+    }
+    Ok(())
+}
+
 /// Runs the first command of an alert's runbook until it prints what the page says, in these circumstances: the API's
 /// address, and the namespace of everything. Times, and the random part of names, differ.
 pub(super) async fn holds(alert: &str, api: Option<&str>, ns: &TestNamespace<'_>) -> Result<()> {

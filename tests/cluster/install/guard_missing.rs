@@ -4,10 +4,10 @@ use anyhow::Result;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
-use testbed::{Filter, TestNamespace, Testbed, eventually, injector::Sidecar, workload::deployment};
+use testbed::{Filter, TestNamespace, Testbed, injector::Sidecar, workload::deployment};
 
 use super::release::{RELEASE, Release, apply, until_guarded};
-use crate::support::{DEADLINE, Daemon, Injector};
+use crate::support::Injector;
 
 #[tokio::test]
 async fn without_the_guard_nothing_more_is_rolled_out() -> Result<()> {
@@ -55,15 +55,15 @@ async fn guard_goes(ns: &TestNamespace<'_>, scoped: bool) -> Result<()> {
 
     injector.set_version("v2").await?;
     daemon.until_verdict("Deployment/web", "drifted", None).await?;
-    until_metric(&daemon, "sidecar_drift_held_workloads{gate=\"guard_missing\"} 1").await?;
-    until_metric(&daemon, "sidecar_drift_stopped{by=\"guard\"} 1").await?;
+    daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"guard_missing\"} 1"]).await?;
+    daemon.until_metrics_say(&["sidecar_drift_stopped{by=\"guard\"} 1"]).await?;
     assert_eq!(patches(ns).await?, 0, "patched without a guard");
     assert_eq!(shop.revisions_of("Deployment", "web").await?.len(), 1);
 
     apply(ns.testbed(), binding).await?;
     let ended = daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
     assert_eq!(ended.text("outcome"), "converged");
-    until_metric(&daemon, "sidecar_drift_stopped{by=\"guard\"} 0").await?;
+    daemon.until_metrics_say(&["sidecar_drift_stopped{by=\"guard\"} 0"]).await?;
     assert!(daemon.terminate().await?.success());
     release.uninstall().await
 }
@@ -73,13 +73,4 @@ async fn patches(ns: &TestNamespace<'_>) -> Result<usize> {
     let Some(audit) = ns.testbed().audit() else { return Ok(0) };
     let asked = audit.entries(&Filter::default().service_account(ns.name(), RELEASE)).await?;
     Ok(asked.iter().filter(|entry| entry.verb == "patch" && entry.api_group == "apps").count())
-}
-
-/// Waits until a scrape has this line.
-async fn until_metric(daemon: &Daemon<'_>, wanted: &str) -> Result<()> {
-    eventually(format_args!("a scrape has {wanted}"), DEADLINE, async || {
-        let text = daemon.fetch("/metrics").await?;
-        Ok(text.lines().any(|line| line == wanted).then_some(()))
-    })
-    .await
 }

@@ -106,6 +106,15 @@ impl<'t> Daemon<'t> {
         web::get(serving.text("address"), path).await
     }
 
+    /// Waits until its metrics have all of these lines.
+    pub(crate) async fn until_metrics_say(&self, lines: &[&str]) -> Result<()> {
+        eventually(format_args!("the metrics say {lines:?}"), DEADLINE, async || {
+            let text = self.fetch("/metrics").await?;
+            Ok(lines.iter().all(|line| text.lines().any(|found| found == *line)).then_some(()))
+        })
+        .await
+    }
+
     /// Where it serves what this line of its log says.
     pub(crate) async fn address_of(&self, what: &str) -> Result<String> {
         let serving = self.until_it_says("where it listens", |line| line.text("message").contains(what)).await?;

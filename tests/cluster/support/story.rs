@@ -1,6 +1,7 @@
 //! One test's corner of the cluster, and what is shown of it when the test fails.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -54,6 +55,12 @@ pub(crate) struct Story<'t> {
 }
 
 impl<'t> Story<'t> {
+    /// The uids of a workload's Pods.
+    pub(crate) async fn uids(&self, kind: &str, name: &str) -> Result<BTreeSet<String>> {
+        let pods = self.ns.pods_of(kind, name).await?;
+        pods.into_iter().map(|pod| pod.metadata.uid.context("a Pod without uid")).collect()
+    }
+
     pub(crate) fn testbed(&self) -> &'t Testbed {
         self.ns.testbed()
     }

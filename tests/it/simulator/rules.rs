@@ -19,7 +19,6 @@ use crate::scripts::rules::Rules as Every;
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     every: Every,
-    last: Option<Input>,
     /// What the state ConfigMap said last.
     state: Option<StateRecord>,
     /// What namespaces say.
@@ -38,7 +37,6 @@ impl Rules {
             _ => {}
         }
         self.every.take(input, now);
-        self.last = Some(input.clone());
     }
 
     pub(super) fn check(&mut self, policy: &Policy, effects: &[Effect], report: &Report, now: Now) -> Result<()> {

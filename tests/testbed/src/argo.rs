@@ -1,11 +1,11 @@
 //! Argo Rollouts: its CRDs and its real controller.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::control_plane::free_ports;
 use crate::eventually::eventually;
 use crate::process::{Process, Program};
 use crate::{Assets, TestNamespace};
@@ -45,7 +45,7 @@ impl TestNamespace<'_> {
             let child = tokio::process::Command::from(command).output().await?;
             ensure!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
         }
-        let ports = [free_port()?, free_port()?];
+        let ports: [u16; 2] = free_ports()?;
         let program = Program {
             name: "rollouts-controller",
             binary,
@@ -78,9 +78,4 @@ impl ArgoRollouts {
     pub fn check(&self) -> Result<()> {
         self.process.check().with_context(|| self.process.log_tail())
     }
-}
-
-/// One that nobody has at this moment.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -61,19 +61,24 @@ pub(crate) struct Ports {
 
 impl Ports {
     fn pick() -> Result<Self> {
-        // All are held until the last is known, or the same one could come twice.
-        let held = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let mut ports = [0; 3];
-        for (port, listener) in ports.iter_mut().zip(held) {
-            *port = listener.and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
-        }
-        let [etcd_client, etcd_peer, kube_apiserver] = ports;
+        let [etcd_client, etcd_peer, kube_apiserver] = free_ports()?;
         Ok(Self { etcd_client, etcd_peer, kube_apiserver })
     }
 
     fn api_url(self) -> String {
         format!("https://127.0.0.1:{}", self.kube_apiserver)
     }
+}
+
+/// Loopback ports that nobody has at this moment, each another one.
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // All are held until the last is known, or the same one could come twice.
+    let held = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(held) {
+        *port = listener.and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
+    }
+    Ok(ports)
 }
 
 /// A running control plane.
