@@ -339,18 +339,22 @@ settings! {
         record_values: bool,
     }
 
-    /// Which of several replicas leads.
-    Leadership as leadership, "Leader election" {
-        /// Lets one of several replicas lead, by a Lease: it alone asks and writes, the others watch and wait [default:
-        /// true with --mode=enforce, else false].
-        #[arg(long)]
-        leader_election: bool,
+    /// Which Lease says who leads.
+    LeaseAt as lease, "Leader election" {
         /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
         #[arg(long, value_name = "NAME")]
         lease_name: DnsLabel,
         /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
         #[arg(long, value_name = "NAME")]
         lease_namespace: DnsLabel,
+    }
+
+    /// Which of several replicas leads.
+    Leadership as leadership, "Leader election" {
+        /// Lets one of several replicas lead, by a Lease: it alone asks and writes, the others watch and wait [default:
+        /// true with --mode=enforce, else false].
+        #[arg(long)]
+        leader_election: bool,
         /// Takes the lead over when its holder has not been heard of for this duration, in whole seconds [default: 15s].
         #[arg(long, value_name = "DURATION")]
         lease_duration: Period,

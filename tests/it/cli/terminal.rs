@@ -149,7 +149,7 @@ impl Engine for Staged {
         anyhow::bail!("there is no daemon on a stage")
     }
 
-    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+    fn fetch(&self, url: &http::Uri) -> anyhow::Result<String> {
         anyhow::bail!("nobody serves {url}")
     }
 
