@@ -41,7 +41,7 @@ impl Status {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let Self { api, display, state, lease } = self;
         let config =
-            context.configure(Settings { display, state, lease, ..Settings::default() }, Purpose::Look(None))?;
+            context.configure(Settings { state, lease, display, ..Settings::default() }, Purpose::Look(None))?;
         let status = context.engine.status(&config, api.as_ref())?;
         let text = match config.display.format {
             OutputFormat::Json | OutputFormat::Yaml => {

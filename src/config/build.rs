@@ -362,9 +362,8 @@ fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>
     if identity.as_ref().is_some_and(too_long) {
         return Err(senseless("identity", "has 1 to 200 characters"));
     }
-    Ok(leader_election
-        .unwrap_or(mode == Mode::Enforce)
-        .then(|| LeaderElection { times: LeaseTimes { duration, renew_deadline, retry }, identity }))
+    let times = LeaseTimes { duration, renew_deadline, retry };
+    Ok(leader_election.unwrap_or(mode == Mode::Enforce).then_some(LeaderElection { times, identity }))
 }
 
 /// What the command itself decides, whatever the settings say.

@@ -339,16 +339,6 @@ settings! {
         record_values: bool,
     }
 
-    /// Which Lease says who leads.
-    LeaseAt as lease, "Leader election" {
-        /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
-        #[arg(long, value_name = "NAME")]
-        lease_name: DnsLabel,
-        /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
-        #[arg(long, value_name = "NAME")]
-        lease_namespace: DnsLabel,
-    }
-
     /// Which of several replicas leads.
     Leadership as leadership, "Leader election" {
         /// Lets one of several replicas lead, by a Lease: it alone asks and writes, the others watch and wait [default:
@@ -368,6 +358,16 @@ settings! {
         /// Names this replica in the Lease, followed by a number that is new in each process [default: the host's name].
         #[arg(long, value_name = "NAME")]
         identity: String,
+    }
+
+    /// Which Lease says who leads.
+    LeaseAt as lease, "Leader election" {
+        /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
+        #[arg(long, value_name = "NAME")]
+        lease_name: DnsLabel,
+        /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
+        #[arg(long, value_name = "NAME")]
+        lease_namespace: DnsLabel,
     }
 
     /// How results are written.
