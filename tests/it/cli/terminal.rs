@@ -201,10 +201,6 @@ impl Play {
         Ok(fs::write(self.folder.path().join(scene.to_string()), "")?)
     }
 
-    fn until(&self, text: &str) -> Result<String> {
-        self.terminal.until(text, |screen| screen.contains(text))
-    }
-
     /// The screen with this on it, once all of it is drawn: this is on its last line.
     fn whole(&self, text: &str, last: &str) -> Result<String> {
         let drawn = |screen: &str| screen.trim_end().lines().last().is_some_and(|line| line.contains(last));
