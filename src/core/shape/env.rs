@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{lenient::text, token_volumes::TokenVolumes};
+use super::{Packed, lenient::text, token_volumes::TokenVolumes};
 use crate::core::{canonical, fingerprint::Fingerprint};
 
 /// `env` as an object by name. Of several entries of one name the last one wins, as in the kubelet; the order means
@@ -20,7 +20,7 @@ pub(super) fn env(list: &Value, volumes: &TokenVolumes) -> Value {
     for (position, entry) in entries.iter().enumerate() {
         let name = name(entry);
         let canonical = Value::Object(one(entry, volumes, &seen, &winners));
-        seen.insert(name.clone(), (position, Fingerprint::of(&canonical)));
+        seen.insert(name.clone(), (position, Fingerprint::of(&Packed::of(&canonical))));
         out.insert(name, canonical);
     }
     Value::Object(out)

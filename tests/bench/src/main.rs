@@ -26,6 +26,7 @@ use std::{
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use results::{Results, number};
+use testbed::RunDirectory;
 
 /// Measures sidecar-drift.
 #[derive(Debug, Parser)]
@@ -74,8 +75,8 @@ pub(crate) struct Settings {
     scale: f64,
     /// The program to measure.
     pub(crate) program: PathBuf,
-    /// For files of this run.
-    pub(crate) directory: tempfile::TempDir,
+    /// For files of this run; everything that was started for it ends with it.
+    pub(crate) home: RunDirectory,
 }
 
 impl Settings {
@@ -109,7 +110,7 @@ fn run(cli: Cli) -> Result<()> {
     }
     anyhow::ensure!(cli.scale > 0.0, "--scale is {}: it must be more than 0", cli.scale);
     let program = child::sidecar_drift(cli.program)?;
-    let settings = Settings { scale: cli.scale, program, directory: tempfile::tempdir()? };
+    let settings = Settings { scale: cli.scale, program, home: RunDirectory::create(false)? };
     let mut results = Results::default();
     let megabytes = number(usize::try_from(settings.program.metadata()?.len())?) / 1e6;
     results.note("binary_mb", megabytes)?;
@@ -125,6 +126,7 @@ fn run(cli: Cli) -> Result<()> {
     if wanted(Part::Growth) {
         runtime.block_on(growth::measure(&settings, &mut results))?;
     }
+    settings.home.end()?;
     results.write(&cli.output)?;
     write!(io::stdout(), "{}", results.table())?;
     say(format_args!("{} has the same as JSON", cli.output.display()));
