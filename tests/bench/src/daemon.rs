@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// No ceiling of ours is reached.
-const UNLIMITED: [&str; 4] =
-    ["--max-renders-per-second=10000", "--render-burst=10000", "--settle=0s", "--render-spacing=0s"];
+const UNLIMITED: [&str; 3] = ["--max-renders-per-second=10000", "--render-burst=10000", "--render-spacing=0s"];
 
 /// The first list of a million Pods on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -37,8 +36,19 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it; `in_flight`: dry runs at once.
     pub(crate) async fn start(settings: &Settings, kubeconfig: &Path, in_flight: usize) -> Result<Self> {
+        Self::settling(settings, kubeconfig, in_flight, Duration::ZERO).await
+    }
+
+    /// The same, and it waits so long after a move.
+    pub(crate) async fn settling(
+        settings: &Settings,
+        kubeconfig: &Path,
+        in_flight: usize,
+        settle: Duration,
+    ) -> Result<Self> {
         let (kubeconfig, in_flight) = (format!("--kubeconfig={}", kubeconfig.display()), in_flight_flag(in_flight));
-        let mut arguments = vec!["run", "--mode=report", "--log-format=json", &kubeconfig, &in_flight];
+        let settle = format!("--settle={}s", settle.as_secs());
+        let mut arguments = vec!["run", "--mode=report", "--log-format=json", &kubeconfig, &in_flight, &settle];
         arguments.extend(["--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"]);
         arguments.extend(UNLIMITED);
         let mut process = Measured::start(&settings.home, &settings.program, &arguments)?;
@@ -89,7 +99,7 @@ fn in_flight_flag(in_flight: usize) -> String {
 /// One look at everything: the report as JSON, and how long it took from start to exit.
 pub(crate) async fn scan(settings: &Settings, kubeconfig: &Path, in_flight: usize) -> Result<(Value, Duration)> {
     let (kubeconfig, in_flight) = (format!("--kubeconfig={}", kubeconfig.display()), in_flight_flag(in_flight));
-    let mut arguments = vec!["scan", "--output=json", &kubeconfig, &in_flight];
+    let mut arguments = vec!["scan", "--output=json", &kubeconfig, &in_flight, "--settle=0s"];
     arguments.extend(UNLIMITED);
     let (text, took) = child::run(&settings.home, &settings.program, &arguments).await?;
     let report: Value = serde_json::from_str(&text)?;

@@ -19,13 +19,15 @@ mod stub;
 use std::{
     fmt::Display,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use fleet::Fleet;
 use results::{Results, number};
+use stub::Stub;
 use testbed::RunDirectory;
 
 /// Measures sidecar-drift.
@@ -54,6 +56,13 @@ enum Command {
     #[command(hide = true)]
     Reflector {
         /// Leads to the cluster.
+        kubeconfig: PathBuf,
+    },
+    /// Serves the stub until Ctrl-C, to profile something that is connected to it.
+    Stub {
+        /// Pods, twenty to a Deployment.
+        pods: usize,
+        /// Written, and leads to the stub.
         kubeconfig: PathBuf,
     },
 }
@@ -104,9 +113,21 @@ fn main() -> ExitCode {
     }
 }
 
+async fn serve(fleet: Fleet, kubeconfig: &Path) -> Result<()> {
+    let _server = Stub::new(fleet).serve(kubeconfig)?;
+    say(format_args!("{} Pods of {} Deployments behind {}", fleet.pods(), fleet.deployments, kubeconfig.display()));
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
 fn run(cli: Cli) -> Result<()> {
-    if let Some(Command::Reflector { kubeconfig }) = &cli.command {
-        return tokio::runtime::Runtime::new()?.block_on(reflector::run(kubeconfig));
+    match &cli.command {
+        Some(Command::Reflector { kubeconfig }) => {
+            return tokio::runtime::Runtime::new()?.block_on(reflector::run(kubeconfig));
+        }
+        Some(Command::Stub { pods, kubeconfig }) => {
+            return tokio::runtime::Runtime::new()?.block_on(serve(Fleet::of_pods(*pods), kubeconfig));
+        }
+        None => {}
     }
     anyhow::ensure!(cli.scale > 0.0, "--scale is {}: it must be more than 0", cli.scale);
     let program = child::sidecar_drift(cli.program)?;

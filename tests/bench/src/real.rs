@@ -27,6 +27,9 @@ const IN_FLIGHT: usize = 8;
 /// The list of all Pods, by those who keep them whole.
 const PATIENCE: Duration = Duration::from_mins(10);
 
+/// A changed policy is in force within a second.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Pods of the slope's second point, as a multiple of the first.
 const MORE: usize = 5;
 
@@ -153,12 +156,14 @@ async fn resident(settings: &Settings, program: &Path, first: &[&str], kubeconfi
 
 /// The injector changes, and every workload has to be looked at twice: what differs is asked for again.
 async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
-    let mut daemon = Daemon::start(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
+    let mut daemon = Daemon::settling(settings, cluster.kubeconfig(), IN_FLIGHT, SETTLE).await?;
     daemon.until_complete(cluster.deployments).await?;
     let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
     for round in 0..3 {
         let before = daemon.status().await?["renders"].as_u64();
-        let began = Instant::now();
+        daemon.process.forget_log();
+        // The time that it was told to wait is none that it takes.
+        let began = Instant::now() + SETTLE;
         cluster.inject(&format!("v{}", round + 2)).await?;
         let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
         firsts.push(first - began);
