@@ -11,10 +11,11 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
+use http::Uri;
 use serde_json::{Value, json};
 
-use super::{Context, Exit};
-use crate::config::{Config, Purpose, Settings, State};
+use super::{Context, Exit, address};
+use crate::config::{Config, LeaseAt, Purpose, Settings, State};
 
 /// What the daemon is asked for, and the file that it becomes.
 const ANSWERS: [(&str, &str); 5] = [
@@ -49,16 +50,18 @@ struct Bundle {
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
     /// Asks the daemon's API here; forward its port first (kubectl port-forward).
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
-    api: String,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = address::read)]
+    api: Uri,
     /// Asks for the daemon's metrics here.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    metrics: String,
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = address::read)]
+    metrics: Uri,
     /// Takes the last inputs out of this recording of `run --record`; one that keeps values as they are is refused.
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
     #[command(flatten)]
     state: State,
+    #[command(flatten)]
+    lease: LeaseAt,
 }
 
 impl Debug {
@@ -71,10 +74,10 @@ impl Debug {
 
 impl Bundle {
     fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { directory, api, metrics, recording, state } = self;
-        let daemon =
-            Config::new(Settings { state: state.clone(), ..Settings::default() }, context.file.clone(), Purpose::Run)?;
-        let config = context.configure(Settings { state, ..Settings::default() }, Purpose::Look(None))?;
+        let Self { directory, api, metrics, recording, state, lease } = self;
+        let given = Settings { state, lease, ..Settings::default() };
+        let daemon = Config::new(given.clone(), context.file.clone(), Purpose::Run)?;
+        let config = context.configure(given, Purpose::Look(None))?;
         let now = context.engine.now();
         // Before anything is written.
         let inputs = recording.as_deref().map(last_inputs).transpose()?;
@@ -89,11 +92,11 @@ impl Bundle {
         parts.add("state.json", context.engine.status(&config, None).map(|status| state_of(&status)))?;
         let mut heard = parts.missing.is_empty();
         for (path, file) in ANSWERS {
-            let answer = context.engine.fetch(&format!("{}{path}", api.trim_end_matches('/')));
+            let answer = context.engine.fetch(&address::at(&api, path)?);
             heard |= answer.is_ok();
             parts.add(file, answer)?;
         }
-        parts.add("metrics.txt", context.engine.fetch(&format!("{}/metrics", metrics.trim_end_matches('/'))))?;
+        parts.add("metrics.txt", context.engine.fetch(&address::at(&metrics, "/metrics")?))?;
         if let Some(inputs) = inputs {
             parts.add("inputs.jsonl", Ok(inputs))?;
         }

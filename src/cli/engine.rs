@@ -37,7 +37,7 @@ pub trait Engine {
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus>;
 
     /// What is served at this address.
-    fn fetch(&self, url: &str) -> anyhow::Result<String>;
+    fn fetch(&self, url: &Uri) -> anyhow::Result<String>;
 
     /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
@@ -76,7 +76,7 @@ impl Engine for Daemon {
         daemon::status(config, api)
     }
 
-    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+    fn fetch(&self, url: &Uri) -> anyhow::Result<String> {
         daemon::fetch(url)
     }
 

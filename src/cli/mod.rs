@@ -1,6 +1,7 @@
 //! The commands: one file each, over [`Engine`], which does the work, and [`output`], which writes the result.
 
 mod accept;
+mod address;
 mod args;
 mod completions;
 mod confirm;

@@ -4,7 +4,9 @@ use clap::Args;
 
 use super::{Context, Exit, lines, notices, output::rollout::Tally};
 use crate::{
-    config::{Daemon, Kinds, Leadership, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen},
+    config::{
+        Daemon, Kinds, Leadership, LeaseAt, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,
+    },
     core::policy::Mode,
 };
 
@@ -24,6 +26,8 @@ pub struct Run {
     #[command(flatten)]
     leadership: Leadership,
     #[command(flatten)]
+    lease: LeaseAt,
+    #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
     kinds: Kinds,
@@ -35,7 +39,7 @@ pub struct Run {
 
 impl Run {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { once, daemon, state, record, leadership, selection, kinds, rendering, rollouts } = self;
+        let Self { once, daemon, state, record, leadership, lease, selection, kinds, rendering, rollouts } = self;
         let given = Settings {
             selection,
             kinds,
@@ -45,6 +49,7 @@ impl Run {
             daemon,
             record,
             leadership,
+            lease,
             ..Settings::default()
         };
         let mut config = context.configure(given, Purpose::Run)?;
@@ -54,7 +59,7 @@ impl Run {
             (true, _) => StopWhen::Complete,
         };
         if stop != StopWhen::Never {
-            config.listen = None;
+            (config.listen, config.api_listen) = (None, None);
         }
         let ended = context.engine.run(config, stop, &mut |_, told| told.iter().for_each(notices::log))?;
         if ended.stopped.is_some_and(|stopped| stopped.at_once) {

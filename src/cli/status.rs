@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Context, Exit,
+    Context, Exit, address,
     engine::DaemonStatus,
     output::{
         document::{self, API_VERSION},
@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    config::{Display, OutputFormat, Purpose, Settings, State},
+    config::{Display, LeaseAt, OutputFormat, Purpose, Settings, State},
     core::words::{Outcome, Word},
     document::{Stopped, summary::many},
 };
@@ -27,19 +27,22 @@ use crate::{
 pub struct Status {
     /// Asks the daemon at this address, such as a port that you forward, `http://localhost:8081`; without it, it is asked by
     /// way of the API server, where its API is open [default: none].
-    #[arg(long, value_name = "URL", value_parser = address)]
+    #[arg(long, value_name = "URL", value_parser = address::read)]
     api: Option<Uri>,
     #[command(flatten)]
     display: Display,
     #[command(flatten)]
     state: State,
+    #[command(flatten)]
+    lease: LeaseAt,
 }
 
 impl Status {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let given = Settings { state: self.state, display: self.display, ..Settings::default() };
-        let config = context.configure(given, Purpose::Look(None))?;
-        let status = context.engine.status(&config, self.api.as_ref())?;
+        let Self { api, display, state, lease } = self;
+        let config =
+            context.configure(Settings { state, lease, display, ..Settings::default() }, Purpose::Look(None))?;
+        let status = context.engine.status(&config, api.as_ref())?;
         let text = match config.display.format {
             OutputFormat::Json | OutputFormat::Yaml => {
                 document::write(&StatusDocument::new(&status), config.display.format)?
@@ -49,13 +52,6 @@ impl Status {
         context.console.print(&text)?;
         Ok(Exit::Ok)
     }
-}
-
-fn address(text: &str) -> Result<Uri, String> {
-    let wrong = "an address that begins with http:// is wanted, such as `http://localhost:8081`";
-    let uri: Uri = text.parse().map_err(|_| wrong.to_owned())?;
-    let plain = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
-    if plain { Ok(uri) } else { Err(wrong.to_owned()) }
 }
 
 /// What `status` says, for programs.

@@ -82,10 +82,10 @@ impl EventWriter {
 
     /// Namespace, name and the whole of it.
     fn object(&self, event: &Event, at: Timestamp) -> (String, String, Value) {
-        let (key, row) = (&event.workload.key, event.workload.key.kind.row());
+        let key = &event.workload.key;
         let regarding = json!({
-            "apiVersion": format!("{}/{}", row.group, row.version),
-            "kind": key.kind.as_str(),
+            "apiVersion": key.kind.api_version(),
+            "kind": key.kind.row().kind,
             "namespace": &*key.namespace,
             "name": &*key.name,
             "uid": &*event.workload.uid,

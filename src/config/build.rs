@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
-    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, Log, LogFormat,
-    LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts, Selection, Settings, Show,
-    State, Voice, WatchSet,
+    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
+    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts,
+    Selection, Settings, Show, State, Voice, WatchSet,
     address::{Listen, Reached},
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     values::{
@@ -37,7 +37,7 @@ const RECORD_LIMIT: u32 = 256;
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// The Lease's name, unless another one is given.
-pub const LEASE: &str = "sidecar-drift";
+const LEASE: &str = "sidecar-drift";
 
 /// Longer than any name of a Pod that is not made to be long, and short enough to be read.
 const LONGEST_IDENTITY: usize = 200;
@@ -75,6 +75,7 @@ impl Config {
             state,
             daemon,
             record,
+            lease,
             leadership,
             display,
         } = given.over(&file);
@@ -97,6 +98,7 @@ impl Config {
         decide(&mut policy, kinds, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
+        let LeaseAt { lease_name, lease_namespace } = lease;
         let Voice { log_level, log_format, no_color, quiet } = voice;
         let Display { output, show_values } = display;
         let logged = log_format == Some(LogFormat::Json);
@@ -113,6 +115,10 @@ impl Config {
             alerts,
             recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
+            lease: LeaseId {
+                name: lease_name.map_or_else(|| Name::from(LEASE), name),
+                namespace: lease_namespace.map(name),
+            },
             election,
             log: Log {
                 // Whoever wants a run as log lines wants all of it.
@@ -331,15 +337,7 @@ fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
 /// On in enforce mode, where two that do not know of each other do harm; in report mode nothing is written that was not
 /// asked for.
 fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>, ConfigError> {
-    let Leadership {
-        leader_election,
-        lease_name,
-        lease_namespace,
-        lease_duration,
-        lease_renew_deadline,
-        lease_retry,
-        identity,
-    } = leadership;
+    let Leadership { leader_election, lease_duration, lease_renew_deadline, lease_retry, identity } = leadership;
     let duration = match lease_duration {
         None => LeaseTimes::default().duration,
         Some(period) => some_time("lease-duration", period)?,
@@ -364,12 +362,8 @@ fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>
     if identity.as_ref().is_some_and(too_long) {
         return Err(senseless("identity", "has 1 to 200 characters"));
     }
-    Ok(leader_election.unwrap_or(mode == Mode::Enforce).then(|| LeaderElection {
-        name: lease_name.map_or_else(|| Name::from(LEASE), name),
-        namespace: lease_namespace.map(name),
-        times: LeaseTimes { duration, renew_deadline, retry },
-        identity,
-    }))
+    let times = LeaseTimes { duration, renew_deadline, retry };
+    Ok(leader_election.unwrap_or(mode == Mode::Enforce).then_some(LeaderElection { times, identity }))
 }
 
 /// What the command itself decides, whatever the settings say.

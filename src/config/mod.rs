@@ -18,14 +18,14 @@ pub(crate) mod values;
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use self::{
-    build::{API_LISTEN, LEASE, Purpose},
+    build::{API_LISTEN, Purpose},
     choice::{is_key, is_label_value},
     environment::with_environment,
     error::ConfigError,
     reload::Origin,
     settings::{
-        Client, Daemon, Display, File, Kinds, Leadership, NAMES, Record, Rendering, Rollouts, Selection, Settings,
-        State, Voice,
+        Client, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Record, Rendering, Rollouts, Selection,
+        Settings, State, Voice,
     },
     values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
@@ -58,6 +58,8 @@ pub struct Config {
     pub recording: Option<Recording>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
+    /// The Lease that says which replica leads.
+    pub lease: LeaseId,
     /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.
     pub election: Option<LeaderElection>,
     /// What is logged and how.
@@ -116,13 +118,18 @@ pub struct Recording {
     pub plain: bool,
 }
 
-/// How one of several replicas is chosen to lead.
+/// A Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaderElection {
-    /// The Lease's name.
+pub struct LeaseId {
+    /// Its name.
     pub name: Name,
     /// Its namespace; `None`: that of the state ConfigMap.
     pub namespace: Option<Name>,
+}
+
+/// How one of several replicas is chosen to lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
     /// How long it lasts.
     pub times: LeaseTimes,
     /// What this replica is called; `None`: as its host.

@@ -345,12 +345,6 @@ settings! {
         /// true with --mode=enforce, else false].
         #[arg(long)]
         leader_election: bool,
-        /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
-        #[arg(long, value_name = "NAME")]
-        lease_name: DnsLabel,
-        /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
-        #[arg(long, value_name = "NAME")]
-        lease_namespace: DnsLabel,
         /// Takes the lead over when its holder has not been heard of for this duration, in whole seconds [default: 15s].
         #[arg(long, value_name = "DURATION")]
         lease_duration: Period,
@@ -364,6 +358,16 @@ settings! {
         /// Names this replica in the Lease, followed by a number that is new in each process [default: the host's name].
         #[arg(long, value_name = "NAME")]
         identity: String,
+    }
+
+    /// Which Lease says who leads.
+    LeaseAt as lease, "Leader election" {
+        /// Names the Lease; replicas with the same one take turns [default: sidecar-drift].
+        #[arg(long, value_name = "NAME")]
+        lease_name: DnsLabel,
+        /// Keeps the Lease in this namespace [default: that of the state ConfigMap].
+        #[arg(long, value_name = "NAME")]
+        lease_namespace: DnsLabel,
     }
 
     /// How results are written.

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    Config, File, Log, LogFormat, LogLevel, Origin, Purpose, Settings, WatchSet,
+    Config, File, LeaseId, Log, LogFormat, LogLevel, Origin, Purpose, Settings, WatchSet,
     values::{AnnotationPrefix, DnsLabel, OwnWorkload, Period, listed},
 };
 use crate::core::{
@@ -53,9 +53,11 @@ fn a_file_may_hold_every_setting() {
 #[test]
 fn enforcing_replicas_take_turns_unless_told_otherwise() {
     assert_eq!(daemon("").election, None);
-    let election = daemon("mode: enforce").election.unwrap();
-    assert_eq!(election.times, LeaseTimes::default());
-    assert_eq!((&*election.name, election.namespace), ("sidecar-drift", None));
+    assert_eq!(daemon("mode: enforce").election.unwrap().times, LeaseTimes::default());
+    let lease = |yaml: &str| daemon(yaml).lease;
+    assert_eq!(lease(""), LeaseId { name: "sidecar-drift".into(), namespace: None });
+    let other = LeaseId { name: "drift".into(), namespace: Some("tools".into()) };
+    assert_eq!(lease("{lease-name: drift, lease-namespace: tools}"), other);
     assert_eq!(daemon("{mode: enforce, leader-election: false}").election, None);
     let times = daemon("{leader-election: true, lease-duration: 30s}").election.unwrap().times;
     let seconds = [times.duration, times.renew_deadline, times.retry].map(|time| time.as_secs());
@@ -136,6 +138,11 @@ fn a_changed_file_is_obeyed_and_a_bad_one_is_not() {
         ("act-on: []", "`act-on` is empty; name at least one difference, or use the mode `report`"),
         ("mode: enforce", "`mode` can only change with a restart of the daemon"),
         ("listen: off", "`listen` can only change with a restart of the daemon"),
+        ("api-listen: off", "`api-listen` can only change with a restart of the daemon"),
+        ("notify-url: http://x", "`notify-url` can only change with a restart of the daemon"),
+        ("metrics-by-namespace: false", "`metrics-by-namespace` can only change with a restart of the daemon"),
+        ("record: inputs.jsonl", "`record` can only change with a restart of the daemon"),
+        ("lease-name: other", "`lease-name` can only change with a restart of the daemon"),
         ("namespace: [shop]", "`namespace` can only change with a restart of the daemon"),
     ] {
         assert_eq!(old.changed_to(bad).unwrap_err().to_string(), says);

@@ -25,7 +25,7 @@ use crate::{
         state::StateStore,
         watch::{Scope, Watches},
     },
-    config::{Config, LeaderElection, StopWhen, WatchSet},
+    config::{Config, LeaderElection, LeaseId, StopWhen, WatchSet},
     core::{
         io::{Effect, Input, Notice, WatchEvent, WatchSource},
         lease::Election,
@@ -159,9 +159,10 @@ fn stand(
     me: &Name,
     published: &Published,
 ) -> (Leading, Option<GiveBack>, Option<Keeper>) {
-    let Some(LeaderElection { name, namespace, times, identity: _ }) = &config.election else {
+    let Some(LeaderElection { times, identity: _ }) = &config.election else {
         return (Leading::always(), None, None);
     };
+    let LeaseId { name, namespace } = &config.lease;
     let namespace = namespace.as_deref().unwrap_or(own);
     tracing::info!(lease = format!("{namespace}/{name}"), identity = &**me, "standing for election");
     let store = LeaseStore::new(cluster.clone(), namespace, name);

@@ -14,6 +14,7 @@ mod workers;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use http::Uri;
 
 pub use self::status::{DaemonStatus, Leader, status};
 use crate::{
@@ -80,7 +81,7 @@ pub fn pause(config: &Config, reason: &str) -> anyhow::Result<()> {
 }
 
 /// What a daemon serves at this address.
-pub fn fetch(url: &str) -> anyhow::Result<String> {
+pub fn fetch(url: &Uri) -> anyhow::Result<String> {
     let body = runtime()?.block_on(outbound::get(url))?;
     String::from_utf8(body.into()).context("the answer is no text")
 }

@@ -15,7 +15,7 @@ use crate::{
         lease::LeaseStore,
         state::StateStore,
     },
-    config::{API_LISTEN, Config, LEASE},
+    config::{API_LISTEN, Config, LeaseId},
     core::{
         lease::{LeaseSpec, Reply, Request as Ask},
         state::StateRecord,
@@ -78,11 +78,13 @@ pub fn status(config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus
         let cluster = connected(config).await?;
         let namespace = state_namespace(config, &cluster);
         let record = StateStore::new(cluster.clone(), &namespace).read().await?;
-        let leader = match LeaseStore::new(cluster.clone(), &namespace, LEASE).ask(&Ask::Read).await {
+        let LeaseId { name: lease, namespace: its } = &config.lease;
+        let its = its.as_deref().unwrap_or(&namespace);
+        let leader = match LeaseStore::new(cluster.clone(), its, lease).ask(&Ask::Read).await {
             Reply::Is(lease) => Leader::of(&lease.spec),
             Reply::Missing => None,
-            Reply::Conflict => anyhow::bail!("the Lease {LEASE} cannot be read"),
-            Reply::Failed { message } => anyhow::bail!("the Lease {LEASE} cannot be read: {message}"),
+            Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
+            Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
         };
         let now = clock::now().wall;
         let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
@@ -90,7 +92,8 @@ pub fn status(config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus
             (Some(address), _) => at(address).await,
             (None, Some(leader)) => of(leader, &namespace, &cluster).await,
             (None, None) => Err(format!(
-                "not asked, because no Lease says which Pod to ask; forward its port, {API_PORT}, and give `--api`"
+                "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
+                 `--lease-name`, or forward the daemon's port, {API_PORT}, and give `--api`"
             )),
         };
         Ok(DaemonStatus { namespace, record, leader, api, now })

@@ -48,15 +48,20 @@ pub fn connect(setting: &'static str, url: &str) -> Result<(Client, Uri), NotAnA
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
         return Err(NotAnAddress::Url(setting));
     }
+    let client = client().map_err(|error| NotAnAddress::Certificates(setting, error))?;
+    Ok((client, url))
+}
+
+/// Trusts by the system's certificates.
+fn client() -> Result<Client, rustls::Error> {
     let provider = rustls::crypto::ring::default_provider();
     let tls: rustls::ConfigBuilder<rustls::ClientConfig, _> =
         rustls::ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()
-            .and_then(ConfigBuilderExt::try_with_platform_verifier)
-            .map_err(|error| NotAnAddress::Certificates(setting, error))?;
+            .and_then(ConfigBuilderExt::try_with_platform_verifier)?;
     let connector =
         HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http().enable_http1().build();
-    Ok((legacy::Client::builder(TokioExecutor::new()).build(connector), url))
+    Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
 }
 
 /// Why there is no answer. The address is not repeated.
@@ -83,9 +88,8 @@ pub enum NoAnswer {
 }
 
 /// What is served there.
-pub(crate) async fn get(url: &str) -> anyhow::Result<Bytes> {
-    let (client, url) = connect("api", url)?;
-    Ok(fetch(&client, &url).await?)
+pub(crate) async fn get(url: &Uri) -> anyhow::Result<Bytes> {
+    Ok(fetch(&client()?, url).await?)
 }
 
 /// The beginning of an answer; whoever asks bounds the time.

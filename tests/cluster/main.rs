@@ -5,6 +5,7 @@
 
 mod alerts;
 mod argo;
+mod asking;
 mod chaos;
 mod clone_sets;
 mod crash;

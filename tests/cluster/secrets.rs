@@ -73,6 +73,19 @@ async fn an_env_value_is_in_no_log_answer_page_event_or_recording() -> Result<()
             let ran = story.run(command).await?;
             _ = write!(said, "{ran:?}");
         }
+        let bundle = story.testbed().directory().join(format!("{}-bundle", ns.name()));
+        let api = daemon.address_of("the API").await?;
+        let [directory, api, recorded] = [
+            format!("--directory={}", bundle.display()),
+            format!("--api=http://{api}"),
+            format!("--recording={}", recording.display()),
+        ];
+        let here = ["--state-namespace", ns.name()];
+        let asked = [&["debug", "bundle", &directory, &api, &recorded][..], &here].concat();
+        story.run_anywhere(story.kubeconfig(), &asked).await?.success()?;
+        for entry in std::fs::read_dir(&bundle)? {
+            said += &std::fs::read_to_string(entry?.path())?;
+        }
         let events = ns.dynamic("events.k8s.io", "v1", "Event");
         let drift = async || {
             let all = events.list(&ListParams::default()).await?;

@@ -13,6 +13,11 @@
 {{- printf "%s.%s" (include "sidecar-drift.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
+{{/* A label, where a release's name may have dots. */}}
+{{- define "sidecar-drift.leaseName" -}}
+{{- include "sidecar-drift.fullname" . | replace "." "-" -}}
+{{- end -}}
+
 {{- define "sidecar-drift.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "sidecar-drift.fullname" .) -}}
 {{- end -}}

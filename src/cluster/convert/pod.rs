@@ -9,7 +9,7 @@ use super::{
     metadata,
 };
 use crate::core::{
-    model::{PodSnapshot, PodState},
+    model::{Owner, PodSnapshot, PodState},
     shape::{FieldSet, Name, PodShape},
 };
 
@@ -35,17 +35,13 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
     let key = metadata::key(&object)?;
     let (meta, spec) = (object.at("metadata"), object.at("spec"));
     let labels = meta.at("labels");
-    let revision = labels
-        .at("pod-template-hash")
-        .text()
-        .or_else(|| labels.at("controller-revision-hash").text())
-        .unwrap_or_default();
+    let owner = metadata::owner(&object);
     let template_generation = labels.at("pod-template-generation").text().and_then(|text| text.parse().ok());
     Some(PodSnapshot {
         key,
         uid: meta.at("uid").name(),
-        owner: metadata::owner(&object).map(Arc::new),
-        revision: Name::from(revision),
+        revision: revision(&labels, owner.as_ref()),
+        owner: owner.map(Arc::new),
         template_generation: template_generation.unwrap_or_default(),
         service_account: service_account(&spec),
         created: meta.at("creationTimestamp").time().unwrap_or_default(),
@@ -53,6 +49,21 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
         shape: PodShape::with(value, fields).into(),
         patched_images: patched_images(&meta),
     })
+}
+
+/// What the controller that made it says it was made from. Which of the two labels is meant goes by the owner: OpenKruise
+/// writes both, and a template that somebody took from a running Pod brings along another controller's.
+fn revision(labels: &Field<'_>, owner: Option<&Owner>) -> Name {
+    let kind = owner.map(|owner| &*owner.kind);
+    let label = if kind == Some("ReplicaSet") { "pod-template-hash" } else { "controller-revision-hash" };
+    let revision = labels.at(label).text().unwrap_or_default();
+    match owner {
+        // OpenKruise's feature gate `CloneSetShortHash` leaves the name out, in the label only.
+        Some(owner) if kind == Some("CloneSet") && !revision.is_empty() && !revision.contains('-') => {
+            Name::from(format!("{}-{revision}", owner.name))
+        }
+        _ => Name::from(revision),
+    }
 }
 
 /// `spec.serviceAccountName`, `default` if empty.

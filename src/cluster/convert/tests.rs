@@ -100,6 +100,22 @@ fn a_pod_of_a_daemon_set_names_revision_and_generation() {
 }
 
 #[test]
+fn the_revision_of_a_pod_is_in_the_label_that_its_own_controller_writes() {
+    let revision = |kind: &str, labels: Value| {
+        let owner = json!({ "apiVersion": "v1", "kind": kind, "name": "web", "uid": "u", "controller": true });
+        pod(&with(&json!({ "metadata": { "labels": labels, "ownerReferences": [owner] } }))).revision
+    };
+    let both = json!({ "pod-template-hash": "5d", "controller-revision-hash": "web-5d" });
+    assert_eq!(&*revision("ReplicaSet", both.clone()), "5d");
+    assert_eq!(&*revision("CloneSet", both.clone()), "web-5d");
+    assert_eq!(&*revision("StatefulSet", both), "web-5d", "the first label came with the template");
+    let short = json!({ "pod-template-hash": "5d", "controller-revision-hash": "5d" });
+    assert_eq!(&*revision("CloneSet", short), "web-5d");
+    assert_eq!(&*revision("DaemonSet", json!({ "controller-revision-hash": "5d" })), "5d");
+    assert_eq!(&*revision("CloneSet", json!({})), "");
+}
+
+#[test]
 fn the_standing_of_a_pod_is_read_from_its_status() {
     let waiting = |list: &str, reason: &str| {
         let statuses = json!([{ "name": "x", "state": { "waiting": { "reason": reason } } }]);

@@ -28,6 +28,9 @@ pub(crate) enum Rights {
     Evict,
 }
 
+/// Another name for a Lease that they may have, as of a release that is not called `sidecar-drift`.
+pub(crate) const RELEASE: &str = "drift-two";
+
 const WORKLOADS: [&str; 3] = ["deployments", "statefulsets", "daemonsets"];
 
 /// Creates the ServiceAccount, grants it its rights, waits until they hold, and returns a kubeconfig.
@@ -133,7 +136,7 @@ fn namespace_rules(rights: Rights) -> Value {
         rules.push(json!({
             "apiGroups": group,
             "resources": ["leases"],
-            "resourceNames": ["sidecar-drift"],
+            "resourceNames": ["sidecar-drift", RELEASE],
             "verbs": ["get", "patch"],
         }));
     }

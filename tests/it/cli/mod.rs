@@ -186,8 +186,8 @@ impl Engine for Fake {
         Ok(self.status.clone().expect("a status"))
     }
 
-    fn fetch(&self, url: &str) -> anyhow::Result<String> {
-        let found = self.served.iter().find(|(of, _)| url.contains(of));
+    fn fetch(&self, url: &Uri) -> anyhow::Result<String> {
+        let found = self.served.iter().find(|(of, _)| url.to_string().contains(of));
         found.map(|(_, text)| text.clone()).ok_or_else(|| anyhow::anyhow!("nobody serves {url}"))
     }
 

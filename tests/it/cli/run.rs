@@ -2,7 +2,7 @@
 
 use sidecar_drift::{
     cli::{self, Exit, Stopped},
-    config::StopWhen,
+    config::{Config, StopWhen},
     core::{policy::Mode, report::Report},
 };
 
@@ -12,9 +12,15 @@ use super::{Asked, Fake, reports};
 fn asked(line: &str) -> (StopWhen, Mode, bool) {
     let ran = Fake::new(reports::fleet()).command(line, None);
     match ran.asked.as_slice() {
-        [Asked::Run(config, stop)] => (*stop, config.policy.mode, config.listen.is_some()),
+        [Asked::Run(config, stop)] => (*stop, config.policy.mode, listens(config)),
         other => panic!("{other:?}"),
     }
+}
+
+/// Metrics and health at one address, the API at the other: both, or none.
+fn listens(config: &Config) -> bool {
+    assert_eq!(config.listen.is_some(), config.api_listen.is_some());
+    config.listen.is_some()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, FromArgMatches};
 use sidecar_drift::{
     cli,
     config::{
-        Client, Config, Daemon, Display, File, Kinds, Leadership, NAMES, Purpose, Record, Rendering, Rollouts,
+        Client, Config, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Purpose, Record, Rendering, Rollouts,
         Selection, Settings, State, Voice,
     },
 };
@@ -80,6 +80,7 @@ fn given(matches: &ArgMatches) -> Config {
         state: State::from_arg_matches(run).unwrap(),
         daemon: Daemon::from_arg_matches(run).unwrap(),
         record: Record::from_arg_matches(run).unwrap(),
+        lease: LeaseAt::from_arg_matches(run).unwrap(),
         leadership: Leadership::from_arg_matches(run).unwrap(),
         display: Display::default(),
     };

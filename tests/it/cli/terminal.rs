@@ -149,7 +149,7 @@ impl Engine for Staged {
         anyhow::bail!("there is no daemon on a stage")
     }
 
-    fn fetch(&self, url: &str) -> anyhow::Result<String> {
+    fn fetch(&self, url: &http::Uri) -> anyhow::Result<String> {
         anyhow::bail!("nobody serves {url}")
     }
 
@@ -201,8 +201,15 @@ impl Play {
         Ok(fs::write(self.folder.path().join(scene.to_string()), "")?)
     }
 
-    fn until(&self, text: &str) -> Result<String> {
-        self.terminal.until(text, |screen| screen.contains(text))
+    /// The screen with this on it, once all of it is drawn: this is on its last line.
+    fn whole(&self, text: &str, last: &str) -> Result<String> {
+        let drawn = |screen: &str| screen.trim_end().lines().last().is_some_and(|line| line.contains(last));
+        self.terminal.until(text, |screen| screen.contains(text) && drawn(screen))
+    }
+
+    /// The screen with this question.
+    fn question(&self, number: &str) -> Result<String> {
+        self.whole(number, "quit]")
     }
 
     /// Plays the rest without looking.
@@ -218,15 +225,13 @@ fn chosen(folder: &Path) -> Result<String> {
 #[test]
 fn interactive_asks_shows_differences_and_rolls_what_was_chosen() -> Result<()> {
     let play = Play::begin("rollout --confirm --interactive --include-statefulset --no-color", 80)?;
-    assert_snapshot!("interactive_first_question", play.until("(1/2)")?);
+    assert_snapshot!("interactive_first_question", play.question("(1/2)")?);
     play.terminal.send("d\r")?;
     // It shows the differences, and asks again.
-    let shown = play.terminal.until("the differences", |screen| {
-        screen.contains("image") && screen.trim_end().ends_with("quit]") && screen.contains("+ ")
-    })?;
+    let shown = play.question("+ ")?;
     assert!(shown.contains("Deployment/ledger in payments: drifted"), "{shown}");
     play.terminal.send("n\r")?;
-    play.until("(2/2)")?;
+    play.question("(2/2)")?;
     play.terminal.send("what\r")?;
     play.terminal.send("yes\r")?;
     play.rest()?;
@@ -242,7 +247,7 @@ fn interactive_asks_shows_differences_and_rolls_what_was_chosen() -> Result<()> 
 #[test]
 fn a_question_fits_40_columns() -> Result<()> {
     let play = Play::begin("rollout --confirm --interactive --include-statefulset --no-color", 40)?;
-    let screen = play.until("(1/2)")?;
+    let screen = play.question("(1/2)")?;
     assert_snapshot!("interactive_at_40_columns", screen);
     play.terminal.send("q\r")?;
     let (status, screen) = play.terminal.end()?;
@@ -252,14 +257,13 @@ fn a_question_fits_40_columns() -> Result<()> {
 
 #[test]
 fn a_scan_that_watches_is_redrawn_at_80_and_at_40_columns() -> Result<()> {
-    for columns in [80, 40] {
+    // The second one fits into 80 columns, down to its last line.
+    for (columns, last) in [(80, "difference_not_enabled"), (40, "more lines")] {
         let play = Play::begin("scan --watch --no-color", columns)?;
-        let first = play.until("more lines")?;
+        let first = play.whole("12:00:00 UTC", "more lines")?;
         assert!(first.contains("12:00:00 UTC (Ctrl-C ends)") && first.contains("3 workloads: istio-proxy"), "{first}");
         play.next(1)?;
-        let second = play.terminal.until("the next report", |screen| {
-            screen.contains("12:01:00 UTC") && screen.contains("2 workloads: istio-proxy")
-        })?;
+        let second = play.whole("12:01:00 UTC", last)?;
         assert!(
             !second.contains("12:00:00 UTC") && !second.contains("3 workloads:"),
             "it is redrawn, not written again: {second}"
@@ -281,7 +285,7 @@ fn a_scan_that_watches_is_redrawn_at_80_and_at_40_columns() -> Result<()> {
 #[test]
 fn all_means_this_one_and_those_that_follow() -> Result<()> {
     let play = Play::begin("rollout --confirm --interactive --no-color", 80)?;
-    play.until("(1/2)")?;
+    play.question("(1/2)")?;
     play.terminal.send("all\r")?;
     play.rest()?;
     let folder = play.folder;
@@ -296,7 +300,7 @@ fn all_means_this_one_and_those_that_follow() -> Result<()> {
 fn quit_and_ctrl_c_at_the_question_do_nothing() -> Result<()> {
     for (keys, code, says) in [("q\r", 0, "nothing was done"), ("\x03", 130, "")] {
         let play = Play::begin("rollout --confirm --interactive --no-color", 80)?;
-        play.until("(1/2)")?;
+        play.question("(1/2)")?;
         play.terminal.send(keys)?;
         let folder = play.folder;
         let (status, screen) = play.terminal.end()?;
@@ -311,13 +315,13 @@ fn quit_and_ctrl_c_at_the_question_do_nothing() -> Result<()> {
 fn progress_is_redrawn_at_80_and_at_40_columns() -> Result<()> {
     for columns in [80, 40] {
         let play = Play::begin("rollout --confirm --no-color", columns)?;
-        let mut screens = vec![play.until("listing")?];
+        let mut screens = vec![play.whole("listing", "0/0")?];
         play.next(1)?;
-        screens.push(play.until("3/9")?);
+        screens.push(play.whole("asking", "3/9")?);
         play.next(2)?;
-        screens.push(play.until("1 of 7")?);
+        screens.push(play.whole("rolling out", "1 of 7")?);
         play.next(3)?;
-        screens.push(play.until("6 of 7")?);
+        screens.push(play.whole("rolling out", "6 of 7")?);
         for screen in &screens {
             assert!(screen.lines().all(|line| line.chars().count() <= usize::from(columns)), "{screen}");
         }

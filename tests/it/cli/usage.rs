@@ -71,6 +71,9 @@ fn bad_command_lines() {
         "scan --render-as root",
         "run --trigger Secret",
         "run --trigger Secret/istio_system/ca",
+        "status --api localhost:8081",
+        "debug bundle --api https://drift.example",
+        "debug bundle --metrics 127.0.0.1:8080",
         "scan --config /does/not/exist.yaml",
     ];
     let fake = Fake::new(reports::fleet());

@@ -81,6 +81,23 @@ async fn an_event_is_about_its_workload_and_has_all_that_the_api_demands() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_names_the_kind_as_the_api_does() {
+    let (mut writer, mut api) = writer();
+    let mut event = drift("drifted");
+    event.workload.key.kind = Kind::ADVANCED_STATEFUL_SET;
+    let server = async {
+        let exchange = api.expect(CREATE).await;
+        let regarding = &exchange.body["regarding"];
+        assert_eq!(
+            (&regarding["apiVersion"], &regarding["kind"]),
+            (&json!("apps.kruise.io/v1beta1"), &json!("StatefulSet"))
+        );
+        exchange.reply(201, &json!({}));
+    };
+    assert_eq!(tokio::join!(writer.write(&event, at()), server).0, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_said_again_is_counted_and_another_thing_is_another_event() {
     let (mut writer, mut api) = writer();
     let (event, another) = (drift("drifted: a"), drift("drifted: b"));

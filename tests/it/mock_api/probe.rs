@@ -1,7 +1,7 @@
 //! The first requests of a process.
 
 use serde_json::{Value, json};
-use sidecar_drift::cluster::client::{Error, Server};
+use sidecar_drift::cluster::client::{Call, Error, Server};
 
 use super::api::{Api, Exchange, pair};
 
@@ -120,4 +120,19 @@ async fn what_is_wrong_is_said_in_one_sentence() {
     what answers at https://cluster.example:6443 is no Kubernetes API server: check the address in the kubeconfig
     the API server at https://cluster.example:6443 does not answer: check the address, the network, and that the server is up
     "#);
+}
+
+#[tokio::test]
+async fn a_pod_is_asked_by_way_of_the_api_server_and_its_answer_comes_back_whatever_it_is() {
+    let (cluster, mut api) = pair();
+    for (code, body) in [(200, json!({ "kind": "Status" })), (503, json!({ "kind": "Problem" }))] {
+        let call = Call::through_pod("ops", "drift-0", 8081, "/api/v1/status");
+        let server = async {
+            let path = "GET /api/v1/namespaces/ops/pods/drift-0:8081/proxy/api/v1/status";
+            api.expect(path).await.reply(code, &body);
+        };
+        let (answer, ()) = tokio::join!(cluster.call(call), server);
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.status.as_u16(), serde_json::from_slice(&answer.body).ok()), (code, Some(body)));
+    }
 }

@@ -155,6 +155,9 @@ impl Controller {
         let template = &set.data["spec"]["template"];
         let mut labels: BTreeMap<String, String> = serde_json::from_value(template["metadata"]["labels"].clone())?;
         labels.insert(REVISION.to_owned(), revision.to_owned());
+        // Both, as the real one does: this one is short.
+        let short = revision.rsplit('-').next().unwrap_or(revision);
+        labels.insert("pod-template-hash".to_owned(), short.to_owned());
         let pod = serde_json::from_value(json!({
             "metadata": {
                 "generateName": format!("{}-", set.name_any()), "labels": labels,
