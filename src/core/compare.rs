@@ -29,7 +29,7 @@ use super::{
     fingerprint::Fingerprint,
     ignore::{self, IgnoreRule, IgnoreUse},
     io::Rendering,
-    shape::{ContainerShape, Name, PodShape},
+    shape::{ContainerShape, Name, Packed, PodShape},
     words::{Difference, Placement, Word as _},
 };
 
@@ -215,7 +215,7 @@ pub fn target_fingerprint(
         }
         target.insert(&container.name, fields);
     }
-    Fingerprint::of(&serde_json::json!(target)).to_string()
+    Fingerprint::of(&Packed::of(&serde_json::json!(target))).to_string()
 }
 
 fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {

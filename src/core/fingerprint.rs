@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use super::shape::Packed;
 
 /// `v1:` + sha-256 of a projection's canonical JSON. The version says which canonical form, so that an upgrade of ours
 /// never makes a fleet "drifted".
@@ -29,8 +30,8 @@ impl fmt::Display for Hex<'_> {
 
 impl Fingerprint {
     /// The fingerprint of a canonical projection. `serde_json` keeps object keys sorted, so equal values give equal bytes.
-    pub fn of(canonical: &Value) -> Self {
-        Self(Sha256::digest(canonical.to_string().as_bytes()).into())
+    pub fn of(canonical: &Packed) -> Self {
+        Self(Sha256::digest(canonical.text().as_bytes()).into())
     }
 }
 

@@ -11,8 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
-
 use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
@@ -21,7 +19,7 @@ use super::{
         TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
-    shape::{Name, PodShape},
+    shape::{Name, Packed, PodShape},
     trigger::Triggers,
     what_if::WhatIf,
 };
@@ -130,7 +128,7 @@ pub struct Index {
     what_if: WhatIf,
     shapes: HashSet<Arc<PodShape>>,
     /// Parts of shapes: the app container of a template is that of its Pods.
-    values: HashSet<Arc<Value>>,
+    values: HashSet<Packed>,
     /// Owners of Pods, each kept once.
     owners: HashSet<Arc<Owner>>,
     names: HashSet<Name>,

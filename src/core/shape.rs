@@ -2,6 +2,7 @@
 
 mod env;
 mod lenient;
+mod packed;
 mod resources;
 mod token_volumes;
 
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 use self::{resources::Resources, token_volumes::TokenVolumes};
 use super::{fingerprint::Fingerprint, words::Placement};
 
+pub use self::packed::Packed;
 pub(super) use self::resources::UNKNOWN;
 
 /// A shared string. The index keeps one copy of each.
@@ -62,11 +64,11 @@ pub struct ContainerShape {
     pub image: Name,
     /// The compared fields in canonical form (rules C3-C6): an object with some of the keys `image`, `command`,
     /// `args`, `env`, `envFrom`. Placement is not in it.
-    pub projection: Arc<Value>,
+    pub projection: Packed,
     /// The fingerprint of `projection`.
     pub fingerprint: Fingerprint,
     /// What beside the projection counts as collateral in an app container (rule C14): `securityContext`, or null.
-    pub collateral: Arc<Value>,
+    pub collateral: Packed,
 }
 
 /// The fingerprint stands for the projection: to walk through that for every event of a Pod would be work for nothing.
@@ -114,15 +116,15 @@ struct View<'a> {
 
 impl ContainerShape {
     fn of(container: &Value, placement: Placement, volumes: &TokenVolumes, view: &View<'_>) -> Self {
-        let projection = projection(container, placement, volumes, view);
+        let projection = Packed::of(&projection(container, placement, volumes, view));
         let text = |field| container.get(field).map(lenient::text).unwrap_or_default();
         Self {
             name: text("name").into(),
             placement,
             image: text("image").into(),
             fingerprint: Fingerprint::of(&projection),
-            projection: Arc::new(projection),
-            collateral: Arc::new(security_context(container.get("securityContext"))),
+            projection,
+            collateral: Packed::of(&security_context(container.get("securityContext"))),
         }
     }
 }

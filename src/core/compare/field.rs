@@ -55,10 +55,11 @@ pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view:
     if running.fingerprint == rendered.fingerprint {
         return Vec::new();
     }
-    let mut found = differences(&running.projection, &rendered.projection, "", view);
+    let (runs, renders) = (running.projection.value(), rendered.projection.value());
+    let mut found = differences(&runs, &renders, "", view);
     // Rule C6: what somebody else set tells nothing of the injector.
-    let unknown = |c: &ContainerShape| c.projection.get("resources").is_some_and(|r| r == UNKNOWN);
-    if unknown(running) || unknown(rendered) {
+    let unknown = |projection: &Value| projection.get("resources").is_some_and(|r| r == UNKNOWN);
+    if unknown(&runs) || unknown(&renders) {
         found.retain(|field| !field.pointer.starts_with("/resources"));
     }
     found
@@ -79,15 +80,15 @@ pub(super) fn collateral_changes(
     if running.collateral == rendered.collateral {
         return Vec::new();
     }
-    differences(&running.collateral, &rendered.collateral, SECURITY_CONTEXT, view)
+    differences(&running.collateral.value(), &rendered.collateral.value(), SECURITY_CONTEXT, view)
 }
 
 /// A rendering's fields with the running Pod's name in place of its own.
 pub(super) fn renamed(rendered: &ContainerShape, view: &View<'_>) -> BTreeMap<String, Text> {
-    let projection = match view.names {
-        Some(names) => Cow::Owned(with_names(&rendered.projection, names)),
-        None => Cow::Borrowed(&*rendered.projection),
-    };
+    let mut projection = rendered.projection.value();
+    if let Some(names) = view.names {
+        projection = with_names(&projection, names);
+    }
     let mut out = BTreeMap::new();
     collect(&projection, &mut String::new(), view.mask, &mut out);
     out

@@ -139,9 +139,16 @@ fn differing(
     names: Option<&NameMap<'_>>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
-    let renamed = names.map(|names| with_names(&b.projection, names));
-    walk.compare(&a.projection, renamed.as_ref().unwrap_or(&b.projection), &mut String::new());
-    walk.compare(&a.collateral, &b.collateral, &mut SECURITY_CONTEXT.to_owned());
+    if names.is_some() || a.projection != b.projection {
+        let mut of_b = b.projection.value();
+        if let Some(names) = names {
+            of_b = with_names(&of_b, names);
+        }
+        walk.compare(&a.projection.value(), &of_b, &mut String::new());
+    }
+    if a.collateral != b.collateral {
+        walk.compare(&a.collateral.value(), &b.collateral.value(), &mut SECURITY_CONTEXT.to_owned());
+    }
     if a.placement != b.placement {
         walk.masked.insert(PLACEMENT.to_owned());
     }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Map;
-
 use super::image::Image;
 use crate::core::{
     canonical::token,
@@ -62,8 +60,9 @@ pub(super) fn pair<'s>(
 fn added_to_running(template: &PodShape, container: &ContainerShape) -> bool {
     template.container(&container.name).is_none_or(|own| {
         let others = |c: &ContainerShape| {
-            let fields = c.projection.as_object().into_iter().flatten().filter(|(field, _)| *field != "image");
-            fields.map(|(field, value)| (field.clone(), value.clone())).collect::<Map<_, _>>()
+            let mut fields = c.projection.value();
+            fields.as_object_mut().map(|fields| fields.remove("image"));
+            fields
         };
         is_placeholder_of(&own.image, &container.image) && others(own) != others(container)
     })

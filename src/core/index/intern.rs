@@ -6,7 +6,7 @@ use super::Index;
 use crate::core::{
     io::Rendering,
     model::PodSnapshot,
-    shape::{Name, PodShape},
+    shape::{Name, Packed, PodShape},
 };
 
 impl Index {
@@ -67,7 +67,7 @@ impl Index {
     pub(super) fn forget_unused(&mut self) {
         self.departed = 0;
         self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
-        self.values.retain(|value| Arc::strong_count(value) > 1);
+        self.values.retain(Packed::is_shared);
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
     }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{lenient::text, token_volumes::TokenVolumes};
+use super::{Packed, lenient::text, token_volumes::TokenVolumes};
 use crate::core::{canonical, fingerprint::Fingerprint};
+
+/// The entries before one, by name; with its fingerprint if a later one overrides it.
+type Seen = BTreeMap<String, Option<Fingerprint>>;
 
 /// `env` as an object by name. Of several entries of one name the last one wins, as in the kubelet; the order means
 /// nothing but for `$(VAR)` references, see [`references`].
@@ -15,12 +18,13 @@ pub(super) fn env(list: &Value, volumes: &TokenVolumes) -> Value {
     for (position, entry) in entries.iter().enumerate() {
         winners.insert(name(entry), position);
     }
-    let mut seen: BTreeMap<String, (usize, Fingerprint)> = BTreeMap::new();
+    let mut seen = Seen::new();
     let mut out = Map::new();
     for (position, entry) in entries.iter().enumerate() {
         let name = name(entry);
         let canonical = Value::Object(one(entry, volumes, &seen, &winners));
-        seen.insert(name.clone(), (position, Fingerprint::of(&canonical)));
+        let overridden = winners.get(&name).is_some_and(|winner| *winner != position);
+        seen.insert(name.clone(), overridden.then(|| Fingerprint::of(&Packed::of(&canonical))));
         out.insert(name, canonical);
     }
     Value::Object(out)
@@ -44,12 +48,7 @@ fn name(entry: &Value) -> String {
 
 /// One entry: `{"value": ..}` or `{"valueFrom": ..}`, with `encoding` for structured values and `references` where the
 /// order matters.
-fn one(
-    entry: &Value,
-    volumes: &TokenVolumes,
-    seen: &BTreeMap<String, (usize, Fingerprint)>,
-    winners: &BTreeMap<String, usize>,
-) -> Map<String, Value> {
+fn one(entry: &Value, volumes: &TokenVolumes, seen: &Seen, winners: &BTreeMap<String, usize>) -> Map<String, Value> {
     let mut out = Map::new();
     let value = entry.get("value").map(text).unwrap_or_default();
     let from = entry.get("valueFrom").filter(|from| !from.is_null());
@@ -77,19 +76,13 @@ fn one(
 /// it is where `A` comes later, and takes the earlier `A` where a later one overrides it.
 ///
 /// The usual case, `A` defined once and before, leaves no trace; so any other order of the entries is the same.
-fn references(
-    value: &str,
-    seen: &BTreeMap<String, (usize, Fingerprint)>,
-    winners: &BTreeMap<String, usize>,
-) -> Map<String, Value> {
-    let relevant = referenced(value).filter_map(|name| {
-        let winner = winners.get(name)?;
-        match seen.get(name) {
-            None => Some((name.to_owned(), json!("undefined"))),
-            // A hash and not the entry: entries that refer to each other many times over must not grow without bound.
-            Some((position, entry)) if position != winner => Some((name.to_owned(), json!(entry.to_string()))),
-            Some(_) => None,
-        }
+fn references(value: &str, seen: &Seen, winners: &BTreeMap<String, usize>) -> Map<String, Value> {
+    let defined = referenced(value).filter(|name| winners.contains_key(*name));
+    let relevant = defined.filter_map(|name| match seen.get(name) {
+        None => Some((name.to_owned(), json!("undefined"))),
+        // A hash and not the entry: entries that refer to each other many times over must not grow without bound.
+        Some(Some(overridden)) => Some((name.to_owned(), json!(overridden.to_string()))),
+        Some(None) => None,
     });
     relevant.collect()
 }

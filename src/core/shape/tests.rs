@@ -84,7 +84,7 @@ fn c3_a_reference_sees_the_definition_before_it() {
 fn c3_many_references_do_not_grow_without_bound() {
     let entries: Vec<_> =
         (0..200).map(|i| json!({ "name": if i % 2 == 0 { "A" } else { "B" }, "value": "$(A)$(B)" })).collect();
-    assert!(with_env(json!(entries)).containers[0].projection.to_string().len() < 1000);
+    assert!(with_env(json!(entries)).containers[0].projection.text().len() < 1000);
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn the_projection_looks_like_this() {
         ],
     }));
     let leaves: Vec<(String, String)> =
-        leaves(&shape.containers[0].projection).into_iter().map(|(p, t)| (p, t.to_string())).collect();
+        leaves(&shape.containers[0].projection.value()).into_iter().map(|(p, t)| (p, t.to_string())).collect();
     let expected = [
         ("/args/0", "run"),
         ("/args/1", "5"),

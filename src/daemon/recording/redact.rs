@@ -13,7 +13,7 @@ use crate::core::{
     fingerprint::Fingerprint,
     io::{EvictOutcome, Input, PatchOutcome, RenderOutcome, WatchEvent},
     model::Object,
-    shape::{ContainerShape, PodShape},
+    shape::{ContainerShape, Packed, PodShape},
 };
 
 /// Stands for a Pod's own name while the text around it is hashed; no text contains it.
@@ -79,16 +79,18 @@ impl Redactor {
     /// `name`: the Pod's own, which stays where it is part of a value (rule R3).
     fn shape(&self, shape: &PodShape, name: Option<&str>) -> Arc<PodShape> {
         let containers = shape.containers.iter().map(|container| {
-            let projection = match container.projection.as_object() {
+            let projection = container.projection.value();
+            let projection = match projection.as_object() {
                 // An image is nobody's secret, nor is where a value is taken from.
                 Some(fields) => {
                     fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, name))).collect()
                 }
-                None => self.all(&container.projection, name),
+                None => self.all(&projection, name),
             };
+            let projection = Packed::of(&projection);
             ContainerShape {
                 fingerprint: Fingerprint::of(&projection),
-                projection: Arc::new(projection),
+                projection,
                 collateral: container.collateral.clone(),
                 ..container.clone()
             }

@@ -2,23 +2,28 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use testbed::eventually;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
-use crate::child::{self, Measured};
+use crate::{
+    Settings,
+    child::{self, Measured},
+};
 
 /// No ceiling of ours is reached.
-const UNLIMITED: [&str; 4] =
-    ["--max-renders-per-second=10000", "--render-burst=10000", "--settle=0s", "--render-spacing=0s"];
+const UNLIMITED: [&str; 3] = ["--max-renders-per-second=10000", "--render-burst=10000", "--render-spacing=0s"];
 
 /// The first list of a million Pods on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(15);
+
+/// Anything that is asked of the daemon itself.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A running daemon in report mode.
 #[derive(Debug)]
@@ -30,15 +35,27 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts it; `in_flight`: dry runs at once.
-    pub(crate) async fn start(program: &Path, kubeconfig: &Path, in_flight: usize) -> Result<Self> {
+    pub(crate) async fn start(settings: &Settings, kubeconfig: &Path, in_flight: usize) -> Result<Self> {
+        Self::settling(settings, kubeconfig, in_flight, Duration::ZERO).await
+    }
+
+    /// The same, and it waits so long after a move.
+    pub(crate) async fn settling(
+        settings: &Settings,
+        kubeconfig: &Path,
+        in_flight: usize,
+        settle: Duration,
+    ) -> Result<Self> {
         let (kubeconfig, in_flight) = (format!("--kubeconfig={}", kubeconfig.display()), in_flight_flag(in_flight));
-        let mut arguments = vec!["run", "--mode=report", "--log-format=json", &kubeconfig, &in_flight];
+        let settle = format!("--settle={}s", settle.as_secs());
+        let mut arguments = vec!["run", "--mode=report", "--log-format=json", &kubeconfig, &in_flight, &settle];
         arguments.extend(["--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"]);
         arguments.extend(UNLIMITED);
-        let mut process = Measured::start(program, &arguments)?;
+        let mut process = Measured::start(&settings.home, &settings.program, &arguments)?;
         let mut addresses = Vec::new();
         while addresses.len() < 2 {
-            let line = process.until_it_says(|line| line["address"].is_string()).await?;
+            let address = |line: &Value| line["address"].is_string();
+            let (line, _) = process.until_it_says("where it listens", ANSWER, address).await?;
             addresses.extend(line["address"].as_str().map(str::to_owned));
         }
         let api = addresses.pop().context("two addresses")?;
@@ -47,11 +64,15 @@ impl Daemon {
     }
 
     /// Waits until every one of so many workloads has its verdict; returns how often each verdict was given.
-    pub(crate) async fn until_complete(&mut self, workloads: usize) -> Result<Value> {
-        let status = eventually("every workload has its verdict", PATIENCE, async || {
+    pub(crate) async fn until_complete(&self, workloads: usize) -> Result<Value> {
+        let what = format!("each of {workloads} workloads has its verdict");
+        let status = eventually(what, PATIENCE, async || {
             let status = self.status().await?;
             let all = status["summary"]["workloads"].as_u64().is_some_and(|n| n >= workloads as u64);
-            Ok((status["complete"] == true && all).then_some(status))
+            if status["complete"] != true || !all {
+                return Err(anyhow!("synced: {}, progress: {}", status["synced"], status["progress"]));
+            }
+            Ok(Some(status))
         });
         Ok(status.await?["summary"]["verdicts"].clone())
     }
@@ -62,12 +83,12 @@ impl Daemon {
 
     /// Reads its log until so many workloads have had a verdict; when the first and the last of these lines came.
     pub(crate) async fn verdicts(&mut self, count: usize, verdict: &str) -> Result<(Instant, Instant)> {
-        let mut first = None;
-        for _ in 0..count {
-            self.process.until_it_says(|line| line["to"] == verdict).await?;
-            first.get_or_insert_with(Instant::now);
+        let mut times = Vec::with_capacity(count);
+        for number in 1..=count {
+            let what = format!("`{verdict}` for the {number}th time of {count}");
+            times.push(self.process.until_it_says(what, ANSWER, |line| line["to"] == verdict).await?.1);
         }
-        Ok((first.context("no verdict was waited for")?, Instant::now()))
+        times.first().copied().zip(times.last().copied()).context("no verdict was waited for")
     }
 }
 
@@ -76,11 +97,11 @@ fn in_flight_flag(in_flight: usize) -> String {
 }
 
 /// One look at everything: the report as JSON, and how long it took from start to exit.
-pub(crate) async fn scan(program: &Path, kubeconfig: &Path, in_flight: usize) -> Result<(Value, Duration)> {
+pub(crate) async fn scan(settings: &Settings, kubeconfig: &Path, in_flight: usize) -> Result<(Value, Duration)> {
     let (kubeconfig, in_flight) = (format!("--kubeconfig={}", kubeconfig.display()), in_flight_flag(in_flight));
-    let mut arguments = vec!["scan", "--output=json", &kubeconfig, &in_flight];
+    let mut arguments = vec!["scan", "--output=json", &kubeconfig, &in_flight, "--settle=0s"];
     arguments.extend(UNLIMITED);
-    let (text, took) = child::run(program, &arguments).await?;
+    let (text, took) = child::run(&settings.home, &settings.program, &arguments).await?;
     let report: Value = serde_json::from_str(&text)?;
     ensure!(report["complete"] == true, "the report is not complete");
     Ok((report, took))
@@ -88,6 +109,10 @@ pub(crate) async fn scan(program: &Path, kubeconfig: &Path, in_flight: usize) ->
 
 /// An answer over a connection of its own, and how long it took.
 pub(crate) async fn get(address: &str, path: &str) -> Result<(Duration, String)> {
+    timeout(ANSWER, answer(address, path)).await.with_context(|| format!("no answer in time: {path}"))?
+}
+
+async fn answer(address: &str, path: &str) -> Result<(Duration, String)> {
     let began = Instant::now();
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;

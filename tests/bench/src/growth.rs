@@ -1,10 +1,14 @@
 //! A thousand Pods to a million, from the stub: what a Pod and an event cost must not grow.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
+use serde_json::Value;
 use testbed::eventually;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use crate::{
     Settings,
@@ -24,6 +28,18 @@ const EVENTS: usize = 20_000;
 /// Workloads whose last Pod goes, one at a time.
 const SINGLE: usize = 100;
 
+/// A verdict that follows from what is known already, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Clients that read while verdicts are measured.
+const READERS: usize = 50;
+
+/// How long each of them waits between an answer and its next question: a browser waits twice as long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often each page is asked for while nothing else is.
+const LOOKS: usize = 200;
+
 /// The API server of the stub answers at once, so more in flight gain nothing.
 const IN_FLIGHT: usize = 8;
 
@@ -37,10 +53,10 @@ pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Resul
 
 async fn grow(settings: &Settings, size: &str, fleet: Fleet, results: &mut Results) -> Result<()> {
     let stub = Stub::new(fleet);
-    let kubeconfig = settings.directory.path().join("stub.kubeconfig");
+    let kubeconfig = settings.home.join("stub.kubeconfig");
     let server = stub.serve(&kubeconfig)?;
     let began = Instant::now();
-    let mut daemon = Daemon::start(&settings.program, &kubeconfig, IN_FLIGHT).await?;
+    let mut daemon = Daemon::start(settings, &kubeconfig, IN_FLIGHT).await?;
     let verdicts = daemon.until_complete(fleet.deployments).await?;
     let took = began.elapsed();
     let cpu = daemon.process.cpu()?;
@@ -59,7 +75,7 @@ async fn grow(settings: &Settings, size: &str, fleet: Fleet, results: &mut Resul
     let per_event = event(&daemon, &stub, fleet).await?;
     results.note(&format!("event_us_{size}"), ms(per_event) * 1000.0)?;
     if matches!(size, "10k" | "1m") {
-        let delays = verdicts_after_events(&mut daemon, &stub, fleet).await?;
+        let delays = verdicts_after_events(&mut daemon, &stub, fleet, 0..SINGLE.min(fleet.deployments)).await?;
         results.note(&format!("event_to_verdict_p50_ms_{size}"), ms(percentile(&delays, 50)))?;
         results.note(&format!("event_to_verdict_p99_ms_{size}"), ms(percentile(&delays, 99)))?;
     }
@@ -84,49 +100,94 @@ async fn event(daemon: &Daemon, stub: &Stub, fleet: Fleet) -> Result<Duration> {
         sleep(Duration::from_secs(1)).await;
         let now = daemon.process.cpu()?;
         let idle = now.saturating_sub(std::mem::replace(&mut last, now)) < Duration::from_millis(50);
-        Ok(idle.then_some(()))
+        if !idle {
+            return Err(anyhow!("{:.1} s of processor time so far", now.saturating_sub(before).as_secs_f64()));
+        }
+        Ok(Some(()))
     })
     .await?;
     Ok(last.saturating_sub(before) / u32::try_from(EVENTS)?)
 }
 
-/// The last Pod of a workload goes, and its verdict is another: from the event to the line that says so.
-async fn verdicts_after_events(daemon: &mut Daemon, stub: &Stub, fleet: Fleet) -> Result<Vec<Duration>> {
+/// The last Pods of these workloads go, one workload after the other, and each verdict is another: from the event to the
+/// line that says so.
+async fn verdicts_after_events(
+    daemon: &mut Daemon,
+    stub: &Stub,
+    fleet: Fleet,
+    of: Range<usize>,
+) -> Result<Vec<Duration>> {
     let mut delays = Vec::new();
-    for deployment in 0..SINGLE.min(fleet.deployments) {
+    daemon.process.forget_log();
+    for deployment in of {
         for replica in 1..fleet.replicas {
             stub.delete_pod(deployment, replica);
         }
         sleep(Duration::from_millis(20)).await;
+        let workload = format!("Deployment/{}/{}", fleet::namespace_of(deployment), fleet::app(deployment));
         let began = Instant::now();
         stub.delete_pod(deployment, 0);
-        let workload = format!("Deployment/{}/{}", fleet::namespace_of(deployment), fleet::app(deployment));
-        let told = daemon.process.until_it_says(|line| line["workload"] == workload.as_str());
-        timeout(Duration::from_secs(30), told).await.with_context(|| format!("nothing is said of {workload}"))??;
-        delays.push(began.elapsed());
+        let what = format!("that {workload} has no Pods");
+        let no_pods = |line: &Value| line["workload"] == workload.as_str() && line["to"] == "no_pods";
+        let (_, at) = daemon.process.until_it_says(what, PATIENCE, no_pods).await?;
+        delays.push(at - began);
     }
     Ok(delays)
 }
 
-/// Pages for people and programs, of ten thousand workloads.
+/// Pages for people and programs, of ten thousand workloads that all differ, which is the most that there can be to say;
+/// and what the engine feels of those who read.
 async fn pages(settings: &Settings, results: &mut Results) -> Result<()> {
     let fleet = Fleet { deployments: settings.scaled(10_000), replicas: 1 };
     let stub = Stub::new(fleet);
-    let kubeconfig = settings.directory.path().join("stub.kubeconfig");
+    stub.inject("v2");
+    let kubeconfig = settings.home.join("stub.kubeconfig");
     let _server = stub.serve(&kubeconfig)?;
-    let mut daemon = Daemon::start(&settings.program, &kubeconfig, IN_FLIGHT).await?;
-    daemon.until_complete(fleet.deployments).await?;
+    let mut daemon = Daemon::start(settings, &kubeconfig, IN_FLIGHT).await?;
+    let verdicts = daemon.until_complete(fleet.deployments).await?;
+    say(format_args!("stub, {} workloads: {verdicts}", fleet.deployments));
     let asked = [
         ("api_page_p99_ms", daemon.api.clone(), "/api/v1/workloads"),
         ("web_page_p99_ms", daemon.api.clone(), "/"),
         ("scrape_p99_ms", daemon.probes.clone(), "/metrics"),
     ];
-    for (key, address, path) in asked {
+    for (key, address, path) in &asked {
         let mut times = Vec::new();
-        for _ in 0..200 {
-            times.push(daemon::get(&address, path).await?.0);
+        for _ in 0..LOOKS {
+            times.push(daemon::get(address, path).await?.0);
         }
         results.note(key, ms(percentile(&times, 99)))?;
     }
+
+    let half = SINGLE.min(fleet.deployments / 2);
+    let alone = verdicts_after_events(&mut daemon, &stub, fleet, 0..half).await?;
+    let mut readers = JoinSet::new();
+    for number in 0..READERS {
+        if let Some((_, address, path)) = asked.get(number % asked.len()) {
+            readers.spawn(read_on(address.clone(), path));
+        }
+    }
+    let read = verdicts_after_events(&mut daemon, &stub, fleet, half..2 * half).await?;
+    readers.abort_all();
+    while let Some(reader) = readers.join_next().await {
+        // Whoever was not ended by us got no answer.
+        reader.unwrap_or(Ok(()))?;
+    }
+    for (percent, keys) in [
+        (50, ["event_to_verdict_p50_ms_alone", "event_to_verdict_p50_ms_read"]),
+        (99, ["event_to_verdict_p99_ms_alone", "event_to_verdict_p99_ms_read"]),
+    ] {
+        for (key, delays) in keys.into_iter().zip([&alone, &read]) {
+            results.note(key, ms(percentile(delays, percent)))?;
+        }
+    }
     daemon.process.end().await
+}
+
+/// Reads again and again, until it is aborted or gets no answer.
+async fn read_on(address: String, path: &'static str) -> Result<()> {
+    loop {
+        daemon::get(&address, path).await?;
+        sleep(READ_AGAIN).await;
+    }
 }

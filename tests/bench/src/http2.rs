@@ -18,7 +18,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// One answer, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A connection to one API server.
 #[derive(Clone, Debug)]
@@ -62,6 +65,11 @@ impl Http2 {
 
     /// Reads a body to its end without keeping it; how many bytes, and in what time.
     pub(crate) async fn drain(&self, path: &str, accept: &str) -> Result<(usize, Duration)> {
+        let reading = timeout(PATIENCE, self.read(path, accept));
+        reading.await.with_context(|| format!("no answer in time: {path}"))?
+    }
+
+    async fn read(&self, path: &str, accept: &str) -> Result<(usize, Duration)> {
         let began = Instant::now();
         let uri = format!("{}{path}", self.base);
         let request = Request::get(uri).header(header::ACCEPT, accept).body(Full::default())?;
@@ -107,8 +115,12 @@ impl Http2 {
             .header(header::CONTENT_TYPE, content_type)
             .header(header::ACCEPT, "application/json")
             .body(Full::new(ready.body))?;
-        let response = self.client.request(request).await.with_context(|| ready.path.clone())?;
-        let status = response.status();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+        let answer = async {
+            let response = self.client.request(request).await?;
+            let status = response.status();
+            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
+        };
+        let answer = timeout(PATIENCE, answer).await;
+        answer.map_err(anyhow::Error::from).flatten().with_context(|| ready.path.clone())
     }
 }

@@ -19,13 +19,16 @@ mod stub;
 use std::{
     fmt::Display,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use fleet::Fleet;
 use results::{Results, number};
+use stub::Stub;
+use testbed::RunDirectory;
 
 /// Measures sidecar-drift.
 #[derive(Debug, Parser)]
@@ -55,6 +58,13 @@ enum Command {
         /// Leads to the cluster.
         kubeconfig: PathBuf,
     },
+    /// Serves the stub until Ctrl-C, to profile something that is connected to it.
+    Stub {
+        /// Pods, twenty to a Deployment.
+        pods: usize,
+        /// Written, and leads to the stub.
+        kubeconfig: PathBuf,
+    },
 }
 
 /// A part of the run.
@@ -74,8 +84,8 @@ pub(crate) struct Settings {
     scale: f64,
     /// The program to measure.
     pub(crate) program: PathBuf,
-    /// For files of this run.
-    pub(crate) directory: tempfile::TempDir,
+    /// For files of this run; everything that was started for it ends with it.
+    pub(crate) home: RunDirectory,
 }
 
 impl Settings {
@@ -103,13 +113,25 @@ fn main() -> ExitCode {
     }
 }
 
+async fn serve(fleet: Fleet, kubeconfig: &Path) -> Result<()> {
+    let _server = Stub::new(fleet).serve(kubeconfig)?;
+    say(format_args!("{} Pods of {} Deployments behind {}", fleet.pods(), fleet.deployments, kubeconfig.display()));
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
 fn run(cli: Cli) -> Result<()> {
-    if let Some(Command::Reflector { kubeconfig }) = &cli.command {
-        return tokio::runtime::Runtime::new()?.block_on(reflector::run(kubeconfig));
+    match &cli.command {
+        Some(Command::Reflector { kubeconfig }) => {
+            return tokio::runtime::Runtime::new()?.block_on(reflector::run(kubeconfig));
+        }
+        Some(Command::Stub { pods, kubeconfig }) => {
+            return tokio::runtime::Runtime::new()?.block_on(serve(Fleet::of_pods(*pods), kubeconfig));
+        }
+        None => {}
     }
     anyhow::ensure!(cli.scale > 0.0, "--scale is {}: it must be more than 0", cli.scale);
     let program = child::sidecar_drift(cli.program)?;
-    let settings = Settings { scale: cli.scale, program, directory: tempfile::tempdir()? };
+    let settings = Settings { scale: cli.scale, program, home: RunDirectory::create(false)? };
     let mut results = Results::default();
     let megabytes = number(usize::try_from(settings.program.metadata()?.len())?) / 1e6;
     results.note("binary_mb", megabytes)?;
@@ -125,6 +147,7 @@ fn run(cli: Cli) -> Result<()> {
     if wanted(Part::Growth) {
         runtime.block_on(growth::measure(&settings, &mut results))?;
     }
+    settings.home.end()?;
     results.write(&cli.output)?;
     write!(io::stdout(), "{}", results.table())?;
     say(format_args!("{} has the same as JSON", cli.output.display()));

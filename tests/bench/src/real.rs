@@ -24,6 +24,12 @@ const TIMES: usize = 5;
 /// Dry runs in flight, of ours and of the load generator alike: what DESIGN's numbers were measured with.
 const IN_FLIGHT: usize = 8;
 
+/// The list of all Pods, by those who keep them whole.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+/// A changed policy is in force within a second.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// Pods of the slope's second point, as a multiple of the first.
 const MORE: usize = 5;
 
@@ -39,18 +45,18 @@ pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Resul
     let raw = raw(&cluster, results).await?;
     speed(settings, &cluster, &raw, results).await?;
     let small = memory(settings, &cluster, results).await?;
-    others(&cluster, small, results).await?;
+    others(settings, &cluster, small, results).await?;
     sweep(settings, &cluster, &raw, results).await?;
     cluster.inject("v1").await?;
     cluster.until_injected("v1").await?;
-    predecessors(&cluster, results).await?;
+    predecessors(settings, &cluster, results).await?;
     slope(settings, &mut cluster, small, results).await?;
     cluster.stop().await
 }
 
 /// An empty cluster.
 async fn idle(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
-    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    let daemon = Daemon::start(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
     daemon.until_complete(0).await?;
     results.note("resident_mib_idle", daemon.process.memory_at_rest().await?.mib())?;
     daemon.process.end().await
@@ -86,7 +92,7 @@ async fn speed(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut 
     let (mut scans, mut rendering) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
         let marker = audit.marker()?;
-        let (report, took) = daemon::scan(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+        let (report, took) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
         say(format_args!("scan {:.2} s: {}", took.as_secs_f64(), report["summary"]["verdicts"]));
         results.note("needless_restarts", number(differing(&report)))?;
         scans.push(took);
@@ -118,7 +124,7 @@ fn differing(report: &Value) -> usize {
 
 /// Resident memory of a daemon that has every verdict, in MiB.
 async fn memory(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<f64> {
-    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    let daemon = Daemon::start(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
     daemon.until_complete(cluster.deployments).await?;
     let memory = daemon.process.memory_at_rest().await?;
     results.note("resident_mib_10k", memory.mib())?;
@@ -128,21 +134,21 @@ async fn memory(settings: &Settings, cluster: &Cluster, results: &mut Results) -
 }
 
 /// The memory of those who keep every Pod whole.
-async fn others(cluster: &Cluster, ours: f64, results: &mut Results) -> Result<()> {
+async fn others(settings: &Settings, cluster: &Cluster, ours: f64, results: &mut Results) -> Result<()> {
     let informer = tokio::task::spawn_blocking(Assets::informer).await??;
-    let client_go = resident(&informer, &[], cluster.kubeconfig()).await?;
+    let client_go = resident(settings, &informer, &[], cluster.kubeconfig()).await?;
     results.note("resident_mib_client_go", client_go)?;
     results.note("resident_ratio_to_client_go", ours / client_go)?;
-    let reflector = resident(&std::env::current_exe()?, &["reflector"], cluster.kubeconfig()).await?;
+    let reflector = resident(settings, &std::env::current_exe()?, &["reflector"], cluster.kubeconfig()).await?;
     results.note("resident_mib_reflector", reflector)?;
     results.note("resident_ratio_to_reflector", ours / reflector)
 }
 
-async fn resident(program: &Path, first: &[&str], kubeconfig: &Path) -> Result<f64> {
+async fn resident(settings: &Settings, program: &Path, first: &[&str], kubeconfig: &Path) -> Result<f64> {
     let kubeconfig = kubeconfig.display().to_string();
     let arguments: Vec<_> = first.iter().copied().chain([kubeconfig.as_str()]).collect();
-    let mut process = Measured::start(program, &arguments)?;
-    process.until_it_prints("synced").await?;
+    let mut process = Measured::start(&settings.home, program, &arguments)?;
+    process.until_it_prints("synced", PATIENCE).await?;
     let memory = process.memory_at_rest().await?;
     process.end().await?;
     Ok(memory.mib())
@@ -150,12 +156,14 @@ async fn resident(program: &Path, first: &[&str], kubeconfig: &Path) -> Result<f
 
 /// The injector changes, and every workload has to be looked at twice: what differs is asked for again.
 async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
-    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    let mut daemon = Daemon::settling(settings, cluster.kubeconfig(), IN_FLIGHT, SETTLE).await?;
     daemon.until_complete(cluster.deployments).await?;
     let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
     for round in 0..3 {
         let before = daemon.status().await?["renders"].as_u64();
-        let began = Instant::now();
+        daemon.process.forget_log();
+        // The time that it was told to wait is none that it takes.
+        let began = Instant::now() + SETTLE;
         cluster.inject(&format!("v{}", round + 2)).await?;
         let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
         firsts.push(first - began);
@@ -168,8 +176,8 @@ async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut 
     daemon.process.end().await
 }
 
-async fn predecessors(cluster: &Cluster, results: &mut Results) -> Result<()> {
-    match predecessor::run(cluster).await {
+async fn predecessors(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
+    match predecessor::run(settings, cluster).await {
         Ok(found) => {
             results.note("predecessor_seconds", found.took.as_secs_f64())?;
             results.note("needless_restarts_predecessor", number(found.restarts))?;
@@ -188,7 +196,7 @@ async fn slope(settings: &Settings, cluster: &mut Cluster, small: f64, results: 
     let before = cluster.fleet();
     cluster.fill(before.replicas * MORE).await?;
     let after = cluster.fleet();
-    let mut daemon = Daemon::start(&settings.program, cluster.kubeconfig(), IN_FLIGHT).await?;
+    let daemon = Daemon::start(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
     daemon.until_complete(cluster.deployments).await?;
     let large = daemon.process.memory_at_rest().await?;
     say(format_args!("{} Pods: {:.1} MiB", after.pods(), large.mib()));

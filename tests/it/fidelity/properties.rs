@@ -199,7 +199,7 @@ proptest! {
         let odd = json!({ "spec": { "containers": [spec.clone(), { "env": spec, "args": spec, "name": text }], "volumes": spec } });
         let shape = PodShape::from_pod(&odd);
         for container in &shape.containers {
-            let _ = leaves(&container.projection);
+            let _ = leaves(&container.projection.value());
         }
         let _ = canonical(&text);
         let _ = against(&shape, &[rendering(shape.clone())], &Mask::default());

@@ -37,6 +37,7 @@ pub use eventually::{eventually, give_up};
 pub use http_server::{Body as ServedBody, HttpServer};
 pub use namespace::TestNamespace;
 pub use progress::skip;
+pub use run_directory::RunDirectory;
 pub use terminal::Terminal;
 pub use testbed::Testbed;
 pub use tool::tool;

@@ -1,4 +1,4 @@
-//! The directory of one running control plane, and the watchdog that ends everything in it.
+//! The directory of one running control plane, or of one run of the benchmarks, and the watchdog that ends everything in it.
 //!
 //! Destructors do not run for a `static`, after `kill -9`, or when a test harness calls `exit`. So nothing relies on them:
 //! a small shell process, the watchdog, reads from a pipe whose other end only this process holds. When this process is
@@ -37,9 +37,9 @@ until rm -rf "$1" || [ "$tries" -ge 50 ]; do
 done
 "#;
 
-/// Where one control plane keeps its certificates, logs, data and sockets.
+/// Where one control plane keeps its certificates, logs, data and sockets, and a run of the benchmarks its kubeconfigs.
 #[derive(Debug)]
-pub(crate) struct RunDirectory {
+pub struct RunDirectory {
     path: PathBuf,
     watchdog: Child,
     /// Open as long as this process lives: the watchdog acts when it is closed.
@@ -50,7 +50,7 @@ pub(crate) struct RunDirectory {
 
 impl RunDirectory {
     /// Makes a new one, after removing what dead processes have left (after a power cut, say: the watchdog does the rest).
-    pub(crate) fn create(keep: bool) -> Result<Self> {
+    pub fn create(keep: bool) -> Result<Self> {
         let temporary = std::env::temp_dir();
         remove_stale(&temporary);
 
@@ -85,29 +85,31 @@ impl RunDirectory {
         Ok(Self { path, watchdog, lifeline, _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+    /// Where a file of it is.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
 
     /// A command that dies with this process. In its own process group, so that Ctrl-C in a terminal reaches this process
     /// only, which then ends the rest in order.
-    pub(crate) fn command(&self, program: &Path) -> Command {
+    pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", NOTE_PID_AND_EXEC]).arg(self.join("pids")).arg(program).process_group(0);
         command
     }
 
     /// Forgets a child that has ended and been waited for: its process id may soon be another's.
-    pub(crate) fn forget(path: &Path, pid: u32) {
+    pub fn forget(path: &Path, pid: u32) {
         let _ = fs::remove_file(path.join("pids").join(pid.to_string()));
     }
 
     /// Ends everything and waits until it has ended. Blocks.
-    pub(crate) fn end(mut self) -> Result<()> {
+    pub fn end(mut self) -> Result<()> {
         self.lifeline.take();
         self.watchdog.wait().context("cannot wait for the watchdog")?;
         Ok(())

@@ -124,6 +124,11 @@ impl Stub {
         self.moving().requests.clear();
     }
 
+    /// This version of the sidecar is injected from now on. No watch hears of it.
+    pub(crate) fn inject(&self, version: &str) {
+        self.moving().sidecar = fleet::sidecar(version);
+    }
+
     /// All watches hear that this Pod is gone.
     pub(crate) fn delete_pod(&self, deployment: usize, replica: usize) {
         let pod = |version| self.0.objects.pod_line("DELETED", deployment, replica, version);
