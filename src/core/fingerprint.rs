@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_is_read_as_it_is_written_and_nothing_else_is() {
-        let fingerprint = Fingerprint::of(&json!({ "image": "proxy:1" }));
+        let fingerprint = Fingerprint::of(&Packed::of(&json!({ "image": "proxy:1" })));
         let text = fingerprint.to_string();
         assert_eq!(format!("{fingerprint:?}"), text);
         let read = |text: &str| serde_json::from_value::<Fingerprint>(json!(text)).ok();
