@@ -162,4 +162,5 @@ fn tokens_are_replaced_only_where_they_stand_alone() {
     assert_eq!(token::replace("a-a-a", "a-a", "x"), "x-a");
     assert_eq!(token::replace("ba-a-a", "a-a", "x"), "ba-x", "an occurrence may overlap one that is none");
     assert_eq!(token::replace("text", "", "x"), "text");
+    assert_eq!(token::replace("-", "", "x"), "-");
 }
