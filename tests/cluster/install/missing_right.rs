@@ -18,7 +18,7 @@ use super::{
 use crate::support::DEADLINE;
 
 /// So many are tried in one run, another choice each time; all of them take minutes.
-const TRIED: usize = 100;
+const TRIED: usize = 5;
 
 /// A control plane of its own, for the reason that the test of all rights has.
 #[tokio::test]
