@@ -208,6 +208,26 @@ fn r3_a_field_that_only_follows_the_pods_name_is_equal() {
 }
 
 #[test]
+fn r3_a_list_that_names_all_pods_of_a_set_has_an_entry_for_each() {
+    let peers = |six: &str| {
+        proxy_env(json!([{
+            "name": "PEERS",
+            "value": format!(r#"[{{"name":"db-1","x":"the first"}},{{"name":"db-6","x":"{six}"}}]"#),
+        }]))
+    };
+    let names = NameMap { rendered: "db-1", running: "db-6", namespaces: None };
+    let by = |six: &str| {
+        let (selection, mask) = (SidecarSelection::default(), Mask::default());
+        compare(&peers("the sixth"), &rendering(&peers(six)), &selection, &mask, Some(&names), &[])
+    };
+    assert_eq!(by("the sixth"), Comparison::default());
+    assert_eq!(
+        changes(&by("another").differences[0].fields),
+        [("/env/PEERS/value/[name 1]/x", Some("\"the sixth\""), Some("\"another\""))]
+    );
+}
+
+#[test]
 fn r3_of_several_renderings_each_has_a_name_of_its_own_and_none_needs_no_name() {
     let running = named("db-1", "x", "");
     let rendered = |name: Option<&str>, image: &str| Rendering {
