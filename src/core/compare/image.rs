@@ -33,3 +33,25 @@ impl<'t> Image<'t> {
 fn split_last(text: &str, at: char) -> (&str, Option<&str>) {
     text.rsplit_once(at).map_or((text, None), |(before, after)| (before, Some(after)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_an_image_are_told_apart_as_runtimes_do() {
+        for (reference, registry, path, tag, digest) in [
+            ("proxy", "", "proxy", None, None),
+            ("proxy:1.2", "", "proxy", Some("1.2"), None),
+            ("istio/proxyv2:1.27.0", "", "istio/proxyv2", Some("1.27.0"), None),
+            ("docker.io/istio/proxyv2", "docker.io", "istio/proxyv2", None, None),
+            ("registry:5000/a/b", "registry:5000", "a/b", None, None),
+            ("localhost/proxy:1", "localhost", "proxy", Some("1"), None),
+            ("localhost:5000/proxy", "localhost:5000", "proxy", None, None),
+            ("ghcr.io/p@sha256:ab", "ghcr.io", "p", None, Some("sha256:ab")),
+            ("p:1@sha256:ab", "", "p", Some("1"), Some("sha256:ab")),
+        ] {
+            assert_eq!(Image::parse(reference), Image { registry, path, tag, digest }, "{reference}");
+        }
+    }
+}

@@ -70,6 +70,19 @@ fn changed_fields_are_named_one_by_one() {
 }
 
 #[test]
+fn what_is_empty_is_not_the_same_as_nothing() {
+    let config = |value: &str| proxy_env(json!([{ "name": "CONFIG", "value": value }]));
+    let found = |running: &str, rendered: &str| against(&config(running), &config(rendered));
+    let left_out = |empty: &str, shown: &str| {
+        let found = found(&format!(r#"{{"a":1,"b":{empty}}}"#), r#"{"a":1}"#);
+        assert_eq!(changes(&found.differences[0].fields), [("/env/CONFIG/value/b", Some(shown), None)]);
+    };
+    left_out("{}", "{}");
+    left_out("[]", "[]");
+    assert_eq!(kinds(&found(r#"{"a":{}}"#, r#"{"a":[]}"#)), [Difference::Changed]);
+}
+
+#[test]
 fn pointers_follow_rfc_6901() {
     let a = proxy_env(json!([{ "name": "a/b~c", "value": "1" }]));
     let found = against(&a, &proxy_env(json!([])));
