@@ -57,12 +57,45 @@ impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let bad = || serde::de::Error::custom(format!("not a {VERSION} fingerprint: {text:?}"));
-        let hex = text.strip_prefix("v1:").filter(|h| h.len() == 64 && h.is_ascii()).ok_or_else(bad)?;
+        let digits = |hex: &&str| hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = text.strip_prefix("v1:").filter(|hex| hex.len() == 64).filter(digits).ok_or_else(bad)?;
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
             let digits = std::str::from_utf8(pair).map_err(|_| bad())?;
             *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
         }
         Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_read_as_it_is_written_and_nothing_else_is() {
+        let fingerprint = Fingerprint::of(&Packed::of(&json!({ "image": "proxy:1" })));
+        let text = fingerprint.to_string();
+        assert_eq!(format!("{fingerprint:?}"), text);
+        let read = |text: &str| serde_json::from_value::<Fingerprint>(json!(text)).ok();
+        assert_eq!(read(&text), Some(fingerprint));
+        let hex = text.strip_prefix("v1:").expect("the version");
+        let wrong = [
+            String::new(),
+            "v1:".to_owned(),
+            "v1:00".to_owned(),
+            hex.to_owned(),
+            format!("v2:{hex}"),
+            format!("v1:{}", &hex[1..]),
+            format!("v1:{hex}0"),
+            format!("v1:{}", hex.to_uppercase()),
+            format!("v1:+{}", &hex[1..]),
+            format!("v1:é{}", &hex[2..]),
+        ];
+        for wrong in wrong {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
     }
 }

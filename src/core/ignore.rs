@@ -171,6 +171,12 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_is_shown_as_it_is_meant() {
+        assert_eq!(rule("istio-*", Ignored::Env(Glob::new("DD_*"))).to_string(), "env DD_* of istio-*");
+        assert_eq!(rule("p", Ignored::Field(Glob::new("args/3"))).to_string(), "field args/3 of p");
+    }
+
+    #[test]
     fn a_field_covers_what_is_below_it_and_nothing_beside() {
         let covers = |field: &str, pointer: &str| rule("p", Ignored::Field(Glob::new(field))).covers("p", pointer);
         assert!(covers("resources", "/resources/limits/cpu"));

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::ignore::{Glob, Ignored};
 
 /// A Pod with an app and, if given, a sidecar.
 fn pod(sidecar: Option<Value>) -> PodShape {
@@ -207,6 +208,25 @@ fn r3_a_field_that_only_follows_the_pods_name_is_equal() {
 }
 
 #[test]
+fn r3_of_several_renderings_each_has_a_name_of_its_own_and_none_needs_no_name() {
+    let running = named("db-1", "x", "");
+    let rendered = |name: Option<&str>, image: &str| Rendering {
+        pod_name: name.map(Into::into),
+        ..rendering(&named(name.unwrap_or("db-1"), image, ""))
+    };
+    let found = |renderings: &[Rendering]| {
+        let (selection, mask) = (SidecarSelection::default(), Mask::default());
+        compare_all(&running, "db-1", renderings, &selection, &mask, &[])
+    };
+    assert_eq!(found(&[rendered(Some("db-6"), "y"), rendered(Some("db-7"), "x")]), Comparison::default());
+    assert_eq!(found(&[rendered(None, "x")]), Comparison::default());
+    assert_eq!(
+        changes(&found(&[rendered(None, "y")]).differences[0].fields),
+        [("/env/IMAGE/value", Some("x"), Some("y"))]
+    );
+}
+
+#[test]
 fn r8_a_mere_change_of_order_is_recognised_as_such() {
     let args = |args: &[&str]| pod(Some(proxy("proxy:1", args)));
     let reordered = |a: &[&str], b: &[&str]| against(&args(a), &args(b)).looks_reordered();
@@ -241,6 +261,20 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
     assert_ne!(target("db-6", "x", &none), target("db-6", "y", &none));
     let mask = Mask { pointers: [("proxy".into(), ["/env/IMAGE/value".into()].into())].into(), ..none };
     assert_eq!(target("db-6", "x", &mask), target("db-6", "y", &mask));
+
+    // What the site leaves out does not count, and nothing else is left out with it.
+    let without = |image: &str, ignore: &[IgnoreRule]| {
+        target_fingerprint(
+            &rendering(&named("db-6", image, "")),
+            &SidecarSelection::default(),
+            &Mask::default(),
+            ignore,
+        )
+    };
+    let env = |name: &str| [IgnoreRule { sidecar: Glob::new("*"), what: Ignored::Env(Glob::new(name)) }];
+    assert_eq!(without("x", &env("IMAGE")), without("y", &env("IMAGE")));
+    assert_ne!(without("x", &env("PEERS")), without("y", &env("PEERS")));
+    assert_ne!(without("x", &env("IMAGE")), without("x", &[]));
 
     let moved = |list: &str| {
         let rendered = in_list(list, Some(proxy("proxy:1", &[])));

@@ -6,6 +6,7 @@ mod guard;
 mod guard_missing;
 mod helm;
 mod manifests;
+mod missing_right;
 mod release;
 mod rendering;
 mod rights;

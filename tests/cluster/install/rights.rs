@@ -19,11 +19,11 @@ const WORKLOADS: [(&str, &str); 4] =
 
 /// A verb on a resource, in a namespace or (empty) everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    namespace: String,
-    group: String,
-    resource: String,
-    verb: String,
+pub(super) struct Right {
+    pub(super) namespace: String,
+    pub(super) group: String,
+    pub(super) resource: String,
+    pub(super) verb: String,
 }
 
 /// One control plane of its own: a daemon that watches the whole cluster would hear of other tests' injectors.
@@ -32,36 +32,13 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     let testbed = Testbed::start(Options::default()).await?;
     let Some(audit) = testbed.audit() else { return testbed::skip("an existing cluster's audit log cannot be read") };
     let shop = testbed.create_namespace("shop").await?;
-    let policy = PolicyInjector::install(&shop, Sidecar::new("policy-proxy")).await?;
-    let webhook = WebhookInjector::install(&shop, Sidecar::new("hook-proxy")).await?;
-    // On a busy machine it would be taken for slow, and left alone.
-    webhook.edit_webhook(|webhook| webhook["timeoutSeconds"] = json!(30)).await?;
-    let home = webhook.home().context("a webhook behind a Service")?.name().to_owned();
-    tokio::try_join!(
-        shop.deploy(deployment("web", 2).pod_label(webhook.label())),
-        shop.deploy(stateful_set("db", 2).pod_label(webhook.label())),
-        shop.deploy(stateful_set("by-hand", 2).pod_label(policy.label()).with(on_delete)),
-        shop.deploy(daemon_set("agent").pod_label(policy.label())),
-        // Stays as it is, so that whoever comes next says the same of it.
-        shop.deploy(deployment("kept", 1).annotation("sidecar-drift/mode", "report").pod_label(webhook.label())),
-    )?;
-
-    let mut injectors = (policy, webhook);
+    let mut injectors = fleet(&shop).await?;
     for (number, (mode, scoped)) in
         [("report", false), ("enforce", false), ("report", true), ("enforce", true)].into_iter().enumerate()
     {
         let what = format!("mode {mode}, {}", if scoped { "one namespace" } else { "cluster-wide" });
         let ns = testbed.create_namespace(&format!("drift-{number}")).await?;
-        let values = json!({
-            "mode": mode,
-            "namespaces": if scoped { json!([shop.name()]) } else { json!([]) },
-            "injectorNamespaces": [home],
-            "config": {
-                "cooldown": "0s", "daily-cap": 100, "parallel-per-namespace": 3, "max-rollouts-per-hour": "unlimited",
-                "include-namespace": [shop.name()], "evict-on-delete": true,
-            },
-        });
-        let release = Release::install(&ns, &values).await?;
+        let release = Release::install(&ns, &values(&shop, &injectors, mode, scoped)?).await?;
         release.is_rolled_out().await?;
         // In report mode nobody probes.
         if mode == "enforce" {
@@ -102,11 +79,47 @@ async fn every_right_is_used_and_none_is_missing() -> Result<()> {
     testbed.stop().await
 }
 
+/// Workloads for all that is done to them, and what injects into their Pods.
+pub(super) async fn fleet<'t>(shop: &TestNamespace<'t>) -> Result<(PolicyInjector<'t>, WebhookInjector<'t>)> {
+    let policy = PolicyInjector::install(shop, Sidecar::new("policy-proxy")).await?;
+    let webhook = WebhookInjector::install(shop, Sidecar::new("hook-proxy")).await?;
+    // On a busy machine it would be taken for slow, and left alone.
+    webhook.edit_webhook(|webhook| webhook["timeoutSeconds"] = json!(30)).await?;
+    tokio::try_join!(
+        shop.deploy(deployment("web", 2).pod_label(webhook.label())),
+        shop.deploy(stateful_set("db", 2).pod_label(webhook.label())),
+        shop.deploy(stateful_set("by-hand", 2).pod_label(policy.label()).with(on_delete)),
+        shop.deploy(daemon_set("agent").pod_label(policy.label())),
+        // Stays as it is, so that whoever comes next says the same of it.
+        shop.deploy(deployment("kept", 1).annotation("sidecar-drift/mode", "report").pod_label(webhook.label())),
+    )?;
+    Ok((policy, webhook))
+}
+
+/// Values of the chart with which all rights are needed.
+pub(super) fn values(
+    shop: &TestNamespace<'_>,
+    injectors: &(PolicyInjector<'_>, WebhookInjector<'_>),
+    mode: &str,
+    scoped: bool,
+) -> Result<Value> {
+    let home = injectors.1.home().context("a webhook behind a Service")?.name();
+    Ok(json!({
+        "mode": mode,
+        "namespaces": if scoped { json!([shop.name()]) } else { json!([]) },
+        "injectorNamespaces": [home],
+        "config": {
+            "cooldown": "0s", "daily-cap": 100, "parallel-per-namespace": 3, "max-rollouts-per-hour": "unlimited",
+            "include-namespace": [shop.name()], "evict-on-delete": true,
+        },
+    }))
+}
+
 fn on_delete(manifest: &mut Value) {
     manifest["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
 }
 
-async fn drift(injectors: &mut (PolicyInjector<'_>, WebhookInjector<'_>), version: &str) -> Result<()> {
+pub(super) async fn drift(injectors: &mut (PolicyInjector<'_>, WebhookInjector<'_>), version: &str) -> Result<()> {
     injectors.0.set_version(version).await?;
     injectors.1.reconfigure(version).await
 }
@@ -141,13 +154,15 @@ async fn until_said(shop: &TestNamespace<'_>, name: &str, version: &str, times: 
     .await
 }
 
+/// A list of texts in a rule.
+pub(super) fn list(rule: &Value, field: &str) -> Vec<String> {
+    let items = rule[field].as_array().into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// Every right that the rendered Roles grant, one by one.
-fn granted(objects: &[Value]) -> BTreeSet<Right> {
+pub(super) fn granted(objects: &[Value]) -> BTreeSet<Right> {
     let roles = objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")));
-    let list = |rule: &Value, field: &str| -> Vec<String> {
-        let items = rule[field].as_array().into_iter().flatten();
-        items.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
     let mut rights = BTreeSet::new();
     for role in roles {
         let namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -174,7 +189,7 @@ fn resource(entry: &AuditEntry) -> String {
 }
 
 /// A `list` goes with its `watch`: it is how a watch begins on API servers that do not send the list within the watch.
-fn is_used(right: &Right, granted: &BTreeSet<Right>, asked: &[AuditEntry]) -> bool {
+pub(super) fn is_used(right: &Right, granted: &BTreeSet<Right>, asked: &[AuditEntry]) -> bool {
     let watch = Right { verb: "watch".to_owned(), ..right.clone() };
     if right.verb == "list" && granted.contains(&watch) {
         return is_used(&watch, granted, asked);
