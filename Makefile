@@ -95,11 +95,11 @@ generate: ## Write anew what is made from other files: deploy/, README and files
 
 .PHONY: deny
 deny: ## Dependencies: second versions, licences, sources
-	.ci/cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources
+	.ci/cargo-tool cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources
 
 .PHONY: mutants
 mutants: ## Break the comparator in every way and see the tests fail; takes hours, no part of CI
-	.ci/cargo-mutants mutants --jobs 1 --output target \
+	.ci/cargo-tool cargo-mutants mutants --jobs 1 --output target \
 	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
 	  --file 'src/core/canonical/*' --file 'src/core/judge.rs' --file 'src/core/ignore.rs' \
 	  -- --lib --test it -- --skip random
@@ -112,7 +112,7 @@ dockerfile: ## The Dockerfile, by hadolint
 .PHONY: audit
 audit: ## Dependencies: security advisories (needs network)
 	@echo "The advisories are fetched from the RustSec database, so this needs network access to it."
-	.ci/cargo-deny --locked check advisories
+	.ci/cargo-tool cargo-deny --locked check advisories
 
 .PHONY: help
 help: ## This list
