@@ -340,12 +340,15 @@ fn canary(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
 
 /// The canaries that it has to wait for.
 fn unproven<'a>(c: &'a Candidate<'_>, s: &'a Situation<'_>) -> impl Iterator<Item = &'a Canary> {
-    s.canaries.iter().filter(|(scope, _)| c.scopes.contains_key(*scope)).map(|(_, canary)| canary).filter(|canary| {
-        let place = canary.workloads.contains(&c.workload.key) || canary.workloads.len() < s.policy.canary;
-        let joins = place && !canary.too_early(s.now.wall);
+    let proves = c.proves();
+    let waits = move |(scope, canary): &(&Scope, &Canary)| {
+        // Whoever proves something else takes no place here, however many are left.
+        let room = canary.workloads.len() < s.policy.canary && proves.contains(scope);
+        let joins = (room || canary.workloads.contains(&c.workload.key)) && !canary.too_early(s.now.wall);
         let soaked = canary.converged.is_some_and(|at| s.now.since(at) >= s.policy.soak);
-        !joins && !soaked
-    })
+        c.scopes.contains_key(*scope) && !joins && !soaked
+    };
+    s.canaries.iter().filter(waits).map(|(_, canary)| canary)
 }
 
 #[cfg(test)]

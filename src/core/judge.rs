@@ -99,8 +99,10 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
         }
         _ => {
             // Without Pods nobody told us what its revision is called.
-            let newest = pods.iter().map(|p| p.template_generation).max().unwrap_or_default();
-            pods.retain(|p| p.template_generation == newest);
+            let newest =
+                pods.iter().max_by_key(|p| p.template_generation).map(|p| (p.template_generation, &p.revision));
+            // A template that was changed back is of a revision that older Pods are of, too: they stay as they are.
+            pods.retain(|p| newest.is_some_and(|(at, of)| p.template_generation == at || p.revision == *of));
             pods.first().map_or_else(|| Name::from(""), |pod| on_delete::revision_of(w, pod))
         }
     };

@@ -373,10 +373,10 @@ impl Core {
         // What was proven when it was planned may have lost its proof since.
         self.enlist(key, &scopes, now);
         // The canary is on record before it flies, so that no crash can make a second one.
-        if guarded && !self.record.unwritten() && !self.record.writing() {
-            self.patch(key, now);
-        } else if stale {
+        if stale {
             self.abandon(key, None, now);
+        } else if guarded && !self.record.unwritten() && !self.record.writing() {
+            self.patch(key, now);
         }
     }
 }

@@ -447,3 +447,6 @@ pub(super) fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
     let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
     policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
 }
+
+#[cfg(test)]
+mod tests;

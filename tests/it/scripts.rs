@@ -167,6 +167,7 @@ scripts! {
         a_canary_that_goes_away
         a_proof_that_is_lost_before_the_patch
         a_confirmation_that_fails
+        a_confirmation_that_is_old_when_the_state_is_written
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
@@ -189,6 +190,7 @@ scripts! {
         drift_that_is_gone_is_not_rolled
         evicted_one_after_the_other
         evictions_are_taken_over
+        evictions_end_where_the_rest_is_not_acted_on
         evictions_leave_what_the_owner_holds_back
         evictions_stop_at_new_pods_that_still_differ
         evictions_wait_for_a_disruption_budget

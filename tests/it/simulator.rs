@@ -7,6 +7,7 @@
 mod cluster;
 mod controllers;
 mod coverage;
+mod evictions;
 mod fault;
 mod feeds;
 mod history;
@@ -20,8 +21,10 @@ mod scenario;
 mod server;
 mod settled;
 mod tamper;
+mod theme;
 mod trouble;
 mod truth;
+mod waiting;
 mod world;
 
 use std::{

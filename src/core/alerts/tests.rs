@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{AlertMatcher, Alerts, AlertsAnswer};
+use super::{Alarm, AlertMatcher, Alerts, AlertsAnswer, CALM};
+use crate::core::{
+    made,
+    policy::{Mode, Policy},
+    step::Core,
+};
 
 fn labels(of: &[(&str, &str)]) -> BTreeMap<String, String> {
     of.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect()
@@ -129,4 +134,32 @@ fn what_fires_is_named_and_an_old_answer_counts_for_nothing() {
     let quiet: Vec<_> = (0..=20).map(|n| (n * 15, firing(&[]))).collect();
     assert_eq!(against(&quiet, 349), None);
     assert_eq!(against(&quiet, 350).unwrap(), "Prometheus has not answered for 50 s");
+}
+
+/// Whether alerts hold rollouts at that second, after these answers.
+fn alarm(policy: Policy, answers: &[(u32, AlertsAnswer)], second: i64) -> Alarm {
+    let mut core = Core::new(policy, [], 0, made::at(0));
+    for (asked, answer) in answers {
+        core.alerts.answered(made::at(0).elapsed + S * *asked, answer.clone());
+    }
+    core.alarm(made::at(second))
+}
+
+#[test]
+fn an_alarm_that_calms_down_ends_by_itself_and_one_that_does_not_lasts() {
+    let heeds = Policy { mode: Mode::Enforce, blocking_alerts: vec![matcher("page=yes")], ..Policy::default() };
+    let quiet: Vec<_> = (0..=8).map(|n| (n * 15, firing(&[]))).collect();
+    let calm = made::at(0).elapsed + CALM;
+    assert_eq!(alarm(heeds.clone(), &quiet, 119), Alarm::Until(calm));
+    assert_eq!(alarm(heeds.clone(), &quiet, 120), Alarm::None);
+    assert_eq!(alarm(heeds.clone(), &[], 120), Alarm::On);
+    assert_eq!(alarm(heeds.clone(), &[quiet.as_slice(), &[(121, firing(&["A"]))]].concat(), 122), Alarm::On);
+    // Nobody asked for it; nothing would be begun; a person is there.
+    for other in [
+        Policy { blocking_alerts: Vec::new(), ..heeds.clone() },
+        Policy { mode: Mode::Report, ..heeds.clone() },
+        Policy { one_shot: true, ..heeds },
+    ] {
+        assert_eq!(alarm(other, &[(121, firing(&["A"]))], 122), Alarm::None);
+    }
 }

@@ -82,6 +82,18 @@ fn r1_a_partitioned_set_is_judged_by_the_revision_that_its_pods_are_of() {
 }
 
 #[test]
+fn c8_a_daemon_set_whose_template_was_changed_back_keeps_the_pods_that_it_had_of_it() {
+    let set = WorkloadSnapshot { template_generation: 3, ..made::workload(Kind::DAEMON_SET, "agent") };
+    let pod = |name: &str, revision: &str, template_generation| {
+        let owned = owned(name, "DaemonSet", "agent");
+        Object::Pod(PodSnapshot { revision: revision.into(), template_generation, ..owned })
+    };
+    let index = index(&set, vec![pod("kept", "r1", 1), pod("between", "r2", 2), pod("back", "r1", 3)]);
+    let both = vec!["back".to_owned(), "kept".to_owned()];
+    assert_eq!(names(current(&set, &index)), ("agent-r1".to_owned(), both));
+}
+
+#[test]
 fn c8_a_pod_that_is_on_its_way_out_or_that_nobody_created_is_not_judged() {
     let deployment = made::workload(Kind::DEPLOYMENT, "web");
     let pod = |name: &str, state| Object::Pod(PodSnapshot { state, ..owned(name, "ReplicaSet", "web-1") });

@@ -190,6 +190,11 @@ impl Core {
         let candidate = self.candidate(key, &self.unhealthy_injectors())?;
         let situation = self.situation(now, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
+            if gate == Gate::DifferenceNotEnabled {
+                // Nothing would ever let it go on, and its slot is wanted by others.
+                let message = "what was not replaced yet differs only in what is not acted on".to_owned();
+                return Some(Next::End(Outcome::Superseded, message));
+            }
             return Some(Next::Hold(gate, gate::ends(gate, &candidate, &situation)));
         }
         // One whose answer was lost is gone by now: as long as it is there, `choice` waits.

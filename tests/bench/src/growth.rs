@@ -5,14 +5,11 @@ use std::{ops::Range, time::Duration};
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 use testbed::eventually;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     Settings,
-    daemon::{self, Daemon},
+    daemon::Daemon,
     fleet::{self, Fleet},
     results::{Results, ms, number, percentile},
     say,
@@ -26,29 +23,20 @@ const SIZES: [(&str, usize); 4] = [("1k", 1_000), ("10k", 10_000), ("100k", 100_
 const EVENTS: usize = 20_000;
 
 /// Workloads whose last Pod goes, one at a time.
-const SINGLE: usize = 100;
+pub(crate) const SINGLE: usize = 100;
 
 /// A verdict that follows from what is known already, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Clients that read while verdicts are measured.
-const READERS: usize = 50;
-
-/// How long each of them waits between an answer and its next question: a browser waits twice as long.
-const READ_AGAIN: Duration = Duration::from_secs(1);
-
-/// How often each page is asked for while nothing else is.
-const LOOKS: usize = 200;
-
 /// The API server of the stub answers at once, so more in flight gain nothing.
-const IN_FLIGHT: usize = 8;
+pub(crate) const IN_FLIGHT: usize = 8;
 
 pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Result<()> {
     for (size, pods) in SIZES {
         // Names stay what they are whatever the scale, so that a short run can be seen to work.
         grow(settings, size, Fleet::of_pods(settings.scaled(pods)), results).await?;
     }
-    pages(settings, results).await
+    Ok(())
 }
 
 async fn grow(settings: &Settings, size: &str, fleet: Fleet, results: &mut Results) -> Result<()> {
@@ -111,7 +99,7 @@ async fn event(daemon: &Daemon, stub: &Stub, fleet: Fleet) -> Result<Duration> {
 
 /// The last Pods of these workloads go, one workload after the other, and each verdict is another: from the event to the
 /// line that says so.
-async fn verdicts_after_events(
+pub(crate) async fn verdicts_after_events(
     daemon: &mut Daemon,
     stub: &Stub,
     fleet: Fleet,
@@ -133,61 +121,4 @@ async fn verdicts_after_events(
         delays.push(at - began);
     }
     Ok(delays)
-}
-
-/// Pages for people and programs, of ten thousand workloads that all differ, which is the most that there can be to say;
-/// and what the engine feels of those who read.
-async fn pages(settings: &Settings, results: &mut Results) -> Result<()> {
-    let fleet = Fleet { deployments: settings.scaled(10_000), replicas: 1 };
-    let stub = Stub::new(fleet);
-    stub.inject("v2");
-    let kubeconfig = settings.home.join("stub.kubeconfig");
-    let _server = stub.serve(&kubeconfig)?;
-    let mut daemon = Daemon::start(settings, &kubeconfig, IN_FLIGHT).await?;
-    let verdicts = daemon.until_complete(fleet.deployments).await?;
-    say(format_args!("stub, {} workloads: {verdicts}", fleet.deployments));
-    let asked = [
-        ("api_page_p99_ms", daemon.api.clone(), "/api/v1/workloads"),
-        ("web_page_p99_ms", daemon.api.clone(), "/"),
-        ("scrape_p99_ms", daemon.probes.clone(), "/metrics"),
-    ];
-    for (key, address, path) in &asked {
-        let mut times = Vec::new();
-        for _ in 0..LOOKS {
-            times.push(daemon::get(address, path).await?.0);
-        }
-        results.note(key, ms(percentile(&times, 99)))?;
-    }
-
-    let half = SINGLE.min(fleet.deployments / 2);
-    let alone = verdicts_after_events(&mut daemon, &stub, fleet, 0..half).await?;
-    let mut readers = JoinSet::new();
-    for number in 0..READERS {
-        if let Some((_, address, path)) = asked.get(number % asked.len()) {
-            readers.spawn(read_on(address.clone(), path));
-        }
-    }
-    let read = verdicts_after_events(&mut daemon, &stub, fleet, half..2 * half).await?;
-    readers.abort_all();
-    while let Some(reader) = readers.join_next().await {
-        // Whoever was not ended by us got no answer.
-        reader.unwrap_or(Ok(()))?;
-    }
-    for (percent, keys) in [
-        (50, ["event_to_verdict_p50_ms_alone", "event_to_verdict_p50_ms_read"]),
-        (99, ["event_to_verdict_p99_ms_alone", "event_to_verdict_p99_ms_read"]),
-    ] {
-        for (key, delays) in keys.into_iter().zip([&alone, &read]) {
-            results.note(key, ms(percentile(delays, percent)))?;
-        }
-    }
-    daemon.process.end().await
-}
-
-/// Reads again and again, until it is aborted or gets no answer.
-async fn read_on(address: String, path: &'static str) -> Result<()> {
-    loop {
-        daemon::get(&address, path).await?;
-        sleep(READ_AGAIN).await;
-    }
 }

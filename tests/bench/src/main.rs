@@ -9,6 +9,8 @@ mod daemon;
 mod fleet;
 mod growth;
 mod http2;
+mod machine;
+mod pages;
 mod predecessor;
 mod quiet;
 mod real;
@@ -74,6 +76,8 @@ enum Part {
     Real,
     /// A thousand to a million Pods from a stub.
     Growth,
+    /// What readers get of ten thousand workloads, from a stub.
+    Pages,
     /// An hour in which nothing happens.
     Quiet,
 }
@@ -135,7 +139,13 @@ fn run(cli: Cli) -> Result<()> {
     let mut results = Results::default();
     let megabytes = number(usize::try_from(settings.program.metadata()?.len())?) / 1e6;
     results.note("binary_mb", megabytes)?;
-    let wanted = |part| cli.only.is_empty() || cli.only.contains(&part);
+    let wanted = |part| {
+        let wanted = cli.only.is_empty() || cli.only.contains(&part);
+        if wanted {
+            say(format_args!("{part:?}: {}", machine::facts()));
+        }
+        wanted
+    };
     if wanted(Part::Quiet) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
         runtime.block_on(quiet::measure(&mut results))?;
@@ -146,6 +156,9 @@ fn run(cli: Cli) -> Result<()> {
     }
     if wanted(Part::Growth) {
         runtime.block_on(growth::measure(&settings, &mut results))?;
+    }
+    if wanted(Part::Pages) {
+        runtime.block_on(pages::measure(&settings, &mut results))?;
     }
     settings.home.end()?;
     results.write(&cli.output)?;

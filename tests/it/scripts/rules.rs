@@ -10,7 +10,7 @@ use sidecar_drift::core::{
     io::{Effect, Input, RenderOutcome, WorkloadRef},
     model::WorkloadKey,
     policy::{Mode, Policy},
-    report::Report,
+    report::{Report, RolloutReport},
     shape::Name,
     time::Now,
     words::{UndeterminedReason, Verdict},
@@ -30,6 +30,8 @@ pub(crate) struct Rules {
     patches: BTreeMap<u64, WorkloadRef>,
     /// When a rendering confirmed a workload's rollout last.
     confirmed: BTreeMap<WorkloadKey, Duration>,
+    /// Rollouts that this process began, and are open.
+    begun: BTreeSet<[Name; 3]>,
     leader: bool,
     stopping: bool,
 }
@@ -59,12 +61,8 @@ impl Rules {
             self.carry_out(policy, effect, now)?;
         }
         let open: Vec<_> = report.rollouts.iter().filter(|r| r.outcome.is_none()).collect();
-        ensure!(open.len() <= policy.parallel_rollouts, "{} rollouts at once", open.len());
-        let namespaces: BTreeSet<_> = open.iter().map(|r| &r.namespace).collect();
-        for namespace in namespaces {
-            let here = open.iter().filter(|r| r.namespace == *namespace).count();
-            ensure!(here <= policy.parallel_per_namespace, "{here} rollouts at once in {namespace}");
-        }
+        let begins = effects.iter().any(|effect| matches!(effect, Effect::Patch(_)));
+        self.within_caps(policy, &open, begins)?;
         let rolled: BTreeSet<[&Name; 3]> = open.iter().map(|r| [&r.kind, &r.namespace, &r.name]).collect();
         for w in &report.workloads {
             let differs =
@@ -73,6 +71,21 @@ impl Rules {
             ensure!(!differs || held || self.stopping, "nothing holds {} {}/{}", w.kind, w.namespace, w.name);
             let silent = w.verdict == Verdict::Undetermined && w.reason.is_none();
             ensure!(!silent, "{} {}/{} is undetermined and nothing says why", w.kind, w.namespace, w.name);
+        }
+        Ok(())
+    }
+
+    /// Those that it found under way are not its doing: of ones that failed, or were late, it is not known any more that
+    /// they gave their slots up. But beside them it begins no other.
+    fn within_caps(&mut self, policy: &Policy, open: &[&RolloutReport], begins: bool) -> Result<()> {
+        let key = |r: &&RolloutReport| [r.kind.clone(), r.namespace.clone(), r.name.clone()];
+        let all: BTreeSet<_> = open.iter().map(key).collect();
+        self.begun.retain(|key| all.contains(key));
+        let counted = if begins { &all } else { &self.begun };
+        ensure!(counted.len() <= policy.parallel_rollouts, "{} rollouts at once", counted.len());
+        for [_, namespace, _] in counted {
+            let here = counted.iter().filter(|key| key[1] == *namespace).count();
+            ensure!(here <= policy.parallel_per_namespace, "{here} rollouts at once in {namespace}");
         }
         Ok(())
     }
@@ -136,6 +149,7 @@ impl Rules {
                     !self.patches.values().any(|of| *of == request.workload),
                     "{key} is patched twice at the same time"
                 );
+                self.begun.insert([key.kind.as_str().into(), key.namespace.clone(), key.name.clone()]);
                 self.patches.insert(request.ticket, request.workload.clone());
             }
             Effect::Evict(request) => {

@@ -74,6 +74,8 @@ pub(super) struct Stage {
     rules: Rules,
     elapsed: Duration,
     wake: Option<Duration>,
+    /// Timers come so much later than they were asked for.
+    pub(super) lateness: Duration,
     inbox: VecDeque<Input>,
     agenda: BTreeMap<(Duration, u64), WorkloadKey>,
     backends: BTreeSet<Name>,
@@ -105,6 +107,7 @@ impl Stage {
             rules: Rules::default(),
             elapsed: Duration::ZERO,
             wake: None,
+            lateness: Duration::ZERO,
             inbox: VecDeque::new(),
             agenda: BTreeMap::new(),
             backends: BTreeSet::new(),
@@ -182,7 +185,8 @@ impl Stage {
         let mut awake = (self.elapsed, 0);
         loop {
             let agenda = self.agenda.keys().next().map(|(at, _)| *at);
-            let next = [self.wake, agenda].into_iter().flatten().min();
+            let wake = self.wake.map(|at| at + self.lateness);
+            let next = [wake, agenda].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= at) else { break };
             self.elapsed = self.elapsed.max(next);
             awake = if awake.0 == self.elapsed { (awake.0, awake.1 + 1) } else { (self.elapsed, 0) };

@@ -60,6 +60,7 @@ impl Stage {
             "follower" => self.send(Input::Leadership(false)),
             "shutdown" => self.send(Input::Shutdown),
             "timer" => self.send(Input::Timer),
+            "timers" => self.lateness = line.duration("late")?.unwrap_or_default(),
             "wait" => {}
             "report" => {
                 let report = self.core()?.report(self.now());

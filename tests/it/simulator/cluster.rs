@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        Attempt, Counts, NamespaceSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp,
-        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -102,13 +102,6 @@ impl Cluster {
     pub(super) fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
         match self.objects.get(WatchKind::Workloads(key.kind), &place(key))? {
             Object::Workload(w) => Some(w),
-            _ => None,
-        }
-    }
-
-    pub(super) fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
-        match self.objects.get(WatchKind::Namespaces, &key("", name))? {
-            Object::Namespace(namespace) => Some(namespace),
             _ => None,
         }
     }
@@ -264,6 +257,13 @@ impl Cluster {
         let live = live.and_then(|t| Some(tried(t.stamp.as_ref()?, t.hash.clone())));
         history.extend(live.filter(|attempt| !history.contains(attempt)));
         history
+    }
+
+    /// The templates of all revisions of a workload whose Pods carry their names.
+    pub(super) fn templates(&self, key: &WorkloadKey) -> BTreeMap<Name, Name> {
+        let known = self.workloads.get(key).filter(|_| key.kind != Kind::DEPLOYMENT);
+        let revisions = known.map(|w| w.revisions.as_slice()).unwrap_or_default();
+        revisions.iter().map(|r| (r.name.clone(), template_hash(r.app))).collect()
     }
 
     // Pods -----------------------------------------------------------------------------------------------------------

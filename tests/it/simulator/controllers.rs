@@ -182,7 +182,9 @@ impl Round<'_> {
         };
         let missing = (0..desired).find(|ordinal| pods.iter().all(|pod| pod.ordinal != *ordinal));
         if let Some(ordinal) = missing {
-            let above = pods.iter().filter(|pod| pod.ordinal > ordinal).all(|pod| pod.current);
+            // One that waits for deletions makes each new Pod of the newest revision.
+            let newest = *strategy == Strategy::OnDelete;
+            let above = newest || pods.iter().filter(|pod| pod.ordinal > ordinal).all(|pod| pod.current);
             let old =
                 || self.cluster.workloads.get(key)?.revisions.iter().find(|r| r.name == w.current_revision).cloned();
             let of = if ordinal >= partition && above { None } else { old() };

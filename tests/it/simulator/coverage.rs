@@ -58,6 +58,7 @@ impl Coverage {
         all(Gate::VOCABULARY, here::<Gate>());
         all(Outcome::VOCABULARY, here::<Outcome>());
         all("fault", fault::NAMES.to_vec());
+        all("evictions", vec!["carried out", "no headroom"]);
         Self { histories: 0, reached }
     }
 

@@ -190,6 +190,13 @@ pub(super) const WINDOWS: [(&str, &[(u64, u64)]); 4] = [
     ("Sun 00:00-24:00 UTC", &[]),
 ];
 
+/// Whether one of these windows is open at this time of a history, give or take the slack. Others are none of ours.
+pub(super) fn is_open(window: &str, at: Duration, slack: Duration) -> bool {
+    let slack = slack.as_secs();
+    let within = |(from, to): &(u64, u64)| at.as_secs() + slack >= *from && at.as_secs() < *to + slack;
+    WINDOWS.iter().find(|(text, _)| *text == window).is_none_or(|(_, open)| open.iter().any(within))
+}
+
 /// One of all, the likely ones more often.
 pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -> Fault {
     let at = usize::try_from(random.below(fleet.len() as u64)).unwrap_or(0);

@@ -74,7 +74,8 @@ impl Process {
     pub(super) fn new(policy: &Policy, tamper: Tamper, place: Place, recording: Option<&Recording>) -> Result<Self> {
         let Place { incarnation, at, boot, wall, seed, .. } = place;
         let now = super::world::now(at, boot, wall);
-        let policy = tamper.policy(policy.clone(), place.restarted);
+        let allowed = policy;
+        let policy = tamper.policy(allowed.clone(), place.restarted);
         let sources = objects::sources(&policy);
         let core = || Core::new(policy.clone(), sources.clone(), seed, now);
         let begin = |wanted: &Recording| Recorder::begin(wanted, &policy, sources.clone(), seed, now);
@@ -97,7 +98,7 @@ impl Process {
             told_state: 0,
             writing_state: false,
             stopping: false,
-            rules: Rules::default(),
+            rules: Rules::new(allowed),
         })
     }
 

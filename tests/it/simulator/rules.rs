@@ -1,6 +1,6 @@
 //! What must hold of one process after each step, by what it was told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
@@ -13,7 +13,7 @@ use sidecar_drift::core::{
     time::Now,
 };
 
-use super::truth::speaks_for_it;
+use super::{fault, truth::speaks_for_it, waiting::Waiting, world::at_of_history};
 use crate::scripts::rules::Rules as Every;
 
 #[derive(Debug, Default)]
@@ -24,9 +24,15 @@ pub(super) struct Rules {
     /// What namespaces say.
     says: BTreeMap<Name, BTreeMap<Name, Name>>,
     guard: Option<bool>,
+    /// What is known of those whose Pods may be evicted; nothing where none may.
+    waiting: Option<Waiting>,
 }
 
 impl Rules {
+    pub(super) fn new(policy: &Policy) -> Self {
+        Self { waiting: policy.evict_on_delete.then(Waiting::default), ..Self::default() }
+    }
+
     pub(super) fn hear(&mut self, input: &Input, now: Now) {
         match input {
             Input::State(state) => self.state.clone_from(state),
@@ -36,14 +42,24 @@ impl Rules {
             }
             _ => {}
         }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.hear(input, now);
+        }
         self.every.take(input, now);
     }
 
     pub(super) fn check(&mut self, policy: &Policy, effects: &[Effect], report: &Report, now: Now) -> Result<()> {
         self.every.check_effects(policy, effects, report, now)?;
         for effect in effects {
-            if let Effect::Patch(request) = effect {
-                self.check_patch(policy, &request.workload.key, now)?;
+            match effect {
+                Effect::Patch(request) => self.check_patch(policy, &request.workload.key, now)?,
+                Effect::Evict(request) => {
+                    self.check_leave(policy, &request.workload.key, now)?;
+                    if let Some(waiting) = &mut self.waiting {
+                        waiting.check(request, now)?;
+                    }
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -53,15 +69,24 @@ impl Rules {
         self.every.idle()
     }
 
-    fn check_patch(&self, policy: &Policy, key: &WorkloadKey, now: Now) -> Result<()> {
+    /// What must be so before anything is written to a workload, or to its Pods.
+    fn check_leave(&self, policy: &Policy, key: &WorkloadKey, now: Now) -> Result<&StateRecord> {
         let state =
-            self.state.as_ref().with_context(|| format!("{key} is patched, and nobody knows whether we may"))?;
-        ensure!(state.paused.is_none(), "{key} is patched during a pause");
-        ensure!(state.breaker.is_none(), "{key} is patched though the breaker is open");
+            self.state.as_ref().with_context(|| format!("{key} is touched, and nobody knows whether we may"))?;
+        ensure!(state.paused.is_none(), "{key} is touched during a pause");
+        ensure!(state.breaker.is_none(), "{key} is touched though the breaker is open");
         let restricted = self.says.get(&key.namespace).is_some_and(|says| !speaks_for_it(says));
-        ensure!(!restricted, "{key} is patched against the word of its namespace");
+        ensure!(!restricted, "{key} is touched against the word of its namespace");
+        let window = self.says.get(&key.namespace).and_then(|says| says.get("window"));
+        let open = window.is_none_or(|window| fault::is_open(window, at_of_history(now), Duration::ZERO));
+        ensure!(open, "{key} is touched outside the window of its namespace, {window:?}");
         let guarded = policy.without_guard || self.guard == Some(true);
-        ensure!(guarded || policy.mode < Mode::Enforce, "{key} is patched without the guard");
+        ensure!(guarded || policy.mode < Mode::Enforce, "{key} is touched without the guard");
+        Ok(state)
+    }
+
+    fn check_patch(&self, policy: &Policy, key: &WorkloadKey, now: Now) -> Result<()> {
+        let state = self.check_leave(policy, key, now)?;
         if policy.canary == 0 {
             return Ok(());
         }

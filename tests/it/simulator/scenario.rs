@@ -15,6 +15,7 @@ use sidecar_drift::core::{
 use super::{
     fault::{self, Fault},
     random::Random,
+    theme,
 };
 
 /// When all is well again, at the latest.
@@ -46,7 +47,7 @@ impl Scenario {
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed, 1);
         let mut policy = policy(&mut random);
-        let fleet = fleet(&mut random);
+        let fleet = fleet(&mut random, policy.evict_on_delete);
         policy.own = random.percent(5).then(|| fleet[0].0.clone());
         let mut faults = Vec::new();
         let count = random.below(14);
@@ -55,7 +56,7 @@ impl Scenario {
             let lasts = random.seconds(2, 240);
             faults.push((at, lasts, fault::any(&mut random, &fleet)));
         }
-        Self {
+        let mut scenario = Self {
             seed,
             policy,
             fleet,
@@ -64,11 +65,15 @@ impl Scenario {
             faults,
             last_move: random.percent(50),
             lateness: random.one_of(&[Duration::ZERO, Duration::from_millis(200), Duration::from_secs(3)]),
+        };
+        if random.percent(20) {
+            theme::set(&mut scenario, &mut random);
         }
+        scenario
     }
 }
 
-fn fleet(random: &mut Random) -> Vec<(WorkloadKey, u32, Strategy)> {
+fn fleet(random: &mut Random, evicts: bool) -> Vec<(WorkloadKey, u32, Strategy)> {
     let count = 3 + random.below(4);
     let names = ["a", "b", "c", "d", "e", "f", "g"];
     let mut fleet = Vec::new();
@@ -77,7 +82,9 @@ fn fleet(random: &mut Random) -> Vec<(WorkloadKey, u32, Strategy)> {
         let kind = random.one_of(&[Kind::DEPLOYMENT, Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::DAEMON_SET]);
         let key = WorkloadKey { namespace: namespace.into(), kind, name: (*name).into() };
         let replicas = u32::try_from(random.one_of(&[1, 2, 2, 2, 3])).unwrap_or(2);
-        fleet.push((key, replicas, strategy(random, kind)));
+        let waits = evicts && kind != Kind::DEPLOYMENT && random.percent(50);
+        let strategy = strategy(random, kind);
+        fleet.push((key, replicas, if waits { Strategy::OnDelete } else { strategy }));
     }
     fleet
 }
@@ -122,6 +129,7 @@ fn policy(random: &mut Random) -> Policy {
         allow_collateral: random.percent(20),
         include_unhealthy: random.percent(20),
         include_system: random.percent(20),
+        evict_on_delete: random.percent(30),
         without_guard: random.percent(70),
         guard_interval: random.one_of(&[Duration::from_secs(20), Duration::from_mins(1)]),
         ..Policy::default()

@@ -55,6 +55,8 @@ impl World {
             Call::Renders(request, sent) => self.render(place, &request, sent),
             Call::Reads(request) => self.read_for_patch(place, request),
             Call::Patches(request) => self.patch(place, &request)?,
+            Call::SendsEviction(request) => self.send_eviction(place, request),
+            Call::Evicts(request) => self.evict(place, &request)?,
             Call::WritesState(record) => self.write_state(place, *record),
             Call::HearsOfState => self.hear_of_state(place),
             Call::Probes => {
@@ -77,16 +79,16 @@ impl World {
     }
 
     /// No request of this process arrives now.
-    fn lost(&self, place: usize) -> bool {
+    pub(super) fn lost(&self, place: usize) -> bool {
         let cut = self.processes[place].as_ref().is_some_and(|p| p.is_partitioned(self.at));
         cut || self.troubles.down
     }
 
-    fn reply(&mut self, place: usize, input: Input) {
+    pub(super) fn reply(&mut self, place: usize, input: Input) {
         self.later(place, (5, 100), Call::Hears(Box::new(input)));
     }
 
-    fn reply_late(&mut self, place: usize, input: Input) {
+    pub(super) fn reply_late(&mut self, place: usize, input: Input) {
         let at = self.at + TIMEOUT;
         self.later_at(place, at, Call::Hears(Box::new(input)));
     }
@@ -108,7 +110,7 @@ impl World {
             Box::new(Confirmation {
                 workload: workload.clone(),
                 history: self.cluster.history(key),
-                templates: std::collections::BTreeMap::new(),
+                templates: self.cluster.templates(key),
             })
         });
         if confirmation.is_some() {
@@ -213,7 +215,7 @@ impl World {
         let key = request.workload.key.clone();
         self.write_down(|| format!("API: {key} has the stamp of process {place}"));
         let by_holder = self.lease.holder.is_some_and(|(holder, _)| holder == place);
-        let write = Write { at: self.at, place, by_holder, request: request.clone() };
+        let write = Write { at: self.at, place, by_holder, request: request.clone(), unseen: false };
         let behind = self.behind(place);
         self.truth.written(write, &self.cluster, behind)?;
         self.cluster.edit_template(&key, Template::Stamp(request.stamp.clone()));
@@ -225,7 +227,7 @@ impl World {
         Ok(())
     }
 
-    fn behind(&self, place: usize) -> Behind {
+    pub(super) fn behind(&self, place: usize) -> Behind {
         let Some(process) = self.processes[place].as_ref() else { return Behind { workloads: false, pods: false } };
         let suspended = process.suspended.is_some();
         let out_of_order = |wanted: fn(&WatchKind) -> bool| {

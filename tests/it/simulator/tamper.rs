@@ -5,7 +5,7 @@ use std::time::Duration;
 use sidecar_drift::core::{
     alerts::AlertMatcher,
     ignore::Glob,
-    io::{Confirmation, Effect, Input, PatchRequest, WatchEvent, WorkloadRef},
+    io::{Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, WatchEvent, WorkloadRef},
     model::{Object, Stamp, Strategy},
     owner::Kind,
     policy::{Mode, Policy},
@@ -50,11 +50,19 @@ pub(super) enum Tamper {
     LiftsPause,
     HidesGates,
     LosesAnswers,
+    EvictsWithoutLeave,
+    EvictsAgainstOwners,
+    EvictsInSync,
+    EvictsTheNewest,
+    EvictsAnother,
+    EvictsTwoAtOnce,
+    EvictsWhileDown,
+    EvictsImpatiently,
 }
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 22] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 30] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -77,6 +85,14 @@ impl Tamper {
         (Self::LiftsPause, &["a pause is lifted", "the breaker is closed"]),
         (Self::HidesGates, &["nothing holds"]),
         (Self::LosesAnswers, &["somebody waits", "still waiting", "is rendered twice"]),
+        (Self::EvictsWithoutLeave, &["evicted without leave"]),
+        (Self::EvictsAgainstOwners, &["is touched against the word of its namespace"]),
+        (Self::EvictsInSync, &["is evicted unconfirmed"]),
+        (Self::EvictsTheNewest, &["though it is of the newest revision"]),
+        (Self::EvictsAnother, &["by a uid that was not seen"]),
+        (Self::EvictsTwoAtOnce, &["two Pods of"]),
+        (Self::EvictsWhileDown, &["while another Pod of it is down"]),
+        (Self::EvictsImpatiently, &["too soon after its budget left no room"]),
     ];
 
     /// Makes a history one in which it matters.
@@ -84,6 +100,17 @@ impl Tamper {
         let seconds = Duration::from_secs;
         scenario.drifted_before = true;
         scenario.policy.mode = Mode::Enforce;
+        if self.evicts() {
+            scenario.policy.max_rollouts_per_hour = None;
+            scenario.policy.windows.clear();
+            scenario.policy.evict_on_delete = self != Self::EvictsWithoutLeave;
+            for (key, replicas, strategy) in &mut scenario.fleet {
+                if key.kind != Kind::DEPLOYMENT {
+                    (*replicas, *strategy) = (3, Strategy::OnDelete);
+                }
+            }
+        }
+        let all = scenario.fleet.len();
         let policy = &mut scenario.policy;
         let mut faults = Vec::new();
         match self {
@@ -102,6 +129,15 @@ impl Tamper {
             }
             Self::ForgetsExclusion => drop(policy.filter.exclude_namespaces.insert(Glob::new("bank"))),
             Self::IgnoresOwners => faults.push((20, 240, Fault::NamespaceSays(0, "mode", "report"))),
+            Self::EvictsAgainstOwners => {
+                faults.extend([(60, 0), (60, 1)].map(|(at, of)| (at, 600, Fault::NamespaceSays(of, "mode", "report"))));
+            }
+            Self::EvictsWhileDown => {
+                faults.extend((0..all).flat_map(|at| [40, 70, 100].map(|from| (from, 60, Fault::PodsStuck(at)))));
+            }
+            Self::EvictsImpatiently => {
+                faults.extend((0..all).map(|at| (40, 200, Fault::BudgetShort(at))));
+            }
             Self::IgnoresPause | Self::LiftsPause => {
                 policy.max_rollouts_per_hour = None;
                 faults.extend([20, 90, 160].map(|at| (at, 60, Fault::PersonPauses)));
@@ -154,9 +190,24 @@ impl Tamper {
                 policy.roll_kinds = policy.kinds.clone();
             }
             Self::IgnoresStrategies => policy.allow_downtime = true,
+            Self::EvictsWithoutLeave => policy.evict_on_delete = true,
             _ => {}
         }
         policy
+    }
+
+    fn evicts(self) -> bool {
+        matches!(
+            self,
+            Self::EvictsWithoutLeave
+                | Self::EvictsAgainstOwners
+                | Self::EvictsInSync
+                | Self::EvictsTheNewest
+                | Self::EvictsAnother
+                | Self::EvictsTwoAtOnce
+                | Self::EvictsWhileDown
+                | Self::EvictsImpatiently
+        )
     }
 
     pub(super) fn ignores_lease(self) -> bool {
@@ -179,6 +230,19 @@ impl Tamper {
             }
             (Self::ForgetsHistory, Input::Watch { event: WatchEvent::Apply(Object::Workload(w)), .. }) => {
                 w.template.stamp = None;
+            }
+            (Self::EvictsAgainstOwners, Input::Watch { event: WatchEvent::Apply(Object::Namespace(n)), .. }) => {
+                n.says.clear();
+            }
+            (Self::EvictsWhileDown, Input::Watch { event: WatchEvent::Apply(object), .. }) => match object {
+                Object::Pod(pod) => pod.state.ready = !pod.state.terminating,
+                Object::Workload(w) => w.counts.available = w.counts.desired,
+                _ => {}
+            },
+            (Self::EvictsImpatiently, Input::Evicted(reply)) => {
+                if let EvictOutcome::NoHeadroom { .. } = reply.outcome {
+                    reply.outcome = EvictOutcome::Gone;
+                }
             }
             _ => {}
         }
@@ -217,12 +281,45 @@ impl Tamper {
                     }
                 }
             }
+            Self::EvictsInSync if number.is_multiple_of(50) => {
+                effects.extend(any_eviction(cluster, number).map(Effect::Evict));
+            }
+            Self::EvictsTheNewest | Self::EvictsAnother | Self::EvictsTwoAtOnce => {
+                let wanted = effects.iter_mut().filter_map(|effect| match effect {
+                    Effect::Evict(request) => Some(request),
+                    _ => None,
+                });
+                let more: Vec<_> = wanted.filter_map(|request| self.spoil(request, cluster)).collect();
+                effects.extend(more.into_iter().map(Effect::Evict));
+            }
             Self::LosesAnswers => {
                 effects.retain(|effect| !matches!(effect, Effect::Render(r) if r.ticket.is_multiple_of(7)));
             }
             _ => {}
         }
         effects
+    }
+
+    /// Makes an eviction a wrong one, or adds one.
+    fn spoil(self, request: &mut EvictRequest, cluster: &Cluster) -> Option<EvictRequest> {
+        let newest = cluster.workloads.get(&request.workload.key)?.revisions.last()?.name.clone();
+        let pods = cluster.pods_of(&request.workload.key);
+        match self {
+            Self::EvictsTheNewest => {
+                let found = pods.iter().find(|pod| cluster.pods.get(pod).is_some_and(|pod| pod.revision == newest))?;
+                (request.pod, request.uid) = (found.name.clone(), cluster.pod(found)?.uid.clone());
+                None
+            }
+            Self::EvictsAnother => {
+                request.uid = format!("{}-of-before", request.uid).into();
+                None
+            }
+            _ => {
+                let other = pods.iter().find(|pod| pod.name != request.pod)?;
+                let (pod, uid) = (other.name.clone(), cluster.pod(other)?.uid.clone());
+                Some(EvictRequest { ticket: 2_000_000 + request.ticket, pod, uid, ..request.clone() })
+            }
+        }
     }
 
     /// What readers see.
@@ -236,6 +333,14 @@ impl Tamper {
         }
         report
     }
+}
+
+fn any_eviction(cluster: &Cluster, number: u64) -> Option<EvictRequest> {
+    let at = usize::try_from(number / 50).ok()? % cluster.pods.len().max(1);
+    let (key, pod) = cluster.pods.iter().nth(at)?;
+    let workload = WorkloadRef { key: pod.owner.clone(), uid: cluster.workload(&pod.owner)?.uid.clone() };
+    let uid = cluster.pod(key)?.uid.clone();
+    Some(EvictRequest { ticket: 1_000_000 + number, workload, pod: key.name.clone(), uid })
 }
 
 fn any_patch(cluster: &Cluster, number: u64) -> Option<PatchRequest> {

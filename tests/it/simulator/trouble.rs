@@ -7,9 +7,8 @@ use jiff::SignedDuration;
 use sidecar_drift::core::{
     io::{Input, WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, Counts, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry, InjectorKind,
-        InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, Requirement, Selector, ServiceSnapshot, Strategy,
-        WorkloadKey,
+        ConfigKind, ConfigSnapshot, Counts, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, Selector, ServiceSnapshot, Strategy, WorkloadKey,
     },
     owner::Kind,
     shape::Name,
@@ -338,7 +337,8 @@ impl World {
 
     /// A tool puts the template back to what it says.
     fn strip(&mut self, key: &WorkloadKey) {
-        if self.cluster.workload(key).is_some_and(|w| w.template.stamp.is_some()) {
+        if let Some(w) = self.cluster.workload(key).filter(|w| w.template.stamp.is_some()) {
+            self.truth.stripped(w);
             self.write_down(|| format!("{key}: the stamp is removed"));
             self.cluster.edit_template(key, Template::Strip);
             self.truth.look(&self.cluster, key);
@@ -363,20 +363,6 @@ impl World {
             workload.fate = fate;
             self.appoint(&key);
         }
-    }
-
-    pub(super) fn put_budget(&mut self, at: usize, allowed: u32) {
-        let whom = self.whose(at);
-        let requirement = Requirement {
-            key: "app".into(),
-            operator: sidecar_drift::core::model::Operator::In,
-            values: vec![whom.name.clone()],
-        };
-        self.cluster.objects.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
-            key: key(&whom.namespace, &whom.name),
-            selector: Selector { requirements: vec![requirement] },
-            allowed,
-        }));
     }
 
     fn put_stray(&mut self) {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use sidecar_drift::core::{
-    io::{Effect, Notice, PatchRequest},
+    io::{Effect, EvictRequest, Notice, PatchRequest},
     model::{Strategy, WorkloadKey, WorkloadSnapshot},
     owner::Kind,
     policy::{Mode, Policy},
@@ -26,6 +26,8 @@ use super::{
 
 /// A stamp is cut to whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
+/// A stamp names the time at which it was sent, and may arrive so much later where the API server is slow.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// A start is paid for when it is planned, and written so much later at most, in the worst of troubles.
 const PLANNED_TO_WRITTEN: Duration = Duration::from_mins(5);
 
@@ -46,6 +48,19 @@ pub(super) struct Write {
     /// The process held the lease at that moment.
     pub(super) by_holder: bool,
     pub(super) request: PatchRequest,
+    /// It was taken away before its controller saw it: no Pod was restarted, and no revision remembers it.
+    pub(super) unseen: bool,
+}
+
+/// A Pod that is on its way out by our eviction.
+#[derive(Clone, Debug)]
+pub(super) struct Evicted {
+    pub(super) at: Duration,
+    pub(super) place: usize,
+    /// Of the process in that place, if it is still there.
+    pub(super) incarnation: Option<u64>,
+    pub(super) by_holder: bool,
+    pub(super) request: EvictRequest,
 }
 
 /// A rollout of ours that the platform has not finished.
@@ -70,6 +85,8 @@ pub(super) struct Truth {
     alarms: Vec<(Duration, Option<Duration>)>,
     /// Workloads whose Pods crashed at some time.
     crashed: BTreeSet<WorkloadKey>,
+    /// The last eviction of each workload.
+    evicted: BTreeMap<WorkloadKey, Evicted>,
 }
 
 impl Truth {
@@ -83,6 +100,7 @@ impl Truth {
             retries: BTreeMap::new(),
             alarms: Vec::new(),
             crashed: BTreeSet::new(),
+            evicted: BTreeMap::new(),
         }
     }
 
@@ -91,10 +109,18 @@ impl Truth {
         self.retries.insert(key.clone(), at);
     }
 
+    /// Its stamp is taken away.
+    pub(super) fn stripped(&mut self, w: &WorkloadSnapshot) {
+        let last = self.writes.iter_mut().rev().find(|write| write.request.workload.key == w.key);
+        if let Some(last) = last.filter(|_| w.observed_generation < w.generation) {
+            last.unseen = true;
+        }
+    }
+
     /// Nobody has said since then that it may be tried again. Clocks differ by their jumps.
     fn counts(&self, write: &Write) -> bool {
         let of = &write.request.workload.key;
-        self.retries.get(of).is_none_or(|at| *at + self.jumps + SECOND < write.at)
+        !write.unseen && self.retries.get(of).is_none_or(|at| *at + self.jumps + SECOND < write.at)
     }
 
     /// Alerts hold all rollouts from now on, or do not.
@@ -173,7 +199,7 @@ impl Truth {
         let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
         if let Some(w) = w {
             self.may_be_rolled(w)?;
-            self.within_windows(w, cluster, write.at)?;
+            self.within_windows(w, write.at)?;
             let (uid, template) = (w.uid.clone(), w.template.hash.clone());
             self.flights.insert(key.clone(), Flight { uid, template, request: write.request.clone() });
         }
@@ -182,6 +208,30 @@ impl Truth {
         // Nor that their Pods have been exchanged meanwhile: a rendering is compared with those that it knows.
         ensure!(behind.pods || differed == Some(true), "{key} is rolled and did not differ");
         self.writes.push(write);
+        Ok(())
+    }
+
+    /// An eviction is about to be carried out.
+    pub(super) fn evicted(&mut self, eviction: Evicted, cluster: &Cluster, behind: Behind) -> Result<()> {
+        let (key, pod) = (eviction.request.workload.key.clone(), eviction.request.pod.clone());
+        ensure!(eviction.by_holder, "{pod} of {key} is evicted by a process that does not hold the lease");
+        let may = self.policy.mode == Mode::Enforce && self.policy.evict_on_delete;
+        ensure!(may, "{pod} of {key} is evicted without leave");
+        self.is_included(&key)?;
+        if !self.policy.blocking_alerts.is_empty() {
+            self.alarms_over(eviction.at)?;
+        }
+        let differed = self.differed.get(&(eviction.place, key.clone())).copied();
+        ensure!(differed.is_some(), "{pod} of {key} is evicted and was not read before");
+        ensure!(behind.pods || differed == Some(true), "{pod} of {key} is evicted, and the workload did not differ");
+        // Who has begun one knows it; another process may not have heard of it yet.
+        let own = self.evicted.get(&key).filter(|last| last.incarnation == eviction.incarnation);
+        if let Some(last) = own.filter(|last| last.request.uid != eviction.request.uid) {
+            let mut there = cluster.pods_of(&key).into_iter().filter_map(|pod| cluster.pod(&pod));
+            let leaves = there.any(|pod| pod.uid == last.request.uid);
+            ensure!(!leaves, "{pod} of {key} is evicted while {} is still on its way out", last.request.pod);
+        }
+        self.evicted.insert(key, eviction);
         Ok(())
     }
 
@@ -195,12 +245,13 @@ impl Truth {
 
     fn within_budgets(&self, write: &Write) -> Result<()> {
         let key = &write.request.workload.key;
-        let before: Vec<_> = self.writes.iter().filter(|w| w.request.workload == write.request.workload).collect();
+        let of_it = |w: &&Write| w.request.workload == write.request.workload && !w.unseen;
+        let before: Vec<_> = self.writes.iter().filter(of_it).collect();
         // All of a history lies within one day.
         ensure!(before.len() < self.policy.daily_cap as usize, "{key} is rolled {} times in a day", before.len() + 1);
         if let Some(last) = before.last().filter(|last| self.counts(last)) {
             let since = write.at.saturating_sub(last.at);
-            let rested = since + self.jumps + SECOND >= self.policy.cooldown;
+            let rested = since + self.jumps + SECOND + ON_ITS_WAY >= self.policy.cooldown;
             ensure!(rested, "{key} is rolled again after {}s", since.as_secs());
         }
         let Some(hourly) = self.policy.max_rollouts_per_hour else { return Ok(()) };
@@ -225,16 +276,13 @@ impl Truth {
     }
 
     /// A window may close between the last look at it and the patch, and a process's clock may be wrong.
-    fn within_windows(&self, w: &WorkloadSnapshot, cluster: &Cluster, at: Duration) -> Result<()> {
-        let text = |says: &BTreeMap<Name, Name>| says.get("window").map(ToString::to_string);
+    /// What its namespace says is not part of what is patched: [`rules`](super::rules) look at that.
+    fn within_windows(&self, w: &WorkloadSnapshot, at: Duration) -> Result<()> {
         let configured = self.policy.windows.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        let namespace = cluster.namespace(&w.key.namespace).and_then(|ns| text(&ns.says));
-        let limits = [Some(configured), text(&w.says), namespace];
+        let limits = [Some(configured), w.says.get("window").map(ToString::to_string)];
         for limit in limits.into_iter().flatten() {
-            let Some((_, open)) = WINDOWS.iter().find(|(text, _)| *text == limit) else { continue };
-            let slack = self.jumps.as_secs() + 15;
-            let within = |(from, to): &(u64, u64)| at.as_secs() + slack >= *from && at.as_secs() < *to + slack;
-            ensure!(open.iter().any(within), "{} is rolled outside its window {limit}", w.key);
+            let slack = self.jumps + Duration::from_secs(15);
+            ensure!(fault::is_open(&limit, at, slack), "{} is rolled outside its window {limit}", w.key);
         }
         Ok(())
     }
@@ -245,17 +293,12 @@ impl Truth {
         ensure!(policy.mode == Mode::Enforce, "{key} is rolled in report mode");
         ensure!(speaks_for_it(&w.says), "{key} is rolled against its owner's word {:?}", w.says);
         ensure!(!w.paused, "{key} is rolled though its rollouts are paused");
-        let included = policy.roll_kinds.contains(&key.kind)
-            && !policy.filter.exclude_namespaces.iter().any(|ns| ns.to_string() == *key.namespace);
-        ensure!(included, "{key} is rolled though it is excluded");
-        let system = &*key.namespace == "kube-system" || &*key.namespace == "mesh";
-        ensure!(!system || policy.include_system, "{key} is rolled in a system namespace");
-        ensure!(policy.own.as_ref() != Some(key) || policy.include_system, "{key} is ourselves");
-        ensure!(w.strategy != Strategy::OnDelete, "{key} is rolled, which replaces no Pod");
+        self.is_included(key)?;
+        ensure!(w.strategy != Strategy::OnDelete || policy.evict_on_delete, "{key} is rolled, which replaces no Pod");
         let alone = w.counts.desired == 1 && key.kind != Kind::DAEMON_SET;
         let down = match w.strategy {
             Strategy::Recreate => true,
-            Strategy::OnDelete => false,
+            Strategy::OnDelete => alone,
             Strategy::RollingUpdate { max_unavailable, max_surge, .. } => {
                 alone && (max_surge == 0 || max_unavailable > 0)
             }
@@ -263,6 +306,17 @@ impl Truth {
         ensure!(!down || policy.allow_downtime, "{key} is rolled, which takes it down");
         let well = super::trouble::full(w.counts) && !w.deadline_exceeded;
         ensure!(well || policy.include_unhealthy, "{key} is rolled though it is not healthy: {:?}", w.counts);
+        Ok(())
+    }
+
+    fn is_included(&self, key: &WorkloadKey) -> Result<()> {
+        let policy = &self.policy;
+        let included = policy.roll_kinds.contains(&key.kind)
+            && !policy.filter.exclude_namespaces.iter().any(|ns| ns.to_string() == *key.namespace);
+        ensure!(included, "{key} is rolled though it is excluded");
+        let system = &*key.namespace == "kube-system" || &*key.namespace == "mesh";
+        ensure!(!system || policy.include_system, "{key} is rolled in a system namespace");
+        ensure!(policy.own.as_ref() != Some(key) || policy.include_system, "{key} is ourselves");
         Ok(())
     }
 
@@ -278,6 +332,8 @@ impl Truth {
             let lasts = self.flights.contains_key(workload);
             match outcome {
                 Outcome::TimedOut => continue,
+                // Nobody goes on with it: the Pods that were not evicted stay.
+                _ if *outcome != Outcome::Converged && waits_for_deletions(cluster, workload) => {}
                 Outcome::Failed => {
                     ensure!(!lasts || self.crashed.contains(workload), "process {place}: {workload} did not fail");
                 }
@@ -287,6 +343,10 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+fn waits_for_deletions(cluster: &Cluster, key: &WorkloadKey) -> bool {
+    cluster.workload(key).is_some_and(|w| w.strategy == Strategy::OnDelete)
 }
 
 /// Only a person lifts a pause, or closes the breaker.

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use sidecar_drift::{
     config::Recording,
     core::{
-        io::{Effect, Input, PatchRequest, RenderRequest, WatchEvent, WatchSource},
+        io::{Effect, EvictRequest, Input, PatchRequest, RenderRequest, WatchEvent, WatchSource},
         model::WorkloadKey,
         policy::Mode,
         state::StateRecord,
@@ -71,6 +71,8 @@ pub(super) enum Call {
     Renders(Box<RenderRequest>, Duration),
     Reads(Box<PatchRequest>),
     Patches(Box<PatchRequest>),
+    SendsEviction(Box<EvictRequest>),
+    Evicts(Box<EvictRequest>),
     WritesState(Box<StateRecord>),
     HearsOfState,
     Probes,
@@ -129,6 +131,8 @@ pub(super) struct World {
     pub(super) incarnations: u64,
     /// Templates that a tool puts back whenever they change, until then.
     pub(super) fought: BTreeMap<WorkloadKey, Duration>,
+    /// How many Pods of a workload may be missing by its PodDisruptionBudget.
+    pub(super) budgets: BTreeMap<WorkloadKey, u32>,
     pub(super) truth: Truth,
     pub(super) reached: Reached,
     pub(super) steps: u64,
@@ -150,6 +154,11 @@ pub(super) fn true_wall(at: Duration) -> Timestamp {
     Timestamp::from_second(BEGINNING).unwrap_or_default() + at
 }
 
+/// What time of a history it is by a process's own calendar.
+pub(super) fn at_of_history(now: Now) -> Duration {
+    now.since(true_wall(Duration::ZERO))
+}
+
 impl World {
     pub(super) fn new(scenario: Scenario, tamper: Tamper, written_down: bool) -> Self {
         let mut world = Self {
@@ -168,6 +177,7 @@ impl World {
             clocks: (0..scenario.replicas).map(|_| SignedDuration::ZERO).collect(),
             incarnations: 0,
             fought: BTreeMap::new(),
+            budgets: BTreeMap::new(),
             truth: Truth::new(&scenario),
             reached: Reached::default(),
             steps: 0,
@@ -188,6 +198,7 @@ impl World {
                 self.at += Duration::from_secs(1);
             }
         }
+        self.found_budgets();
         self.cluster.objects.news.clear();
         if self.scenario.drifted_before {
             self.injector.version += 1;
@@ -249,6 +260,9 @@ impl World {
                     _ if there == Some(incarnation) => self.call(place, call)?,
                     // What was on its way when its sender died may arrive all the same.
                     Call::Patches(request) if self.random.percent(50) => drop(self.arrive(place, &request)?),
+                    Call::Evicts(request) if self.random.percent(50) => {
+                        drop(self.eviction_arrives(place, &request)?);
+                    }
                     _ => {}
                 }
             }
@@ -278,6 +292,7 @@ impl World {
         };
         let more = round.reconcile(key);
         self.truth.look(&self.cluster, key);
+        self.tend_budget(key);
         more
     }
 
@@ -402,7 +417,7 @@ impl World {
                 self.later(place, (20, 400), Call::Renders(Box::new(request), sent));
             }
             Effect::Patch(request) => self.later(place, (5, 60), Call::Reads(Box::new(request))),
-            Effect::Evict(request) => bail!("{} is evicted, which nobody allowed", request.pod),
+            Effect::Evict(request) => self.later(place, (5, 60), Call::SendsEviction(Box::new(request))),
             Effect::WatchBackends(namespaces) => self.watch_backends(place, namespaces),
             Effect::WriteState(record) => {
                 if let Some(process) = self.process(place) {

@@ -45,6 +45,20 @@ fn a_canary_holds_whoever_depends_on_its_scope_whatever_made_them_differ() {
 }
 
 #[test]
+fn a_place_beside_a_canary_is_only_for_those_who_prove_the_same() {
+    let beside = |cause: Scope| {
+        let case = with(|case| {
+            case.canary(&mesh(), "other", None);
+            case.policy.canary = 2;
+            case.causes = BTreeSet::from([cause]);
+        });
+        case.gate()
+    };
+    assert_eq!(beside(mesh()), None);
+    assert_eq!(beside(Scope::Namespace("shop".into())), Some(Gate::Canary));
+}
+
+#[test]
 fn a_canary_proves_what_made_it_differ_or_else_every_injector_that_may_have() {
     let proves = |case: &Case| case.ask(|c, _| c.proves());
     let namespace = Scope::Namespace("shop".into());

@@ -1,0 +1,148 @@
+//! Evictions, and the PodDisruptionBudgets that the API server asks for each.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use sidecar_drift::core::{
+    io::{EvictOutcome, EvictReply, EvictRequest, Input, WatchKind},
+    model::{
+        DisruptionBudgetSnapshot, Object, ObjectKey, Operator, PodSnapshot, Requirement, Selector, Strategy,
+        WorkloadKey,
+    },
+};
+
+use super::{
+    truth::Evicted,
+    world::{Call, World},
+};
+use crate::objects::key;
+
+impl World {
+    /// Half of all workloads that wait for deletions have a budget from the beginning.
+    pub(super) fn found_budgets(&mut self) {
+        let waiting = self.scenario.fleet.iter().enumerate().filter(|(_, (_, _, of))| *of == Strategy::OnDelete);
+        for at in waiting.map(|(at, _)| at).filter(|at| at % 2 == 0).collect::<Vec<_>>() {
+            self.put_budget(at, 1);
+        }
+    }
+
+    /// So many Pods of a workload may be missing.
+    pub(super) fn put_budget(&mut self, at: usize, may_miss: u32) {
+        let whom = self.whose(at);
+        self.budgets.insert(whom.clone(), may_miss);
+        self.tend_budget(&whom);
+    }
+
+    /// The disruption controller has counted.
+    pub(super) fn tend_budget(&mut self, whom: &WorkloadKey) {
+        let Some(may_miss) = self.budgets.get(whom) else { return };
+        let desired = self.cluster.workload(whom).map_or(0, |w| w.counts.desired);
+        let allowed = (self.up(whom) + may_miss).saturating_sub(desired);
+        self.write_budget(whom, allowed);
+    }
+
+    fn up(&self, whom: &WorkloadKey) -> u32 {
+        let up = |pod: &ObjectKey| self.cluster.pod(pod).is_some_and(|p| p.state.ready && !p.state.terminating);
+        u32::try_from(self.cluster.pods_of(whom).iter().filter(|pod| up(pod)).count()).unwrap_or(0)
+    }
+
+    fn budget(&self, whom: &WorkloadKey) -> Option<u32> {
+        match self.cluster.objects.get(WatchKind::DisruptionBudgets, &key(&whom.namespace, &whom.name))? {
+            Object::DisruptionBudget(budget) => Some(budget.allowed),
+            _ => None,
+        }
+    }
+
+    fn write_budget(&mut self, whom: &WorkloadKey, allowed: u32) {
+        if self.budget(whom) == Some(allowed) {
+            return;
+        }
+        let requirement = Requirement { key: "app".into(), operator: Operator::In, values: vec![whom.name.clone()] };
+        self.cluster.objects.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
+            key: key(&whom.namespace, &whom.name),
+            selector: Selector { requirements: vec![requirement] },
+            allowed,
+        }));
+    }
+
+    /// The daemon looks at whether it leads, and sends it.
+    pub(super) fn send_eviction(&mut self, place: usize, request: Box<EvictRequest>) {
+        let at = self.at;
+        let leads = self.processes[place].as_ref().is_some_and(|p| p.may_write(at)) || self.tamper.ignores_lease();
+        let ticket = request.ticket;
+        if !leads {
+            return self.answer_eviction(place, ticket, EvictOutcome::NotLeader, false);
+        }
+        if self.lost(place) {
+            let message = "connection refused".to_owned();
+            return self.answer_eviction(place, ticket, EvictOutcome::Unknown { message }, true);
+        }
+        self.later(place, (5, 150), Call::Evicts(request));
+    }
+
+    pub(super) fn evict(&mut self, place: usize, request: &EvictRequest) -> Result<()> {
+        let cut = self.lost(place);
+        let lost = cut || (self.troubles.replies_lost && self.random.percent(60));
+        // Some of those that are lost never arrived.
+        let arrives = !cut && (!lost || self.random.percent(70));
+        let outcome = if arrives { Some(self.eviction_arrives(place, request)?) } else { None };
+        let unknown = || EvictOutcome::Unknown { message: "connection reset".to_owned() };
+        self.answer_eviction(place, request.ticket, outcome.filter(|_| !lost).unwrap_or_else(unknown), lost);
+        Ok(())
+    }
+
+    fn answer_eviction(&mut self, place: usize, ticket: u64, outcome: EvictOutcome, late: bool) {
+        let reply = Input::Evicted(EvictReply { ticket, outcome });
+        if late { self.reply_late(place, reply) } else { self.reply(place, reply) }
+    }
+
+    /// What the API server makes of it.
+    pub(super) fn eviction_arrives(&mut self, place: usize, request: &EvictRequest) -> Result<EvictOutcome> {
+        let whom = &request.workload.key;
+        let pod = ObjectKey { namespace: whom.namespace.clone(), name: request.pod.clone() };
+        let Some(found) = self.cluster.pod(&pod).filter(|found| found.uid == request.uid).cloned() else {
+            return Ok(EvictOutcome::Gone);
+        };
+        if self.troubles.patches_denied {
+            return Ok(EvictOutcome::Denied { message: "a policy".to_owned() });
+        }
+        if self.troubles.patches_fail && self.random.percent(70) {
+            let retry_after = self.random.percent(50).then_some(Duration::from_secs(7));
+            return Ok(EvictOutcome::Failed { message: "too many requests".to_owned(), retry_after });
+        }
+        if !found.state.terminating && !self.takes_headroom(whom, &found) {
+            let retry_after = self.random.percent(50).then_some(Duration::from_secs(10));
+            return Ok(EvictOutcome::NoHeadroom { retry_after });
+        }
+        self.write_down(|| format!("API: {} of {whom} is evicted by process {place}", request.pod));
+        let by_holder = self.lease.holder.is_some_and(|(holder, _)| holder == place);
+        let incarnation = self.processes[place].as_ref().map(|p| p.incarnation);
+        let eviction = Evicted { at: self.at, place, incarnation, by_holder, request: request.clone() };
+        let behind = self.behind(place);
+        self.truth.evicted(eviction, &self.cluster, behind)?;
+        self.reached.word("evictions", "carried out".to_owned());
+        self.cluster.edit_pod(&pod, |p| {
+            p.state.terminating = true;
+            p.state.ready = false;
+        });
+        let key = whom.clone();
+        self.truth.look(&self.cluster, &key);
+        self.appoint(&key);
+        Ok(EvictOutcome::Evicted)
+    }
+
+    /// One that is not ready is not counted, as long as the others are enough.
+    fn takes_headroom(&mut self, whom: &WorkloadKey, pod: &PodSnapshot) -> bool {
+        let (Some(allowed), Some(may_miss)) = (self.budget(whom), self.budgets.get(whom).copied()) else { return true };
+        if !pod.state.ready {
+            let desired = self.cluster.workload(whom).map_or(0, |w| w.counts.desired);
+            return self.up(whom) + may_miss >= desired;
+        }
+        if allowed == 0 {
+            self.reached.word("evictions", "no headroom".to_owned());
+            return false;
+        }
+        self.write_budget(whom, allowed - 1);
+        true
+    }
+}
