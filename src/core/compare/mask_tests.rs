@@ -106,6 +106,32 @@ fn r8_a_variable_that_comes_and_goes_is_masked_alone() {
 }
 
 #[test]
+fn r8_variables_of_different_names_mask_each_other_and_not_all_of_them() {
+    let of = |name: &str, level: &str| {
+        rendering(json!({ "env": [{ "name": name, "value": "1" }, { "name": "LEVEL", "value": level }] }))
+    };
+    let (first, second) = (of("ID_a", "info"), of("ID_b", "info"));
+    assert_eq!(masked(&volatile(&first, &second).unwrap()), ["/env/ID_a", "/env/ID_b"]);
+    assert!(in_sync(&of("ID_a", "info"), &first, &second));
+    assert!(!in_sync(&of("ID_a", "debug"), &first, &second));
+}
+
+#[test]
+fn r8_a_member_that_comes_or_goes_is_masked_alone() {
+    let (with, without) = (env(r#"{"id":1,"port":80}"#), env(r#"{"port":80}"#));
+    for (first, second) in [(&with, &without), (&without, &with)] {
+        assert_eq!(masked(&volatile(first, second).unwrap()), ["/env/X/value/id"]);
+        assert!(!in_sync(&env(r#"{"id":1,"port":81}"#), first, second));
+    }
+}
+
+#[test]
+fn r8_an_argument_that_changes_in_its_place_leaves_the_order_of_the_others() {
+    let mask = volatile(&args(&["--a", "--b", "--n=1"]), &args(&["--a", "--b", "--n=2"])).unwrap();
+    assert_eq!((masked(&mask), &mask.unordered), (vec!["/args/2"], &BTreeMap::new()));
+}
+
+#[test]
 fn r8_another_type_masks_the_whole_value() {
     assert_eq!(masked(&volatile(&env("{}"), &env("text")).unwrap()), ["/env/X/value"]);
 }
@@ -189,4 +215,12 @@ fn masks_add_up_and_survive_a_recording() {
     assert_eq!(text, r#"{"pointers":{"proxy":["/env/X/value"]},"unordered":{"proxy":["/args"]}}"#);
     assert_eq!(serde_json::from_str::<Mask>(&text).unwrap(), mask);
     assert_eq!(serde_json::from_str::<Mask>(r#"{"pointers":{}}"#).unwrap(), Mask::default());
+}
+
+#[test]
+fn a_mask_is_empty_only_where_nothing_is_masked_and_every_order_counts() {
+    let one = || BTreeMap::from([(Name::from("proxy"), BTreeSet::from(["/args".to_owned()]))]);
+    assert!(Mask::default().is_empty());
+    assert!(!Mask { pointers: one(), unordered: BTreeMap::new() }.is_empty());
+    assert!(!Mask { pointers: BTreeMap::new(), unordered: one() }.is_empty());
 }

@@ -50,3 +50,30 @@ fn steps(pointer: &str) -> impl Iterator<Item = (&str, &str)> {
 fn member(segment: &str) -> Option<&str> {
     Some(segment.strip_prefix('[')?.strip_suffix(']')?.split_once('=')?.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_is_shown_by_its_place_among_those_of_its_own_list() {
+        let pointers = [
+            "/env/X/value/[name=a]/ports/[port=80]/host",
+            "/env/X/value/[name=b]/ports/[port=80]/host",
+            "/env/X/value/[name=b]/ports/[port=81]/host",
+            "/env/Y/value/[name=0]",
+            "/args/0",
+        ];
+        let shown = Shown::of(pointers.into_iter());
+        assert_eq!(
+            pointers.map(|pointer| shown.pointer(pointer)),
+            [
+                "/env/X/value/[name 0]/ports/[port 0]/host",
+                "/env/X/value/[name 1]/ports/[port 0]/host",
+                "/env/X/value/[name 1]/ports/[port 1]/host",
+                "/env/Y/value/[name 0]",
+                "/args/0",
+            ]
+        );
+    }
+}
