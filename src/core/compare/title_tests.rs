@@ -27,6 +27,11 @@ fn images_are_as_short_as_they_can_be_without_lying() {
         image("p:1@sha256:0123456789abcdef", "p:1@sha256:fedcba9876543210"),
         "proxy image sha256:0123456789ab → sha256:fedcba987654"
     );
+    let (one, other) = ("sha256:0123456789abcdef", "sha256:fedcba9876543210");
+    for (from, to) in [("x/p@", "y/p@"), ("x/p:1@", "y/p:1@"), ("p@", "p:1@")] {
+        let (from, to) = (format!("{from}{one}"), format!("{to}{other}"));
+        assert_eq!(image(&from, &to), format!("proxy image {from} → {to}"), "the digest is not all that changed");
+    }
     assert_eq!(image("p:1", "p:1@sha256:aa"), "proxy image p:1 → p:1@sha256:aa");
     let mut added = changed("proxy", &[("/image", "", "p:1")]);
     added.fields[0].running = None;
