@@ -157,11 +157,11 @@ impl Rules {
                 ensure!(self.leader && !self.stopping, "a Pod of {key} is evicted without the lead");
                 let may = policy.mode == Mode::Enforce && policy.evict_on_delete;
                 ensure!(may, "a Pod of {key} is evicted without leave");
+                let busy = self.patches.values().any(|of| *of == request.workload);
+                ensure!(!busy, "two Pods of {key} are evicted at the same time, or it is patched");
                 let at = self.confirmed.remove(key).with_context(|| format!("{key} is evicted unconfirmed"))?;
                 let age = now.elapsed.saturating_sub(at);
                 ensure!(age <= FRESH, "{key} is evicted {}s after it was confirmed", age.as_secs());
-                let busy = self.patches.values().any(|of| *of == request.workload);
-                ensure!(!busy, "two Pods of {key} are evicted at the same time, or it is patched");
                 self.patches.insert(request.ticket, request.workload.clone());
             }
             Effect::WriteState(_) => {

@@ -138,7 +138,8 @@ impl World {
             let desired = self.cluster.workload(whom).map_or(0, |w| w.counts.desired);
             return self.up(whom) + may_miss >= desired;
         }
-        if allowed == 0 {
+        // Somebody else took what was left, a moment ago.
+        if allowed == 0 || self.random.percent(10) {
             self.reached.word("evictions", "no headroom".to_owned());
             return false;
         }

@@ -85,7 +85,7 @@ impl Tamper {
         (Self::LiftsPause, &["a pause is lifted", "the breaker is closed"]),
         (Self::HidesGates, &["nothing holds"]),
         (Self::LosesAnswers, &["somebody waits", "still waiting", "is rendered twice"]),
-        (Self::EvictsWithoutLeave, &["evicted without leave"]),
+        (Self::EvictsWithoutLeave, &["evicted without leave", "which replaces no Pod"]),
         (Self::EvictsAgainstOwners, &["is touched against the word of its namespace"]),
         (Self::EvictsInSync, &["is evicted unconfirmed"]),
         (Self::EvictsTheNewest, &["though it is of the newest revision"]),
@@ -224,10 +224,7 @@ impl Tamper {
             },
             (Self::IgnoresPause, Input::State(Some(state))) => state.paused = None,
             (Self::IgnoresPause, Input::State(state @ None)) => *state = Some(StateRecord::default()),
-            (Self::IgnoresBreaker, Input::State(Some(state))) => {
-                state.breaker = None;
-                state.recent.clear();
-            }
+            (Self::IgnoresBreaker, Input::State(Some(state))) => state.breaker = None,
             (Self::ForgetsHistory, Input::Watch { event: WatchEvent::Apply(Object::Workload(w)), .. }) => {
                 w.template.stamp = None;
             }
