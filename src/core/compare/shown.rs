@@ -61,7 +61,8 @@ mod tests {
             "/env/X/value/[name=a]/ports/[port=80]/host",
             "/env/X/value/[name=b]/ports/[port=80]/host",
             "/env/X/value/[name=b]/ports/[port=81]/host",
-            "/env/Y/value/[name=0]",
+            "/env/Y/value/one/[name=a]",
+            "/env/Y/value/two/[name=b]",
             "/args/0",
         ];
         let shown = Shown::of(pointers.into_iter());
@@ -71,7 +72,8 @@ mod tests {
                 "/env/X/value/[name 0]/ports/[port 0]/host",
                 "/env/X/value/[name 1]/ports/[port 0]/host",
                 "/env/X/value/[name 1]/ports/[port 1]/host",
-                "/env/Y/value/[name 0]",
+                "/env/Y/value/one/[name 0]",
+                "/env/Y/value/two/[name 0]",
                 "/args/0",
             ]
         );
