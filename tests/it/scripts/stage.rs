@@ -48,6 +48,8 @@ pub(super) struct Hands {
     pub(super) alerts: Option<AlertsAnswer>,
     /// The state ConfigMap is not written.
     pub(super) holds_state: bool,
+    /// What was to be written meanwhile.
+    pub(super) held_state: Option<StateRecord>,
     /// The state ConfigMap may be read, but not written.
     pub(super) refuses_state: bool,
 }
@@ -306,14 +308,15 @@ impl Stage {
                 }
                 self.backends = namespaces;
             }
-            Effect::WriteState(record) if !self.hands.holds_state => self.write_state(record),
+            Effect::WriteState(record) if self.hands.holds_state => self.hands.held_state = Some(record),
+            Effect::WriteState(record) => self.write_state(record),
             Effect::WakeAt(at) => self.wake = Some(at),
             Effect::ProbeGuard => self.inbox.extend(self.hands.guard.map(Input::Guard)),
             Effect::AskAlerts(request) => {
                 self.asked = Some(request.ticket);
                 self.answer_alerts();
             }
-            Effect::WriteState(_) | Effect::Tell(_) | Effect::WriteEvent(_) => {}
+            Effect::Tell(_) | Effect::WriteEvent(_) => {}
         }
         Ok(())
     }

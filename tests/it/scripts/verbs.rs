@@ -216,7 +216,11 @@ impl Stage {
                 state.retries.insert(uid, Retry { workload: whom, at });
                 self.put_state(Some(state));
             }
-            "lost" => return self.reply_state(None),
+            "lost" => {
+                // What was to be written finds nothing there.
+                self.hands.held_state = None;
+                return self.reply_state(None);
+            }
             "stale" => {
                 let back: usize = line.expect("how many versions ago")?.parse()?;
                 let at = self.states.len().checked_sub(back + 1).context("there was no such version")?;
@@ -226,6 +230,9 @@ impl Stage {
             "refused" => self.hands.refuses_state = true,
             "written" => {
                 (self.hands.holds_state, self.hands.refuses_state) = (false, false);
+                if let Some(held) = self.hands.held_state.take() {
+                    self.put_state(Some(held));
+                }
             }
             other => bail!("the state cannot be {other:?}"),
         }
