@@ -9,8 +9,3 @@ pub(super) fn read(text: &str) -> Result<Uri, String> {
     let plain = uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
     if plain { Ok(uri) } else { Err(wrong.to_owned()) }
 }
-
-/// The address of one thing that is served there.
-pub(super) fn at(base: &Uri, path: &str) -> anyhow::Result<Uri> {
-    Ok(format!("{}{path}", base.to_string().trim_end_matches('/')).parse()?)
-}

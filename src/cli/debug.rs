@@ -15,7 +15,10 @@ use http::Uri;
 use serde_json::{Value, json};
 
 use super::{Context, Exit, address};
-use crate::config::{Config, LeaseAt, Purpose, Settings, State};
+use crate::{
+    config::{Config, LeaseAt, Purpose, Settings, State},
+    outbound,
+};
 
 /// What the daemon is asked for, and the file that it becomes.
 const ANSWERS: [(&str, &str); 5] = [
@@ -92,11 +95,11 @@ impl Bundle {
         parts.add("state.json", context.engine.status(&config, None).map(|status| state_of(&status)))?;
         let mut heard = parts.missing.is_empty();
         for (path, file) in ANSWERS {
-            let answer = context.engine.fetch(&address::at(&api, path)?);
+            let answer = context.engine.fetch(&outbound::at(&api, path)?);
             heard |= answer.is_ok();
             parts.add(file, answer)?;
         }
-        parts.add("metrics.txt", context.engine.fetch(&address::at(&metrics, "/metrics")?))?;
+        parts.add("metrics.txt", context.engine.fetch(&outbound::at(&metrics, "/metrics")?))?;
         if let Some(inputs) = inputs {
             parts.add("inputs.jsonl", Ok(inputs))?;
         }

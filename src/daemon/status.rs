@@ -21,6 +21,7 @@ use crate::{
         state::StateRecord,
     },
     http::{API_STATUS, fetch},
+    outbound,
 };
 
 /// Where the API listens, if nothing else is said.
@@ -110,8 +111,7 @@ impl Leader {
 /// Asks at an address that a person gave.
 async fn at(address: &Uri) -> Result<Value, String> {
     let not = |why: &dyn std::fmt::Display| format!("{address} does not answer: {why}");
-    let base = address.to_string();
-    let uri = format!("{}{API_STATUS}", base.trim_end_matches('/'));
+    let uri = outbound::at(address, API_STATUS).map_err(|error| not(&error))?;
     let request = Request::get(uri).body(Full::<Bytes>::default()).map_err(|error| not(&error))?;
     let answer = fetch(request).await.map_err(|why| not(&why))?;
     understood(answer.status().as_u16(), answer.body())

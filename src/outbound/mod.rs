@@ -7,7 +7,7 @@ mod tests;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header, uri::InvalidUri};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -85,6 +85,11 @@ pub enum NoAnswer {
     /// The address cannot be asked.
     #[error("the request cannot be made")]
     Request,
+}
+
+/// The address of one thing that is served at another one.
+pub(crate) fn at(base: &Uri, path: &str) -> Result<Uri, InvalidUri> {
+    format!("{}{path}", base.to_string().trim_end_matches('/')).parse()
 }
 
 /// What is served there.

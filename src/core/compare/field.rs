@@ -83,19 +83,25 @@ pub(super) fn collateral_changes(
     differences(&running.collateral.value(), &rendered.collateral.value(), SECURITY_CONTEXT, view)
 }
 
+/// A rendering's projection, with the running Pod's name in place of its own where it has one.
+pub(super) fn projection(rendered: &ContainerShape, names: Option<&NameMap<'_>>) -> Value {
+    let projection = rendered.projection.value();
+    match names {
+        Some(names) => with_names(&projection, names),
+        None => projection,
+    }
+}
+
 /// A rendering's fields with the running Pod's name in place of its own.
 pub(super) fn renamed(rendered: &ContainerShape, view: &View<'_>) -> BTreeMap<String, Text> {
-    let mut projection = rendered.projection.value();
-    if let Some(names) = view.names {
-        projection = with_names(&projection, names);
-    }
+    let projection = projection(rendered, view.names);
     let mut out = BTreeMap::new();
     collect(&projection, &mut String::new(), view.mask, &mut out);
     out
 }
 
 /// A projection with the running Pod's name in place of the rendered one, in keys, too; but not in the image.
-pub(super) fn with_names(projection: &Value, names: &NameMap<'_>) -> Value {
+fn with_names(projection: &Value, names: &NameMap<'_>) -> Value {
     fn all(value: &Value, names: &NameMap<'_>) -> Value {
         match value {
             Value::String(text) => names.apply(text).into(),

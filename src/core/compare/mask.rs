@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, with_names},
+    field::{NameMap, PLACEMENT, SECURITY_CONTEXT, below, projection},
     shown::Shown,
 };
 use crate::core::{
@@ -140,11 +140,7 @@ fn differing(
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
     if names.is_some() || a.projection != b.projection {
-        let mut of_b = b.projection.value();
-        if let Some(names) = names {
-            of_b = with_names(&of_b, names);
-        }
-        walk.compare(&a.projection.value(), &of_b, &mut String::new());
+        walk.compare(&a.projection.value(), &projection(b, names), &mut String::new());
     }
     if a.collateral != b.collateral {
         walk.compare(&a.collateral.value(), &b.collateral.value(), &mut SECURITY_CONTEXT.to_owned());
