@@ -6,16 +6,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
 use testbed::{Filter, Options, Testbed, eventually};
 
 use super::{
     release::{RELEASE, Release, apply, until_guarded},
-    rights::{Right, drift, fleet, granted, is_used, list, values},
+    rights::{Right, drift, each, fleet, granted, is_used, roles, values},
 };
-use crate::support::DEADLINE;
+use crate::support::{DEADLINE, until_it_may};
 
 /// So many are tried in one run, another choice each time; all of them take minutes.
 const TRIED: usize = 5;
@@ -82,70 +81,30 @@ fn soon(right: &Right, all: &BTreeSet<Right>) -> bool {
 
 /// Applies all Roles without this right, and waits until the API server goes by that.
 async fn take_away(release: &Release<'_>, right: &Right) -> Result<()> {
-    for role in roles(release) {
+    for role in roles(&release.objects) {
         let mut without = role.clone();
-        without["rules"] = rules(role).filter(|rule| !grants(role, rule, right)).collect();
+        without["rules"] = each(role).into_iter().filter(|(one, _)| one != right).map(|(_, rule)| rule).collect();
         apply(release.ns.testbed(), &without).await?;
     }
-    until_it_may(release, right, false).await
+    goes_by(release, right, false).await
 }
 
 async fn give_back(release: &Release<'_>, right: &Right) -> Result<()> {
-    for role in roles(release) {
+    for role in roles(&release.objects) {
         apply(release.ns.testbed(), role).await?;
     }
-    until_it_may(release, right, true).await
+    goes_by(release, right, true).await
 }
 
-fn roles<'r>(release: &'r Release<'_>) -> impl Iterator<Item = &'r Value> {
-    release.objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")))
-}
-
-/// Its rules, one for each group, resource and verb.
-fn rules(role: &Value) -> impl Iterator<Item = Value> {
-    let mut rules = Vec::new();
-    for rule in role["rules"].as_array().into_iter().flatten() {
-        for group in list(rule, "apiGroups") {
-            for resource in list(rule, "resources") {
-                for verb in list(rule, "verbs") {
-                    let mut one = rule.clone();
-                    one["apiGroups"] = json!([group]);
-                    one["resources"] = json!([resource]);
-                    one["verbs"] = json!([verb]);
-                    rules.push(one);
-                }
-            }
-        }
-    }
-    rules.into_iter()
-}
-
-fn grants(role: &Value, one: &Value, right: &Right) -> bool {
-    role["metadata"]["namespace"].as_str().unwrap_or_default() == right.namespace
-        && one["apiGroups"] == json!([right.group])
-        && one["resources"] == json!([right.resource])
-        && one["verbs"] == json!([right.verb])
-}
-
-/// The API server learns of new rights by a watch of its own, a moment later.
-async fn until_it_may(release: &Release<'_>, right: &Right, may: bool) -> Result<()> {
+async fn goes_by(release: &Release<'_>, right: &Right, may: bool) -> Result<()> {
     // What is granted by name is asked for by that name.
-    let named = roles(release)
-        .flat_map(|role| rules(role).filter(|rule| grants(role, rule, right)).collect::<Vec<_>>())
-        .find_map(|rule| rule["resourceNames"][0].as_str().map(str::to_owned));
+    let mut rules = roles(&release.objects).flat_map(each).filter(|(one, _)| one == right).map(|(_, rule)| rule);
+    let name = rules.find_map(|rule| rule["resourceNames"][0].as_str().map(str::to_owned)).unwrap_or_default();
     let (resource, part) = right.resource.split_once('/').unwrap_or((&right.resource, ""));
-    let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
-        "user": format!("system:serviceaccount:{}:{RELEASE}", release.ns.name()),
-        "groups": ["system:serviceaccounts", "system:authenticated"],
-        "resourceAttributes": {
-            "namespace": right.namespace, "group": right.group, "resource": resource, "subresource": part,
-            "verb": right.verb, "name": named.unwrap_or_default(),
-        },
-    }}))?;
-    let reviews: Api<SubjectAccessReview> = Api::all(release.ns.client().clone());
-    eventually(format_args!("whether it may: {may}"), DEADLINE, async || {
-        let answer = reviews.create(&PostParams::default(), &review).await?;
-        Ok(answer.status.is_some_and(|status| status.allowed == may).then_some(()))
-    })
-    .await
+    let user = format!("system:serviceaccount:{}:{RELEASE}", release.ns.name());
+    let what = json!({
+        "namespace": right.namespace, "group": right.group, "resource": resource, "subresource": part,
+        "verb": right.verb, "name": name,
+    });
+    until_it_may(&release.ns, &user, what, may).await
 }

@@ -154,30 +154,38 @@ async fn until_said(shop: &TestNamespace<'_>, name: &str, version: &str, times: 
     .await
 }
 
-/// A list of texts in a rule.
-pub(super) fn list(rule: &Value, field: &str) -> Vec<String> {
-    let items = rule[field].as_array().into_iter().flatten();
-    items.filter_map(Value::as_str).map(str::to_owned).collect()
+pub(super) fn roles(objects: &[Value]) -> impl Iterator<Item = &Value> {
+    objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")))
 }
 
-/// Every right that the rendered Roles grant, one by one.
-pub(super) fn granted(objects: &[Value]) -> BTreeSet<Right> {
-    let roles = objects.iter().filter(|object| matches!(object["kind"].as_str(), Some("Role" | "ClusterRole")));
-    let mut rights = BTreeSet::new();
-    for role in roles {
-        let namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
-        for rule in role["rules"].as_array().into_iter().flatten() {
-            for group in list(rule, "apiGroups") {
-                for resource in list(rule, "resources") {
-                    for verb in list(rule, "verbs") {
-                        let (namespace, group, resource) = (namespace.to_owned(), group.clone(), resource.clone());
-                        rights.insert(Right { namespace, group, resource, verb });
-                    }
+/// Every right that a Role grants, each with a rule that grants it alone.
+pub(super) fn each(role: &Value) -> Vec<(Right, Value)> {
+    let list = |rule: &Value, field: &str| -> Vec<String> {
+        let items = rule[field].as_array().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let namespace = role["metadata"]["namespace"].as_str().unwrap_or_default();
+    let mut each = Vec::new();
+    for rule in role["rules"].as_array().into_iter().flatten() {
+        for group in list(rule, "apiGroups") {
+            for resource in list(rule, "resources") {
+                for verb in list(rule, "verbs") {
+                    let mut alone = rule.clone();
+                    alone["apiGroups"] = json!([group]);
+                    alone["resources"] = json!([resource]);
+                    alone["verbs"] = json!([verb]);
+                    let (namespace, group, resource) = (namespace.to_owned(), group.clone(), resource.clone());
+                    each.push((Right { namespace, group, resource, verb }, alone));
                 }
             }
         }
     }
-    rights
+    each
+}
+
+/// Every right that the rendered Roles grant, one by one.
+pub(super) fn granted(objects: &[Value]) -> BTreeSet<Right> {
+    roles(objects).flat_map(each).map(|(right, _)| right).collect()
 }
 
 /// As a Role names it: `pods/eviction`.

@@ -76,8 +76,8 @@ pub(crate) async fn create(ns: &TestNamespace<'_>, name: &str, rights: Rights) -
     .await?;
 
     let user = format!("system:serviceaccount:{}:{name}", ns.name());
-    until_it_may(ns, &user, json!({"verb": "watch", "resource": "namespaces"})).await?;
-    until_it_may(ns, &user, json!({"verb": "list", "resource": "pods", "namespace": ns.name()})).await?;
+    until_it_may(ns, &user, json!({"verb": "watch", "resource": "namespaces"}), true).await?;
+    until_it_may(ns, &user, json!({"verb": "list", "resource": "pods", "namespace": ns.name()}), true).await?;
     Ok(kubeconfig)
 }
 
@@ -144,13 +144,13 @@ fn namespace_rules(rights: Rights) -> Value {
 }
 
 /// The API server learns of new rights by a watch of its own, a moment later.
-async fn until_it_may(ns: &TestNamespace<'_>, user: &str, what: Value) -> Result<()> {
+pub(crate) async fn until_it_may(ns: &TestNamespace<'_>, user: &str, what: Value, may: bool) -> Result<()> {
     let review: SubjectAccessReview =
         serde_json::from_value(json!({"spec": {"user": user, "resourceAttributes": what}}))?;
     let reviews: Api<SubjectAccessReview> = Api::all(ns.client().clone());
-    eventually(format_args!("{user} may do this: {what}"), DEADLINE, async || {
+    eventually(format_args!("{user} may do this, {may}: {what}"), DEADLINE, async || {
         let answer = reviews.create(&PostParams::default(), &review).await?;
-        Ok(answer.status.is_some_and(|status| status.allowed).then_some(()))
+        Ok(answer.status.is_some_and(|status| status.allowed == may).then_some(()))
     })
     .await
 }

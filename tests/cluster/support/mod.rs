@@ -10,7 +10,7 @@ pub(crate) mod web;
 
 use std::time::Duration;
 
-pub(crate) use account::{RELEASE, Rights};
+pub(crate) use account::{RELEASE, Rights, until_it_may};
 pub(crate) use beyond::{create_beyond, resource_of};
 pub(crate) use daemon::{Daemon, Line};
 pub(crate) use injector::Injector;
