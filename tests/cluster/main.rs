@@ -9,6 +9,7 @@ mod asking;
 mod chaos;
 mod clone_sets;
 mod crash;
+mod described;
 mod detection;
 mod enforce;
 mod errors;
