@@ -297,11 +297,23 @@ async fn a_described_kind_may_be_stamped_where_its_template_is_and_nothing_else_
             assert_eq!(code, 200, "{answer}");
         }
         for (spec, why) in [
-            (annotated("example.com/mine"), "only the stamp may be set, and none removed"),
-            (json!({ "server": { "pod": { "spec": { "hostNetwork": true } } } }), "not what it runs"),
-            (json!({ "server": { "pod": { "metadata": { "labels": { "a": "b" } } } } }), "not its other metadata"),
-            (json!({ "server": { "count": 3 } }), "not what is beside the template"),
-            (json!({ "suspended": true }), "not the rest of the spec"),
+            (
+                annotated("example.com/mine"),
+                "of the Pod template's annotations only the stamp may be set, and none removed",
+            ),
+            (
+                json!({ "server": { "pod": { "spec": { "hostNetwork": true } } } }),
+                "only the stamp on the Pod template may change, not what it runs",
+            ),
+            (
+                json!({ "server": { "pod": { "metadata": { "labels": { "a": "b" } } } } }),
+                "only the stamp on the Pod template may change, not its other metadata",
+            ),
+            (
+                json!({ "server": { "count": 3 } }),
+                "only the stamp on the Pod template may change, not what is beside the template",
+            ),
+            (json!({ "suspended": true }), "only the stamp on the Pod template may change, not the rest of the spec"),
         ] {
             denied(&change(spec).await?, why);
         }
@@ -310,7 +322,7 @@ async fn a_described_kind_may_be_stamped_where_its_template_is_and_nothing_else_
         denied(&answer, "workloads may be stamped, and nothing else may be done with them");
         denied(
             &account.send("DELETE", &path, "application/json", &json!({})).await?,
-            "nothing else may be done with them",
+            "workloads may be stamped, and nothing else may be done with them",
         );
         stores.serve_no_more().await
     })
