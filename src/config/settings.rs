@@ -247,7 +247,8 @@ settings! {
         /// stamp away again [default: false].
         #[arg(long)]
         include_operated: bool,
-        /// Rolls workloads with the strategy OnDelete, too: after the stamp their Pods are evicted, one at a time, as far as
+        /// Rolls workloads with the strategy OnDelete, too, and, where --kinds names them, `replicasets` and
+        /// `replicationcontrollers` that nothing owns: after the stamp their Pods are evicted, one at a time, as far as
         /// PodDisruptionBudgets allow; Pods are never deleted [default: false].
         #[arg(long)]
         evict_on_delete: bool,

@@ -312,8 +312,7 @@ fn single_replica(w: &WorkloadSnapshot, policy: &Policy) -> bool {
 
 /// Nobody would replace its Pods, or their replacement would bring what its owner still holds back.
 fn on_delete(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
-    // What is updated in place takes the stamp without being replaced, so that nothing tells old Pods from new ones.
-    let evictable = s.policy.evict_on_delete && !c.workload.key.kind.row().optional;
+    let evictable = s.policy.evict_on_delete && c.workload.key.kind.is_evictable();
     let waits = c.workload.strategy == Strategy::OnDelete && (!evictable || c.pending);
     waits || all_below_partition(c.workload)
 }

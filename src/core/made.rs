@@ -83,6 +83,7 @@ pub(super) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
         uid: format!("uid-{name}").into(),
         owner: owner.map(Into::into),
         revision: "r1".into(),
+        stamped: None,
         template_generation: 1,
         service_account: "default".into(),
         created: at(-1000).wall,

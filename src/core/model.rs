@@ -76,6 +76,9 @@ pub struct PodSnapshot {
     /// The label `pod-template-hash` (of a ReplicaSet's Pod) or `controller-revision-hash`, or that of a described kind;
     /// empty if absent.
     pub revision: Name,
+    /// The time of the stamp on the template that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<Timestamp>,
     /// The label `pod-template-generation` of a DaemonSet's Pod, else 0.
     pub template_generation: i64,
     /// `spec.serviceAccountName`, `default` if empty.

@@ -12,6 +12,7 @@ use super::{
     model::{PodSnapshot, Strategy, WorkloadSnapshot},
     owner::Kind,
     shape::Name,
+    status::{self, Progress},
 };
 
 /// Its Pods that run, or are to run: those that are on their way out included.
@@ -25,6 +26,9 @@ pub(super) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Po
 pub(super) fn is_behind(w: &WorkloadSnapshot, pod: &PodSnapshot) -> bool {
     if w.key.kind == Kind::DAEMON_SET {
         pod.template_generation < w.template_generation
+    } else if w.key.kind.has_template_only() {
+        // Of what nobody stamped each Pod is as good as any other.
+        w.template.stamp.as_ref().is_some_and(|stamp| pod.stamped != Some(stamp.timestamp))
     } else {
         pod.revision != w.update_revision
     }
@@ -33,10 +37,18 @@ pub(super) fn is_behind(w: &WorkloadSnapshot, pod: &PodSnapshot) -> bool {
 /// Whether a Pod was made from the present template but for our stamp; `None`: that is not known. `templates`: see
 /// [`Confirmation::templates`](super::io::Confirmation::templates).
 fn same_template(w: &WorkloadSnapshot, pod: &PodSnapshot, templates: &BTreeMap<Name, Name>) -> Option<bool> {
-    if !is_behind(w, pod) {
+    // Where nothing tells of older templates the present one is taken for all there is; what the owner changed in an app
+    // container shows as collateral.
+    if !is_behind(w, pod) || w.key.kind.has_template_only() {
         return Some(true);
     }
     Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
+}
+
+/// Pods of it are to be evicted, or something else is to be waited for before a rollout of it is finished.
+pub(super) fn is_waiting(w: &WorkloadSnapshot, index: &Index) -> bool {
+    let left = w.key.kind.is_replicas() && alive(w, index).into_iter().any(|pod| is_behind(w, pod));
+    left || matches!(status::progress(w), Progress::Waiting(_))
 }
 
 /// What pins a set whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not

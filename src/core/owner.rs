@@ -193,6 +193,31 @@ pub static OWNER_KINDS: &[OwnerKind] = &[
         gates: &[Gate::WorkloadPaused, Gate::SingleReplica, Gate::OnDelete],
         ..NATIVE
     },
+    OwnerKind {
+        name: "ReplicaSet",
+        kind: "ReplicaSet",
+        plural: "replicasets",
+        short: &["rs"],
+        revisions: RevisionKind::Template,
+        optional: true,
+        creator: "kube-system:replicaset-controller",
+        finished: "all Pods carry the stamp and are available; one that another object owns is part of that",
+        gates: &[Gate::SingleReplica, Gate::OnDelete],
+        ..NATIVE
+    },
+    OwnerKind {
+        name: "ReplicationController",
+        kind: "ReplicationController",
+        group: "",
+        plural: "replicationcontrollers",
+        short: &["rc"],
+        revisions: RevisionKind::Template,
+        optional: true,
+        creator: "kube-system:replication-controller",
+        finished: "as a ReplicaSet",
+        gates: &[Gate::SingleReplica, Gate::OnDelete],
+        ..NATIVE
+    },
 ];
 
 /// A row of [`OWNER_KINDS`], or a kind that a person described ([`Kind::describe`]).
@@ -213,6 +238,10 @@ impl Kind {
     pub const CLONE_SET: Self = Self(4);
     /// `apps.kruise.io/v1beta1 StatefulSet`
     pub const ADVANCED_STATEFUL_SET: Self = Self(5);
+    /// `apps/v1 ReplicaSet`, if nothing else owns it
+    pub const REPLICA_SET: Self = Self(6);
+    /// `v1 ReplicationController`, if nothing else owns it
+    pub const REPLICATION_CONTROLLER: Self = Self(7);
 
     /// Those that every cluster has, and that are looked at unless others are named.
     pub fn usual() -> impl Iterator<Item = Self> {
@@ -254,6 +283,17 @@ impl Kind {
     pub fn any_revision_label() -> bool {
         let mut described = (0..).map_while(described::row).filter_map(|row| row.described);
         described.any(|described| described.revision_label.is_some())
+    }
+
+    /// Whose Pods may be evicted where nobody else replaces them. What is updated in place takes the stamp without being
+    /// replaced, so that nothing tells old Pods from new ones.
+    pub fn is_evictable(self) -> bool {
+        matches!(self.row().group, "" | "apps")
+    }
+
+    /// It has no way to exchange Pods, and may be part of something that has one.
+    pub fn is_replicas(self) -> bool {
+        self == Self::REPLICA_SET || self == Self::REPLICATION_CONTROLLER
     }
 
     /// Its Pods are its own, and nothing but the workload itself says what they were made from.

@@ -8,7 +8,7 @@ use std::{
 use super::{
     gate::{Candidate, Situation},
     io::Notice,
-    model::{Attempt, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot},
+    model::{Attempt, InjectorSnapshot, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot},
     on_delete,
     plan::{self, Plan},
     policy::Mode,
@@ -107,6 +107,17 @@ impl Core {
             if !history.contains(&live) {
                 history.push(live);
             }
+        }
+        if workload.key.kind.has_template_only() {
+            // Pods keep the stamp of the template that they were made from, whatever became of that one.
+            let times: BTreeSet<_> = self.index.pods_of(workload).iter().filter_map(|pod| pod.stamped).collect();
+            let unknown = times.into_iter().filter(|at| history.iter().all(|tried| tried.stamp.timestamp != *at));
+            let attempt = |timestamp| Attempt {
+                stamp: Stamp { timestamp, reason: String::new(), fingerprint: None },
+                template: Name::from(""),
+            };
+            let from_pods: Vec<_> = unknown.map(attempt).collect();
+            history.extend(from_pods);
         }
         history
     }

@@ -1,13 +1,18 @@
 //! Workloads whose Pods nobody replaces: with leave to evict they are, one at a time, by the Eviction API.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail, ensure};
-use kube::api::{Patch, PatchParams};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use testbed::{
     AuditEntry, Filter, Marker, Testbed, eventually,
     injector::Sidecar,
     skip,
-    workload::{Workload, daemon_set, deployment, stateful_set},
+    workload::{Workload, daemon_set, deployment, replica_set, replication_controller, stateful_set},
 };
 
 use crate::support::{ACCOUNT, DEADLINE, Injector, Rights, Story, story};
@@ -77,6 +82,27 @@ fn one_at_a_time(history: &[AuditEntry], controller: &str, replicas: usize) -> R
         }
     }
     ensure!(evicted == replicas, "{evicted} evictions of {replicas} Pods");
+    Ok(())
+}
+
+/// The same of Pods whose names are made up: between two evictions another Pod than those that were there has come, and
+/// reported.
+fn made_anew_one_by_one(history: &[AuditEntry], old: &BTreeSet<String>) -> Result<()> {
+    let ours = |entry: &AuditEntry| entry.user.ends_with(&format!(":{ACCOUNT}"));
+    let (mut evicted, mut up) = (0, BTreeSet::new());
+    for entry in history.iter().filter(|entry| entry.resource == "pods" && entry.code.is_some_and(|code| code < 300)) {
+        match (entry.verb.as_str(), entry.subresource.as_str()) {
+            ("create", "eviction") if ours(entry) && old.contains(&entry.name) => {
+                ensure!(up.len() == evicted, "{} is evicted while {} of {evicted} are back", entry.name, up.len());
+                evicted += 1;
+            }
+            ("patch" | "update", "status") if entry.name.starts_with("db-") && !old.contains(&entry.name) => {
+                up.insert(entry.name.clone());
+            }
+            _ => {}
+        }
+    }
+    ensure!((evicted, up.len()) == (old.len(), old.len()), "{evicted} evictions, {} new Pods", up.len());
     Ok(())
 }
 
@@ -198,6 +224,104 @@ async fn nothing_is_evicted_while_the_budget_allows_none_of_an_on_delete_workloa
         let ended = daemon.until_it_ends_a_rollout_of("StatefulSet", "db").await?;
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
         assert!(story.uids("StatefulSet", "db").await?.is_disjoint(&before));
+        ensure!(daemon.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
+
+/// What owns its Pods alone and cannot exchange them.
+#[tokio::test]
+async fn on_delete_by_nature_plain_replica_sets_and_replication_controllers_are_evicted_with_leave() -> Result<()> {
+    const KINDS: &str = "--kinds=replicasets,replicationcontrollers,deployments";
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("evict-replicas", Rights::Evict, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        tokio::try_join!(
+            ns.deploy(replica_set("db", 3).pod_label(injector.label())),
+            ns.deploy(replication_controller("old", 2).pod_label(injector.label())),
+            ns.deploy(replica_set("plain", 2)),
+            ns.deploy(deployment("web", 2).pod_label(injector.label())),
+        )?;
+        create_budget(story, 1).await?;
+        injector.set_version("v2").await?;
+        story.create_state().await?;
+        let before = (story.uids("ReplicaSet", "db").await?, story.uids("ReplicationController", "old").await?);
+        let plain = story.uids("ReplicaSet", "plain").await?;
+        let names: BTreeSet<_> = ns.pods_of("ReplicaSet", "db").await?.iter().map(ResourceExt::name_any).collect();
+        let beginning = story.marker()?;
+
+        // Twin: without leave they are judged, and held.
+        let daemon = story.daemon(&[&ENFORCE[..], &[KINDS]].concat())?;
+        daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
+        daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"on_delete\"} 2"]).await?;
+        ensure!(daemon.terminate().await?.success());
+        let now = (story.uids("ReplicaSet", "db").await?, story.uids("ReplicationController", "old").await?);
+        assert_eq!(now, before);
+
+        let daemon = story.daemon(&[&ENFORCE[..], &[KINDS, "--evict-on-delete"]].concat())?;
+        for (kind, name) in [("ReplicaSet", "db"), ("ReplicationController", "old")] {
+            let ended = daemon.until_it_ends_a_rollout_of(kind, name).await?;
+            assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        }
+        ensure!(daemon.terminate().await?.success());
+        let sidecar = Sidecar::new("proxy").version("v2");
+        for (kind, name, before, replicas) in
+            [("ReplicaSet", "db", &before.0, 3), ("ReplicationController", "old", &before.1, 2)]
+        {
+            let after = story.uids(kind, name).await?;
+            assert!(after.len() == replicas && after.is_disjoint(before), "{after:?}, before {before:?}");
+            for pod in ns.pods_of(kind, name).await? {
+                assert!(sidecar.is_in(&serde_json::to_value(&pod)?), "{pod:?}");
+            }
+        }
+        assert_eq!(story.uids("ReplicaSet", "plain").await?, plain, "one without a sidecar was touched");
+        let again = story.run(&["scan", "--output=json", KINDS]).await?.document()?;
+        assert_eq!(again.workload("ReplicaSet/db")?["verdict"], "in_sync");
+
+        let Some(beginning) = beginning else { return Ok(()) };
+        let (evicted, others) = done_to_pods(story, beginning).await?;
+        assert_eq!(evicted.len(), 5, "each once: {evicted:?}");
+        assert!(others.is_empty(), "something else was done to Pods: {others:#?}");
+        let history = everything(story, beginning).await?;
+        made_anew_one_by_one(&history, &names)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn nothing_is_evicted_of_an_on_delete_replica_set_while_its_budget_allows_none() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("evict-replicas-budget", Rights::Evict, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(replica_set("db", 2).pod_label(injector.label())).await?;
+        create_budget(story, 0).await?;
+        injector.set_version("v2").await?;
+        story.create_state().await?;
+        let (before, beginning) = (story.uids("ReplicaSet", "db").await?, story.marker()?);
+        let daemon = story.daemon(&[&ENFORCE[..], &["--kinds=replicasets", "--evict-on-delete"]].concat())?;
+        daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"pdb_headroom\"} 1"]).await?;
+        assert_eq!(story.uids("ReplicaSet", "db").await?, before);
+        if let Some(beginning) = beginning {
+            let asked = story.asked_by(ACCOUNT, beginning).await?;
+            let written: Vec<_> = asked
+                .iter()
+                .filter(|e| e.subresource == "eviction" || e.resource == "replicasets" && e.writes())
+                .collect();
+            assert!(written.is_empty(), "{written:#?}");
+        }
+        // The twin: once there is room it goes on by itself.
+        let room: Patch<Value> = Patch::Merge(json!({"spec": {"maxUnavailable": 1}}));
+        ns.dynamic("policy", "v1", "PodDisruptionBudget").patch("db", &PatchParams::default(), &room).await?;
+        let ended = daemon.until_it_ends_a_rollout_of("ReplicaSet", "db").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        assert!(story.uids("ReplicaSet", "db").await?.is_disjoint(&before));
         ensure!(daemon.terminate().await?.success());
         Ok(())
     })

@@ -190,6 +190,8 @@ scripts! {
         disruption_budgets
         drift_that_is_gone_is_not_rolled
         evicted_one_after_the_other
+        plain_replica_sets_are_evicted
+        evictions_of_a_plain_replica_set_are_taken_over
         evictions_are_taken_over
         evictions_end_where_the_rest_is_not_acted_on
         evictions_leave_what_the_owner_holds_back

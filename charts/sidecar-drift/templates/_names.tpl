@@ -90,6 +90,18 @@ subjects:
 {{- end }}
 {{- toJson (uniq $others) }}
 {{- end }}
+{{- /* The same of the kinds that nothing rolls but evictions. */}}
+{{- define "sidecar-drift.evictedKinds" -}}
+{{- $evicted := list }}
+{{- range index .Values.config "kinds" }}
+{{- $kind := lower . }}
+{{- if has $kind (list "replicaset" "replicasets" "rs") }}{{ $evicted = append $evicted "apps/replicasets" }}{{ end }}
+{{- if has $kind (list "replicationcontroller" "replicationcontrollers" "rc") }}
+{{- $evicted = append $evicted "/replicationcontrollers" }}
+{{- end }}
+{{- end }}
+{{- toJson (uniq $evicted) }}
+{{- end }}
 {{- /* What `config.owners` describes, unless `config.kinds` leaves it out: each with group and resource, what restarts it, and
      the way from its spec to what that changes. */}}
 {{- define "sidecar-drift.owners" -}}

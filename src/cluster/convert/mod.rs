@@ -34,6 +34,7 @@ use fields::{Faults, Field};
 
 pub(super) use described::template;
 pub(super) use needed::{Needed, pod as needed_of_pod};
+use stamp::STAMPED;
 pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
 
@@ -58,7 +59,10 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
     let object = match kind {
         WatchKind::Pods => return pod(value, FieldSet::Default),
         WatchKind::Workloads(kind) => {
-            workload::workload(kind, value, keys, &faults).map(|workload| Object::Workload(Box::new(workload)))
+            // What something else owns is part of that, and no workload.
+            let own = |workload: &WorkloadSnapshot| !kind.is_replicas() || workload.owner.is_none();
+            let workload = workload::workload(kind, value, keys, &faults).filter(own);
+            workload.map(|workload| Object::Workload(Box::new(workload)))
         }
         WatchKind::ReplicaSets => replica_set(value, &faults).map(Object::ReplicaSet),
         WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),

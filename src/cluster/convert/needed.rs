@@ -14,7 +14,7 @@ use crate::core::shape::FieldSet;
 pub(in crate::cluster) enum Needed {
     /// All of it.
     All,
-    /// These members.
+    /// These members; one that begins with `*` stands for all that end so.
     Members(&'static [(&'static str, Needed)]),
     /// Of each member, whatever it is called, or of each item.
     Each(&'static Needed),
@@ -68,6 +68,8 @@ const ANNOTATIONS: Needed = Members(&[
     ("kubernetes.io/limit-ranger", All),
     ("vpaUpdates", All),
     ("vpaObservedContainers", All),
+    // Our stamp, whatever its keys begin with.
+    ("*.rollout.timestamp", All),
 ]);
 
 /// An entry of `managedFields`: who created the Pod, and who wrote an image.
@@ -209,7 +211,10 @@ impl Visitor<'_> for Key {
         let needed = match self.0 {
             All => Some(All),
             Each(item) => Some(*item),
-            Members(known) => known.iter().find(|(name, _)| *name == key).map(|(_, needed)| *needed),
+            Members(known) => {
+                let is_it = |name: &str| name == key || name.strip_prefix('*').is_some_and(|end| key.ends_with(end));
+                known.iter().find(|(name, _)| is_it(name)).map(|(_, needed)| *needed)
+            }
         };
         let key = if needed.is_some() { key.to_owned() } else { String::new() };
         Ok((key, needed))

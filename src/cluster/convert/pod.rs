@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    STAMPED,
     fields::{Faults, Field},
     metadata,
 };
@@ -42,6 +44,7 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
         key,
         uid: meta.at("uid").name(),
         revision: revision(&labels, owner.as_ref()),
+        stamped: stamped(&meta.at("annotations")),
         owner: owner.map(Arc::new),
         template_generation: template_generation.unwrap_or_default(),
         service_account: service_account(&spec),
@@ -50,6 +53,12 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
         shape: PodShape::with(value, fields).into(),
         patched_images: patched_images(&meta),
     })
+}
+
+/// The newest time under a key of ours, whatever our keys begin with here: a template that has several is stamped anew by one.
+fn stamped(annotations: &Field<'_>) -> Option<Timestamp> {
+    let ours = annotations.object().into_iter().flatten().filter(|(key, _)| key.ends_with(STAMPED));
+    ours.filter_map(|(_, text)| text.as_str()?.parse().ok()).max()
 }
 
 /// What the controller that made it says it was made from. Which of the two labels is meant goes by the owner: OpenKruise

@@ -27,6 +27,9 @@ impl Keys {
     }
 }
 
+/// The end of the key under which a stamp has its time.
+pub(super) const STAMPED: &str = ".rollout.timestamp";
+
 /// The annotation keys of our stamp: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StampKeys {

@@ -103,6 +103,18 @@ fn chosen(map: &Field<'_>, keys: &BTreeSet<Name>) -> BTreeMap<Name, Name> {
 }
 
 fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {
+    if kind.is_replicas() {
+        // Nothing exchanges its Pods: as many as there are count as updated, and what is left of a rollout the Pods tell.
+        let replicas = spec.at("replicas");
+        let current = status.at("replicas").count();
+        return Counts {
+            desired: if replicas.is_some() { replicas.count() } else { 1 },
+            current,
+            updated: current,
+            ready: status.at("readyReplicas").count(),
+            available: status.at("availableReplicas").count(),
+        };
+    }
     if kind == Kind::DAEMON_SET {
         return Counts {
             desired: status.at("desiredNumberScheduled").count(),
@@ -139,6 +151,7 @@ fn strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
         Kind::DEPLOYMENT => deployment_strategy(spec, desired),
         Kind::ROLLOUT => restart_strategy(spec, desired),
         Kind::CLONE_SET => clone_set_strategy(spec, desired),
+        Kind::REPLICA_SET | Kind::REPLICATION_CONTROLLER => Strategy::OnDelete,
         _ => set_strategy(kind, spec, desired),
     }
 }

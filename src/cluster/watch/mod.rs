@@ -270,7 +270,11 @@ fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, keys: &Keys) ->
             if !converted.faults.is_empty() {
                 skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));
             }
-            converted.object.map(WatchEvent::Apply)
+            match converted.object {
+                // It may have been none before somebody took it over.
+                None if matches!(kind, WatchKind::Workloads(_)) => Some(WatchEvent::Delete(key)),
+                object => object.map(WatchEvent::Apply),
+            }
         }
     }
 }

@@ -118,6 +118,7 @@ fn pod(ordinal: u32) -> PodSnapshot {
             uid: "uid-db".into(),
         })),
         revision: "db-1".into(),
+        stamped: None,
         template_generation: 0,
         service_account: "default".into(),
         created: Timestamp::from_second(-100).unwrap(),

@@ -196,10 +196,7 @@ impl Index {
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
     pub(super) fn stray(&self, pod: &PodSnapshot) -> Option<(Name, Name)> {
         let Some(owner) = &pod.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
-        if self.is_known(owner) {
-            return None;
-        }
-        if &*owner.kind == "ReplicaSet" {
+        if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
             // One that is not listed yet may belong to a kind that is known.
             let key = self.replica_set_by_uid.get(&owner.uid)?;
             match &self.replica_sets.get(key)?.owner {
@@ -207,6 +204,9 @@ impl Index {
                 Some(top) => return Some((top.kind.clone(), top.name.clone())),
                 None => {}
             }
+        }
+        if self.is_known(owner) {
+            return None;
         }
         Some((owner.kind.clone(), owner.name.clone()))
     }

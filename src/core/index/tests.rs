@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::{
     made,
-    model::{Owner, ServiceSnapshot},
+    model::{Owner, ReplicaSetSnapshot, ServiceSnapshot},
     shape::PodShape,
 };
 
@@ -139,6 +139,44 @@ fn a_pod_finds_its_workload_whatever_is_heard_of_first() {
         assert_eq!(index.pods_of(&workload).len(), 1);
         assert_eq!(index.newest_replica_set(&workload).map(|rs| &*rs.uid), Some("uid-rs"));
         assert_eq!(index.strays().count(), 0);
+    }
+}
+
+/// Twins: the Pods of a ReplicaSet are somebody's only if it is looked at itself, or what owns it is.
+#[test]
+fn pods_of_replica_sets_are_strays_unless_somebody_looks_at_them() {
+    let source = |kind| WatchSource { kind, namespace: None };
+    let owner = |api_version: &str, kind: &str, name: &str| Owner {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+    };
+    let set = |name: &str, owner: Option<Owner>| ReplicaSetSnapshot {
+        key: ObjectKey { namespace: "shop".into(), name: name.into() },
+        uid: format!("uid-{name}").into(),
+        owner,
+        revision: 0,
+        hash: "".into(),
+    };
+    for (watched, strays) in
+        [(vec![], vec!["game/x", "plain/x"]), (vec![WatchKind::Workloads(Kind::REPLICA_SET)], vec!["game/x"])]
+    {
+        let kinds = [WatchKind::Pods, WatchKind::ReplicaSets, WatchKind::Workloads(Kind::DEPLOYMENT)];
+        let mut index = Index::expecting(kinds.into_iter().chain(watched).map(source));
+        let mut put = |kind, object| drop(index.apply(&source(kind), WatchEvent::Apply(object)));
+        for (name, top) in [
+            ("plain", None),
+            ("game", Some(owner("game.example.com/v1", "Fleet", "fleet"))),
+            ("web-1", Some(owner("apps/v1", "Deployment", "web"))),
+        ] {
+            put(WatchKind::ReplicaSets, Object::ReplicaSet(set(name, top)));
+            let pod = made::pod(&format!("{name}-x"), Some(owner("apps/v1", "ReplicaSet", name)));
+            put(WatchKind::Pods, Object::Pod(pod));
+        }
+        let mut found: Vec<_> = index.strays().map(|(pod, ..)| pod.key.name.replace("-x", "/x")).collect();
+        found.sort();
+        assert_eq!(found, strays);
     }
 }
 

@@ -65,7 +65,7 @@ impl Core {
         let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
         // What was followed to its end once is the owner's business from then on.
         let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_ref() == Some(stamp));
-        if ended || !matches!(status::progress(w), Progress::Waiting(_)) {
+        if ended || !on_delete::is_waiting(w, &self.index) {
             return;
         }
         let mut rollout = Rollout::new(w.uid.clone(), stamp.reason.clone(), now);
@@ -84,7 +84,8 @@ impl Core {
     /// still on the template.
     fn note_finished(&mut self, key: &WorkloadKey) {
         let Some(w) = self.index.workload(key).filter(|_| !self.rollouts.contains_key(key)) else { return };
-        let Some(stamp) = w.template.stamp.as_ref().filter(|_| status::progress(w) == Progress::Done) else { return };
+        let done = status::progress(w) == Progress::Done && !on_delete::is_waiting(w, &self.index);
+        let Some(stamp) = w.template.stamp.as_ref().filter(|_| done) else { return };
         if let Some(work) = self.work.get_mut(key).filter(|work| work.ended_stamp.as_ref() != Some(stamp)) {
             work.ended_stamp = Some(stamp.clone());
         }

@@ -11,14 +11,13 @@ use kube::{
 use serde_json::{Value, json};
 use testbed::{
     TestNamespace, Testbed,
-    workload::{bare_pod, daemon_set, deployment, rollout, stateful_set},
+    workload::{bare_pod, daemon_set, deployment, stateful_set},
 };
 
 use super::{
     fields::Schema,
     release::{RELEASE, Release, until_guarded},
 };
-use crate::described::stores::Stores;
 
 const KINDS: [(&str, &str); 3] =
     [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")];
@@ -37,7 +36,7 @@ async fn story(name: &str, test: impl AsyncFnOnce(&Account, &TestNamespace<'_>) 
 }
 
 /// The same, of a daemon with this configuration.
-async fn story_with(
+pub(super) async fn story_with(
     name: &str,
     config: Value,
     test: impl AsyncFnOnce(&Account, &TestNamespace<'_>) -> Result<()>,
@@ -95,13 +94,13 @@ fn fill(spec: &mut Value) {
 }
 
 /// Sends requests as the chart's ServiceAccount.
-struct Account {
+pub(super) struct Account {
     client: Client,
-    namespace: String,
+    pub(super) namespace: String,
 }
 
 /// Status code and body.
-type Answer = (u16, Value);
+pub(super) type Answer = (u16, Value);
 
 impl Account {
     async fn new(namespace: &str, kubeconfig: &Path) -> Result<Self> {
@@ -111,7 +110,7 @@ impl Account {
         Ok(Self { client: Client::try_from(config)?, namespace: namespace.to_owned() })
     }
 
-    async fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Answer> {
+    pub(super) async fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Answer> {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
@@ -168,7 +167,7 @@ fn message((_, status): &Answer) -> &str {
 }
 
 #[track_caller]
-fn denied(answer: &Answer, because: &str) {
+pub(super) fn denied(answer: &Answer, because: &str) {
     let expected = format!("{GUARD}{because}");
     assert!(matches!(answer.0, 403 | 422) && message(answer).ends_with(&expected), "{answer:?}, not {because:?}");
 }
@@ -242,89 +241,6 @@ async fn pods_may_be_evicted_by_uid_where_that_is_configured_and_never_deleted()
         let (code, answer) = account.create("pods/theirs/eviction", &eviction(known)).await?;
         assert_eq!(code, 201, "{answer}");
         Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn an_argo_rollout_may_be_restarted_and_nothing_else_may_be_done_with_it() -> Result<()> {
-    const ONLY_THE_STAMP: &str = "only the stamp on the Pod template may change, not the rest of the spec";
-    if Testbed::shared().await?.assets().is_none() {
-        return testbed::skip("the CRDs of an existing cluster are its owner's");
-    }
-    story_with("guard-argo", json!({ "kinds": ["deployments", "rollouts"] }), async |account, ns| {
-        let _argo = ns.argo_rollouts().await?;
-        ns.create(rollout("web", 1)).await?;
-        let path = format!("/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts/web", account.namespace);
-        let change = async |spec: Value| {
-            account.send("PATCH", &path, "application/merge-patch+json", &json!({ "spec": spec })).await
-        };
-        let (code, answer) = change(json!({ "restartAt": "2026-01-01T00:00:00Z" })).await?;
-        assert_eq!(code, 200, "{answer}");
-        for spec in [
-            json!({ "paused": true }),
-            json!({ "replicas": 2 }),
-            json!({ "restartAt": "2026-01-02T00:00:00Z", "paused": true }),
-            json!({ "template": { "metadata": { "annotations": { "sidecarRollout.rollout.timestamp": "x" } } } }),
-            json!({ "template": { "spec": { "hostNetwork": true } } }),
-        ] {
-            denied(&change(spec).await?, ONLY_THE_STAMP);
-        }
-        let answer = account.send("DELETE", &path, "application/json", &json!({})).await?;
-        denied(&answer, "workloads may be stamped, and nothing else may be done with them");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_described_kind_may_be_stamped_where_its_template_is_and_nothing_else_may_be_done_with_it() -> Result<()> {
-    if Testbed::shared().await?.assets().is_none() {
-        return testbed::skip("the CRDs of an existing cluster are its owner's");
-    }
-    let owners = json!([{ "api": "guarded.example.com/v1", "kind": "Store", "template": "spec.server.pod" }]);
-    story_with("guard-described", json!({ "owners": owners }), async |account, ns| {
-        let stores = Stores::in_group(ns, "guarded.example.com");
-        stores.serve().await?;
-        stores.create("web", None, false).await?;
-        let path = format!("/apis/guarded.example.com/v1/namespaces/{}/stores/web", account.namespace);
-        let change = async |spec: Value| {
-            account.send("PATCH", &path, "application/merge-patch+json", &json!({ "spec": spec })).await
-        };
-        let annotated = |key: &str| json!({ "server": { "pod": { "metadata": { "annotations": { key: "x" } } } } });
-        for _ in 0..2 {
-            let (code, answer) = change(annotated("sidecarRollout.rollout.timestamp")).await?;
-            assert_eq!(code, 200, "{answer}");
-        }
-        for (spec, why) in [
-            (
-                annotated("example.com/mine"),
-                "of the Pod template's annotations only the stamp may be set, and none removed",
-            ),
-            (
-                json!({ "server": { "pod": { "spec": { "hostNetwork": true } } } }),
-                "only the stamp on the Pod template may change, not what it runs",
-            ),
-            (
-                json!({ "server": { "pod": { "metadata": { "labels": { "a": "b" } } } } }),
-                "only the stamp on the Pod template may change, not its other metadata",
-            ),
-            (
-                json!({ "server": { "count": 3 } }),
-                "only the stamp on the Pod template may change, not what is beside the template",
-            ),
-            (json!({ "suspended": true }), "only the stamp on the Pod template may change, not the rest of the spec"),
-        ] {
-            denied(&change(spec).await?, why);
-        }
-        let status = json!({ "status": { "seen": 99 } });
-        let answer = account.send("PATCH", &format!("{path}/status"), "application/merge-patch+json", &status).await?;
-        denied(&answer, "workloads may be stamped, and nothing else may be done with them");
-        denied(
-            &account.send("DELETE", &path, "application/json", &json!({})).await?,
-            "workloads may be stamped, and nothing else may be done with them",
-        );
-        stores.serve_no_more().await
     })
     .await
 }

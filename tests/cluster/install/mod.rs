@@ -4,6 +4,7 @@ mod empty_root;
 mod fields;
 mod guard;
 mod guard_missing;
+mod guarded_kinds;
 mod helm;
 mod manifests;
 mod missing_right;

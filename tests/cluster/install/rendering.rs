@@ -35,7 +35,7 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
             "namespaced",
             json!({
                 "mode": "enforce", "namespaces": [namespace, another], "injectorNamespaces": [another],
-                "config": { "evict-on-delete": true },
+                "config": { "evict-on-delete": true, "kinds": ["deployments", "replicasets", "RC"] },
             }),
         ),
         ("schedule", json!({ "schedule": "0 6 * * 1-5", "config": { "output": "json" }, "namespaces": [another] })),

@@ -111,11 +111,14 @@ fn namespace_rules(rights: Rights) -> Value {
         json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
         json!({"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": read}),
         json!({"apiGroups": ["apps.kruise.io"], "resources": ["clonesets", "statefulsets"], "verbs": read}),
+        json!({"apiGroups": [""], "resources": ["replicationcontrollers"], "verbs": read}),
     ];
     if rights >= Rights::Report {
         rules.push(json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}));
     }
     if rights == Rights::Evict {
+        rules.push(json!({"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["patch"]}));
+        rules.push(json!({"apiGroups": [""], "resources": ["replicationcontrollers"], "verbs": ["patch"]}));
         rules.push(json!({"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]}));
     }
     if rights >= Rights::Enforce {

@@ -191,8 +191,9 @@ fn the_kinds_in_the_page_about_owners() {
         let row = kind.row();
         let looked_at =
             if row.optional { format!("with `--kinds={}`", row.name.to_lowercase()) } else { "yes".to_owned() };
-        let evicted = row.gates.contains(&Gate::OnDelete) && !row.optional;
+        let evicted = row.gates.contains(&Gate::OnDelete) && kind.is_evictable();
         let rolled = match row.restart {
+            Restart::Stamp if kind.is_replicas() => "if `--evict-on-delete`, the stamp, and then evictions",
             Restart::Stamp if evicted => "the stamp; with `OnDelete`, if `--evict-on-delete`, then evictions",
             Restart::Stamp => "the stamp",
             Restart::Field(_) => "`spec.restartAt`",

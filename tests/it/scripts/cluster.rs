@@ -71,6 +71,7 @@ impl Cluster {
         let (kind, first) = (key.kind, Name::from(format!("{}-r1", key.name)));
         let stateful = |name: &Name| if kind == Kind::STATEFUL_SET { name.clone() } else { Name::from("") };
         let surge = u32::from(kind == Kind::DEPLOYMENT);
+        let rolling = Strategy::RollingUpdate { max_unavailable: 1 - surge, max_surge: surge, partition: 0 };
         let workload = WorkloadSnapshot {
             key: key.clone(),
             uid: format!("uid-{version}").into(),
@@ -80,7 +81,7 @@ impl Cluster {
             terminating: false,
             paused: false,
             counts: Counts { desired: replicas, ..Counts::default() },
-            strategy: Strategy::RollingUpdate { max_unavailable: 1 - surge, max_surge: surge, partition: 0 },
+            strategy: if kind.is_replicas() { Strategy::OnDelete } else { rolling },
             deadline_exceeded: false,
             revision: u64::from(kind == Kind::DEPLOYMENT),
             current_revision: stateful(&first),
@@ -145,7 +146,7 @@ impl Cluster {
             w.generation += 1;
             w.observed_generation = w.generation;
             w.template.hash = hash;
-            w.counts.updated = 0;
+            w.counts.updated = if w.key.kind.is_replicas() { w.counts.current } else { 0 };
             match w.key.kind {
                 Kind::DEPLOYMENT => w.revision += 1,
                 Kind::STATEFUL_SET => w.update_revision = format!("{}-r{}", w.key.name, w.generation).into(),
@@ -197,6 +198,8 @@ impl Cluster {
         self.edit(key, |w| {
             let newest = |pod: &&PodSnapshot| match w.key.kind {
                 Kind::DAEMON_SET => pod.template_generation == w.template_generation,
+                // Its status knows no revisions.
+                kind if kind.is_replicas() => true,
                 _ => pod.revision == w.update_revision,
             };
             let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
@@ -247,7 +250,7 @@ impl Cluster {
                 let owner = owner("apps/v1", "StatefulSet", &key.name, &w.uid);
                 (format!("{}-{at}", key.name), w.update_revision.to_string(), owner)
             }
-            kind if kind.described().is_some() => {
+            kind if kind.has_template_only() => {
                 let owner = owner(&kind.api_version(), kind.row().kind, &key.name, &w.uid);
                 (format!("{}-{}-{at}", key.name, w.generation), String::new(), owner)
             }
@@ -260,6 +263,7 @@ impl Cluster {
         let containers = [self.template(key).as_slice(), injected].concat();
         self.put_pod(&key.namespace, &name, Some(owner), &containers, born, |pod| {
             pod.revision = revision.into();
+            pod.stamped = w.template.stamp.as_ref().map(|stamp| stamp.timestamp);
             pod.template_generation = w.template_generation;
         });
         Ok(())
@@ -279,6 +283,7 @@ impl Cluster {
             uid: format!("uid-{}", self.next_version()).into(),
             owner: owner.map(Into::into),
             revision: "".into(),
+            stamped: None,
             template_generation: 0,
             service_account: "default".into(),
             created,

@@ -42,6 +42,21 @@ pub fn daemon_set(name: &str) -> Workload {
     Workload::with_template("apps/v1", "DaemonSet", name)
 }
 
+/// A ReplicaSet of one container, `app`, that nothing else owns.
+pub fn replica_set(name: &str, replicas: u32) -> Workload {
+    let mut workload = Workload::with_template("apps/v1", "ReplicaSet", name);
+    workload.manifest["spec"]["replicas"] = json!(replicas);
+    workload
+}
+
+/// A `ReplicationController` of one container, `app`.
+pub fn replication_controller(name: &str, replicas: u32) -> Workload {
+    let mut workload = Workload::with_template("v1", "ReplicationController", name);
+    workload.manifest["spec"]["replicas"] = json!(replicas);
+    workload.manifest["spec"]["selector"] = json!({"app": name});
+    workload
+}
+
 /// A Rollout of Argo Rollouts, of one container, `app`, without steps.
 pub fn rollout(name: &str, replicas: u32) -> Workload {
     let mut workload = Workload::with_template("argoproj.io/v1alpha1", "Rollout", name);
@@ -198,8 +213,10 @@ impl TestNamespace<'_> {
             return Ok(vec![pods.get(name).await?]);
         }
         let workload = self.workloads(kind)?.get(name).await?;
-        let labels =
-            workload.data["spec"]["selector"]["matchLabels"].as_object().context("a workload without labels")?;
+        let selector = &workload.data["spec"]["selector"];
+        // A ReplicationController's has no parts.
+        let labels = selector["matchLabels"].as_object().or(selector.as_object());
+        let labels = labels.context("a workload without labels")?;
         let selector: Vec<String> =
             labels.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
         let found = pods.list(&ListParams::default().labels(&selector.join(","))).await?;
@@ -228,12 +245,12 @@ impl TestNamespace<'_> {
     /// Objects of one of the kinds that [`Workload`] makes. One of OpenKruise's is called `AdvancedStatefulSet`.
     pub fn workloads(&self, kind: &str) -> Result<Api<DynamicObject>> {
         Ok(match kind {
-            "Deployment" | "StatefulSet" | "DaemonSet" => self.dynamic("apps", "v1", kind),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => self.dynamic("apps", "v1", kind),
             "CloneSet" => self.dynamic("apps.kruise.io", "v1alpha1", kind),
             "AdvancedStatefulSet" => self.dynamic("apps.kruise.io", "v1beta1", "StatefulSet"),
             "Rollout" => self.dynamic("argoproj.io", "v1alpha1", kind),
             "Job" => self.dynamic("batch", "v1", kind),
-            "Pod" => self.dynamic("", "v1", kind),
+            "Pod" | "ReplicationController" => self.dynamic("", "v1", kind),
             _ => bail!("the testbed knows no workloads of kind {kind}"),
         })
     }
@@ -271,6 +288,7 @@ fn is_rolled_out(kind: &str, workload: &Value) -> bool {
                 && (workload["spec"]["updateStrategy"]["type"] == "OnDelete"
                     || workload["status"]["currentRevision"] == workload["status"]["updateRevision"])
         }
+        "ReplicaSet" | "ReplicationController" => observed && number("/status/availableReplicas") == wanted,
         "DaemonSet" => {
             let wanted = number("/status/desiredNumberScheduled");
             observed

@@ -112,3 +112,35 @@ fn the_replica_set_of_an_argo_rollout_is_known_by_its_own_label() {
     let Object::ReplicaSet(set) = object(WatchKind::ReplicaSets, &value) else { panic!("no ReplicaSet") };
     assert_eq!(&*set.hash, "5d");
 }
+
+#[test]
+fn a_replica_set_that_something_owns_is_part_of_that_and_no_workload() {
+    let status = json!({ "replicas": 3, "readyReplicas": 2, "availableReplicas": 1, "observedGeneration": 4 });
+    let alone = with(&json!({ "spec": { "replicas": 3 }, "status": status }));
+    for kind in [Kind::REPLICA_SET, Kind::REPLICATION_CONTROLLER] {
+        let w = workload(kind, &alone);
+        assert_eq!((w.strategy, w.observed_generation), (Strategy::OnDelete, 4));
+        // As many as there are count as updated: which are left the Pods tell.
+        assert_eq!(w.counts, Counts { desired: 3, current: 3, updated: 3, ready: 2, available: 1 });
+        let mut taken = alone.clone();
+        let owner =
+            json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": true });
+        taken["metadata"]["ownerReferences"] = json!([owner]);
+        assert_eq!(convert(WatchKind::Workloads(kind), &taken, &kept()).object, None);
+    }
+}
+
+#[test]
+fn a_pod_keeps_the_time_of_the_stamp_that_it_was_made_with() {
+    let stamped = |annotations: Value| pod(&with(&json!({ "metadata": { "annotations": annotations } }))).stamped;
+    let time = |text: &str| Some(text.parse().expect("a time"));
+    assert_eq!(stamped(json!({ "example.com/other": "2026-05-01T10:00:00Z" })), None);
+    assert_eq!(stamped(json!({ "sidecarRollout.rollout.timestamp": "lately" })), None);
+    let (first, second) = ("2026-05-01T10:00:00Z", "2026-05-02T10:00:00Z");
+    // Whatever the prefix is: of two the newer one.
+    let both = json!({ "sidecarRollout.rollout.timestamp": first, "example.com/drift.rollout.timestamp": second });
+    assert_eq!(
+        (stamped(json!({ "sidecarRollout.rollout.timestamp": first })), stamped(both)),
+        (time(first), time(second))
+    );
+}
