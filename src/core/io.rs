@@ -165,7 +165,7 @@ pub struct RenderRequest {
     pub ordinals: Option<(u32, u32)>,
     /// A Pod whose labels the rendering must have, because its kind was described by a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub witness: Option<Name>,
+    pub sample: Option<Name>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
     /// Which fields are compared.

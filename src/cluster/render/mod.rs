@@ -1,8 +1,8 @@
 //! Dry-run Pod creations: what would be injected now.
 
 mod history;
+mod labels;
 mod rights;
-mod witness;
 
 use std::{sync::Arc, time::Duration};
 

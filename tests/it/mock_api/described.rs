@@ -23,7 +23,7 @@ use super::api::{Api, pair};
 const READ: &str = "GET /apis/db.example.com/v1/namespaces/shop/stores/main";
 const CREATE: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldManager=sidecar-drift";
 const REVIEW: &str = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-const WITNESS: &str = "GET /api/v1/namespaces/shop/pods?&fieldSelector=metadata.name%3Dmain-x";
+const SAMPLE: &str = "GET /api/v1/namespaces/shop/pods?&fieldSelector=metadata.name%3Dmain-x";
 
 /// Its template is where only its description finds it, and so are its numbers.
 pub(super) fn store() -> Kind {
@@ -95,7 +95,7 @@ fn its_fields_are_read_where_its_description_has_them() {
     assert!(!bare.paused);
 }
 
-async fn rendered(witness: Value, injected: &str) -> (RenderReply, Value) {
+async fn rendered(sample: Value, injected: &str) -> (RenderReply, Value) {
     let (cluster, mut api) = pair();
     let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
     let request = RenderRequest {
@@ -103,7 +103,7 @@ async fn rendered(witness: Value, injected: &str) -> (RenderReply, Value) {
         workload: reference(),
         revision: snapshot(&object()).template.identity(),
         ordinals: None,
-        witness: Some("main-x".into()),
+        sample: Some("main-x".into()),
         confirm: false,
         fields: FieldSet::Default,
         what_if: WhatIf::default(),
@@ -119,7 +119,7 @@ async fn rendered(witness: Value, injected: &str) -> (RenderReply, Value) {
         pod["spec"]["containers"].as_array_mut().expect("a list").push(json!({ "name": "proxy", "image": "proxy:2" }));
         let asked = create.body.clone();
         create.reply(201, &pod);
-        api.expect(WITNESS).await.reply(200, &json!({ "items": [witness] }));
+        api.expect(SAMPLE).await.reply(200, &json!({ "items": [sample] }));
         asked
     };
     tokio::join!(renderer.render(&request), server)
@@ -162,7 +162,7 @@ async fn a_template_that_moved_meanwhile_is_not_rendered() {
         workload: reference(),
         revision: snapshot(&object()).template.identity(),
         ordinals: None,
-        witness: None,
+        sample: None,
         confirm: false,
         fields: FieldSet::Default,
         what_if: WhatIf::default(),

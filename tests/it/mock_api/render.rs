@@ -37,7 +37,7 @@ fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         workload: WorkloadRef { key, uid: "owner-uid".into() },
         revision: revision.into(),
         ordinals: None,
-        witness: None,
+        sample: None,
         confirm: false,
         fields: FieldSet::Default,
         what_if: WhatIf::default(),

@@ -25,9 +25,9 @@ const TOLD_BY_CONTROLLERS: [&str; 4] = [
 impl Renderer {
     /// Fails if a Pod that runs has a label that the rendered one lacks.
     pub(super) async fn has_all_labels(&self, request: &RenderRequest, rendered: &Value) -> Result<(), RenderOutcome> {
-        let Some(witness) = &request.witness else { return Ok(()) };
+        let Some(sample) = &request.sample else { return Ok(()) };
         let kind = request.workload.key.kind;
-        let found = self.get(&paths::pod(&request.workload.key.namespace, witness).map_err(lost)?).await?;
+        let found = self.get(&paths::pod(&request.workload.key.namespace, sample).map_err(lost)?).await?;
         // One that is gone says nothing, and another one is asked.
         let pod = found.pointer("/items/0").ok_or(RenderOutcome::Gone)?;
         let revision = kind.described().and_then(|described| described.revision_label.as_deref());
@@ -39,7 +39,7 @@ impl Renderer {
         });
         let Some(label) = unexplained else { return Ok(()) };
         let message = format!(
-            "Pod {witness} has the label {label}, which neither its template nor admission gave it; if the controller of \
+            "Pod {sample} has the label {label}, which neither its template nor admission gave it; if the controller of \
              {kind} does, name it in `labels` of its description under `owners`"
         );
         Err(RenderOutcome::Undetermined { reason: UndeterminedReason::UnsupportedOwner, message, retry_after: None })
