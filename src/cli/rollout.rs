@@ -29,7 +29,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Rollout {
     /// Rolls out; without this, or with `=false`, only the plan is shown [default: false].
-    #[arg(long)]
+    #[arg(long, visible_alias = "yes")]
     confirm: Option<bool>,
     /// Rolls StatefulSets, too [default: false].
     #[arg(long, alias = "include-statefulsets")]

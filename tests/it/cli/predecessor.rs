@@ -132,6 +132,10 @@ fn only_started_before_is_in_utc() {
 #[test]
 fn regardless_of_drift_is_a_word_for_rollout_confirm_only() {
     assert!(policy("rollout --confirm --regardless-of-drift").regardless_of_drift);
+    assert!(
+        policy("rollout --yes --regardless-of-drift").regardless_of_drift,
+        "`--yes` is what the other commands call it"
+    );
     for line in ["rollout", "rollout --confirm", "rollout --confirm --regardless-of-drift=false"] {
         assert!(!policy(line).regardless_of_drift, "{line}");
     }

@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     /// A new workload without Pods; its controller has not seen it.
-    pub(super) fn create(&mut self, key: &WorkloadKey, replicas: u32, strategy: Strategy) {
+    pub(super) fn create(&mut self, key: &WorkloadKey, replicas: u32, strategy: Strategy, operator: Option<Owner>) {
         let version = self.next_version();
         let uid: Name = format!("uid-{version}").into();
         let work = Workload { app: 1, revisions: Vec::new(), fate: Fate::Ready, moved_on: 0 };
@@ -160,7 +160,7 @@ impl Cluster {
             generation: 1,
             observed_generation: 0,
             terminating: false,
-            owner: None,
+            owner: operator,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             paused: false,

@@ -38,7 +38,7 @@ impl World {
             Fault::OwnerDeletes(at) => {
                 let (key, replicas, strategy) = self.scenario.fleet[at].clone();
                 if self.cluster.workload(&key).is_none() {
-                    self.cluster.create(&key, replicas, strategy);
+                    self.cluster.create(&key, replicas, strategy, self.scenario.operator_of(&key));
                     self.appoint(&key);
                 }
             }

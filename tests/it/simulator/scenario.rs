@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use sidecar_drift::core::{
     alerts::AlertMatcher,
     ignore::Glob,
-    model::{Strategy, WorkloadKey},
+    model::{Owner, Strategy, WorkloadKey},
     owner::Kind,
     policy::{Mode, Policy},
     window::windows,
@@ -13,6 +13,7 @@ use sidecar_drift::core::{
 };
 
 use super::{
+    cluster,
     fault::{self, Fault},
     random::Random,
     theme,
@@ -31,6 +32,8 @@ pub(super) struct Scenario {
     pub(super) seed: u64,
     pub(super) policy: Policy,
     pub(super) fleet: Vec<(WorkloadKey, u32, Strategy)>,
+    /// One that an operator owns.
+    pub(super) operated: Option<WorkloadKey>,
     /// Processes of ours.
     pub(super) replicas: usize,
     /// The injector changes before anybody looks.
@@ -59,6 +62,7 @@ impl Scenario {
         let mut scenario = Self {
             seed,
             policy,
+            operated: random.percent(15).then(|| fleet[1].0.clone()),
             fleet,
             replicas: if random.percent(30) { 2 } else { 1 },
             drifted_before: random.percent(60),
@@ -70,6 +74,12 @@ impl Scenario {
             theme::set(&mut scenario, &mut random);
         }
         scenario
+    }
+
+    /// What has created a workload, if an operator has.
+    pub(super) fn operator_of(&self, key: &WorkloadKey) -> Option<Owner> {
+        let is_operated = self.operated.as_ref() == Some(key);
+        is_operated.then(|| cluster::owner("example.com/v1", "Database", &key.name, "uid-of-its-database"))
     }
 }
 
@@ -129,6 +139,7 @@ fn policy(random: &mut Random) -> Policy {
         allow_collateral: random.percent(20),
         include_unhealthy: random.percent(20),
         include_system: random.percent(20),
+        include_operated: random.percent(20),
         evict_on_delete: random.percent(30),
         without_guard: random.percent(70),
         guard_interval: random.one_of(&[Duration::from_secs(20), Duration::from_mins(1)]),

@@ -45,6 +45,7 @@ pub(super) enum Tamper {
     IgnoresWindows,
     IgnoresLease,
     IgnoresStrategies,
+    IgnoresOperators,
     RollsInSync,
     PatchesTwice,
     LiftsPause,
@@ -62,7 +63,7 @@ pub(super) enum Tamper {
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 30] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 31] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -80,6 +81,7 @@ impl Tamper {
         (Self::IgnoresWindows, &["outside its window"]),
         (Self::IgnoresLease, &["does not hold the lease"]),
         (Self::IgnoresStrategies, &["takes it down"]),
+        (Self::IgnoresOperators, &["an operator decides about it"]),
         (Self::RollsInSync, &["patched unconfirmed", "did not differ"]),
         (Self::PatchesTwice, &["patched unconfirmed", "patched twice"]),
         (Self::LiftsPause, &["a pause is lifted", "the breaker is closed"]),
@@ -158,6 +160,10 @@ impl Tamper {
                     [(30, 0), (100, 1), (170, 0), (240, 1)].map(|(at, place)| (at, 40, Fault::Suspended(place))),
                 );
             }
+            Self::IgnoresOperators => {
+                (policy.include_operated, policy.max_rollouts_per_hour, policy.canary) = (false, None, 0);
+                scenario.operated = scenario.fleet.get(1).map(|(key, ..)| key.clone());
+            }
             Self::IgnoresStrategies => {
                 policy.allow_downtime = false;
                 for (key, _, strategy) in &mut scenario.fleet {
@@ -190,6 +196,7 @@ impl Tamper {
                 policy.roll_kinds = policy.kinds.clone();
             }
             Self::IgnoresStrategies => policy.allow_downtime = true,
+            Self::IgnoresOperators => policy.include_operated = true,
             Self::EvictsWithoutLeave => policy.evict_on_delete = true,
             _ => {}
         }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use sidecar_drift::core::{model::Strategy, owner::Kind, policy::Mode, words::Difference};
+use sidecar_drift::core::{
+    model::Strategy,
+    owner::Kind,
+    policy::Mode,
+    words::{Difference, UndeterminedReason},
+};
 
 use super::{
     fault::{Fault, Notice},
@@ -26,10 +31,20 @@ enum Theme {
     Exchange,
     /// Pods are made while the injector is down.
     Bare,
+    /// The quotas are full when what differs is to be rolled.
+    Quota,
 }
 
-const THEMES: [Theme; 7] =
-    [Theme::Crash, Theme::Contradiction, Theme::Strip, Theme::Budgets, Theme::Denial, Theme::Exchange, Theme::Bare];
+const THEMES: [Theme; 8] = [
+    Theme::Crash,
+    Theme::Contradiction,
+    Theme::Strip,
+    Theme::Budgets,
+    Theme::Denial,
+    Theme::Exchange,
+    Theme::Bare,
+    Theme::Quota,
+];
 
 /// Adds to a history what its theme is.
 pub(super) fn set(scenario: &mut Scenario, random: &mut Random) {
@@ -73,6 +88,13 @@ pub(super) fn set(scenario: &mut Scenario, random: &mut Random) {
             add(20, 40, Fault::InjectorIgnoresFailures);
             (0..all).for_each(|at| add(25, 2, Fault::PodEvicted(at)));
             add(200, 2, Fault::InjectorMoves(Notice::Configuration));
+        }
+        Theme::Quota => {
+            // The others are known to differ, and wait for the first.
+            policy.canary = 1;
+            for (namespace, at) in [25, 40].into_iter().enumerate() {
+                add(at, 400, Fault::RenderTrouble(namespace, UndeterminedReason::QuotaFull));
+            }
         }
     }
     scenario.faults.extend(faults);

@@ -47,7 +47,7 @@ impl World {
         // The injector's own Pods get no sidecar.
         self.injector.off.insert("mesh".into());
         let rolling = Strategy::RollingUpdate { max_unavailable: 0, max_surge: 1, partition: 0 };
-        self.cluster.create(&backend(), 1, rolling);
+        self.cluster.create(&backend(), 1, rolling, None);
         self.appoint(&backend());
         self.cluster.objects.put(Object::Endpoints(EndpointsSnapshot {
             key: key("mesh", "injector-1"),

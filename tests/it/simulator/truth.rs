@@ -293,6 +293,7 @@ impl Truth {
         ensure!(policy.mode == Mode::Enforce, "{key} is rolled in report mode");
         ensure!(speaks_for_it(&w.says), "{key} is rolled against its owner's word {:?}", w.says);
         ensure!(!w.paused, "{key} is rolled though its rollouts are paused");
+        ensure!(w.owner.is_none() || policy.include_operated, "{key} is rolled, and an operator decides about it");
         self.is_included(key)?;
         ensure!(w.strategy != Strategy::OnDelete || policy.evict_on_delete, "{key} is rolled, which replaces no Pod");
         let alone = w.counts.desired == 1 && key.kind != Kind::DAEMON_SET;

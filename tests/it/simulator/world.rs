@@ -193,7 +193,7 @@ impl World {
     fn begin(&mut self) {
         self.found();
         for (key, replicas, strategy) in self.scenario.fleet.clone() {
-            self.cluster.create(&key, replicas, strategy);
+            self.cluster.create(&key, replicas, strategy, self.scenario.operator_of(&key));
             while self.reconcile(&key) {
                 self.at += Duration::from_secs(1);
             }
