@@ -369,7 +369,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
 fn left_out(e: Evidence<'_>, pods: &[&Pod]) -> Option<&'static str> {
     let w = e.workload;
     if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
-        return Some("ordinals below its partition run another revision, which is not judged");
+        return Some("what its partition keeps runs another revision, which is not judged");
     }
     if w.key.kind == Kind::ROLLOUT && w.update_revision != w.current_revision {
         return Some("its own steps are under way, and only Pods of its stable revision are judged");

@@ -205,7 +205,7 @@ fn unseen(w: &WorkloadSnapshot, work: &Work, index: &Index) -> Vec<String> {
         unseen.push(format!("fields in which two renderings differ: {}", masked.join(", ")));
     }
     if status::partition(w) > 0 {
-        unseen.push("Pods of ordinals below its partition, which run an older revision".to_owned());
+        unseen.push("Pods that its partition keeps, which run an older revision".to_owned());
     }
     let opaque: Vec<_> = scope::injectors_of(w, index)
         .filter(|injector| injector.entries.iter().any(|e| e.service.is_none() && e.timeout_seconds > 0))

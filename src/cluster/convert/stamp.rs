@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::metadata;
 use crate::core::{model::Stamp, policy::Policy, shape::Name};
@@ -69,7 +69,9 @@ impl StampKeys {
 
     /// sha-256 (hex) of a template without our stamp: it stays what it is when we roll, and moves when its owner does.
     ///
-    /// A stamp may leave empty annotations behind, and some servers write `creationTimestamp: null`: neither counts.
+    /// Nothing that is empty counts: a stamp may leave empty annotations behind, and a revision that its controller wrote from
+    /// types of its own has `resources: {}` and `creationTimestamp: null` where the template has nothing, or the other way
+    /// round.
     pub fn hash_without_stamp(&self, template: &Value) -> Name {
         let mut template = template.clone();
         if let Some(meta) = template.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -78,12 +80,31 @@ impl StampKeys {
                     annotations.remove(&**key);
                 }
             }
-            meta.retain(|key, value| !is_empty(value) && key != "creationTimestamp");
+            meta.remove("creationTimestamp");
         }
+        drop_empty(&mut template);
         metadata::hash(&template)
     }
 }
 
+/// Takes the members away that are empty, or are so once theirs are away. What a list has stays: its place counts.
+fn drop_empty(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(drop_empty);
+            members.retain(|_, member| !is_empty(member));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
+    }
+}
+
 fn is_empty(value: &Value) -> bool {
-    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
 }

@@ -1,5 +1,6 @@
 mod injectors;
 mod owners;
+mod stamp;
 
 use std::collections::BTreeMap;
 
@@ -290,39 +291,6 @@ fn the_numbers_of_sets_are_rounded_as_their_controllers_do() {
         let on_delete = with(&json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } }));
         assert_eq!(workload(kind, &on_delete).strategy, Strategy::OnDelete);
     }
-}
-
-// === The stamp ===
-
-#[test]
-fn the_template_hash_is_the_same_with_and_without_our_stamp() {
-    let hash = |meta: Value| keys().hash_without_stamp(&json!({ "metadata": meta, "spec": { "containers": [] } }));
-    let bare = hash(json!({ "labels": { "app": "web" } }));
-    let stamp = json!({ "sidecarRollout.rollout.timestamp": "t", "sidecarRollout.rollout.reason": "r" });
-    assert_eq!(hash(json!({ "labels": { "app": "web" }, "annotations": stamp, "creationTimestamp": null })), bare);
-    let theirs = json!({ "a": "b" });
-    let mut both = stamp.clone();
-    json_patch::merge(&mut both, &theirs);
-    let annotated = hash(json!({ "labels": { "app": "web" }, "annotations": theirs }));
-    assert_ne!(annotated, bare);
-    assert_eq!(hash(json!({ "labels": { "app": "web" }, "annotations": both })), annotated);
-    let other = StampKeys::new("other").hash_without_stamp(&json!({ "metadata": { "annotations": stamp } }));
-    assert_ne!(
-        other,
-        StampKeys::new("other").hash_without_stamp(&json!({ "metadata": {} })),
-        "another's prefix counts"
-    );
-    assert_eq!(bare.len(), 64);
-}
-
-#[test]
-fn a_stamp_of_the_predecessor_has_no_fingerprint_and_one_without_a_time_is_none() {
-    let read = |annotations: Value| keys().read(&json!({ "metadata": { "annotations": annotations } }));
-    let stamp = read(json!({ "sidecarRollout.rollout.timestamp": "2026-05-01T10:00:00Z" })).expect("a stamp");
-    assert_eq!((stamp.fingerprint, stamp.reason.as_str()), (None, ""));
-    assert_eq!(read(json!({ "sidecarRollout.rollout.timestamp": "yesterday" })), None);
-    assert_eq!(read(json!({ "sidecarRollout.rollout.reason": "x" })), None);
-    assert_eq!(keys().read(&json!({})), None);
 }
 
 // === The rest ===

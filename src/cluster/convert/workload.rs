@@ -154,10 +154,17 @@ fn clone_set_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
         return Strategy::OnDelete;
     }
     let max_surge = scaled(&strategy.at("maxSurge"), &Value::from(0), desired, Round::Up);
-    let unavailable = scaled(&strategy.at("maxUnavailable"), &Value::from("20%"), desired, Round::Down);
+    let round = if max_surge == 0 { Round::Up } else { Round::Down };
+    let unavailable = scaled(&strategy.at("maxUnavailable"), &Value::from("20%"), desired, round);
     let max_unavailable = if max_surge == 0 { unavailable.max(1) } else { unavailable };
-    let partition = scaled(&strategy.at("partition"), &Value::from(0), desired, Round::Up);
-    Strategy::RollingUpdate { max_unavailable, max_surge, partition }
+    Strategy::RollingUpdate { max_unavailable, max_surge, partition: kept(&strategy.at("partition"), desired) }
+}
+
+/// How many Pods a CloneSet's partition keeps: rounded up, but of several not all by a percentage that does not say so.
+fn kept(partition: &Field<'_>, desired: u32) -> u32 {
+    let kept = scaled(partition, &Value::from(0), desired, Round::Up).min(desired);
+    let all = partition.value().as_str().is_none_or(|text| text == "100%");
+    if kept == desired && desired > 1 && !all { desired - 1 } else { kept }
 }
 
 /// OpenKruise writes annotations to the running Pods then, and replaces none.

@@ -110,7 +110,7 @@ fn namespace_rules(rights: Rights) -> Value {
         json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": read}),
         json!({"apiGroups": ["apps"], "resources": ["replicasets", "controllerrevisions"], "verbs": read}),
         json!({"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": read}),
-        json!({"apiGroups": ["apps.kruise.io"], "resources": ["clonesets"], "verbs": read}),
+        json!({"apiGroups": ["apps.kruise.io"], "resources": ["clonesets", "statefulsets"], "verbs": read}),
     ];
     if rights >= Rights::Report {
         rules.push(json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}));
@@ -121,7 +121,9 @@ fn namespace_rules(rights: Rights) -> Value {
     if rights >= Rights::Enforce {
         rules.push(json!({"apiGroups": ["apps"], "resources": WORKLOADS, "verbs": ["patch"]}));
         rules.push(json!({"apiGroups": ["argoproj.io"], "resources": ["rollouts"], "verbs": ["patch"]}));
-        rules.push(json!({"apiGroups": ["apps.kruise.io"], "resources": ["clonesets"], "verbs": ["patch"]}));
+        rules.push(
+            json!({"apiGroups": ["apps.kruise.io"], "resources": ["clonesets", "statefulsets"], "verbs": ["patch"]}),
+        );
         rules.push(json!({
             "apiGroups": [""],
             "resources": ["configmaps"],

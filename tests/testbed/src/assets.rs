@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -85,6 +86,18 @@ static ROLLOUTS_CONTROLLER: Tool = Tool {
     module: &ARGO_ROLLOUTS,
     patience: "ten minutes",
 };
+
+static OPENKRUISE_MODULE: Module = Module {
+    name: "openkruise",
+    go_mod: include_str!("../tools/openkruise/go.mod"),
+    go_sum: include_str!("../tools/openkruise/go.sum"),
+    sources: include_str!("../tools/openkruise/main.go"),
+    ldflags: "-s -w",
+};
+
+/// Only tests of CloneSets and Advanced StatefulSets need it.
+static OPENKRUISE: Tool =
+    Tool { binary: "openkruise", package: ".", module: &OPENKRUISE_MODULE, patience: "four minutes" };
 
 /// No part of the control plane: only tests of the chart need it.
 static HELM: Tool =
@@ -167,17 +180,17 @@ impl Assets {
 
     /// The folder of Argo Rollouts' sources, in which its CRDs are, in the version that is built.
     pub fn argo_rollouts_sources() -> Result<PathBuf> {
-        let output = Command::new("go")
-            .current_dir(ARGO_ROLLOUTS.folder())
-            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-rollouts"])
-            .env("GOWORK", "off")
-            .env_remove("GOFLAGS")
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot run go")?;
-        let folder = String::from_utf8(output.stdout)?.trim().to_owned();
-        ensure!(output.status.success() && !folder.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(folder.into())
+        ARGO_ROLLOUTS.sources_of("github.com/argoproj/argo-rollouts")
+    }
+
+    /// Finds the controllers of OpenKruise, and builds them if they are missing.
+    pub fn openkruise() -> Result<PathBuf> {
+        OPENKRUISE.alone()
+    }
+
+    /// The folder of OpenKruise's sources, in which its CRDs are, in the version that is built.
+    pub fn openkruise_sources() -> Result<PathBuf> {
+        OPENKRUISE_MODULE.sources_of("github.com/openkruise/kruise")
     }
 
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
@@ -283,10 +296,14 @@ impl Tool {
             "go build {} in {} failed:\n{}",
             self.package,
             sources.display(),
-            String::from_utf8_lossy(&built.stderr)
+            lossy(&built.stderr)
         );
         Ok(())
     }
+}
+
+fn lossy(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
 }
 
 /// What the name of a folder begins with in which a build is under way.
@@ -297,6 +314,22 @@ const BUILD_FLAGS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-mod=r
 impl Module {
     fn folder(&self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
+    }
+
+    /// The folder of the sources of a module that this one is built from, fetched if Go no longer has them.
+    fn sources_of(&self, path: &str) -> Result<PathBuf> {
+        let output = Command::new("go")
+            .current_dir(self.folder())
+            .args(["mod", "download", "-json", path])
+            .env("GOWORK", "off")
+            .env_remove("GOFLAGS")
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run go, which knows where the CRDs are")?;
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let folder = found["Dir"].as_str().filter(|_| output.status.success());
+        let complaint = || found["Error"].as_str().map_or_else(|| lossy(&output.stderr), ToOwned::to_owned);
+        Ok(folder.with_context(|| format!("cannot fetch the sources of {path}: {}", complaint()))?.into())
     }
 
     /// `<module>-<hash of what decides the result>`.

@@ -16,6 +16,7 @@ use crate::audit::Audit;
 use crate::control_plane::{ControlPlane, Options};
 use crate::environment::Environment;
 use crate::kubeconfig::{self, User};
+use crate::openkruise::OpenKruise;
 use crate::progress;
 use crate::run_directory::RunDirectory;
 
@@ -27,6 +28,8 @@ pub struct Testbed {
     api_url: String,
     supports_mutating_admission_policy: bool,
     keep: bool,
+    /// Started by the first test that needs it.
+    pub(crate) openkruise: OnceCell<OpenKruise>,
 }
 
 #[derive(Debug)]
@@ -91,7 +94,8 @@ impl Testbed {
         let served = client.list_api_group_resources("admissionregistration.k8s.io/v1").await?;
         let supports_mutating_admission_policy =
             served.resources.iter().any(|resource| resource.name == "mutatingadmissionpolicies");
-        Ok(Self { backend, kubeconfig, api_url, supports_mutating_admission_policy, keep })
+        let openkruise = OnceCell::new();
+        Ok(Self { backend, kubeconfig, api_url, supports_mutating_admission_policy, keep, openkruise })
     }
 
     /// The administrator's kubeconfig file.
@@ -163,8 +167,9 @@ impl Testbed {
         }
     }
 
-    /// An error if a program of our own control plane has ended by itself.
+    /// An error if a program of our own control plane, or a controller beside it, has ended by itself.
     pub(crate) fn check(&self) -> Result<()> {
+        self.openkruise.get().map_or(Ok(()), OpenKruise::check)?;
         match &self.backend {
             Backend::Own { control_plane, .. } => control_plane.check(),
             Backend::Existing { .. } => Ok(()),

@@ -50,11 +50,29 @@ pub fn rollout(name: &str, replicas: u32) -> Workload {
     workload
 }
 
-/// A CloneSet of one container, `app`, that replaces its Pods one at a time.
+/// A CloneSet of one container, `app`, that replaces its Pods one at a time. It has what OpenKruise's own admission would
+/// write into it.
 pub fn clone_set(name: &str, replicas: u32) -> Workload {
     let mut workload = Workload::with_template("apps.kruise.io/v1alpha1", "CloneSet", name);
-    workload.manifest["spec"]["replicas"] = json!(replicas);
-    workload.manifest["spec"]["updateStrategy"] = json!({"type": "ReCreate", "maxUnavailable": 1});
+    let spec = &mut workload.manifest["spec"];
+    spec["replicas"] = json!(replicas);
+    spec["revisionHistoryLimit"] = json!(10);
+    spec["updateStrategy"] = json!({"type": "ReCreate", "partition": 0, "maxUnavailable": 1, "maxSurge": 0});
+    workload
+}
+
+/// An Advanced StatefulSet of one container, `app`, whose Pods come at once. It has what OpenKruise's own admission would
+/// write into it.
+pub fn advanced_stateful_set(name: &str, replicas: u32) -> Workload {
+    let mut workload = Workload::with_template("apps.kruise.io/v1beta1", "StatefulSet", name);
+    let spec = &mut workload.manifest["spec"];
+    spec["replicas"] = json!(replicas);
+    spec["serviceName"] = json!(name);
+    spec["podManagementPolicy"] = json!("Parallel");
+    spec["revisionHistoryLimit"] = json!(10);
+    spec["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Retain", "whenScaled": "Retain"});
+    let rolling = json!({"partition": 0, "maxUnavailable": 1, "podUpdatePolicy": "ReCreate", "minReadySeconds": 0});
+    spec["updateStrategy"] = json!({"type": "RollingUpdate", "rollingUpdate": rolling});
     workload
 }
 
@@ -155,7 +173,10 @@ impl TestNamespace<'_> {
     /// Creates a workload and waits until its Pods are ready.
     pub async fn deploy(&self, workload: impl Into<Value>) -> Result<()> {
         let created = self.create(workload).await?;
-        let kind = created["kind"].as_str().context("an object without a kind")?;
+        let kind = match created["kind"].as_str().context("an object without a kind")? {
+            "StatefulSet" if created["apiVersion"] == "apps.kruise.io/v1beta1" => "AdvancedStatefulSet",
+            kind => kind,
+        };
         let name = created["metadata"]["name"].as_str().context("an object without a name")?;
         self.wait_for_rollout(kind, name).await
     }
@@ -190,7 +211,9 @@ impl TestNamespace<'_> {
         let owner = self.workloads(kind)?.get(name).await?.metadata.uid;
         let (revisions, template) = match kind {
             "Deployment" | "Rollout" => ("ReplicaSet", "/spec/template"),
-            "StatefulSet" | "DaemonSet" | "CloneSet" => ("ControllerRevision", "/data/spec/template"),
+            "StatefulSet" | "DaemonSet" | "CloneSet" | "AdvancedStatefulSet" => {
+                ("ControllerRevision", "/data/spec/template")
+            }
             _ => bail!("a {kind} has no revisions"),
         };
         let found = self.dynamic("apps", "v1", revisions).list(&ListParams::default()).await?;
@@ -202,11 +225,12 @@ impl TestNamespace<'_> {
         Ok(revisions)
     }
 
-    /// Objects of one of the kinds that [`Workload`] makes.
+    /// Objects of one of the kinds that [`Workload`] makes. One of OpenKruise's is called `AdvancedStatefulSet`.
     pub fn workloads(&self, kind: &str) -> Result<Api<DynamicObject>> {
         Ok(match kind {
             "Deployment" | "StatefulSet" | "DaemonSet" => self.dynamic("apps", "v1", kind),
             "CloneSet" => self.dynamic("apps.kruise.io", "v1alpha1", kind),
+            "AdvancedStatefulSet" => self.dynamic("apps.kruise.io", "v1beta1", "StatefulSet"),
             "Rollout" => self.dynamic("argoproj.io", "v1alpha1", kind),
             "Job" => self.dynamic("batch", "v1", kind),
             "Pod" => self.dynamic("", "v1", kind),
@@ -238,7 +262,7 @@ fn is_rolled_out(kind: &str, workload: &Value) -> bool {
                 && number("/status/replicas") == wanted
                 && number("/status/availableReplicas") == wanted
         }
-        "StatefulSet" => {
+        "StatefulSet" | "AdvancedStatefulSet" => {
             observed
                 && number("/status/updatedReplicas") == wanted
                 && number("/status/replicas") == wanted

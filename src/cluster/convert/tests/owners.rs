@@ -77,6 +77,23 @@ fn a_clone_set_has_its_own_defaults_and_what_it_updates_in_place_is_not_replaced
 }
 
 #[test]
+fn a_clone_set_rounds_its_percentages_as_its_controller_does() {
+    let strategy = |replicas: u32, strategy: Value| {
+        let spec = json!({ "replicas": replicas, "updateStrategy": strategy });
+        workload(Kind::CLONE_SET, &with(&json!({ "spec": spec }))).strategy
+    };
+    assert_eq!(strategy(7, json!({})), rolling(2, 0), "20 % of 7, rounded up");
+    assert_eq!(strategy(7, json!({ "maxSurge": 1 })), rolling(1, 1), "and down where Pods are added first");
+    let keeps = |replicas: u32, partition: Value| match strategy(replicas, json!({ "partition": partition })) {
+        Strategy::RollingUpdate { partition, .. } => partition,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((keeps(10, json!("1%")), keeps(10, json!("0%"))), (1, 0));
+    assert_eq!((keeps(3, json!("95%")), keeps(3, json!("100%"))), (2, 3), "one goes, unless all are to stay");
+    assert_eq!((keeps(1, json!("50%")), keeps(3, json!(5))), (1, 3));
+}
+
+#[test]
 fn an_advanced_stateful_set_is_one_of_openkruise_and_not_one_of_kubernetes() {
     let strategy = |rolling: Value| {
         let spec = json!({ "replicas": 4, "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": rolling } });
