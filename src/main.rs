@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use sidecar_drift::cli::{self, Console, Daemon};
 
-/// Reading a Pod takes a thousand small pieces of memory. That of musl, which the image would have otherwise, has one lock for
-/// all threads; with that of glibc it is a third more work.
+/// Reading a Pod takes a thousand small pieces of memory, and musl's allocator, which the image would have otherwise, has one lock
+/// for all threads.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -9,7 +9,7 @@ use super::{
     status, version,
 };
 use crate::{
-    config::{Client, DnsLabel, Voice, values::listed, with_environment},
+    config::{Client, DnsLabel, File, Voice, values::listed, with_environment},
     core::{owner::Kind, shape::Name},
 };
 
@@ -76,6 +76,18 @@ pub fn definition() -> clap::Command {
     with_environment(Args::command())
 }
 
+/// Makes the kinds that the file describes known, before the rest of the line is read: it may name one of them.
+///
+/// What is wrong with the file is told when it is read for good.
+pub(super) fn know_described_kinds(line: &[OsString]) {
+    let matches = definition().ignore_errors(true).try_get_matches_from(line).ok();
+    let given = |matches: &clap::ArgMatches| matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+    let path = matches.and_then(|matches| given(&matches).or_else(|| given(matches.subcommand()?.1)));
+    if let Some(file) = path.and_then(|path| File::read(&path).ok()) {
+        _ = file.described_kinds();
+    }
+}
+
 /// Settings that exclude each other: of two, the one on the command line beats the other one in the environment.
 const OPPOSITES: [(&str, &str); 2] = [("namespace", "all_namespaces"), ("include_namespace", "exclude_namespace")];
 
@@ -123,7 +135,7 @@ impl FromStr for WorkloadName {
             .ok_or("a workload is named KIND/NAME, such as `deployment/cart`")?;
         let kind = Kind::from_name(kind).ok_or_else(|| {
             let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
-            format!("the kinds are {}", listed(&known, "and"))
+            format!("the kinds are {}, and those that `owners` in the file describes", listed(&known, "and"))
         })?;
         Ok(Self { kind, name: name.into() })
     }

@@ -105,6 +105,7 @@ struct UsageError(String);
 /// Runs the command that `args` names (the program's own name first).
 pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, engine: &dyn Engine) -> Exit {
     let args: Vec<_> = args.into_iter().collect();
+    args::know_described_kinds(&args);
     let result = match parse(&args, console) {
         Ok(parsed) => execute(parsed, console, engine),
         Err(error) => return usage::explain(&error, &args, console),

@@ -5,14 +5,19 @@ use std::fmt::Display;
 use kube::{api::ListParams, core::Request};
 
 use super::client::{FIELD_MANAGER, Lost};
-use crate::core::{
-    model::WorkloadKey,
-    owner::{Kind, RevisionKind},
-};
+use crate::core::model::WorkloadKey;
 
 /// Where Pods are created: **always as a dry run**. There is no other function that makes a URL to create Pods.
 pub(super) fn create_pod(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldManager={FIELD_MANAGER}")
+}
+
+/// The list of one Pod. To get it would take another right than to list it, which we have.
+pub(super) fn pod(namespace: &str, name: &str) -> Result<String, Lost> {
+    let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
+        .list(&ListParams::default().fields(&format!("metadata.name={name}")))
+        .map_err(|error| Lost::Failed(Box::new(error)))?;
+    Ok(request.uri().to_string())
 }
 
 /// What a Pod serves, by way of the API server.
@@ -37,14 +42,15 @@ pub(super) fn patch_workload(key: &WorkloadKey, dry_run: bool) -> String {
     format!("{}?{dry_run}fieldManager={FIELD_MANAGER}", workload(key))
 }
 
-/// The object that holds one revision of a workload's template.
-pub(super) fn revision(kind: Kind, namespace: &str, name: &str) -> String {
-    named("apps", "v1", namespace, revisions_of(kind), name)
+/// The object that holds one revision of a workload's template. `plural`: see
+/// [`RevisionKind::plural`](crate::core::owner::RevisionKind::plural).
+pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
+    named("apps", "v1", namespace, plural, name)
 }
 
 /// All revisions that a label selector selects.
-pub(super) fn revisions(kind: Kind, namespace: &str, selector: &str) -> Result<String, Lost> {
-    let request = Request::new(format!("/apis/apps/v1/namespaces/{namespace}/{}", revisions_of(kind)))
+pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
+    let request = Request::new(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"))
         .list(&ListParams::default().labels(selector))
         .map_err(|error| Lost::Failed(Box::new(error)))?;
     Ok(request.uri().to_string())
@@ -68,13 +74,6 @@ pub(super) fn leases(namespace: &str) -> String {
 /// A Lease.
 pub(super) fn lease(namespace: &str, name: &str) -> String {
     format!("{}/{name}", leases(namespace))
-}
-
-fn revisions_of(kind: Kind) -> &'static str {
-    match kind.row().revisions {
-        RevisionKind::ReplicaSet => "replicasets",
-        RevisionKind::ControllerRevision => "controllerrevisions",
-    }
 }
 
 fn named(group: &str, version: &str, namespace: impl Display, plural: &str, name: impl Display) -> String {

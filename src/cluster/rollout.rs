@@ -101,20 +101,22 @@ fn stamp_patch(keys: &StampKeys, request: &PatchRequest, object: &Value) -> Patc
             value: json!(&*request.resource_version),
         }),
     ];
-    if request.workload.key.kind.row().restart == Restart::RestartAt {
+    let row = request.workload.key.kind.row();
+    if let Restart::Field(field) = row.restart {
         let value = json!(request.stamp.timestamp.to_string());
-        operations.push(PatchOperation::Add(AddOperation { path: at(&["spec", "restartAt"]), value }));
+        operations.push(PatchOperation::Add(AddOperation { path: at(field), value }));
         return Patch(operations);
     }
+    let within = |more: &[&'static str]| at(&[row.template, more].concat());
     // Looked up in the object that was just read, which is of the very version that the request names.
-    for place in [&["spec", "template", "metadata"][..], &["spec", "template", "metadata", "annotations"]] {
-        let path = at(place);
+    for path in [within(&["metadata"]), within(&["metadata", "annotations"])] {
         if !object.pointer(path.as_str()).is_some_and(Value::is_object) {
             operations.push(PatchOperation::Add(AddOperation { path, value: json!({}) }));
         }
     }
     for (key, text) in keys.annotations(&request.stamp) {
-        let path = at(&["spec", "template", "metadata", "annotations", &key]);
+        let mut path = within(&["metadata", "annotations"]);
+        path.push_back(&*key);
         operations.push(PatchOperation::Add(AddOperation { path, value: json!(text) }));
     }
     Patch(operations)

@@ -65,6 +65,7 @@ impl Config {
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);
         let ignore = file.ignore.take().unwrap_or_default();
+        let owners = file.described_kinds()?;
         let Settings {
             client,
             voice,
@@ -95,7 +96,7 @@ impl Config {
         run(&mut policy, daemon)?;
         let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
         policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
-        decide(&mut policy, kinds, purpose)?;
+        decide(&mut policy, kinds, &owners, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
         let LeaseAt { lease_name, lease_namespace } = lease;
@@ -104,6 +105,7 @@ impl Config {
         let logged = log_format == Some(LogFormat::Json);
         Ok(Self {
             policy,
+            owners,
             connection: connection(client)?,
             render_as,
             watch,
@@ -367,8 +369,9 @@ fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>
 }
 
 /// What the command itself decides, whatever the settings say.
-fn decide(policy: &mut Policy, kinds: Kinds, purpose: Purpose) -> Result<(), ConfigError> {
+fn decide(policy: &mut Policy, kinds: Kinds, owners: &[Kind], purpose: Purpose) -> Result<(), ConfigError> {
     let Kinds { kinds } = kinds;
+    policy.kinds.extend(owners);
     replace(&mut policy.kinds, set(kinds, |KindName(kind)| kind));
     if policy.kinds.is_empty() {
         return Err(senseless("kinds", "is empty; name at least one kind"));

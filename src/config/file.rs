@@ -4,9 +4,16 @@ use std::path::Path;
 
 use serde_saphyr::{Error, Location};
 
-use super::{ConfigError, settings::File, values::listed};
+use super::{ConfigError, owners, settings::File, values::listed};
+use crate::core::owner::Kind;
 
 impl File {
+    /// The kinds that it describes; they are known from now on.
+    pub fn described_kinds(&self) -> Result<Vec<Kind>, ConfigError> {
+        owners::described(self.owners.as_deref().unwrap_or_default())
+            .map_err(|message| ConfigError::Senseless { setting: "owners", message })
+    }
+
     /// Reads the file at `path`. An empty file holds no settings.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)

@@ -9,6 +9,7 @@ mod choice;
 mod environment;
 mod error;
 mod file;
+mod owners;
 mod reload;
 mod settings;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use self::{
     choice::{is_key, is_label_value},
     environment::with_environment,
     error::ConfigError,
+    owners::{OwnerEntry, PodsOf, StatusEntry},
     reload::Origin,
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Record, Rendering, Rollouts, Selection,
@@ -29,13 +31,15 @@ pub use self::{
     },
     values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
-use crate::core::{lease::LeaseTimes, policy::Policy, shape::Name};
+use crate::core::{lease::LeaseTimes, owner::Kind, policy::Policy, shape::Name};
 
 /// Everything that was decided before the program starts its work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What the core works by.
     pub policy: Policy,
+    /// The kinds that the file describes.
+    pub owners: Vec<Kind>,
     /// How the API server is reached.
     pub connection: Connection,
     /// As whom Pods are created in dry run.

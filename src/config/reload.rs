@@ -23,6 +23,7 @@ impl Config {
         new.policy.own.clone_from(&self.policy.own);
         let Self {
             policy: _, // Obeyed, but for what is fixed below.
+            owners,
             connection,
             render_as,
             watch,
@@ -57,6 +58,7 @@ impl Config {
             ("block-on-alerts", new.alerts == *alerts),
             ("render-as", new.render_as == *render_as),
             ("fields", new.policy.fields == self.policy.fields),
+            ("owners", new.owners == *owners),
             ("kinds", new.policy.kinds == self.policy.kinds),
             ("trigger", new.policy.triggers == self.policy.triggers),
             ("annotation-prefix", new.policy.annotation_prefix == self.policy.annotation_prefix),

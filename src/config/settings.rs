@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{
     address::{Listen, Reached},
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
+    owners::OwnerEntry,
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
         LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
@@ -54,6 +55,8 @@ macro_rules! settings {
             $($( $(#[doc = $doc])+ pub $field: Option<$type>, )+)+
             /// Fields that never make drift. Only here: whoever leaves something out should have to write it down.
             pub ignore: Option<Vec<IgnoreEntry>>,
+            /// Kinds of workloads that nobody knows but whoever runs this cluster. Only here: each takes some lines.
+            pub owners: Option<Vec<OwnerEntry>>,
         }
 
         /// All settings. A command fills the groups that it takes and leaves the others empty.
@@ -155,8 +158,8 @@ settings! {
 
     /// The kinds, where a command does not choose them itself.
     Kinds as kinds, "What is looked at" {
-        /// Looks at workloads of this kind; repeatable, or separated by commas [default:
-        /// deployments,statefulsets,daemonsets].
+        /// Looks at workloads of this kind, one that `owners` in the file describes, too; repeatable, or separated by commas
+        /// [default: deployments,statefulsets,daemonsets; and whatever `owners` describes].
         #[arg(long, value_name = "KIND", value_delimiter = ',')]
         kinds: Vec<KindName>,
     }

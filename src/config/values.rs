@@ -139,7 +139,7 @@ impl FromStr for KindName {
     fn from_str(text: &str) -> Result<Self, String> {
         Kind::from_name(text).map(Self).ok_or_else(|| {
             let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
-            format!("the kinds are {}", listed(&known, "and"))
+            format!("the kinds are {}, and those that `owners` in the file describes", listed(&known, "and"))
         })
     }
 }

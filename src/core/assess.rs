@@ -245,9 +245,10 @@ impl Core {
         }
         let current = self.index.workload(key).and_then(|workload| {
             let (revision, pods) = judge::current(workload, &self.index)?;
-            (self.policy.all_workloads || unread || !pods.is_empty()).then_some((workload, revision))
+            let witness = pods.first().map(|pod| pod.key.name.clone());
+            (self.policy.all_workloads || unread || !pods.is_empty()).then_some((workload, revision, witness))
         });
-        let Some((workload, revision)) = current else {
+        let Some((workload, revision, witness)) = current else {
             if confirming {
                 self.abandon(key, None, now);
             } else if unread {
@@ -276,6 +277,7 @@ impl Core {
             workload: reference,
             revision: revision.object,
             ordinals,
+            witness: witness.filter(|_| key.kind.described().is_some() && key.kind.has_template_only()),
             confirm,
             fields: self.policy.fields,
             what_if: self.policy.what_if.clone(),

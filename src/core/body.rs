@@ -9,7 +9,10 @@ mod stateful_set;
 
 use serde_json::{Map, Value, json};
 
-use super::{owner::Kind, what_if::WhatIf};
+use super::{
+    owner::{Kind, RevisionKind},
+    what_if::WhatIf,
+};
 
 /// How many ordinals to try for a StatefulSet's Pod (rule R3): each is taken only if a Pod was created in between.
 pub const NAME_ATTEMPTS: u32 = 5;
@@ -114,7 +117,7 @@ pub fn pod_body(request: &BodyRequest<'_>) -> Result<Body, BodyError> {
         pod_name = Some(stateful_set::complete(&mut pod, request)?);
     } else if kind == Kind::DAEMON_SET {
         daemon_set::complete(&mut pod, request);
-    } else if !kind.has_replica_sets() {
+    } else if kind.row().revisions == RevisionKind::ControllerRevision {
         set_label(&mut pod, REVISION_LABEL, request.revision);
     }
     suppose(&mut pod, request.what_if);

@@ -11,7 +11,7 @@ pub use self::ends::ends;
 use super::{
     alerts::Alarm,
     model::{Attempt, Strategy, WorkloadSnapshot},
-    owner::Kind,
+    owner::{Kind, Restart},
     policy::{Mode, Policy},
     says::Says,
     scope::{Scope, Vector},
@@ -148,6 +148,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::SurgeQuota, |c, _| c.quota_full),
     (Gate::RecreateStrategy, |c, s| !s.policy.allow_downtime && all_down(c.workload)),
     (Gate::OnDelete, on_delete),
+    (Gate::UnsupportedOwner, |c, _| c.workload.key.kind.row().restart == Restart::Nothing),
     (Gate::SelfRolling, |c, s| c.workload.owner.is_some() && !s.policy.include_operated),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
     (Gate::RateLimit, |_, s| s.tokens == Some(0)),

@@ -397,7 +397,7 @@ impl Index {
     }
 
     fn upsert_pod(&mut self, pod: PodSnapshot) -> Option<Change> {
-        let mut pod = Pod::of(pod);
+        let mut pod = Pod::from(pod);
         self.intern(&mut pod);
         if self.pod(&pod.key) == Some(&pod) {
             return None;

@@ -158,10 +158,14 @@ pub struct RenderRequest {
     pub ticket: u64,
     /// For whom.
     pub workload: WorkloadRef,
-    /// The object that holds the template: the ReplicaSet's or the ControllerRevision's name.
+    /// The object that holds the template: the ReplicaSet's or the ControllerRevision's name; where nothing but the workload
+    /// holds it, [`TemplateSnapshot::identity`](super::model::TemplateSnapshot::identity).
     pub revision: Name,
     /// StatefulSet: ordinals that exist, lowest and highest. The Pod is named above the highest, its claims below it.
     pub ordinals: Option<(u32, u32)>,
+    /// A Pod whose labels the rendering must have, because its kind was described by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Name>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
     /// Which fields are compared.

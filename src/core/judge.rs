@@ -1,6 +1,7 @@
 //! From Pods and renderings to a verdict.
 
 mod births;
+mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -87,6 +88,8 @@ pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revisio
             pods.retain(|p| p.made.owner.as_ref().is_some_and(|o| o.uid == newest.uid));
             newest.key.name.clone()
         }
+        // Which Pods are of it is not known one by one: see `made_of_others`.
+        kind if kind.has_template_only() => w.template.identity(),
         _ if status::has_update_revision(w) => {
             let updated = pods.iter().any(|p| p.made.revision == w.update_revision);
             let revision = if updated { &w.update_revision } else { &w.current_revision };
@@ -148,11 +151,11 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
     }
     if w.template.labels.is_empty() {
         // A template without labels owns no Pods.
-        let why = "it has no Pod template of its own, but names another object's".to_owned();
-        return nothing(Judged::undetermined(UndeterminedReason::UnsupportedOwner, Some(why)));
+        return nothing(Judged::undetermined(UndeterminedReason::UnsupportedOwner, Some(told::no_template(w))));
     }
     if status::exchanging(w) {
-        return nothing(Judged::undetermined(UndeterminedReason::Rolling, on_delete::pinned(w, index)));
+        let why = told::untold(w).or_else(|| on_delete::pinned(w, index));
+        return nothing(Judged::undetermined(UndeterminedReason::Rolling, why));
     }
     if let Some(rolling) = work.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
@@ -163,6 +166,9 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
+    if let Some(why) = told::made_of_others(w, &all) {
+        return nothing(Judged::undetermined(UndeterminedReason::Rolling, Some(why)));
+    }
     let alike: Vec<_> = on_delete::alike(w, index, &work.templates).collect();
     if !alike.is_empty() {
         let known: BTreeSet<_> = all.iter().copied().map(|pod| &pod.uid).collect();

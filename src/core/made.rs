@@ -9,7 +9,7 @@ use super::{
         Counts, InjectorEntry, InjectorKind, InjectorSnapshot, NamespaceSnapshot, ObjectKey, Owner, PodSnapshot,
         PodState, Selector, Stamp, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
-    owner::Kind,
+    owner::{Described, Kind},
     shape::PodShape,
     time::Now,
 };
@@ -56,6 +56,25 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
         annotations: BTreeMap::new(),
         changed_by: None,
     }
+}
+
+/// A kind that a person described, with Pods of its own.
+pub(super) fn described(change: impl FnOnce(&mut Described)) -> Kind {
+    let mut described = Described {
+        name: "Database".to_owned(),
+        group: "db.example.com".to_owned(),
+        version: "v1".to_owned(),
+        kind: "Database".to_owned(),
+        plural: "databases".to_owned(),
+        template: "spec.template".to_owned(),
+        restart: Some(String::new()),
+        ..Described::default()
+    };
+    described.status.observed_generation = "status.seen".to_owned();
+    described.status.updated = "status.new".to_owned();
+    described.status.revision = "status.revision".to_owned();
+    change(&mut described);
+    Kind::describe(&described).expect("room for it")
 }
 
 pub(super) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {

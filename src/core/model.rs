@@ -73,7 +73,8 @@ pub struct PodSnapshot {
     pub uid: Name,
     /// Its controller, if it has one; the index keeps one copy for all Pods of it.
     pub owner: Option<Arc<Owner>>,
-    /// The label `pod-template-hash` (of a ReplicaSet's Pod) or `controller-revision-hash`; empty if absent.
+    /// The label `pod-template-hash` (of a ReplicaSet's Pod) or `controller-revision-hash`, or that of a described kind;
+    /// empty if absent.
     pub revision: Name,
     /// The label `pod-template-generation` of a DaemonSet's Pod, else 0.
     pub template_generation: i64,
@@ -187,7 +188,8 @@ pub struct WorkloadSnapshot {
     pub revision: u64,
     /// StatefulSet and the like: `status.currentRevision`; Rollout: the hash of `status.stableRS`; else empty.
     pub current_revision: Name,
-    /// StatefulSet and the like: `status.updateRevision`; Rollout: `status.currentPodHash`; else empty.
+    /// StatefulSet and the like: `status.updateRevision`; Rollout: `status.currentPodHash`; of a described kind what its
+    /// description says; else empty.
     pub update_revision: Name,
     /// Rollout: `status.restartedAt`.
     #[serde(default)]
@@ -223,6 +225,16 @@ pub struct TemplateSnapshot {
     pub has_annotations: bool,
     /// `spec.serviceAccountName`, `default` if empty.
     pub service_account: Name,
+}
+
+impl TemplateSnapshot {
+    /// What stands for the revision where nothing else does: the template, and our stamp on it.
+    pub fn identity(&self) -> Name {
+        match &self.stamp {
+            Some(stamp) => Name::from(format!("{}@{}", self.hash, stamp.timestamp)),
+            None => self.hash.clone(),
+        }
+    }
 }
 
 /// A ReplicaSet's metadata.

@@ -1,6 +1,10 @@
 //! The owner kinds: one row each, so that a kind is data and not code.
 
+mod described;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::described::{Described, StatusPaths, TooManyKinds};
 
 use super::words::Gate;
 
@@ -11,16 +15,34 @@ pub enum RevisionKind {
     ReplicaSet,
     /// In ControllerRevisions, under `data.spec.template`.
     ControllerRevision,
+    /// Nowhere but in the workload itself: what a Pod was made from is known only while all Pods are of that.
+    Template,
 }
+
+impl RevisionKind {
+    /// The objects that hold them, as the API's paths spell it.
+    pub fn plural(self) -> Option<&'static str> {
+        match self {
+            Self::ReplicaSet => Some("replicasets"),
+            Self::ControllerRevision => Some("controllerrevisions"),
+            Self::Template => None,
+        }
+    }
+}
+
+/// A place in an object, member by member.
+pub type Place = &'static [&'static str];
 
 /// What a rollout of a kind is begun by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
     /// The stamp on its Pod template: a new revision.
     Stamp,
-    /// `spec.restartAt`: its controller evicts the Pods that are older, and makes no new revision, which would go through
-    /// the steps of a canary.
-    RestartAt,
+    /// The time in this field, such as `spec.restartAt`: its controller replaces the Pods that are older, and makes no new
+    /// revision, which would go through the steps of a canary.
+    Field(Place),
+    /// Nothing: it is only reported.
+    Nothing,
 }
 
 /// One kind of workload that owns Pods and can be rolled.
@@ -38,6 +60,8 @@ pub struct OwnerKind {
     pub plural: &'static str,
     /// Other names by which people call it.
     pub short: &'static [&'static str],
+    /// Where its Pod template is.
+    pub template: Place,
     /// Where its revisions are.
     pub revisions: RevisionKind,
     /// What a rollout is begun by.
@@ -52,6 +76,23 @@ pub struct OwnerKind {
     pub finished: &'static str,
     /// Gates that only some kinds can meet.
     pub gates: &'static [Gate],
+    /// What a person said of it; `None`: it is known by itself.
+    pub described: Option<&'static Described>,
+}
+
+impl OwnerKind {
+    fn names(&self, api_version: &str, kind: &str) -> bool {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind == kind && self.group == group
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let singular = self.name.to_ascii_lowercase();
+        // Where two groups have the same plural it is the usual one that is meant.
+        let plural = self.kind == self.name && self.plural == name;
+        name == singular || plural || name == format!("{singular}s") || self.short.contains(&name.as_str())
+    }
 }
 
 /// What most kinds have in common.
@@ -62,6 +103,7 @@ const NATIVE: OwnerKind = OwnerKind {
     version: "v1",
     plural: "",
     short: &[],
+    template: &["spec", "template"],
     revisions: RevisionKind::ControllerRevision,
     restart: Restart::Stamp,
     ordinals: false,
@@ -69,10 +111,11 @@ const NATIVE: OwnerKind = OwnerKind {
     creator: "",
     finished: "",
     gates: &[],
+    described: None,
 };
 
-/// All kinds, in the order in which tables list them.
-pub const OWNER_KINDS: &[OwnerKind] = &[
+/// All kinds that are known by themselves, in the order in which tables list them.
+pub static OWNER_KINDS: &[OwnerKind] = &[
     OwnerKind {
         name: "Deployment",
         kind: "Deployment",
@@ -115,7 +158,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
         plural: "rollouts",
         short: &["ro"],
         revisions: RevisionKind::ReplicaSet,
-        restart: Restart::RestartAt,
+        restart: Restart::Field(&["spec", "restartAt"]),
         optional: true,
         creator: "kube-system:replicaset-controller",
         finished: "`status.restartedAt` is what was asked for, the stable revision is the current one, all replicas are \
@@ -152,7 +195,7 @@ pub const OWNER_KINDS: &[OwnerKind] = &[
     },
 ];
 
-/// A row of [`OWNER_KINDS`].
+/// A row of [`OWNER_KINDS`], or a kind that a person described ([`Kind::describe`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(u8);
 
@@ -176,15 +219,51 @@ impl Kind {
         Self::all().filter(|kind| !kind.row().optional)
     }
 
-    /// Every kind, in table order.
+    /// Every kind that is known by itself, in table order.
     pub fn all() -> impl Iterator<Item = Self> {
         (0u8..).take(OWNER_KINDS.len()).map(Self)
     }
 
     /// The row itself.
     pub fn row(self) -> &'static OwnerKind {
-        // A `Kind` is only made from an index into the table.
-        &OWNER_KINDS[usize::from(self.0)]
+        let at = usize::from(self.0);
+        // A `Kind` is only made from an index into one of the two tables.
+        OWNER_KINDS.get(at).or_else(|| described::row(at - OWNER_KINDS.len())).unwrap_or(&OWNER_KINDS[0])
+    }
+
+    /// The kind that a person described. Described a second time it is the same.
+    ///
+    /// It is known from then on by its name, as long as the process lives.
+    pub fn describe(kind: &Described) -> Result<Self, TooManyKinds> {
+        let at = described::put(kind)?;
+        u8::try_from(OWNER_KINDS.len() + at).map(Self).map_err(|_| TooManyKinds)
+    }
+
+    /// What a person said of it; `None`: it is known by itself.
+    pub fn described(self) -> Option<&'static Described> {
+        self.row().described
+    }
+
+    /// What a person said of the kind that an ownerReference names.
+    pub fn described_as(api_version: &str, kind: &str) -> Option<&'static Described> {
+        let mut described = (0..).map_while(described::row);
+        described.find(|row| row.names(api_version, kind)).and_then(|row| row.described)
+    }
+
+    /// Some kind that a person described has a label of its own for the revision of its Pods.
+    pub fn any_revision_label() -> bool {
+        let mut described = (0..).map_while(described::row).filter_map(|row| row.described);
+        described.any(|described| described.revision_label.is_some())
+    }
+
+    /// Its Pods are its own, and nothing but the workload itself says what they were made from.
+    pub fn has_template_only(self) -> bool {
+        self.row().revisions == RevisionKind::Template
+    }
+
+    /// An ownerReference names this kind. The version is not looked at: a cluster may serve several.
+    pub fn is_named_by(self, api_version: &str, kind: &str) -> bool {
+        self.row().names(api_version, kind)
     }
 
     /// `Deployment`
@@ -203,22 +282,22 @@ impl Kind {
         if row.group.is_empty() { row.version.to_owned() } else { format!("{}/{}", row.group, row.version) }
     }
 
-    /// The kind that an ownerReference names. The version is not looked at: a cluster may serve several.
+    /// The kind, of those that are known by themselves, that an ownerReference names.
     pub fn from_owner(api_version: &str, kind: &str) -> Option<Self> {
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        Self::all().find(|k| k.row().kind == kind && k.row().group == group)
+        Self::all().find(|known| known.is_named_by(api_version, kind))
     }
 
-    /// The kind that a person names: `deployment`, `Deployments`, `deploy`, `sts`, `ds`.
+    /// The kind that a person names: `deployment`, `Deployments`, `deploy`, `sts`, `ds`, or a described one.
     pub fn from_name(name: &str) -> Option<Self> {
-        let name = name.to_ascii_lowercase();
-        let called = |row: &OwnerKind| {
-            let singular = row.name.to_ascii_lowercase();
-            // Where two groups have the same plural it is the usual one that is meant.
-            let plural = row.kind == row.name && row.plural == name;
-            name == singular || plural || name == format!("{singular}s") || row.short.contains(&name.as_str())
-        };
-        Self::all().find(|kind| called(kind.row()))
+        let described = (0..).map_while(described::row).position(|row| row.is_called(name));
+        Self::all()
+            .find(|kind| kind.is_called(name))
+            .or_else(|| u8::try_from(OWNER_KINDS.len() + described?).map(Self).ok())
+    }
+
+    /// A person may mean it by this.
+    pub fn is_called(self, name: &str) -> bool {
+        self.row().is_called(name)
     }
 }
 

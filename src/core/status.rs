@@ -2,7 +2,7 @@
 
 use super::{
     model::{Strategy, WorkloadSnapshot},
-    owner::Kind,
+    owner::{Kind, RevisionKind},
 };
 
 /// Where a rollout stands.
@@ -38,21 +38,29 @@ pub fn progress(w: &WorkloadSnapshot) -> Progress {
     if c.updated < c.desired {
         return waiting(format!("{} of {} updated", c.updated, c.desired));
     }
-    if w.key.kind == Kind::DEPLOYMENT && c.current > c.updated {
+    if (w.key.kind == Kind::DEPLOYMENT || w.key.kind.described().is_some()) && c.current > c.updated {
         return waiting(format!("{} old replicas are being removed", c.current - c.updated));
     }
     if c.available < c.updated {
         return waiting(format!("{} of {} updated Pods available", c.available, c.updated));
+    }
+    if tells_of_restarts(w) && restarting(w) {
+        return waiting("Pods older than the time of the restart are being replaced".to_owned());
     }
     Progress::Done
 }
 
 /// Its status names the revision that its Pods are brought to.
 pub(super) fn has_update_revision(w: &WorkloadSnapshot) -> bool {
-    !w.key.kind.has_replica_sets() && w.key.kind != Kind::DAEMON_SET
+    w.key.kind.row().revisions == RevisionKind::ControllerRevision && w.key.kind != Kind::DAEMON_SET
 }
 
-/// A Rollout was asked to restart its Pods, and has not done so yet.
+/// Its status says, as its description has it, which restart is done.
+fn tells_of_restarts(w: &WorkloadSnapshot) -> bool {
+    w.key.kind.described().is_some_and(|described| described.status.restarted.is_some())
+}
+
+/// It was asked to restart its Pods, and has not done so yet.
 fn restarting(w: &WorkloadSnapshot) -> bool {
     w.template.stamp.as_ref().is_some_and(|asked| w.restarted.is_none_or(|done| done < asked.timestamp))
 }
@@ -110,10 +118,14 @@ pub fn exchanging(w: &WorkloadSnapshot) -> bool {
     if w.observed_generation < w.generation {
         return true;
     }
+    let c = w.counts;
+    if w.key.kind.described().is_some() {
+        // Which Pods are of the present template is known only when all are, whoever stopped it.
+        return c.updated < c.desired || c.current > c.updated || (tells_of_restarts(w) && restarting(w));
+    }
     if w.paused || w.deadline_exceeded || w.strategy == Strategy::OnDelete {
         return false;
     }
-    let c = w.counts;
     if w.key.kind == Kind::ROLLOUT {
         // Its own canary or preview; or our restart, during which Pods of one revision are exchanged for others of it.
         return w.update_revision != w.current_revision || restarting(w);

@@ -26,6 +26,7 @@ use crate::{
     core::{
         io::{Effect, Input, WatchSource},
         model::WorkloadKey,
+        owner::Described,
         policy::Policy,
         step::Core,
         time::Now,
@@ -67,6 +68,9 @@ struct Header {
     version: String,
     /// Values are kept as they were.
     plain: bool,
+    /// Kinds that were described, by whose names the rest speaks of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    owners: Vec<Described>,
     policy: Policy,
     sources: Vec<WatchSource>,
     seed: u64,
@@ -117,6 +121,7 @@ impl Recorder {
             sidecar_drift_recording: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             plain: *plain,
+            owners: policy.kinds.iter().filter_map(|kind| kind.described().cloned()).collect(),
             policy: policy.clone(),
             sources,
             seed,

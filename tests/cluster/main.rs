@@ -8,6 +8,7 @@ mod argo;
 mod asking;
 mod chaos;
 mod crash;
+mod described;
 mod detection;
 mod enforce;
 mod errors;

@@ -173,6 +173,7 @@ scripts! {
         a_lost_answer_of_a_patch_that_was_written
         a_move_needs_a_canary_of_its_own
         a_stripped_canary
+        a_described_kind
         allowed_all_the_same
         an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late

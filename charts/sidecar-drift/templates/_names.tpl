@@ -90,3 +90,21 @@ subjects:
 {{- end }}
 {{- toJson (uniq $others) }}
 {{- end }}
+{{- /* What `config.owners` describes, unless `config.kinds` leaves it out: each with group and resource, what restarts it, and
+     the way from its spec to what that changes. */}}
+{{- define "sidecar-drift.owners" -}}
+{{- $named := list }}
+{{- range index .Values.config "kinds" }}{{ $named = append $named (lower .) }}{{ end }}
+{{- $owners := list }}
+{{- range index .Values.config "owners" }}
+{{- $name := lower (.name | default .kind) }}
+{{- $resource := .plural | default (printf "%ss" (lower .kind)) }}
+{{- if or (not $named) (has $name $named) (has (printf "%ss" $name) $named) (has $resource $named) }}
+{{- $restart := .restart | default "stamp" }}
+{{- $place := has $restart (list "stamp" "none") | ternary (.template | default "spec.template") $restart }}
+{{- $owner := dict "group" (first (splitList "/" .api)) "resource" $resource "restart" $restart }}
+{{- $owners = append $owners (merge $owner (dict "way" (rest (splitList "." $place)))) }}
+{{- end }}
+{{- end }}
+{{- toJson $owners }}
+{{- end }}

@@ -62,6 +62,11 @@ impl<'a> Field<'a> {
         Self { value, path, faults: self.faults }
     }
 
+    /// The member at the end of this way.
+    pub(super) fn within(&self, way: impl IntoIterator<Item = &'a str>) -> Self {
+        way.into_iter().fold(self.clone(), |field, member| field.at(member))
+    }
+
     /// The value as it is.
     pub(super) fn value(&self) -> &'a Value {
         self.value

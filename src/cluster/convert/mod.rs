@@ -3,6 +3,7 @@
 //! Nothing here can fail on content. What has the wrong type reads as absent and is named in [`Converted::faults`]; an
 //! object without a name is no object.
 
+mod described;
 mod fields;
 mod injector;
 mod metadata;
@@ -31,6 +32,7 @@ use crate::core::{
 };
 use fields::{Faults, Field};
 
+pub(super) use described::template;
 pub(super) use needed::{Needed, pod as needed_of_pod};
 pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;

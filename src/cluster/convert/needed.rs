@@ -34,29 +34,40 @@ const CONTAINER: Needed = Members(&[
     ("securityContext", All),
 ]);
 
-const METADATA: Needed = Members(&[
-    ("name", All),
-    ("namespace", All),
-    ("uid", All),
-    ("resourceVersion", All),
-    ("generation", All),
-    ("creationTimestamp", All),
-    ("deletionTimestamp", All),
-    ("ownerReferences", All),
-    (
-        "labels",
-        Members(&[("pod-template-hash", All), ("controller-revision-hash", All), ("pod-template-generation", All)]),
-    ),
-    (
-        "annotations",
+/// The labels that name a Pod's revision.
+const LABELS: Needed =
+    Members(&[("pod-template-hash", All), ("controller-revision-hash", All), ("pod-template-generation", All)]);
+
+/// A Pod, with these of its labels, and of its spec that.
+macro_rules! pod {
+    ($labels:expr, $spec:expr) => {
+        Members(&[("metadata", metadata!($labels)), ("spec", $spec), ("status", STATUS)])
+    };
+}
+
+macro_rules! metadata {
+    ($labels:expr) => {
         Members(&[
-            ("kubernetes.io/config.mirror", All),
-            ("kubernetes.io/limit-ranger", All),
-            ("vpaUpdates", All),
-            ("vpaObservedContainers", All),
-        ]),
-    ),
-    ("managedFields", Each(&WRITER)),
+            ("name", All),
+            ("namespace", All),
+            ("uid", All),
+            ("resourceVersion", All),
+            ("generation", All),
+            ("creationTimestamp", All),
+            ("deletionTimestamp", All),
+            ("ownerReferences", All),
+            ("labels", $labels),
+            ("annotations", ANNOTATIONS),
+            ("managedFields", Each(&WRITER)),
+        ])
+    };
+}
+
+const ANNOTATIONS: Needed = Members(&[
+    ("kubernetes.io/config.mirror", All),
+    ("kubernetes.io/limit-ranger", All),
+    ("vpaUpdates", All),
+    ("vpaObservedContainers", All),
 ]);
 
 /// An entry of `managedFields`: who created the Pod, and who wrote an image.
@@ -84,28 +95,21 @@ const STATUS: Needed = Members(&[
 
 const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
 
-const POD: Needed = Members(&[
-    ("metadata", METADATA),
-    (
-        "spec",
-        Members(&[
-            ("serviceAccountName", All),
-            ("volumes", All),
-            ("initContainers", Each(&CONTAINER)),
-            ("containers", Each(&CONTAINER)),
-        ]),
-    ),
-    ("status", STATUS),
+const SPEC: Needed = Members(&[
+    ("serviceAccountName", All),
+    ("volumes", All),
+    ("initContainers", Each(&CONTAINER)),
+    ("containers", Each(&CONTAINER)),
 ]);
 
-/// As [`POD`], with containers whole.
-const POD_WITH_ALL_FIELDS: Needed = Members(&[("metadata", METADATA), ("spec", All), ("status", STATUS)]);
-
-/// What is needed of a Pod when these fields of its containers are compared.
-pub(in crate::cluster) fn pod(fields: FieldSet) -> Needed {
-    match fields {
-        FieldSet::Default => POD,
-        FieldSet::Resources | FieldSet::All => POD_WITH_ALL_FIELDS,
+/// What is needed of a Pod when these fields of its containers are compared; with all its labels, where the kind that owns it
+/// may have one of its own for the revision.
+pub(in crate::cluster) fn pod(fields: FieldSet, all_labels: bool) -> Needed {
+    match (fields, all_labels) {
+        (FieldSet::Default, false) => pod!(LABELS, SPEC),
+        (FieldSet::Default, true) => pod!(All, SPEC),
+        (FieldSet::Resources | FieldSet::All, false) => pod!(LABELS, All),
+        (FieldSet::Resources | FieldSet::All, true) => pod!(All, All),
     }
 }
 
@@ -245,8 +249,9 @@ mod tests {
         assert!(pods.len() > 5, "the recordings were not found");
         pods.extend(pods.clone().iter().flat_map(spoiled).collect::<Vec<_>>());
         for pod in pods {
-            for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
-                let pruned = decoded(&pod.to_string(), self::pod(fields));
+            let sets = [FieldSet::Default, FieldSet::Resources, FieldSet::All];
+            for (fields, all_labels) in sets.into_iter().flat_map(|fields| [(fields, false), (fields, true)]) {
+                let pruned = decoded(&pod.to_string(), self::pod(fields, all_labels));
                 assert_eq!(convert::pod(&pruned, fields), convert::pod(&pod, fields), "{pod}");
             }
         }

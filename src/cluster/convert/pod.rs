@@ -10,6 +10,7 @@ use super::{
 };
 use crate::core::{
     model::{Owner, PodSnapshot, PodState},
+    owner::Kind,
     shape::{FieldSet, Name, PodShape},
 };
 
@@ -54,6 +55,10 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
 /// What the controller that made it says it was made from. Which of the two labels is meant goes by the owner: OpenKruise
 /// writes both, and a template that somebody took from a running Pod brings along another controller's.
 fn revision(labels: &Field<'_>, owner: Option<&Owner>) -> Name {
+    let described = owner.and_then(|owner| Kind::described_as(&owner.api_version, &owner.kind));
+    if let Some(label) = described.and_then(|described| described.revision_label.as_deref()) {
+        return labels.at(label).name();
+    }
     let kind = owner.map(|owner| &*owner.kind);
     let label = if kind == Some("ReplicaSet") { "pod-template-hash" } else { "controller-revision-hash" };
     let revision = labels.at(label).text().unwrap_or_default();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Keys, StampKeys,
+    described::{self, Said},
     fields::{Faults, Field},
     metadata, pod,
 };
@@ -29,41 +30,47 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
-    let counts = counts(kind, &spec, &status);
+    let said = kind.described().map(|described| Said::by(described, &object));
+    let counts = said.as_ref().map_or_else(|| counts(kind, &spec, &status), |said| said.counts);
     let number = |annotation| metadata::annotation(&object, annotation).and_then(|text| text.parse::<i64>().ok());
     Some(WorkloadSnapshot {
-        key: WorkloadKey { namespace: key.namespace, kind, name: key.name },
+        key: WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() },
         uid: meta.at("uid").name(),
         resource_version: meta.at("resourceVersion").name(),
         generation: meta.at("generation").int().unwrap_or_default(),
-        observed_generation: observed_generation(kind, &status),
+        observed_generation: said.as_ref().map_or_else(|| observed_generation(kind, &status), |said| said.observed),
         terminating: meta.at("deletionTimestamp").is_some(),
-        paused: paused(kind, &spec, &status),
+        paused: said.as_ref().map_or_else(|| paused(kind, &spec, &status), |said| said.paused),
         counts,
-        strategy: strategy(kind, &spec, counts.desired),
+        strategy: said.as_ref().map_or_else(|| strategy(kind, &spec, counts.desired), |_| described::STRATEGY),
         deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
             condition.at("reason").text() == Some("ProgressDeadlineExceeded")
         }) || status.at("abort").flag(),
         revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         current_revision: status.at(if kind == Kind::ROLLOUT { "stableRS" } else { "currentRevision" }).name(),
-        update_revision: status.at(if kind == Kind::ROLLOUT { "currentPodHash" } else { "updateRevision" }).name(),
-        restarted: status.at("restartedAt").time(),
+        update_revision: match &said {
+            Some(said) => said.revision.clone(),
+            None => status.at(if kind == Kind::ROLLOUT { "currentPodHash" } else { "updateRevision" }).name(),
+        },
+        restarted: said.as_ref().map_or_else(|| status.at("restartedAt").time(), |said| said.restarted),
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
         template: {
-            let template = template(&spec.at("template"), &keys.stamp);
-            if kind.row().restart == Restart::RestartAt {
-                let asked = spec.at("restartAt").time();
-                let stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
-                TemplateSnapshot { stamp, ..template }
-            } else {
-                template
+            let mut template = snapshot(&object.within(kind.row().template.iter().copied()), &keys.stamp);
+            if let Restart::Field(field) = kind.row().restart {
+                let asked = object.within(field.iter().copied()).time();
+                template.stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
             }
+            for (label, text) in described::labels(kind, &key.name) {
+                template.labels.insert(label, text);
+            }
+            template
         },
         owner: metadata::owner(&object),
         says: metadata::says(&object),
         labels: chosen(&meta.at("labels"), &keys.labels),
         annotations: {
-            let mut chosen_ones = chosen(&spec.at("template").at("metadata").at("annotations"), &keys.annotations);
+            let template = object.within(kind.row().template.iter().copied());
+            let mut chosen_ones = chosen(&template.at("metadata").at("annotations"), &keys.annotations);
             chosen_ones.extend(chosen(&meta.at("annotations"), &keys.annotations));
             chosen_ones
         },
@@ -115,7 +122,7 @@ fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {
     }
 }
 
-fn template(template: &Field<'_>, keys: &StampKeys) -> TemplateSnapshot {
+fn snapshot(template: &Field<'_>, keys: &StampKeys) -> TemplateSnapshot {
     let meta = template.at("metadata");
     TemplateSnapshot {
         hash: keys.hash_without_stamp(template.value()),

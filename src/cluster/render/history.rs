@@ -28,7 +28,7 @@ impl Renderer {
             .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
         let revisions = self.revisions(request, workload).await?;
         let template = match key.kind.row().revisions {
-            RevisionKind::ReplicaSet => "/spec/template",
+            RevisionKind::ReplicaSet | RevisionKind::Template => "/spec/template",
             RevisionKind::ControllerRevision => "/data/spec/template",
         };
         let live = &snapshot.template;
@@ -38,7 +38,7 @@ impl Renderer {
         history.sort_by_cached_key(|a| (a.stamp.timestamp, a.stamp.fingerprint.clone(), a.template.clone()));
         history.dedup();
         let templates = match key.kind.row().revisions {
-            RevisionKind::ReplicaSet => BTreeMap::new(),
+            RevisionKind::ReplicaSet | RevisionKind::Template => BTreeMap::new(),
             RevisionKind::ControllerRevision => {
                 let hash = |revision: &Value| Some(self.hash(revision.pointer(template)?));
                 let named = |revision| Some((Name::from(text(revision, "/metadata/name")), hash(revision)?));
@@ -83,8 +83,9 @@ impl Renderer {
     /// All retained revisions of a workload.
     async fn revisions(&self, request: &RenderRequest, workload: &Value) -> Result<Vec<Value>, RenderOutcome> {
         let key = &request.workload.key;
+        let Some(plural) = key.kind.row().revisions.plural() else { return Ok(Vec::new()) };
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
-        let found = self.get(&paths::revisions(key.kind, &key.namespace, &selector).map_err(lost)?).await?;
+        let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(lost)?).await?;
         let items = found.get("items").and_then(Value::as_array).into_iter().flatten();
         Ok(items.filter(|revision| is_controlled_by(revision, &request.workload.uid)).cloned().collect())
     }

@@ -2,6 +2,7 @@
 
 mod history;
 mod rights;
+mod witness;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, Lost},
-    convert::Keys,
+    convert::{self, Keys},
     paths,
 };
 use crate::config::Caller;
@@ -21,7 +22,7 @@ use crate::core::{
     shape::{Name, PodShape},
     words::UndeterminedReason,
 };
-use rights::Rights;
+use rights::{Resource, Rights};
 
 /// Carries out [`Effect::Render`](crate::core::io::Effect::Render). One for the process; renders may run side by side.
 #[derive(Debug)]
@@ -86,26 +87,35 @@ impl Renderer {
             }
             workload = Some(object);
         }
+        if key.kind.has_template_only() {
+            return self.of_itself(request, workload);
+        }
         let name = match revision_name(request) {
             Some(name) => name,
             None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
-        let revision = self.revision(request, &paths::revision(key.kind, &key.namespace, &name)).await?;
+        let plural = key.kind.row().revisions.plural().unwrap_or_default();
+        let revision = self.revision(request, &paths::revision(plural, &key.namespace, &name)).await?;
         let (owner, template) = if in_replica_sets {
             let uid = text(&revision, "/metadata/uid").to_owned();
             let owner = OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid };
             (owner, revision.pointer("/spec/template"))
         } else {
-            let owner = OwnerIdentity {
-                api_version: key.kind.api_version(),
-                kind: key.kind.row().kind.to_owned(),
-                name: key.name.to_string(),
-                uid: request.workload.uid.to_string(),
-            };
-            (owner, revision.pointer("/data/spec/template"))
+            (workload_itself(request), revision.pointer("/data/spec/template"))
         };
         let template = template.cloned().unwrap_or_default();
         Ok(Source { workload, owner, template })
+    }
+
+    /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
+    fn of_itself(&self, request: &RenderRequest, workload: Option<Value>) -> Result<Source, RenderOutcome> {
+        let kind = request.workload.key.kind;
+        let read = workload.as_ref().and_then(|object| convert::workload(kind, object, &self.keys));
+        if read.is_none_or(|read| read.template.identity() != request.revision) {
+            return Err(RenderOutcome::Gone);
+        }
+        let template = convert::template(kind, workload.as_ref().unwrap_or(&Value::Null));
+        Ok(Source { workload, owner: workload_itself(request), template })
     }
 
     /// The object that holds the template. Which one that is the watches say, and a controller never writes another template
@@ -128,10 +138,10 @@ impl Renderer {
     async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
         let template = Arc::new(PodShape::with(&source.template, request.fields));
-        let plural = owner_plural(request.workload.key.kind);
+        let resource = owner_resource(request.workload.key.kind);
         let user = self.user(request.workload.key.kind);
         // Controllers have that right; of our own the API server does not ask then.
-        let mut block_owner_deletion = user.is_some() || self.rights.may_block_deletion(&self.cluster, plural).await;
+        let mut block_owner_deletion = user.is_some() || self.rights.may_block_deletion(&self.cluster, resource).await;
         let mut attempt = 0;
         loop {
             let body = body::pod_body(&BodyRequest {
@@ -155,13 +165,18 @@ impl Renderer {
             let json = answer.json();
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
-                self.rights.forget(plural).await;
+                self.rights.forget(resource).await;
                 block_owner_deletion = false;
                 continue;
             }
             let name = body.pod_name.as_deref();
             match outcome::classify_render(&answer.as_core(&json), &template, name, request.fields) {
-                RenderAnswer::Outcome(outcome) => return Ok(outcome),
+                RenderAnswer::Outcome(outcome) => {
+                    if matches!(outcome, RenderOutcome::Rendered(_)) {
+                        self.has_all_labels(request, &json).await?;
+                    }
+                    return Ok(outcome);
+                }
                 RenderAnswer::NameTaken { .. } if body.pod_name.is_some() && attempt + 1 < NAME_ATTEMPTS => {
                     attempt += 1;
                 }
@@ -175,6 +190,8 @@ impl Renderer {
         match &self.caller {
             Caller::Own => None,
             Caller::User(user) => Some(user.clone()),
+            // Who creates the Pods of a kind that was described, nobody said.
+            Caller::Controllers if kind.row().creator.is_empty() => None,
             Caller::Controllers => Some(format!("system:serviceaccount:{}", kind.row().creator)),
         }
     }
@@ -205,10 +222,21 @@ fn revision_name(request: &RenderRequest) -> Option<String> {
     Some(revision.to_string())
 }
 
-/// The kind that a Pod's ownerReference names, as the API's paths spell it.
-fn owner_plural(kind: Kind) -> &'static str {
+/// The kind that a Pod's ownerReference names, as rights spell it.
+fn owner_resource(kind: Kind) -> Resource {
     let row = kind.row();
-    if kind.has_replica_sets() { "replicasets" } else { row.plural }
+    if kind.has_replica_sets() { ("apps", "replicasets") } else { (row.group, row.plural) }
+}
+
+/// The workload, where it is itself the owner of its Pods.
+fn workload_itself(request: &RenderRequest) -> OwnerIdentity {
+    let key = &request.workload.key;
+    OwnerIdentity {
+        api_version: key.kind.api_version(),
+        kind: key.kind.row().kind.to_owned(),
+        name: key.name.to_string(),
+        uid: request.workload.uid.to_string(),
+    }
 }
 
 fn is_controlled_by(object: &Value, uid: &Name) -> bool {

@@ -13,20 +13,24 @@ use crate::cluster::client::{Answer, Call, Cluster};
 /// What the API server said of our rights, by the owner's resource. Asked once; a right that is taken back shows in a
 /// refusal and is then forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Rights(Mutex<BTreeMap<&'static str, bool>>);
+pub(super) struct Rights(Mutex<BTreeMap<Resource, bool>>);
+
+/// Group and plural of a kind.
+pub(super) type Resource = (&'static str, &'static str);
 
 impl Rights {
     /// Whether we may update the finalizers of these owners in all namespaces. No answer means no, for now.
-    pub(super) async fn may_block_deletion(&self, cluster: &Cluster, plural: &'static str) -> bool {
+    pub(super) async fn may_block_deletion(&self, cluster: &Cluster, owner: Resource) -> bool {
         let mut known = self.0.lock().await;
-        if let Some(&allowed) = known.get(plural) {
+        if let Some(&allowed) = known.get(&owner) {
             return allowed;
         }
+        let (group, plural) = owner;
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": { "resourceAttributes": {
-                "group": "apps", "resource": plural, "subresource": "finalizers", "verb": "update",
+                "group": group, "resource": plural, "subresource": "finalizers", "verb": "update",
             } },
         });
         let Ok(answer) = cluster.call(Call::access_review(review)).await else { return false };
@@ -35,13 +39,13 @@ impl Rights {
         }
         // Whoever may not even ask has no such right.
         let allowed = answer.json().pointer("/status/allowed").and_then(Value::as_bool).unwrap_or_default();
-        known.insert(plural, allowed);
+        known.insert(owner, allowed);
         allowed
     }
 
     /// From now on: no.
-    pub(super) async fn forget(&self, plural: &'static str) {
-        self.0.lock().await.insert(plural, false);
+    pub(super) async fn forget(&self, owner: Resource) {
+        self.0.lock().await.insert(owner, false);
     }
 }
 

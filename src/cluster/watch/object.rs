@@ -11,6 +11,7 @@ use crate::{
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
+        owner::Kind,
         shape::{FieldSet, Name},
     },
 };
@@ -196,7 +197,7 @@ impl<F: Fields> Content for Pod<F> {
     const METADATA_ONLY: bool = false;
 
     fn needed() -> Needed {
-        convert::needed_of_pod(F::SET)
+        convert::needed_of_pod(F::SET, Kind::any_revision_label())
     }
 
     fn keep(object: Value) -> Self {

@@ -226,7 +226,11 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::Rejected => case.verdict = Verdict::Rejected,
         Gate::BackingOff => case.quiet_until = now().elapsed + Duration::from_secs(1),
         Gate::FirstSweep => case.first_sweep = Some(now().elapsed),
-        other @ Gate::UnsupportedOwner => panic!("{other} is looked at and has no case"),
+        // Of a kind that is only reported.
+        Gate::UnsupportedOwner => {
+            case.workload.key.kind = made::described(|described| described.restart = None);
+            case.policy.roll_kinds.insert(case.workload.key.kind);
+        }
     }
 }
 

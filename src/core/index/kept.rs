@@ -46,9 +46,9 @@ pub struct Made {
     pub patched_images: Vec<Name>,
 }
 
-impl Pod {
-    /// The same, in two parts.
-    pub(super) fn of(pod: PodSnapshot) -> Self {
+/// The same, in two parts.
+impl From<PodSnapshot> for Pod {
+    fn from(pod: PodSnapshot) -> Self {
         let PodSnapshot {
             key,
             uid,

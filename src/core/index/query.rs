@@ -133,6 +133,12 @@ impl Index {
             // While its canary goes through its steps, or after that was aborted, the stable one is what runs.
             return sets.find(|rs| rs.hash == deployment.current_revision && !rs.hash.is_empty());
         }
+        if deployment.key.kind.described().is_some() {
+            // How its controller numbers them nobody said; where all Pods are of one, that is it.
+            let runs = |kept: &KeptPod| !kept.0.state.terminating && !kept.0.state.finished;
+            let mut used = sets.filter(|rs| self.pods_by_owner.get(&rs.uid).is_some_and(|pods| pods.iter().any(runs)));
+            return used.next().filter(|_| used.next().is_none());
+        }
         sets.find(|rs| rs.revision == deployment.revision && rs.revision > 0)
     }
 
@@ -181,9 +187,9 @@ impl Index {
 
     /// We know how to render what this owns, and its kind is looked at, or was left out by a person.
     pub(super) fn is_known(&self, owner: &Owner) -> bool {
-        let watched = |kind| self.sources.keys().any(|source| source.kind == WatchKind::Workloads(kind));
-        let kind = Kind::from_owner(&owner.api_version, &owner.kind);
-        kind.is_some_and(|kind| !kind.row().optional || watched(kind))
+        let names = |kind: Kind| kind.is_named_by(&owner.api_version, &owner.kind);
+        let watched = |source: &WatchSource| matches!(source.kind, WatchKind::Workloads(kind) if names(kind));
+        Kind::usual().any(names) || self.sources.keys().any(watched)
     }
 
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.

@@ -135,7 +135,7 @@ fn a_pod_finds_its_workload_whatever_is_heard_of_first() {
         for at in order {
             index.upsert(objects[at].clone());
         }
-        assert_eq!(index.workload_of(&Pod::of(pod.clone())), Some(&workload.key), "{order:?}");
+        assert_eq!(index.workload_of(&Pod::from(pod.clone())), Some(&workload.key), "{order:?}");
         assert_eq!(index.pods_of(&workload).len(), 1);
         assert_eq!(index.newest_replica_set(&workload).map(|rs| &*rs.uid), Some("uid-rs"));
         assert_eq!(index.strays().count(), 0);

@@ -69,6 +69,19 @@ fn r1_the_replica_set_counts_and_not_the_deployment_that_is_one_revision_ahead()
     assert_eq!(names(current(&deployment, &index)).0, "web-1");
 }
 
+/// How the controller of a described kind numbers its ReplicaSets nobody said.
+#[test]
+fn r1_a_described_kind_is_judged_by_the_one_replica_set_that_its_pods_belong_to() {
+    let kind = made::described(|described| described.replica_sets = true);
+    let w = made::workload(kind, "web");
+    let pod = |name: &str, set: &str| Object::Pod(owned(name, "ReplicaSet", set));
+    let sets = || vec![replica_set("web-1", 0), replica_set("web-2", 0)];
+    let one = index(&w, sets().into_iter().chain([pod("a", "web-2"), pod("b", "web-2")]).collect());
+    assert_eq!(names(current(&w, &one)), ("web-2".to_owned(), vec!["a".to_owned(), "b".to_owned()]));
+    let two = index(&w, sets().into_iter().chain([pod("a", "web-1"), pod("b", "web-2")]).collect());
+    assert_eq!(current(&w, &two), None);
+}
+
 #[test]
 fn r1_a_partitioned_set_is_judged_by_the_revision_that_its_pods_are_of() {
     let set = WorkloadSnapshot { update_revision: "r2".into(), ..made::workload(Kind::STATEFUL_SET, "db") };

@@ -34,7 +34,7 @@ impl Core {
             Restart::Stamp => {
                 Stamp { timestamp, reason: reason.clone(), fingerprint: Some(work.judged.target.clone()) }
             }
-            Restart::RestartAt => Stamp { timestamp, reason: String::new(), fingerprint: None },
+            Restart::Field(_) | Restart::Nothing => Stamp { timestamp, reason: String::new(), fingerprint: None },
         };
         let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
         let (version, template) = (workload.resource_version.clone(), workload.template.clone());

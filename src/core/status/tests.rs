@@ -123,6 +123,39 @@ fn the_steps_of_an_argo_rollout_are_its_own_and_an_aborted_one_runs_its_stable_r
 }
 
 #[test]
+fn a_described_kind_is_exchanging_until_its_status_says_that_all_are_updated() {
+    let kind = made::described(|_| {});
+    assert_eq!((progress(&counts(kind, [3; 5])), exchanging(&counts(kind, [3; 5]))), (Progress::Done, false));
+    for (numbers, says) in [
+        ([3, 3, 2, 3, 3], "2 of 3 updated"),
+        ([3, 3, 0, 3, 3], "0 of 3 updated"),
+        ([3, 4, 3, 3, 3], "1 old replicas are being removed"),
+    ] {
+        let w = counts(kind, numbers);
+        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, true));
+        // Which Pods are of the present template is not known, whoever stopped it.
+        assert!(exchanging(&WorkloadSnapshot { paused: true, ..w }));
+    }
+    let short = counts(kind, [3, 3, 3, 2, 2]);
+    assert_eq!((waiting(&short).as_str(), exchanging(&short)), ("2 of 3 updated Pods available", false));
+}
+
+#[test]
+fn a_described_kind_that_is_restarted_by_a_field_is_done_when_its_status_says_so() {
+    let by_field = |described: &mut crate::core::owner::Described| {
+        described.restart = Some("spec.restartAt".to_owned());
+        described.status.restarted = Some("status.restarted".to_owned());
+    };
+    let stamp = made::stamp(made::at(2).wall, "");
+    let w = counts(made::described(by_field), [3; 5]);
+    let template = crate::core::model::TemplateSnapshot { stamp: Some(stamp), ..w.template.clone() };
+    let asked = WorkloadSnapshot { template, restarted: Some(made::at(1).wall), ..w };
+    assert!(matches!(progress(&asked), Progress::Waiting(_)) && exchanging(&asked));
+    let done = WorkloadSnapshot { restarted: Some(made::at(2).wall), ..asked };
+    assert_eq!((progress(&done), exchanging(&done)), (Progress::Done, false));
+}
+
+#[test]
 fn a_clone_set_is_done_when_all_but_what_its_partition_keeps_are_updated_and_ready() {
     let clone_set = |numbers, partition| WorkloadSnapshot {
         update_revision: "r2".into(),

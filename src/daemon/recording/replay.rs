@@ -10,6 +10,7 @@ use super::{Asked, FORMAT, Header, Line, comparable};
 use crate::core::{
     io::{Input, WatchEvent},
     model::{Object, Stamp},
+    owner::{Described, Kind},
     report::Report,
     step::Core,
 };
@@ -85,7 +86,13 @@ fn header(line: &str) -> anyhow::Result<Header> {
         format == u64::from(FORMAT),
         "it is a recording of format {format}, and this version reads format {FORMAT}; use the version that wrote it"
     );
-    serde_json::from_value(value).context("its first line makes no sense")
+    let senseless = "its first line makes no sense";
+    // The rest names them.
+    let owners = value.get("owners").and_then(Value::as_array).into_iter().flatten();
+    for owner in owners {
+        Kind::describe(&serde_json::from_value::<Described>(owner.clone()).context(senseless)?)?;
+    }
+    serde_json::from_value(value).context(senseless)
 }
 
 fn play(header: &Header, inputs: &[Line], cut_off: Option<usize>, known: &mut Known) -> anyhow::Result<Replayed> {

@@ -18,6 +18,7 @@ use super::{
     fields::Schema,
     release::{RELEASE, Release, until_guarded},
 };
+use crate::described::stores::Stores;
 
 const KINDS: [(&str, &str); 3] =
     [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")];
@@ -272,6 +273,58 @@ async fn an_argo_rollout_may_be_restarted_and_nothing_else_may_be_done_with_it()
         let answer = account.send("DELETE", &path, "application/json", &json!({})).await?;
         denied(&answer, "workloads may be stamped, and nothing else may be done with them");
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_described_kind_may_be_stamped_where_its_template_is_and_nothing_else_may_be_done_with_it() -> Result<()> {
+    if Testbed::shared().await?.assets().is_none() {
+        return testbed::skip("the CRDs of an existing cluster are its owner's");
+    }
+    let owners = json!([{ "api": "guarded.example.com/v1", "kind": "Store", "template": "spec.server.pod" }]);
+    story_with("guard-described", json!({ "owners": owners }), async |account, ns| {
+        let stores = Stores::in_group(ns, "guarded.example.com");
+        stores.serve().await?;
+        stores.create("web", None, false).await?;
+        let path = format!("/apis/guarded.example.com/v1/namespaces/{}/stores/web", account.namespace);
+        let change = async |spec: Value| {
+            account.send("PATCH", &path, "application/merge-patch+json", &json!({ "spec": spec })).await
+        };
+        let annotated = |key: &str| json!({ "server": { "pod": { "metadata": { "annotations": { key: "x" } } } } });
+        for _ in 0..2 {
+            let (code, answer) = change(annotated("sidecarRollout.rollout.timestamp")).await?;
+            assert_eq!(code, 200, "{answer}");
+        }
+        for (spec, why) in [
+            (
+                annotated("example.com/mine"),
+                "of the Pod template's annotations only the stamp may be set, and none removed",
+            ),
+            (
+                json!({ "server": { "pod": { "spec": { "hostNetwork": true } } } }),
+                "only the stamp on the Pod template may change, not what it runs",
+            ),
+            (
+                json!({ "server": { "pod": { "metadata": { "labels": { "a": "b" } } } } }),
+                "only the stamp on the Pod template may change, not its other metadata",
+            ),
+            (
+                json!({ "server": { "count": 3 } }),
+                "only the stamp on the Pod template may change, not what is beside the template",
+            ),
+            (json!({ "suspended": true }), "only the stamp on the Pod template may change, not the rest of the spec"),
+        ] {
+            denied(&change(spec).await?, why);
+        }
+        let status = json!({ "status": { "seen": 99 } });
+        let answer = account.send("PATCH", &format!("{path}/status"), "application/merge-patch+json", &status).await?;
+        denied(&answer, "workloads may be stamped, and nothing else may be done with them");
+        denied(
+            &account.send("DELETE", &path, "application/json", &json!({})).await?,
+            "workloads may be stamped, and nothing else may be done with them",
+        );
+        stores.serve_no_more().await
     })
     .await
 }

@@ -17,7 +17,18 @@ fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 6] {
             "enforce",
             json!({
                 "mode": "enforce", "injectorNamespaces": [another],
-                "config": { "kinds": ["deployments", "Rollout", "clonesets", "asts"] },
+                "config": {
+                    "kinds": ["deployments", "Rollout", "clonesets", "asts", "databases", "stack", "Shown"],
+                    "owners": [
+                        { "api": "db.example.com/v1", "kind": "Database", "template": "spec.server.pod" },
+                        {
+                            "api": "apps.example.com/v1beta1", "kind": "Stack", "plural": "stackz",
+                            "restart": "spec.restartAt", "status": { "restarted": "status.restartedAt" },
+                        },
+                        { "api": "apps.example.com/v1", "kind": "Shown", "restart": "none" },
+                        { "api": "apps.example.com/v1", "kind": "NotNamed" },
+                    ],
+                },
             }),
         ),
         (
@@ -179,6 +190,8 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
         (config("namespace", json!(["shop"])), "/config': additional properties 'namespace' not allowed"),
         (config("resync", json!(6)), "/config/resync': got number, want string"),
         (config("act-on", json!(["mutated_live"])), "/config/act-on/0': value must be one of"),
+        (config("owners", json!([{ "kind": "Database" }])), "/config/owners/0': missing property 'api'"),
+        (config("owners", json!([{ "api": "a.b/v1", "kind": "A", "colour": "red" }])), "'colour' not allowed"),
         (config("parallel-rollouts", json!(0)), "/config/parallel-rollouts': minimum: got 0, want 1"),
         (config("annotation-prefix", json!("my own")), "/config/annotation-prefix': 'my own' does not match pattern"),
         (json!({ "config": { "include-namespace": ["a"], "exclude-namespace": ["b"] } }), "/config': 'not' failed"),

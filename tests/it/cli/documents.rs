@@ -105,7 +105,8 @@ fn the_configuration() {
          - A list is written `a,b` as a flag or in the environment, and `[a, b]` in the file.\n\
          - A switch may be given a value: `--allow-downtime`, `--allow-downtime=true`, `--allow-downtime=false`.\n\
          - A duration needs a unit: `300s`, `10m`, `1h30m`, `1d`.\n\
-         - Fields that never make drift are named under `ignore`, only in the file: see [fidelity.md](fidelity.md#what-a-site-knows-better).\n"
+         - Fields that never make drift are named under `ignore`, only in the file: see [fidelity.md](fidelity.md#what-a-site-knows-better).\n\
+         - Kinds of workloads that only you know are described under `owners`, only in the file: see [owners.md](owners.md#kinds-of-your-own).\n"
     );
     for (heading, rows) in groups {
         _ = write!(
@@ -194,7 +195,8 @@ fn the_kinds_in_the_page_about_owners() {
         let rolled = match row.restart {
             Restart::Stamp if evicted => "the stamp; with `OnDelete`, if `--evict-on-delete`, then evictions",
             Restart::Stamp => "the stamp",
-            Restart::RestartAt => "`spec.restartAt`",
+            Restart::Field(_) => "`spec.restartAt`",
+            Restart::Nothing => "nothing",
         };
         let gates: Vec<_> = row.gates.iter().map(|gate| format!("`{gate}`")).collect();
         let (api, finished) = (kind.api_version(), row.finished);

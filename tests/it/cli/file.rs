@@ -6,7 +6,12 @@ use insta::assert_snapshot;
 use sidecar_drift::{
     cli::Exit,
     config::WatchSet,
-    core::{policy::Mode, shape::FieldSet, words::Difference},
+    core::{
+        owner::{Kind, Restart},
+        policy::Mode,
+        shape::FieldSet,
+        words::Difference,
+    },
 };
 
 use super::{Fake, Ran, reports};
@@ -78,6 +83,112 @@ fn bad_files() {
     let mut golden = String::new();
     for file in files {
         let ran = with_file(file, "run");
+        assert_eq!((ran.exit, ran.asked.len()), (Exit::Usage, 0), "{file}: {}", ran.err);
+        assert_eq!(ran.err.lines().count(), 1, "{file}: {}", ran.err);
+        _ = write!(golden, "{file}\n    {}", ran.err);
+    }
+    assert_snapshot!(golden);
+}
+
+/// What takes ten lines to say, and what it means.
+#[test]
+fn a_kind_is_described_in_the_file_and_named_like_any_other() {
+    let yaml = "owners:\n  - api: db.example.com/v1\n    kind: Postgres\n    plural: postgreses\n";
+    let ran = with_file(yaml, "run");
+    let config = ran.config();
+    let [kind] = config.owners[..] else { panic!("{:?}", config.owners) };
+    let row = kind.row();
+    assert_eq!((row.name, row.group, row.version, row.plural), ("Postgres", "db.example.com", "v1", "postgreses"));
+    assert_eq!((row.template, row.restart), (&["spec", "template"][..], Restart::Stamp));
+    let status = &kind.described().unwrap().status;
+    assert_eq!((&*status.observed_generation, &*status.desired), ("status.observedGeneration", "spec.replicas"));
+    // Looked at beside the usual ones, unless a person names others.
+    assert_eq!(config.policy.kinds, Kind::usual().chain([kind]).collect());
+    assert_eq!(with_file(yaml, "run --kinds deployments").config().policy.kinds, [Kind::DEPLOYMENT].into());
+    assert_eq!(with_file(yaml, "scan --kinds postgres").config().policy.kinds, [kind].into());
+    let named = with_file(yaml, "diff postgres/main").config().policy.only.clone();
+    assert_eq!(named, Some((kind, "main".into())));
+    // A person at a terminal rolls what he names by a flag; these are the daemon's.
+    assert_eq!(with_file(yaml, "rollout").config().policy.kinds, [Kind::DEPLOYMENT].into());
+}
+
+#[test]
+fn everything_about_a_described_kind_can_be_said() {
+    let yaml = "owners:
+  - api: apps.example.com/v1beta2
+    kind: StatefulSet
+    name: ShardedSet
+    plural: statefulsets
+    template: spec.shard.pod
+    restart: spec.restartAt
+    labels: {example.com/set: '{name}'}
+    revision-label: example.com/revision
+    paused: [spec.suspend, status.held]
+    status:
+      observed-generation: status.seen
+      desired: status.wanted
+      updated: status.new
+      revision: status.revision
+      restarted: status.restarted
+  - {api: jobs.example.com/v1, kind: Server, restart: none, pods: replicasets}
+";
+    let config = with_file(yaml, "run").config().clone();
+    let [set, server] = config.owners[..] else { panic!("{:?}", config.owners) };
+    assert_eq!(
+        (set.row().template, set.row().restart),
+        (&["spec", "shard", "pod"][..], Restart::Field(&["spec", "restartAt"]))
+    );
+    assert!(set.has_template_only() && !set.has_replica_sets());
+    assert_eq!(set.described().unwrap().status.updated, "status.new");
+    assert_eq!(Kind::from_owner("apps.example.com/v1beta2", "StatefulSet"), None, "it is none of the usual ones");
+    assert_eq!((server.row().restart, server.has_replica_sets()), (Restart::Nothing, true));
+    // What cannot be obeyed without a restart is refused when the file is read again.
+    let said = config.changed_to(&yaml.replace("status.new", "status.newer")).unwrap_err().to_string();
+    assert!(said.contains("`owners` can only change with a restart"), "{said}");
+    assert_eq!(config.changed_to(yaml).unwrap().owners, config.owners);
+}
+
+#[test]
+fn bad_descriptions_of_kinds() {
+    let whole = |rest: &str| format!("{{api: bad.example.com/v1, kind: Bad{rest}}}");
+    let files = [
+        "kind: Bad".to_owned(),
+        "{kind: Bad}".to_owned(),
+        "{api: bad.example.com/v1}".to_owned(),
+        "{api: bad.example.com/v1, kind: bad}".to_owned(),
+        "{api: v1, kind: Bad}".to_owned(),
+        "{api: bad.example.com, kind: Bad}".to_owned(),
+        "{api: apps/v1, kind: Deployment}".to_owned(),
+        "{api: argoproj.io/v1alpha1, kind: Rollout}".to_owned(),
+        "{api: bad.example.com/v1, kind: StatefulSet}".to_owned(),
+        whole(", plural: Bads"),
+        whole(", name: my-bad"),
+        whole(", name: Deploy"),
+        whole(", template: template"),
+        whole(", template: spec.a.b.c.template"),
+        whole(", template: 'spec.templates[0]'"),
+        whole(", restart: now"),
+        whole(", restart: status.restartAt"),
+        whole(", restart: spec.restartAt"),
+        whole(", restart: spec.template, status: {restarted: status.at}"),
+        whole(", status: {restarted: status.at}"),
+        whole(", status: {revision: status.at}"),
+        whole(", status: {updated: updatedReplicas}"),
+        whole(", status: {done: status.done}"),
+        whole(", paused: spec.paused"),
+        whole(", paused: [metadata.paused]"),
+        whole(", pods: theirs"),
+        whole(", pods: replicasets, revision-label: a"),
+        whole(", labels: {'a b': c}"),
+        whole(", labels: {a: 'c d'}"),
+        whole(", revision-label: '-'"),
+        whole(", colour: red"),
+        format!("{}\n- {}", whole(""), whole("")),
+        format!("{}\n- {}", whole(""), whole(", name: Other")),
+    ];
+    let mut golden = String::new();
+    for file in files {
+        let ran = with_file(&format!("owners:\n- {file}\n"), "run");
         assert_eq!((ran.exit, ran.asked.len()), (Exit::Usage, 0), "{file}: {}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{file}: {}", ran.err);
         _ = write!(golden, "{file}\n    {}", ran.err);

@@ -1,6 +1,7 @@
 //! `cluster` against an API server that a test plays, request by request.
 
 mod api;
+mod described;
 mod events;
 mod evict;
 mod guard;

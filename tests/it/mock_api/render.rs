@@ -40,6 +40,7 @@ fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         workload: WorkloadRef { key, uid: "owner-uid".into() },
         revision: revision.into(),
         ordinals: None,
+        witness: None,
         confirm: false,
         fields: FieldSet::Default,
         what_if: WhatIf::default(),

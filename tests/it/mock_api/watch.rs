@@ -19,7 +19,10 @@ use sidecar_drift::{
 };
 use tokio::sync::mpsc;
 
-use super::api::{Api, Events, Exchange, pair};
+use super::{
+    api::{Api, Events, Exchange, pair},
+    described::store,
+};
 
 struct Session {
     watches: Watches,
@@ -245,13 +248,22 @@ async fn a_kind_that_is_not_served_is_said() {
 /// The CRD of a kind that `--kinds` names may come after us, and go again.
 #[tokio::test(start_paused = true)]
 async fn a_kind_whose_crd_comes_and_goes_is_watched_while_it_is_there() {
+    comes_and_goes(Kind::ROLLOUT, "/apis/argoproj.io/v1alpha1/rollouts").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_is_a_kind_that_a_person_described() {
+    comes_and_goes(store(), "/apis/db.example.com/v1/stores").await;
+}
+
+async fn comes_and_goes(kind: Kind, place: &str) {
     const MISSING: (u16, &str, &str) = (404, "NotFound", "the server could not find the requested resource");
-    let mut session = start(true, None, scope(None, &[Kind::ROLLOUT]));
+    let mut session = start(true, None, scope(None, &[kind]));
     session.api = session.api.patient(Duration::from_secs(100));
     let mut first = None;
     for _ in 0..session.watches.sources().len() {
         let exchange = session.api.next().await;
-        if path(&exchange) == "/apis/argoproj.io/v1alpha1/rollouts" {
+        if path(&exchange) == place {
             first = Some(exchange);
         } else {
             std::mem::forget(exchange.stream());
@@ -259,12 +271,12 @@ async fn a_kind_whose_crd_comes_and_goes_is_watched_while_it_is_there() {
     }
     let mut next = async || match session.inputs.recv().await.expect("an event") {
         Input::Watch { source, event } => {
-            assert_eq!(source.kind, WatchKind::Workloads(Kind::ROLLOUT));
+            assert_eq!(source.kind, WatchKind::Workloads(kind));
             event
         }
         other => panic!("{other:?}"),
     };
-    first.expect("a watch of the Rollouts").fail(MISSING.0, MISSING.1, MISSING.2);
+    first.expect("a watch of it").fail(MISSING.0, MISSING.1, MISSING.2);
     assert!(matches!(next().await, WatchEvent::Unavailable { forbidden: false, .. }));
 
     let events = session.api.next().await.stream();

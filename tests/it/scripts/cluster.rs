@@ -10,7 +10,7 @@ use sidecar_drift::core::{
         Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
-    owner::Kind,
+    owner::{Described, Kind, StatusPaths},
     shape::Name,
 };
 
@@ -42,8 +42,8 @@ impl Cluster {
     /// The workload that a script calls `shop/web`, of whatever kind.
     pub(super) fn find(&self, path: &str) -> Result<WorkloadKey> {
         let (namespace, name) = path.split_once('/').with_context(|| format!("{path:?} is not NAMESPACE/NAME"))?;
-        let known =
-            Kind::all().find(|kind| self.objects.get(WatchKind::Workloads(*kind), &key(namespace, name)).is_some());
+        let mut kinds = Kind::all().chain([database()]);
+        let known = kinds.find(|kind| self.objects.get(WatchKind::Workloads(*kind), &key(namespace, name)).is_some());
         let kind = known.with_context(|| format!("there is no workload {path}"))?;
         Ok(WorkloadKey { namespace: namespace.into(), kind, name: name.into() })
     }
@@ -247,6 +247,10 @@ impl Cluster {
                 let owner = owner("apps/v1", "StatefulSet", &key.name, &w.uid);
                 (format!("{}-{at}", key.name), w.update_revision.to_string(), owner)
             }
+            kind if kind.described().is_some() => {
+                let owner = owner(&kind.api_version(), kind.row().kind, &key.name, &w.uid);
+                (format!("{}-{}-{at}", key.name, w.generation), String::new(), owner)
+            }
             _ => {
                 let owner = owner("apps/v1", "DaemonSet", &key.name, &w.uid);
                 let (name, revision) = (&key.name, w.template_generation);
@@ -368,6 +372,27 @@ impl Cluster {
     pub(super) fn template(&self, key: &WorkloadKey) -> Vec<Container> {
         self.templates.get(key).cloned().unwrap_or_default()
     }
+}
+
+/// A kind that a person described: its Pods are its own, and nothing names their revision.
+pub(super) fn database() -> Kind {
+    let path = |name: &str| format!("status.{name}");
+    let described = Described {
+        name: "Database".to_owned(),
+        group: "db.example.com".to_owned(),
+        version: "v1".to_owned(),
+        kind: "Database".to_owned(),
+        plural: "databases".to_owned(),
+        template: "spec.template".to_owned(),
+        restart: Some(String::new()),
+        status: StatusPaths {
+            observed_generation: path("observed"),
+            updated: path("updated"),
+            ..StatusPaths::default()
+        },
+        ..Described::default()
+    };
+    Kind::describe(&described).expect("room for it")
 }
 
 /// The number that a Pod's name ends with.

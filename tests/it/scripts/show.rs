@@ -17,11 +17,17 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
         Effect::Render(r) => {
             let why = if r.confirm { " to confirm" } else { "" };
             let what_if = if r.what_if.is_nothing() { String::new() } else { format!(", as if {}", r.what_if) };
+            // What stands for a template that nothing else has is the template.
+            let revision = match r.revision.rsplit_once('@') {
+                _ if !r.workload.key.kind.has_template_only() => r.revision.to_string(),
+                Some((_, stamped)) => format!("itself, stamped {stamped}"),
+                None => "itself".to_owned(),
+            };
             let range = |(low, high)| format!(", ordinals {low} to {high} exist");
             format!(
                 "> render {} of {}{}{why}{what_if}",
                 r.workload.key,
-                r.revision,
+                revision,
                 r.ordinals.map(range).unwrap_or_default()
             )
         }

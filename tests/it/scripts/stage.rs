@@ -22,7 +22,12 @@ use sidecar_drift::core::{
     time::Now,
 };
 
-use super::{cluster::Cluster, pods::Container, rules::Rules, show};
+use super::{
+    cluster::{Cluster, database},
+    pods::Container,
+    rules::Rules,
+    show,
+};
 use crate::objects;
 
 /// The wall clock at 0s.
@@ -93,6 +98,8 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
+        // Scripts may name it.
+        _ = database();
         Self {
             policy: Policy { without_guard: true, ..Policy::default() },
             cluster: Cluster::default(),

@@ -14,7 +14,7 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::owner,
+    cluster::{database, owner},
     line::{Line, duration},
     objects,
     pods::Container,
@@ -121,6 +121,7 @@ impl Stage {
             "deployment" => self.workload(&mut line, Kind::DEPLOYMENT)?,
             "statefulset" => self.workload(&mut line, Kind::STATEFUL_SET)?,
             "daemonset" => self.workload(&mut line, Kind::DAEMON_SET)?,
+            "database" => self.workload(&mut line, database())?,
             "update" | "rolled" | "born" | "status" | "spec" | "strip" | "delete" | "pod" => {
                 self.change(&verb, &mut line)?;
             }
