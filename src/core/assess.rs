@@ -104,6 +104,9 @@ impl Core {
                 }
             }
         }
+        if let Some(sidecar) = assessment.unwitnessed.take() {
+            self.call_a_witness(key, &sidecar, now);
+        }
         let Some(work) = self.work.get_mut(key) else { return };
         let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
         let asking = work.request.is_some();

@@ -1,5 +1,6 @@
 //! From Pods and renderings to a verdict.
 
+mod absence;
 mod births;
 mod told;
 
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use self::births::{agreeing, contradicting, newer_than_the_last_rendering};
+use self::{
+    absence::{Unproven, unproven_absence},
+    births::{agreeing, contradicting, newer_than_the_last_rendering},
+};
 use super::{
     compare::{self, Against, Comparison, SidecarSelection},
     ignore::IgnoreUse,
@@ -53,11 +57,13 @@ pub struct Assessment {
     pub want: Want,
     /// What a Pod that was born meanwhile says about the renderings (rule R12).
     pub birth: Option<Birth>,
+    /// This sidecar is not rendered any more, and nobody was given it since (rule R7).
+    pub unwitnessed: Option<Name>,
 }
 
 impl Assessment {
     fn new(judged: Judged, want: Want) -> Self {
-        Self { judged, want, birth: None }
+        Self { judged, want, birth: None, unwitnessed: None }
     }
 }
 
@@ -251,7 +257,7 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
     } else {
         judged
     };
-    Assessment { judged, want: Want::Nothing, birth: assessment.birth }
+    Assessment { judged, want: Want::Nothing, ..assessment }
 }
 
 /// No rendering holds: when to ask for one.
@@ -347,8 +353,9 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
         let why = format!("a real Pod was not as its dry run: {evidence}");
         return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic);
     }
-    if let Some((why, want)) = unproven_absence(e, set, &groups) {
-        return Assessment::new(doubt(UndeterminedReason::InjectorUnavailable, why), want);
+    if let Some(Unproven { why, want, unwitnessed }) = unproven_absence(e, set, &groups) {
+        let judged = doubt(UndeterminedReason::InjectorUnavailable, why);
+        return Assessment { unwitnessed, ..Assessment::new(judged, want) };
     }
     if e.index.unavailable().any(|(source, _)| matches!(source.kind, WatchKind::Injectors(_))) {
         let why =
@@ -384,32 +391,8 @@ fn left_out(e: Evidence<'_>, pods: &[&Pod]) -> Option<&'static str> {
         .then_some("Pods of an older revision wait for somebody to delete them, and are not judged")
 }
 
-/// A sidecar that runs and is not rendered (rule R7): an injector that is down and ignores failures looks just like that,
-/// and so does one that treats us differently. It is believed after three renderings over at least ten minutes, and only
-/// where nothing is left that may touch these Pods, or the same configuration gave another workload this very sidecar
-/// meanwhile. Returns why it is not believed yet, and what would help.
-fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Option<(String, Want)> {
-    let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
-    let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
-    let first = names.first()?;
-    let span = set.confirmed.elapsed.saturating_sub(set.first.elapsed);
-    if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
-        let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
-        return Some((why, Want::Another(set.first.elapsed + e.policy.absence)));
-    }
-    // A configuration that we may not list is not one that is gone.
-    let nothing_left = e.index.knows_injectors() && scope::injectors_of(e.workload, e.index).next().is_none();
-    let unseen = names.iter().find(|name| !e.truth.witnessed(&set.vector, name, set.first.elapsed));
-    let unseen = unseen.filter(|_| !nothing_left)?;
-    let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
-    Some((why, Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY)))
-}
-
 /// What a rollout changes that a person wants although nothing differs.
 const REGARDLESS: &str = "restart regardless of drift";
-
-/// Renderings without a sidecar before its absence is believed.
-const ABSENT_RENDERINGS: usize = 3;
 
 /// What differs is asked for twice before anything is said (rule R8) ...
 const RENDERINGS: usize = 2;

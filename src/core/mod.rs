@@ -50,5 +50,6 @@ pub mod truth;
 mod unseen;
 pub mod what_if;
 pub mod window;
+mod witness;
 pub mod words;
 pub mod work;

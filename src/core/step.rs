@@ -26,6 +26,7 @@ use super::{
     trigger::{self, Triggers},
     truth::Truth,
     unseen::Unseen,
+    witness::Called,
     work::Work,
 };
 
@@ -106,6 +107,8 @@ pub struct Core {
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
     pub(super) truth: Truth,
+    /// Who was asked to tell whether a sidecar is still given.
+    pub(super) called: Called,
     /// Moves that nobody announces.
     pub(super) unseen: Unseen,
     pub(super) moves: VecDeque<GenerationReport>,
@@ -160,6 +163,7 @@ impl Core {
             serving: BTreeMap::new(),
             injected: BTreeSet::new(),
             truth: Truth::default(),
+            called: Called::default(),
             unseen: Unseen::default(),
             moves: VecDeque::new(),
             wake: None,

@@ -140,6 +140,11 @@ impl Truth {
     }
 }
 
+/// Whether one injector may touch the Pods of both.
+pub(super) fn share_an_injector(one: &Vector, other: &Vector) -> bool {
+    injectors(one).any(|scope| other.contains_key(scope))
+}
+
 fn injectors(vector: &Vector) -> impl Iterator<Item = &Scope> {
     vector.keys().filter(|scope| matches!(scope, Scope::Injector(..)))
 }

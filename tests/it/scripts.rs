@@ -229,6 +229,8 @@ scripts! {
         a_real_pod_contradicts_its_dry_run
         a_rendering_under_way_while_the_injector_moves
         a_service_that_selects_another_injector
+        a_witness_has_lost_it_too
+        a_witness_is_asked
         a_witness_makes_removed_believed
         another_copy_takes_over
         half_of_the_injector
