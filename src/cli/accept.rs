@@ -8,7 +8,7 @@ use crate::config::{DnsLabel, Instant, Purpose, Settings};
 /// Accepts the drift of one workload for a while.
 #[derive(Debug, Args)]
 pub struct Accept {
-    /// Which workload, such as `deployment/cart`.
+    /// Which workload, such as `deployment/cart` or `deployment/shop/cart`.
     #[arg(value_name = "KIND/NAME")]
     workload: WorkloadName,
     /// Is in this namespace [default: that of the kubeconfig's context].
@@ -36,7 +36,7 @@ impl Accept {
         if until.time <= context.engine.now() {
             return Err(UsageError(format!("`--until {}` is over already; name a day to come", until.text)).into());
         }
-        let found = context.engine.find(&config, &workload.within(namespace))?;
+        let found = context.engine.find(&config, &workload.within(namespace.as_ref())?)?;
         if yes != Some(true) {
             context.console.print(&format!("The drift of {} would be accepted until {}.\n", found.key, until.text))?;
             context.console.note("Nothing was done. Add `--yes` to write the annotation `sidecar-drift/accept-until`.");

@@ -5,8 +5,8 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
 use super::{
-    accept, completions, debug, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout, run, scan,
-    status, version,
+    UsageError, accept, completions, debug, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout,
+    run, scan, status, version,
 };
 use crate::{
     config::{Client, DnsLabel, File, Voice, values::listed, with_environment},
@@ -108,20 +108,37 @@ pub(super) fn definition_for(line: &[OsString]) -> clap::Command {
     definition().mut_subcommand(command, |command| command.mut_args(silence))
 }
 
-/// A workload as people name it: `deployment/cart`.
+/// A workload as people name it: `deployment/cart`, or as we do: `Deployment/shop/cart`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WorkloadName {
     /// The kind.
     pub kind: Kind,
+    /// Its namespace, if it is named here.
+    namespace: Option<DnsLabel>,
     /// The name.
     pub name: Name,
 }
 
 impl WorkloadName {
-    /// In this namespace, if one is given.
-    pub(super) fn within(self, namespace: Option<DnsLabel>) -> Whom {
-        let Self { kind, name } = self;
-        Whom { kind, namespace: namespace.map(|label| label.0.into()), name }
+    /// Its namespace is part of it.
+    pub(super) fn says_where(&self) -> bool {
+        self.namespace.is_some()
+    }
+
+    /// Its namespace: where it is named here or by `--namespace`.
+    pub(super) fn namespace(&self, flag: Option<&DnsLabel>) -> Result<Option<DnsLabel>, UsageError> {
+        match (&self.namespace, flag) {
+            (Some(DnsLabel(own)), Some(DnsLabel(flag))) if own != flag => Err(UsageError(format!(
+                "`--namespace {flag}` and the namespace `{own}` of the workload are two; leave one out"
+            ))),
+            (own, flag) => Ok(own.as_ref().or(flag).cloned()),
+        }
+    }
+
+    /// It, where `--namespace` says if its name does not.
+    pub(super) fn within(self, flag: Option<&DnsLabel>) -> Result<Whom, UsageError> {
+        let namespace = self.namespace(flag)?;
+        Ok(Whom { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })
     }
 }
 
@@ -129,14 +146,20 @@ impl FromStr for WorkloadName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, name) = text
-            .split_once('/')
-            .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
-            .ok_or("a workload is named KIND/NAME, such as `deployment/cart`")?;
+        let parts: Vec<_> = text.split('/').collect();
+        let (kind, namespace, name) = match parts[..] {
+            [kind, name] if !name.is_empty() => (kind, None, name),
+            [kind, namespace, name] if !name.is_empty() => (kind, Some(namespace.parse()?), name),
+            _ => {
+                return Err(
+                    "a workload is named KIND/NAME, such as `deployment/cart`, or KIND/NAMESPACE/NAME".to_owned()
+                );
+            }
+        };
         let kind = Kind::from_name(kind).ok_or_else(|| {
             let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
             format!("the kinds are {}, and those that `owners` in the file describes", listed(&known, "and"))
         })?;
-        Ok(Self { kind, name: name.into() })
+        Ok(Self { kind, namespace, name: name.into() })
     }
 }

@@ -13,7 +13,7 @@ use crate::config::Purpose;
 /// Looks once, closely.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Looks at this workload only, such as `deployment/cart` [default: all].
+    /// Looks at this workload only, such as `deployment/cart` or `deployment/shop/cart` [default: all].
     #[arg(value_name = "KIND/NAME")]
     workload: Option<WorkloadName>,
     #[command(flatten)]
@@ -22,9 +22,13 @@ pub struct Diff {
 
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let only = self.workload.map(|WorkloadName { kind, name }| (kind, name));
+        let settings = match &self.workload {
+            Some(workload) => self.look.settings_for(workload)?,
+            None => self.look.settings(),
+        };
+        let only = self.workload.map(|workload| (workload.kind, workload.name));
         let looked = {
-            let config = context.configure(self.look.settings(), Purpose::Look(only.clone()))?;
+            let config = context.configure(settings, Purpose::Look(only.clone()))?;
             context.look(config)?
         };
         if let Some(only) = &only {

@@ -13,7 +13,7 @@ use crate::config::Purpose;
 /// Looks at one workload, and tells all that is known of it.
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The workload, such as `deployment/cart`.
+    /// The workload, such as `deployment/cart` or `deployment/shop/cart`.
     #[arg(value_name = "KIND/NAME")]
     workload: WorkloadName,
     #[command(flatten)]
@@ -22,9 +22,9 @@ pub struct Explain {
 
 impl Explain {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let WorkloadName { kind, name } = self.workload;
-        let only = (kind, name);
-        let config = context.configure(self.look.settings(), Purpose::Look(Some(only.clone())))?;
+        let settings = self.look.settings_for(&self.workload)?;
+        let only = (self.workload.kind, self.workload.name);
+        let config = context.configure(settings, Purpose::Look(Some(only.clone())))?;
         let looked = context.look(config)?;
         looked.must_have(&only)?;
         let page = Page::of(context.console, looked.form());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{
-    Context, Exit,
+    Context, Exit, UsageError,
+    args::WorkloadName,
     engine::{Stopped, look},
     lines,
     output::{
@@ -37,6 +38,18 @@ impl Look {
     pub(super) fn settings(self) -> Settings {
         let Self { display, selection, kinds, rendering } = self;
         Settings { selection, kinds, rendering, display, ..Settings::default() }
+    }
+
+    /// For one workload, which may say itself where it is.
+    pub(super) fn settings_for(mut self, workload: &WorkloadName) -> Result<Settings, UsageError> {
+        if workload.says_where() {
+            // Beside several namespaces that of the workload is one of them, or a mistake.
+            let given = self.selection.namespace.take().unwrap_or_default();
+            let flag = given.iter().find(|flag| workload.namespace(Some(flag)).is_ok()).or(given.first());
+            self.selection.namespace = workload.namespace(flag)?.map(|namespace| vec![namespace]);
+            self.selection.all_namespaces = None;
+        }
+        Ok(self.settings())
     }
 }
 

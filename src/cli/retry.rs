@@ -8,7 +8,7 @@ use crate::config::{DnsLabel, Purpose, Settings, State};
 /// Lets one workload be tried again.
 #[derive(Debug, Args)]
 pub struct Retry {
-    /// Which workload, such as `deployment/cart`.
+    /// Which workload, such as `deployment/cart` or `deployment/shop/cart`.
     #[arg(value_name = "KIND/NAME")]
     workload: WorkloadName,
     /// Is in this namespace [default: that of the kubeconfig's context].
@@ -25,7 +25,7 @@ impl Retry {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let Self { workload, namespace, yes, state } = self;
         let config = context.configure(Settings { state, ..Settings::default() }, Purpose::Look(None))?;
-        let found = context.engine.find(&config, &workload.within(namespace))?;
+        let found = context.engine.find(&config, &workload.within(namespace.as_ref())?)?;
         if yes != Some(true) {
             context.console.print(&format!("{} would be tried again.\n", found.key))?;
             context.console.note(

@@ -28,4 +28,5 @@ mod report_mode;
 mod secrets;
 mod shutdown;
 mod sick;
+mod strategies;
 mod support;

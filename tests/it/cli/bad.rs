@@ -124,7 +124,10 @@ fn bad_names() {
         "diff·cart",
         "diff·deployment/",
         "explain·gadget/cart",
-        "explain·deployment/shop/cart",
+        "explain·deployment/Shop/cart",
+        "explain·deployment/shop/cart/1",
+        "explain·deployment/shop/cart·-n·bank",
+        "retry·deployment/shop/cart·-n·bank",
         "scan·--kinds·Deployment,Pod",
     ]));
 }

@@ -25,6 +25,18 @@ fn the_whole_story_of_one_workload() {
 }
 
 #[test]
+fn a_workload_may_be_named_as_we_name_it() {
+    let plain = cart().command("explain deploy/cart -n shop", Some(100));
+    for line in
+        ["explain Deployment/shop/cart", "explain Deployment/shop/cart -n bank,shop", "explain deploy/shop/cart -A"]
+    {
+        let ran = cart().command(line, Some(100));
+        assert_eq!(ran.golden(), plain.golden(), "{line}");
+        assert_eq!(ran.config().watch, plain.config().watch, "{line}");
+    }
+}
+
+#[test]
 fn of_a_workload_that_is_not_there_it_says_so() {
     let ran = Fake::new(reports::empty()).command("explain sts/nowhere", None);
     assert_eq!(ran.exit, Exit::Error);
