@@ -4,7 +4,7 @@
 
 # Alpine's Rust links statically by default, and is the version that rust-toolchain.toml pins.
 FROM docker.io/library/rust:1.95.0-alpine AS build
-# For `ring`, the one dependency that has C and assembly in it.
+# For `ring` and `mimalloc`, the dependencies that have C or assembly in them.
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base
 WORKDIR /src

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
     time::Duration,
 };
 
@@ -357,7 +358,8 @@ impl Core {
                     }
                     work.moved(&old, &request.vector);
                 }
-                let moved = add_rendering(work, &request.revision, &request.vector, rendering, now);
+                let vector = self.generations.share(&request.vector);
+                let moved = add_rendering(work, &request.revision, &vector, rendering, now);
                 if let Some(unstable) = work.set.as_ref().and_then(|set| set.unstable.clone()) {
                     self.truth.wavered(&request.vector, &unstable, key, now.elapsed);
                     // What looked like drift of others may be the same wavering.
@@ -380,7 +382,7 @@ impl Core {
 
 /// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
 /// without a word.
-fn add_rendering(work: &mut Work, revision: &Name, vector: &Vector, rendering: Rendering, now: Now) -> bool {
+fn add_rendering(work: &mut Work, revision: &Name, vector: &Arc<Vector>, rendering: Rendering, now: Now) -> bool {
     let set = work.set.take().filter(|set| set.revision == *revision && set.vector == *vector);
     let fresh = |rendering| RenderSet {
         revision: revision.clone(),

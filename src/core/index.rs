@@ -24,6 +24,7 @@ use super::{
     what_if::WhatIf,
 };
 use kept::KeptPod;
+pub use kept::{Made, Pod, Uid};
 
 /// What is watched in the namespaces that back injectors.
 pub const BACKING_KINDS: [WatchKind; 3] =
@@ -35,9 +36,9 @@ pub enum Change {
     /// A Pod came, changed or went.
     Pod {
         /// Before.
-        old: Option<Arc<PodSnapshot>>,
+        old: Option<Arc<Pod>>,
         /// After.
-        new: Option<Arc<PodSnapshot>>,
+        new: Option<Arc<Pod>>,
     },
     /// A workload came, changed or went.
     Workload {
@@ -108,11 +109,12 @@ pub struct Index {
     pods: HashSet<KeptPod>,
     /// Owner uid → its Pods. The empty uid: Pods without an owner.
     pods_by_owner: HashMap<Name, HashSet<KeptPod>>,
-    workloads: BTreeMap<WorkloadKey, WorkloadSnapshot>,
+    /// Boxed, because half of a tree's places are empty.
+    workloads: BTreeMap<WorkloadKey, Box<WorkloadSnapshot>>,
     workload_by_uid: HashMap<Name, WorkloadKey>,
     replica_sets: HashMap<ObjectKey, ReplicaSetSnapshot>,
-    /// Deployment uid → its ReplicaSets.
-    replica_sets_by_owner: HashMap<Name, BTreeSet<ObjectKey>>,
+    /// Deployment uid → its ReplicaSets, sorted.
+    replica_sets_by_owner: HashMap<Name, Vec<ObjectKey>>,
     replica_set_by_uid: HashMap<Name, ObjectKey>,
     namespaces: BTreeMap<Name, NamespaceSnapshot>,
     injectors: BTreeMap<(InjectorKind, Name), InjectorSnapshot>,
@@ -131,6 +133,8 @@ pub struct Index {
     values: HashSet<Packed>,
     /// Owners of Pods, each kept once.
     owners: HashSet<Arc<Owner>>,
+    /// What Pods of one revision have in common.
+    made: HashSet<Arc<Made>>,
     names: HashSet<Name>,
     /// Pods that went since unused shapes and names were dropped last.
     departed: usize,
@@ -312,9 +316,10 @@ impl Index {
             Object::Pod(pod) => self.upsert_pod(pod),
             Object::Workload(new) => {
                 let key = new.key.clone();
-                self.put_workload(*new).map(|old| Change::Workload { old, key })
+                self.put_workload(new).map(|old| Change::Workload { old, key })
             }
-            Object::ReplicaSet(new) => {
+            Object::ReplicaSet(mut new) => {
+                self.intern_replica_set(&mut new);
                 let key = new.key.clone();
                 if self.replica_sets.get(&key) == Some(&new) {
                     return None;
@@ -322,7 +327,12 @@ impl Index {
                 self.remove(WatchKind::ReplicaSets, &key);
                 let owner = new.owner.as_ref().map(|o| o.uid.clone());
                 if let Some(owner) = &owner {
-                    self.replica_sets_by_owner.entry(owner.clone()).or_default().insert(key.clone());
+                    let siblings = self.replica_sets_by_owner.entry(owner.clone());
+                    // Most have one.
+                    let siblings = siblings.or_insert_with(|| Vec::with_capacity(1));
+                    if let Err(place) = siblings.binary_search(&key) {
+                        siblings.insert(place, key.clone());
+                    }
                 }
                 self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(|owner| self.is_known(owner)));
                 self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
@@ -369,7 +379,8 @@ impl Index {
     }
 
     /// Put a workload as it was just read; `None` when that tells nothing new.
-    pub fn put_workload(&mut self, new: WorkloadSnapshot) -> Option<Option<Box<WorkloadSnapshot>>> {
+    pub fn put_workload(&mut self, mut new: Box<WorkloadSnapshot>) -> Option<Option<Box<WorkloadSnapshot>>> {
+        self.intern_workload(&mut new);
         let key = new.key.clone();
         if self.workloads.get(&key) == Some(&new) {
             return None;
@@ -382,10 +393,11 @@ impl Index {
         {
             self.workload_by_uid.remove(&old.uid);
         }
-        Some(old.map(Box::new))
+        Some(old)
     }
 
-    fn upsert_pod(&mut self, mut pod: PodSnapshot) -> Option<Change> {
+    fn upsert_pod(&mut self, pod: PodSnapshot) -> Option<Change> {
+        let mut pod = Pod::from(pod);
         self.intern(&mut pod);
         if self.pod(&pod.key) == Some(&pod) {
             return None;
@@ -398,7 +410,7 @@ impl Index {
         Some(Change::Pod { old, new: Some(pod) })
     }
 
-    fn unlink_pod(&mut self, key: &ObjectKey) -> Option<Arc<PodSnapshot>> {
+    fn unlink_pod(&mut self, key: &ObjectKey) -> Option<Arc<Pod>> {
         let KeptPod(old) = self.pods.take(key)?;
         self.strays_seen += u64::from(self.stray(&old).is_some());
         let owner = owner_uid(&old);
@@ -425,7 +437,7 @@ impl Index {
                 let key = WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() };
                 let old = self.workloads.remove(&key)?;
                 self.workload_by_uid.remove(&old.uid);
-                Some(Change::Workload { old: Some(Box::new(old)), key })
+                Some(Change::Workload { old: Some(old), key })
             }
             WatchKind::ReplicaSets => {
                 let old = self.replica_sets.remove(key)?;
@@ -435,7 +447,7 @@ impl Index {
                 if let Some(uid) = &owner
                     && let Some(siblings) = self.replica_sets_by_owner.get_mut(uid)
                 {
-                    siblings.remove(key);
+                    siblings.retain(|sibling| sibling != key);
                     if siblings.is_empty() {
                         self.replica_sets_by_owner.remove(uid);
                     }
@@ -475,8 +487,8 @@ impl Index {
     }
 }
 
-fn owner_uid(pod: &PodSnapshot) -> Name {
-    pod.owner.as_ref().map_or_else(|| Name::from(""), |owner| owner.uid.clone())
+fn owner_uid(pod: &Pod) -> Name {
+    pod.made.owner.as_ref().map_or_else(|| Name::from(""), |owner| owner.uid.clone())
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use self::{
 use super::{
     compare::{self, Against, Comparison, SidecarSelection},
     ignore::IgnoreUse,
-    index::Index,
+    index::{Index, Pod},
     io::{WatchKind, WatchSource},
-    model::{PodSnapshot, Strategy, WorkloadSnapshot},
+    model::{Strategy, WorkloadSnapshot},
     on_delete,
     owner::Kind,
     policy::{Mode, Policy},
@@ -85,33 +85,33 @@ pub struct Revision {
 
 /// The workload's current revision and those of its Pods that are of it and alive (rules R1, C8). `None`: not known
 /// yet. A DaemonSet without Pods has an empty one: its newest, whatever that is called.
-pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revision, Vec<&'a PodSnapshot>)> {
+pub fn current<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Option<(Revision, Vec<&'a Pod>)> {
     let mut pods = index.pods_of(w);
     pods.retain(|p| !p.state.terminating && !p.state.finished && !p.state.mirror);
     let object = match w.key.kind {
         kind if kind.has_replica_sets() => {
             let newest = index.newest_replica_set(w)?;
-            pods.retain(|p| p.owner.as_ref().is_some_and(|o| o.uid == newest.uid));
+            pods.retain(|p| p.made.owner.as_ref().is_some_and(|o| o.uid == newest.uid));
             newest.key.name.clone()
         }
         // Which Pods are of it is not known one by one: see `made_of_others`.
         kind if kind.has_template_only() => w.template.identity(),
         _ if status::has_update_revision(w) => {
-            let updated = pods.iter().any(|p| p.revision == w.update_revision);
+            let updated = pods.iter().any(|p| p.made.revision == w.update_revision);
             let revision = if updated { &w.update_revision } else { &w.current_revision };
             // Its controller never moves the current revision of one that waits for deletions.
             let youngest =
                 pods.iter().max_by_key(|p| p.created).filter(|_| !updated && w.strategy == Strategy::OnDelete);
-            let revision = youngest.map_or_else(|| revision.clone(), |pod| pod.revision.clone());
-            pods.retain(|p| p.revision == revision);
+            let revision = youngest.map_or_else(|| revision.clone(), |pod| pod.made.revision.clone());
+            pods.retain(|p| p.made.revision == revision);
             revision
         }
         _ => {
             // Without Pods nobody told us what its revision is called.
-            let newest =
-                pods.iter().max_by_key(|p| p.template_generation).map(|p| (p.template_generation, &p.revision));
+            let newest = pods.iter().max_by_key(|p| p.made.template_generation);
+            let newest = newest.map(|p| (p.made.template_generation, &p.made.revision));
             // A template that was changed back is of a revision that older Pods are of, too: they stay as they are.
-            pods.retain(|p| newest.is_some_and(|(at, of)| p.template_generation == at || p.revision == *of));
+            pods.retain(|p| newest.is_some_and(|(at, of)| p.made.template_generation == at || p.made.revision == *of));
             pods.first().map_or_else(|| Name::from(""), |pod| on_delete::revision_of(w, pod))
         }
     };
@@ -140,7 +140,7 @@ pub struct Evidence<'a> {
 /// The verdict on one workload.
 pub fn judge(e: Evidence<'_>) -> Assessment {
     let mut assessment = held(e, without_hold(e));
-    let crashes = |pod: &&PodSnapshot| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
+    let crashes = |pod: &&Pod| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
     let pods = e.index.pods_of(e.workload);
     assessment.judged.crashing = pods.into_iter().filter(crashes).map(|pod| pod.key.name.clone()).collect();
     assessment
@@ -210,7 +210,7 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         }
         return Assessment::new(Judged { pods: pods.len(), ..judged }, Want::Render(failure.retry));
     }
-    let Some(set) = work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == vector) else {
+    let Some(set) = work.set.as_ref().filter(|s| s.revision == revision.object && *s.vector == vector) else {
         return first_rendering(e, &vector);
     };
     if all.is_empty() {
@@ -225,17 +225,17 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
 }
 
 /// A full quota says nothing about what was rendered before it was full: what differs then, differs.
-fn still_known(e: Evidence<'_>, revision: &Revision, vector: &Vector, pods: &[&PodSnapshot]) -> Option<Judged> {
-    let set = e.work.set.as_ref().filter(|s| s.revision == revision.object && s.vector == *vector)?;
+fn still_known(e: Evidence<'_>, revision: &Revision, vector: &Vector, pods: &[&Pod]) -> Option<Judged> {
+    let set = e.work.set.as_ref().filter(|s| s.revision == revision.object && *s.vector == *vector)?;
     let judged = compare_with(e, set, pods).judged;
     judged.differs().then_some(Judged { quota_full: true, ..judged })
 }
 
 /// The status tells of Pods of the current template, and they are not among those that are known.
-fn unseen(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> bool {
+fn unseen(w: &WorkloadSnapshot, pods: &[&Pod]) -> bool {
     // A DaemonSet's template that was changed back and forth leaves its Pods older than it, and counts them as updated.
     let older = w.key.kind == Kind::DAEMON_SET && w.strategy != Strategy::OnDelete;
-    let older = older && pods.iter().all(|pod| pod.template_generation < w.template_generation);
+    let older = older && pods.iter().all(|pod| pod.made.template_generation < w.template_generation);
     w.counts.updated > 0 && (pods.is_empty() || older)
 }
 
@@ -290,7 +290,7 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
     e.index.unavailable().find(|(source, _)| needed(source)).map(|(_, why)| why.to_owned())
 }
 
-fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Assessment {
+fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
     let (groups, reordered, ignored) = differing(e, set, pods, &selection);
@@ -379,7 +379,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot]) -> Asse
 }
 
 /// Why what was judged is not all of it.
-fn left_out(e: Evidence<'_>, pods: &[&PodSnapshot]) -> Option<&'static str> {
+fn left_out(e: Evidence<'_>, pods: &[&Pod]) -> Option<&'static str> {
     let w = e.workload;
     if status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
         return Some("what its partition keeps runs another revision, which is not judged");
@@ -430,7 +430,7 @@ fn verdict(w: &WorkloadSnapshot, work: &Work, judged: &Judged) -> Verdict {
 fn differing(
     e: Evidence<'_>,
     set: &RenderSet,
-    pods: &[&PodSnapshot],
+    pods: &[&Pod],
     selection: &SidecarSelection,
 ) -> (Vec<PodGroup>, bool, BTreeSet<IgnoreUse>) {
     let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
@@ -443,9 +443,9 @@ fn differing(
         ignore: &e.policy.ignore,
         namespaces: e.policy.what_if.namespaces(&e.workload.key.namespace),
     };
-    let mut compare = |pod: &PodSnapshot| {
-        let (name, patched) = (&*pod.key.name, &*pod.patched_images);
-        let (found, uses) = compare::compare_against(&pod.shape, name, patched, &against);
+    let mut compare = |pod: &Pod| {
+        let (name, patched) = (&*pod.key.name, &*pod.made.patched_images);
+        let (found, uses) = compare::compare_against(&pod.made.shape, name, patched, &against);
         ignored.extend(uses);
         found
     };
@@ -454,8 +454,8 @@ fn differing(
         let comparison = if named {
             compare(pod)
         } else {
-            let shape = Arc::as_ptr(&pod.shape).addr();
-            known.entry((shape, &pod.patched_images)).or_insert_with(|| compare(pod)).clone()
+            let shape = Arc::as_ptr(&pod.made.shape).addr();
+            known.entry((shape, &pod.made.patched_images)).or_insert_with(|| compare(pod)).clone()
         };
         if !comparison.differences.is_empty() {
             groups.entry(comparison).or_default().push(pod.key.name.clone());

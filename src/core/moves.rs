@@ -70,7 +70,8 @@ impl Core {
     fn depending_on(&self, scope: &Scope) -> Vec<WorkloadKey> {
         let on_it = |work: &Work| work.set.as_ref().is_some_and(|set| set.vector.contains_key(scope));
         let depends = |(key, w): &(&WorkloadKey, &WorkloadSnapshot)| {
-            self.work.get(*key).is_some_and(on_it) || self.generations.vector(w, &self.index).contains_key(scope)
+            self.work.get(*key).is_some_and(|work| on_it(work))
+                || self.generations.vector(w, &self.index).contains_key(scope)
         };
         // There are many ServiceAccounts, and each is news for its namespace alone.
         let narrow = match scope {

@@ -8,35 +8,35 @@
 use std::collections::BTreeMap;
 
 use super::{
-    index::Index,
-    model::{PodSnapshot, Strategy, WorkloadSnapshot},
+    index::{Index, Pod},
+    model::{Strategy, WorkloadSnapshot},
     owner::Kind,
     shape::Name,
     status::{self, Progress},
 };
 
 /// Its Pods that run, or are to run: those that are on their way out included.
-pub(super) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a PodSnapshot> {
+pub(super) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Pod> {
     let mut pods = index.pods_of(w);
     pods.retain(|pod| !pod.state.finished && !pod.state.mirror);
     pods
 }
 
 /// The Pod is not of the newest revision of its workload.
-pub(super) fn is_behind(w: &WorkloadSnapshot, pod: &PodSnapshot) -> bool {
+pub(super) fn is_behind(w: &WorkloadSnapshot, pod: &Pod) -> bool {
     if w.key.kind == Kind::DAEMON_SET {
-        pod.template_generation < w.template_generation
+        pod.made.template_generation < w.template_generation
     } else if w.key.kind.has_template_only() {
         // Of what nobody stamped each Pod is as good as any other.
-        w.template.stamp.as_ref().is_some_and(|stamp| pod.stamped != Some(stamp.timestamp))
+        w.template.stamp.as_ref().is_some_and(|stamp| pod.made.stamped != Some(stamp.timestamp))
     } else {
-        pod.revision != w.update_revision
+        pod.made.revision != w.update_revision
     }
 }
 
 /// Whether a Pod was made from the present template but for our stamp; `None`: that is not known. `templates`: see
 /// [`Confirmation::templates`](super::io::Confirmation::templates).
-fn same_template(w: &WorkloadSnapshot, pod: &PodSnapshot, templates: &BTreeMap<Name, Name>) -> Option<bool> {
+fn same_template(w: &WorkloadSnapshot, pod: &Pod, templates: &BTreeMap<Name, Name>) -> Option<bool> {
     // Where nothing tells of older templates the present one is taken for all there is; what the owner changed in an app
     // container shows as collateral.
     if !is_behind(w, pod) || w.key.kind.has_template_only() {
@@ -61,13 +61,13 @@ pub(super) fn pinned(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
 }
 
 /// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.
-pub(super) fn revision_of(w: &WorkloadSnapshot, pod: &PodSnapshot) -> Name {
+pub(super) fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
     if w.key.kind != Kind::DAEMON_SET {
-        return pod.revision.clone();
+        return pod.made.revision.clone();
     }
     // As the controller names them, cut to the length of a name.
     let prefix: String = w.key.name.chars().take(223).collect();
-    Name::from(format!("{prefix}-{}", pod.revision))
+    Name::from(format!("{prefix}-{}", pod.made.revision))
 }
 
 /// Its Pods of other revisions that are known to have the same template.
@@ -75,7 +75,7 @@ pub(super) fn alike<'a>(
     w: &'a WorkloadSnapshot,
     index: &'a Index,
     templates: &'a BTreeMap<Name, Name>,
-) -> impl Iterator<Item = &'a PodSnapshot> {
+) -> impl Iterator<Item = &'a Pod> {
     older(w, index).filter(|pod| same_template(w, pod, templates) == Some(true))
 }
 
@@ -94,7 +94,7 @@ pub(super) fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMa
     older(w, index).any(|pod| same_template(w, pod, templates).is_none())
 }
 
-fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a PodSnapshot> {
+fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a Pod> {
     let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
     pods.into_iter().filter(|pod| !pod.state.terminating && is_behind(w, pod))
 }

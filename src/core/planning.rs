@@ -110,7 +110,7 @@ impl Core {
         }
         if workload.key.kind.has_template_only() {
             // Pods keep the stamp of the template that they were made from, whatever became of that one.
-            let times: BTreeSet<_> = self.index.pods_of(workload).iter().filter_map(|pod| pod.stamped).collect();
+            let times: BTreeSet<_> = self.index.pods_of(workload).iter().filter_map(|pod| pod.made.stamped).collect();
             let unknown = times.into_iter().filter(|at| history.iter().all(|tried| tried.stamp.timestamp != *at));
             let attempt = |timestamp| Attempt {
                 stamp: Stamp { timestamp, reason: String::new(), fingerprint: None },

@@ -135,13 +135,13 @@ impl Core {
 
     fn workload_report(&self, key: &WorkloadKey) -> WorkloadReport {
         let fresh = Work::default();
-        let work = self.work.get(key).unwrap_or(&fresh);
+        let work = self.work.get(key).map_or(&fresh, |work| &**work);
         let judged = &work.judged;
         // One that is being rolled is held by nothing, unless we roll it step by step and something holds the next one.
         let gate = work.gate.filter(|(gate, _)| self.rollouts.get(key).is_none_or(|r| r.held() == Some(*gate)));
         let set = work.set.as_ref();
         WorkloadReport {
-            kind: key.kind.as_str().into(),
+            kind: self.index.word(key.kind.as_str()),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             verdict: judged.verdict,
@@ -176,7 +176,7 @@ impl Core {
             }
             let sidecar = |name: &Name| self.injected.contains(name) || self.policy.sidecars.contains(name);
             let sidecars: Vec<_> =
-                pod.shape.containers.iter().map(|c| &c.name).filter(|name| sidecar(name)).cloned().collect();
+                pod.made.shape.containers.iter().map(|c| &c.name).filter(|name| sidecar(name)).cloned().collect();
             if sidecars.is_empty() || SYSTEM_NAMESPACES.contains(&&*pod.key.namespace) {
                 continue;
             }

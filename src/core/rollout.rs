@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, time::Duration};
 use self::evict::Eviction;
 use super::{
     gate::{self, Candidate, Situation},
-    index::Change,
+    index::{Change, Uid},
     io::{Confirmation, Notice},
     model::{Stamp, WorkloadKey},
     policy::Policy,
@@ -62,7 +62,7 @@ pub(super) struct Rollout {
     /// The sidecars that the new Pods are to have; none if an earlier process knew.
     sidecars: Vec<Name>,
     /// The Pods that are to be replaced, by uid.
-    before: BTreeSet<Name>,
+    before: BTreeSet<Uid>,
     /// The hourly budget paid for it.
     paid: bool,
     attempts: u32,
@@ -218,7 +218,7 @@ impl Core {
             rollout.unread = false;
         }
         // A watch that is behind must not undo it: what was read is at least as new.
-        if let Some(old) = self.index.put_workload(confirmation.workload) {
+        if let Some(old) = self.index.put_workload(Box::new(confirmation.workload)) {
             let change = Change::Workload { old, key: key.clone() };
             self.advance(&change, now);
             self.mark(&change, now);

@@ -1,9 +1,10 @@
 //! Generations: scoped versions of what injection depends on, each move with its cause.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -93,7 +94,14 @@ pub struct Generations {
     /// Scopes whose backends are being exchanged (`None`), or when that ended; also when we started, for those that
     /// changed right before.
     exchanged: BTreeMap<Scope, Option<Duration>>,
+    /// Vectors that renderings were made under: most workloads of a namespace have the same.
+    vectors: HashSet<Arc<Vector>>,
+    /// With so many of them, those that nobody has any more are dropped.
+    most: usize,
 }
+
+/// Fewer vectors than this are not worth a look at who has them.
+const FEW_VECTORS: usize = 256;
 
 impl Generations {
     /// Moves a scope on.
@@ -136,6 +144,20 @@ impl Generations {
     /// A scope's version.
     pub fn version(&self, scope: &Scope) -> u64 {
         self.moved.get(scope).map_or(1, |g| g.version)
+    }
+
+    /// The one copy of a vector, for whoever keeps it.
+    pub fn share(&mut self, vector: &Vector) -> Arc<Vector> {
+        if let Some(known) = self.vectors.get(vector) {
+            return known.clone();
+        }
+        if self.vectors.len() >= self.most {
+            self.vectors.retain(|vector| Arc::strong_count(vector) > 1);
+            self.most = (2 * self.vectors.len()).max(FEW_VECTORS);
+        }
+        let new = Arc::new(vector.clone());
+        self.vectors.insert(new.clone());
+        new
     }
 
     /// The scopes that moved since the start.
@@ -363,7 +385,7 @@ fn revisions(service: &ObjectKey, index: &Index) -> BTreeSet<Name> {
     let revision = |name: &Name| {
         let pod = index.pod(&ObjectKey { namespace: service.namespace.clone(), name: name.clone() });
         match pod {
-            Some(pod) => (!pod.state.terminating).then(|| pod.revision.clone()),
+            Some(pod) => (!pod.state.terminating).then(|| pod.made.revision.clone()),
             None => name.rsplit('-').nth(1).map(Name::from),
         }
     };

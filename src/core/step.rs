@@ -49,7 +49,8 @@ pub struct Core {
     pub(super) seed: u64,
     pub(super) index: Index,
     pub(super) generations: Generations,
-    pub(super) work: BTreeMap<WorkloadKey, Work>,
+    /// Boxed, because half of a tree's places are empty.
+    pub(super) work: BTreeMap<WorkloadKey, Box<Work>>,
     pub(super) queue: RenderQueue,
     /// The render budget.
     pub(super) renders: TokenBucket,
@@ -210,6 +211,11 @@ impl Core {
     /// Whether every watch has been synced once.
     pub fn started(&self) -> bool {
         self.started
+    }
+
+    /// Whether no rendering is asked for that was not answered.
+    pub fn awaits_no_rendering(&self) -> bool {
+        self.tickets.is_empty()
     }
 
     /// Whether nothing of ours is under way any more that a shutdown should wait for.

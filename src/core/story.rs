@@ -69,7 +69,7 @@ impl Core {
     pub(super) fn story(&self, key: &WorkloadKey, now: Now) -> Option<Story> {
         let w = self.index.workload(key)?;
         let fresh = Work::default();
-        let work = self.work.get(key).unwrap_or(&fresh);
+        let work = self.work.get(key).map_or(&fresh, |work| &**work);
         let vector = self.generations.vector(w, &self.index);
         let set = work.set.as_ref();
         let mut stamps: Vec<_> = self.history(w).into_iter().map(|attempt| attempt.stamp).collect();

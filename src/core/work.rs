@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -103,7 +104,7 @@ pub struct RenderSet {
     /// The object that holds the template.
     pub revision: Name,
     /// What they depend on.
-    pub vector: Vector,
+    pub vector: Arc<Vector>,
     /// One; two where the first differs from what runs.
     pub renderings: Vec<Rendering>,
     /// Fields that differ between them.

@@ -289,7 +289,10 @@ impl Engine {
                 unpublished = true;
                 self.told(&notices, progress);
             }
-            if now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
+            // Whoever waits for the end of a one-shot command does not wait for the next report's turn, too.
+            let over = unpublished && self.stop == StopWhen::Complete && self.core.started();
+            let over = over && self.core.awaits_no_rendering() && inputs.is_empty();
+            if over || now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
                 last = now.elapsed;
                 unpublished = false;
                 self.publish(now);

@@ -1,11 +1,16 @@
 //! What the daemon is to others: two listeners, one for the cluster's own probes and scrapes, one for people and programs
 //! that read; and one webhook that is told.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::{net::TcpListener, time::interval};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle},
+    sync::oneshot,
+    time::interval,
+};
 
 use super::workers::Workers;
 use crate::{
@@ -21,21 +26,51 @@ const UPKEEP: Duration = Duration::from_secs(10);
 
 /// Begins to serve what `config` says.
 pub(super) async fn start(config: &Config, published: &Published, workers: &mut Workers) -> anyhow::Result<()> {
+    if config.listen.is_none() && config.api_listen.is_none() {
+        return Ok(());
+    }
+    let readers = readers(workers)?;
     if let Some(address) = config.listen {
         let (listener, address) = bound("listen", address).await?;
         tracing::info!(%address, "serving /healthz, /readyz and /metrics");
         let metrics = metrics::install(config.metrics_by_namespace)?;
         workers.also(upkeep(metrics.clone()));
-        workers.also(serve(listener, http::probes(published.clone(), metrics)));
+        workers.also(serve(listener, http::probes(published.clone(), metrics, readers.clone())));
     }
     if let Some(address) = config.api_listen {
-        let (listener, address) = bound("api-listen", address).await?;
-        tracing::info!(%address, "serving the API and the web page");
         let mask =
             Mask::random().context("the system gives no random numbers, without which values cannot be hidden")?;
-        workers.also(serve(listener, Reader::new(published.clone(), mask).router(address)));
+        let (listener, address) = readers.spawn(bound("api-listen", address)).await??;
+        tracing::info!(%address, "serving the API and the web page");
+        let serving = readers.spawn(serve(listener, Reader::new(published.clone(), mask).router(address)));
+        workers.also(async {
+            if let Err(error) = serving.await
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        });
     }
     Ok(())
+}
+
+/// A thread that does nothing but make pages and answers for those who read. A page of ten thousand workloads takes
+/// milliseconds, in which no event would be taken in and no answer of the API server read, were it made where those are. What
+/// the kubelet asks is not answered there: it must not wait for pages.
+fn readers(workers: &mut Workers) -> anyhow::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime for readers")?;
+    let handle = runtime.handle().clone();
+    let (until, ended) = oneshot::channel::<()>();
+    thread::Builder::new()
+        .name("readers".to_owned())
+        .spawn(move || _ = runtime.block_on(ended))
+        .context("cannot start a thread for readers")?;
+    // It ends with the workers.
+    workers.also(async move {
+        std::future::pending::<()>().await;
+        drop(until);
+    });
+    Ok(handle)
 }
 
 /// Begins to tell the webhook that `config` names.

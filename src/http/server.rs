@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::oneshot, time};
+use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, time};
 
 use super::Published;
 use crate::metrics::Metrics;
@@ -53,23 +53,22 @@ pub async fn serve(
     }
 }
 
-/// What the cluster itself asks: `/healthz`, `/readyz` and `/metrics`.
-pub fn probes(published: Published, metrics: Metrics) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(scrape))
-        .with_state((published, metrics))
+/// What the cluster itself asks: `/healthz`, `/readyz` and `/metrics`. The text of a scrape takes a while with many workloads,
+/// and is made by `readers`.
+pub fn probes(published: Published, metrics: Metrics, readers: Handle) -> Router {
+    let scrapes = Router::new().route("/metrics", get(scrape)).with_state((published.clone(), metrics, readers));
+    let health = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    health.with_state(published).merge(scrapes)
 }
 
-async fn healthz(State((published, _)): State<(Published, Metrics)>) -> Response {
+async fn healthz(State(published): State<Published>) -> Response {
     match hanging(&published) {
         Some(trouble) => unavailable(trouble),
         None => "ok\n".into_response(),
     }
 }
 
-async fn readyz(State((published, _)): State<(Published, Metrics)>) -> Response {
+async fn readyz(State(published): State<Published>) -> Response {
     if let Some(trouble) = hanging(&published) {
         return unavailable(trouble);
     }
@@ -79,9 +78,11 @@ async fn readyz(State((published, _)): State<(Published, Metrics)>) -> Response 
     }
 }
 
-async fn scrape(State((published, metrics)): State<(Published, Metrics)>) -> Response {
-    let text = metrics.render(published.report().as_deref());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+async fn scrape(State((published, metrics, readers)): State<(Published, Metrics, Handle)>) -> Response {
+    match readers.spawn(async move { metrics.render(published.report().as_deref()) }).await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(_) => unavailable("the process is ending".to_owned()),
+    }
 }
 
 fn hanging(published: &Published) -> Option<String> {

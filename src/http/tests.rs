@@ -10,7 +10,7 @@ use std::{
 
 use axum::{body::Body, http::Request};
 use http_body_util::BodyExt;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 use tower::ServiceExt;
 
 use super::{Published, bind, probes, serve};
@@ -30,7 +30,8 @@ fn report(synced: bool) -> Arc<Report> {
 
 async fn get(published: &Published, path: &str) -> (u16, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let response = probes(published.clone(), metrics::Metrics::detached()).oneshot(request).await.unwrap();
+    let response =
+        probes(published.clone(), metrics::Metrics::detached(), Handle::current()).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -81,7 +82,9 @@ async fn it_listens_and_stops_when_asked() {
         format!("cannot listen at {taken}: choose another address with `--listen`, or `--listen off`")
     );
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = serve(listener, probes(published, metrics::Metrics::detached()), async { _ = stopped.await });
+    let server = serve(listener, probes(published, metrics::Metrics::detached(), Handle::current()), async {
+        _ = stopped.await;
+    });
     stop.send(()).unwrap();
     server.await.unwrap();
 }

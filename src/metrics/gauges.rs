@@ -10,9 +10,8 @@ use super::table::{
 };
 use crate::{
     core::{
-        report::{Report, WorkloadReport},
-        shape::Name,
-        words::Word,
+        report::Report,
+        words::{Verdict, Word},
     },
     document::summary::differing,
 };
@@ -58,33 +57,43 @@ fn write_findings(report: &Report, by_namespace: bool) {
     }
 }
 
+/// What is counted of the workloads of one namespace, or of all.
+#[derive(Default)]
+struct Counts<'r> {
+    verdicts: BTreeMap<(&'r str, Verdict), usize>,
+    sidecars: BTreeMap<(&'r str, Verdict), usize>,
+    differing: usize,
+}
+
+/// One pass over all workloads: there may be tens of thousands. Words are borrowed from the report until they are written.
 fn workloads(report: &Report, by_namespace: bool) {
-    let workloads = &report.workloads;
-    let namespace = |w: &WorkloadReport| by_namespace.then(|| w.namespace.clone());
-    let labels = |namespace: Option<Name>, others: Vec<Label>| {
-        namespace.map(|namespace| Label::new("namespace", namespace)).into_iter().chain(others).collect::<Vec<_>>()
-    };
-    let verdicts = count(workloads.iter().map(|w| (namespace(w), w.kind.clone(), w.verdict)));
-    for ((namespace, kind, verdict), n) in verdicts {
-        let others = vec![Label::new("kind", kind), Label::from_static_parts("verdict", verdict.as_str())];
-        gauge!(WORKLOADS.name, labels(namespace, others)).set(number(n));
+    let mut namespaces = BTreeMap::<Option<&str>, Counts<'_>>::new();
+    let (mut reasons, mut gates) = (BTreeMap::new(), BTreeMap::new());
+    // They are sorted by namespace, so that it is looked up once for each.
+    for neighbours in report.workloads.chunk_by(|a, b| !by_namespace || a.namespace == b.namespace) {
+        let namespace = neighbours.first().filter(|_| by_namespace).map(|w| &*w.namespace);
+        let counts = namespaces.entry(namespace).or_default();
+        for w in neighbours {
+            *counts.verdicts.entry((&*w.kind, w.verdict)).or_default() += 1;
+            for sidecar in &w.sidecars {
+                *counts.sidecars.entry((&**sidecar, w.verdict)).or_default() += 1;
+            }
+            counts.differing += differing(w);
+            if let Some(reason) = w.reason {
+                *reasons.entry(reason).or_default() += 1;
+            }
+            if let Some(gate) = w.gate {
+                *gates.entry(gate).or_default() += 1;
+            }
+        }
     }
-    let sidecars = workloads.iter().flat_map(|w| w.sidecars.iter().map(move |s| (namespace(w), s.clone(), w.verdict)));
-    for ((namespace, sidecar, verdict), n) in count(sidecars) {
-        let others = vec![Label::new("sidecar", sidecar), Label::from_static_parts("verdict", verdict.as_str())];
-        gauge!(SIDECARS.name, labels(namespace, others)).set(number(n));
+    for (namespace, counts) in namespaces {
+        write_counts(namespace, &counts);
     }
-    let mut pods = BTreeMap::new();
-    for workload in workloads {
-        *pods.entry(namespace(workload)).or_default() += differing(workload);
-    }
-    for (namespace, n) in pods {
-        gauge!(PODS_DIFFERING.name, labels(namespace, vec![])).set(number(n));
-    }
-    for (reason, n) in count(workloads.iter().filter_map(|w| w.reason)) {
+    for (reason, n) in reasons {
         gauge!(UNDETERMINED.name, "reason" => reason.as_str()).set(number(n));
     }
-    for (gate, n) in count(workloads.iter().filter_map(|w| w.gate)) {
+    for (gate, n) in gates {
         gauge!(HELD.name, "gate" => gate.as_str()).set(number(n));
     }
     for (place, rule) in (1_usize..).zip(&report.ignore) {
@@ -92,18 +101,25 @@ fn workloads(report: &Report, by_namespace: bool) {
     }
 }
 
+fn write_counts(namespace: Option<&str>, counts: &Counts<'_>) {
+    let namespace = namespace.map(|namespace| Label::new("namespace", namespace.to_owned()));
+    let labels = |others: Vec<Label>| namespace.iter().cloned().chain(others).collect::<Vec<_>>();
+    let of_verdict = |label: &'static str, word: &str, verdict: Verdict| {
+        labels(vec![Label::new(label, word.to_owned()), Label::from_static_parts("verdict", verdict.as_str())])
+    };
+    for ((kind, verdict), n) in &counts.verdicts {
+        gauge!(WORKLOADS.name, of_verdict("kind", kind, *verdict)).set(number(*n));
+    }
+    for ((sidecar, verdict), n) in &counts.sidecars {
+        gauge!(SIDECARS.name, of_verdict("sidecar", sidecar, *verdict)).set(number(*n));
+    }
+    gauge!(PODS_DIFFERING.name, labels(Vec::new())).set(number(counts.differing));
+}
+
 /// Seconds between the first sight of the oldest difference and the report.
 fn oldest(report: &Report) -> f64 {
     let first = report.workloads.iter().filter(|w| !w.differing.is_empty()).filter_map(|w| w.first_seen).min();
     first.map_or(0.0, |first| report.taken.duration_since(first).as_secs_f64().max(0.0))
-}
-
-fn count<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
-    let mut counts = BTreeMap::new();
-    for key in keys {
-        *counts.entry(key).or_default() += 1;
-    }
-    counts
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no cluster has 2^52 of anything")]

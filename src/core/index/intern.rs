@@ -1,36 +1,76 @@
 //! What Pods have in common is kept once.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use super::Index;
+use super::{Index, Pod};
 use crate::core::{
     io::Rendering,
-    model::PodSnapshot,
+    model::{Owner, ReplicaSetSnapshot, WorkloadSnapshot},
     shape::{Name, Packed, PodShape},
 };
 
 impl Index {
     /// Replace what a Pod shares with others by the shared copy.
-    pub(super) fn intern(&mut self, pod: &mut PodSnapshot) {
-        self.share_shape(&mut pod.shape);
+    pub(super) fn intern(&mut self, pod: &mut Pod) {
+        share(&mut self.names, &mut pod.key.namespace);
+        if let Some(known) = self.made.get(&pod.made) {
+            pod.made = known.clone();
+            return;
+        }
+        let made = Arc::make_mut(&mut pod.made);
+        self.share_shape(&mut made.shape);
+        share(&mut self.names, &mut made.revision);
+        share(&mut self.names, &mut made.service_account);
+        if let Some(owner) = &mut made.owner {
+            self.share_owner(owner);
+        }
+        self.made.insert(pod.made.clone());
+    }
+
+    fn share_owner(&mut self, owner: &mut Arc<Owner>) {
+        if let Some(known) = self.owners.get(owner) {
+            *owner = known.clone();
+            return;
+        }
+        let new = Arc::make_mut(owner);
+        for word in [&mut new.api_version, &mut new.kind] {
+            share(&mut self.names, word);
+        }
+        // Its own object has the same texts.
+        if let Some((uid, key)) = self.replica_set_by_uid.get_key_value(&new.uid) {
+            (new.uid, new.name) = (uid.clone(), key.name.clone());
+        } else if let Some((uid, key)) = self.workload_by_uid.get_key_value(&new.uid) {
+            (new.uid, new.name) = (uid.clone(), key.name.clone());
+        }
+        self.owners.insert(owner.clone());
+    }
+
+    /// The same for a ReplicaSet, of which a workload has many.
+    pub(super) fn intern_replica_set(&mut self, set: &mut ReplicaSetSnapshot) {
         let names = &mut self.names;
-        let mut share = |name: &mut Name| match names.get(name) {
-            Some(known) => *name = known.clone(),
-            None => {
-                names.insert(name.clone());
+        for word in [&mut set.key.namespace, &mut set.hash] {
+            share(names, word);
+        }
+        if let Some(owner) = &mut set.owner {
+            for word in [&mut owner.api_version, &mut owner.kind] {
+                share(names, word);
             }
-        };
-        share(&mut pod.key.namespace);
-        share(&mut pod.revision);
-        share(&mut pod.service_account);
-        if let Some(owner) = &mut pod.owner {
-            if let Some(known) = self.owners.get(owner) {
-                *owner = known.clone();
-            } else {
-                let new = Arc::make_mut(owner);
-                [&mut new.api_version, &mut new.kind, &mut new.name, &mut new.uid].into_iter().for_each(share);
-                self.owners.insert(owner.clone());
+            if let Some((uid, key)) = self.workload_by_uid.get_key_value(&owner.uid) {
+                (owner.uid, owner.name) = (uid.clone(), key.name.clone());
             }
+        }
+    }
+
+    /// The same for a workload.
+    pub(super) fn intern_workload(&mut self, workload: &mut WorkloadSnapshot) {
+        let names = &mut self.names;
+        share(names, &mut workload.key.namespace);
+        for word in [&mut workload.current_revision, &mut workload.update_revision] {
+            share(names, word);
+        }
+        share(names, &mut workload.template.service_account);
+        if let Some(by) = &mut workload.changed_by {
+            share(names, &mut by.manager);
         }
     }
 
@@ -50,7 +90,11 @@ impl Index {
             *shape = known.clone();
             return false;
         }
-        for container in &mut Arc::make_mut(shape).containers {
+        let new = Arc::make_mut(shape);
+        for container in &mut new.containers {
+            for word in [&mut container.name, &mut container.image] {
+                share(&mut self.names, word);
+            }
             for value in [&mut container.projection, &mut container.collateral] {
                 if let Some(known) = self.values.get(value) {
                     *value = known.clone();
@@ -59,6 +103,7 @@ impl Index {
                 }
             }
         }
+        new.containers.shrink_to_fit();
         self.shapes.insert(shape.clone());
         true
     }
@@ -66,9 +111,18 @@ impl Index {
     /// Drop shapes and names that only the intern tables hold.
     pub(super) fn forget_unused(&mut self) {
         self.departed = 0;
+        self.made.retain(|made| Arc::strong_count(made) > 1);
         self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
         self.values.retain(Packed::is_shared);
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
+    }
+}
+
+fn share(names: &mut HashSet<Name>, name: &mut Name) {
+    if let Some(known) = names.get(name) {
+        *name = known.clone();
+    } else {
+        names.insert(name.clone());
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{Index, kept::KeptPod};
+use super::{Index, Pod, kept::KeptPod};
 use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot,
-        ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey,
-        WorkloadSnapshot,
+        ObjectKey, Owner, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -17,13 +16,13 @@ use crate::core::{
 impl Index {
     /// The workloads, sorted.
     pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
-        self.workloads.iter()
+        self.workloads.iter().map(|(key, workload)| (key, &**workload))
     }
 
     /// The workloads of one namespace.
     pub fn workloads_in<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a WorkloadSnapshot> {
         let first = WorkloadKey { namespace: namespace.clone(), kind: Kind::DEPLOYMENT, name: Name::from("") };
-        self.workloads.range(first..).map(|(_, w)| w).take_while(move |w| w.key.namespace == *namespace)
+        self.workloads.range(first..).map(|(_, w)| &**w).take_while(move |w| w.key.namespace == *namespace)
     }
 
     /// How many workloads there are.
@@ -33,7 +32,7 @@ impl Index {
 
     /// One workload.
     pub fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
-        self.workloads.get(key)
+        self.workloads.get(key).map(|workload| &**workload)
     }
 
     /// One Namespace.
@@ -97,7 +96,7 @@ impl Index {
     }
 
     /// One Pod.
-    pub fn pod(&self, key: &ObjectKey) -> Option<&PodSnapshot> {
+    pub fn pod(&self, key: &ObjectKey) -> Option<&Pod> {
         self.pods.get(key).map(|kept| &*kept.0)
     }
 
@@ -112,8 +111,8 @@ impl Index {
     }
 
     /// The workload whose Pod this is: directly, or through its ReplicaSet.
-    pub fn workload_of(&self, pod: &PodSnapshot) -> Option<&WorkloadKey> {
-        let owner = pod.owner.as_ref()?;
+    pub fn workload_of(&self, pod: &Pod) -> Option<&WorkloadKey> {
+        let owner = pod.made.owner.as_ref()?;
         if let Some(key) = self.workload_by_uid.get(&owner.uid) {
             return Some(key);
         }
@@ -144,7 +143,7 @@ impl Index {
     }
 
     /// All Pods that belong to a workload, of any revision, sorted by name.
-    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a PodSnapshot> {
+    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a Pod> {
         let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
         let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
             self.replica_sets_by_owner
@@ -163,7 +162,7 @@ impl Index {
 
     /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
     /// that stand alone. With each, the kind and name to report it under.
-    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a PodSnapshot, Name, Name)> {
+    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
         // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
         let strays = self.pods_by_owner.values().filter(|pods| {
             let any = pods.iter().next();
@@ -194,8 +193,8 @@ impl Index {
     }
 
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
-    pub(super) fn stray(&self, pod: &PodSnapshot) -> Option<(Name, Name)> {
-        let Some(owner) = &pod.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
+    pub(super) fn stray(&self, pod: &Pod) -> Option<(Name, Name)> {
+        let Some(owner) = &pod.made.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
         if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
             // One that is not listed yet may belong to a kind that is known.
             let key = self.replica_set_by_uid.get(&owner.uid)?;
@@ -209,6 +208,11 @@ impl Index {
             return None;
         }
         Some((owner.kind.clone(), owner.name.clone()))
+    }
+
+    /// The one copy of a word that many objects have in common, if there is one.
+    pub fn word(&self, word: &str) -> Name {
+        self.names.get(word).cloned().unwrap_or_else(|| word.into())
     }
 
     /// How many Pods are kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Birth, Evidence};
 use crate::core::{
-    model::PodSnapshot,
+    index::Pod,
     report::PodGroup,
     shape::Name,
     words::Difference,
@@ -14,11 +14,11 @@ use crate::core::{
 /// A Pod counts as born after a rendering if the API server's clock, which is cut to seconds, says so by this much.
 const BIRTH_MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
 
-fn born_since<'a>(e: Evidence<'_>, set: &RenderSet, pods: &[&'a PodSnapshot]) -> impl Iterator<Item = &'a PodSnapshot> {
+fn born_since<'a>(e: Evidence<'_>, set: &RenderSet, pods: &[&'a Pod]) -> impl Iterator<Item = &'a Pod> {
     let first = set.first.wall;
     // No Pod is ever born as is only supposed.
     let real = e.policy.what_if.is_nothing();
-    let since = move |pod: &&PodSnapshot| pod.created >= first + BIRTH_MARGIN && pod.patched_images.is_empty();
+    let since = move |pod: &&Pod| pod.created >= first + BIRTH_MARGIN && pod.made.patched_images.is_empty();
     pods.iter().copied().filter(move |pod| real && since(pod))
 }
 
@@ -28,9 +28,9 @@ fn born_since<'a>(e: Evidence<'_>, set: &RenderSet, pods: &[&'a PodSnapshot]) ->
 pub(super) fn contradicting<'a>(
     e: Evidence<'_>,
     set: &RenderSet,
-    pods: &[&'a PodSnapshot],
+    pods: &[&'a Pod],
     groups: &[PodGroup],
-) -> Option<(&'a PodSnapshot, BTreeSet<Name>)> {
+) -> Option<(&'a Pod, BTreeSet<Name>)> {
     let last = set.confirmed.wall;
     born_since(e, set, pods).filter(|pod| pod.created < last).find_map(|pod| {
         let group = groups.iter().find(|g| g.pods.contains(&pod.key.name))?;
@@ -44,11 +44,11 @@ pub(super) fn contradicting<'a>(
 pub(super) fn newer_than_the_last_rendering(
     e: Evidence<'_>,
     set: &RenderSet,
-    pods: &[&PodSnapshot],
+    pods: &[&Pod],
     groups: &[PodGroup],
 ) -> bool {
     let last = set.confirmed.wall;
-    let differs = |pod: &PodSnapshot| {
+    let differs = |pod: &Pod| {
         let group = groups.iter().find(|g| g.pods.contains(&pod.key.name));
         group.is_some_and(|g| g.differences.iter().any(|d| d.difference != Difference::Missing))
     };
@@ -56,8 +56,8 @@ pub(super) fn newer_than_the_last_rendering(
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
-pub(super) fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&PodSnapshot], judged: &Judged) -> Option<Birth> {
-    let differs = |pod: &PodSnapshot| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
+pub(super) fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod], judged: &Judged) -> Option<Birth> {
+    let differs = |pod: &Pod| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
     let newest = born_since(e, set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
     (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::{
     io::WatchEvent,
     made,
-    model::{InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodState, ReplicaSetSnapshot},
+    model::{InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot},
 };
 
 fn replica_set(name: &str, revision: u64) -> Object {
@@ -46,7 +46,7 @@ fn index(workload: &WorkloadSnapshot, objects: Vec<Object>) -> Index {
     index
 }
 
-fn names(found: Option<(Revision, Vec<&PodSnapshot>)>) -> (String, Vec<String>) {
+fn names(found: Option<(Revision, Vec<&Pod>)>) -> (String, Vec<String>) {
     let (revision, mut pods) = found.expect("a revision");
     pods.sort_by(|a, b| a.key.cmp(&b.key));
     (revision.object.to_string(), pods.iter().map(|p| p.key.name.to_string()).collect())

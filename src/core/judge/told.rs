@@ -1,13 +1,14 @@
 //! What is told of the revisions of a workload whose kind a person described, and what is not.
 
 use crate::core::{
-    model::{PodSnapshot, WorkloadSnapshot},
+    index::Pod,
+    model::WorkloadSnapshot,
     status::{self, Progress},
 };
 
 /// Why it cannot be said that all Pods of a workload were made from its present template, where nothing but the workload
 /// itself holds that, although its status says so.
-pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> Option<String> {
+pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&Pod]) -> Option<String> {
     let described = w.key.kind.described().filter(|_| w.key.kind.has_template_only())?;
     let (there, updated) = (pods.len(), w.counts.updated);
     if there > updated as usize {
@@ -21,9 +22,9 @@ pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&PodSnapshot]) -> Opt
             described.status.revision
         ));
     }
-    let is_of = |pod: &PodSnapshot| {
-        !pod.revision.is_empty()
-            && wanted.strip_suffix(&*pod.revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+    let is_of = |pod: &Pod| {
+        !pod.made.revision.is_empty()
+            && wanted.strip_suffix(&*pod.made.revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
     };
     let other = pods.iter().find(|pod| !is_of(pod))?;
     Some(format!("the label {label} of Pod {} is not of the revision {wanted}", other.key.name))
@@ -54,10 +55,13 @@ pub(super) fn no_template(w: &WorkloadSnapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{made, model::Counts};
+    use crate::core::{
+        made,
+        model::{Counts, PodSnapshot},
+    };
 
-    fn pod(revision: &str) -> PodSnapshot {
-        PodSnapshot { revision: revision.into(), ..made::pod("main-x", None) }
+    fn pod(revision: &str) -> Pod {
+        PodSnapshot { revision: revision.into(), ..made::pod("main-x", None) }.into()
     }
 
     #[test]

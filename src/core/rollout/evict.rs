@@ -9,8 +9,9 @@ use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 use super::{FRESH, Phase, Rollout};
 use crate::core::{
     gate,
+    index::{Pod, Uid},
     io::{Effect, EvictOutcome, EvictReply, EvictRequest, Notice, WorkloadRef},
-    model::{PodSnapshot, Strategy, WorkloadKey, WorkloadSnapshot},
+    model::{Strategy, WorkloadKey, WorkloadSnapshot},
     on_delete,
     queue::Priority,
     shape::Name,
@@ -152,7 +153,8 @@ impl Core {
         }
         let pods = on_delete::alive(w, &self.index);
         let resting = now.elapsed < rollout.rest_until;
-        let leaving = rollout.leaving.as_ref().and_then(|(_, uid)| pods.iter().find(|pod| pod.uid == *uid));
+        let leaving =
+            rollout.leaving.as_ref().and_then(|(_, uid)| pods.iter().find(|pod| pod.uid == Uid::from(&**uid)));
         if leaving.is_some()
             && (rollout.eviction == Eviction::Leaving || (rollout.eviction == Eviction::Unsure && resting))
         {
@@ -161,7 +163,7 @@ impl Core {
         let behind: Vec<_> = pods.iter().copied().filter(|pod| on_delete::is_behind(w, pod)).collect();
         let again = leaving.filter(|_| rollout.eviction == Eviction::Unsure).copied();
         let choice = complete(w, &pods, &behind).map(|choice| again.or(choice));
-        Some(choice.map(|pod| pod.map(|pod| (pod.key.name.clone(), pod.uid.clone()))))
+        Some(choice.map(|pod| pod.map(|pod| (pod.key.name.clone(), pod.uid.name()))))
     }
 
     fn next_eviction(&mut self, key: &WorkloadKey, now: Now) -> Option<Next> {
@@ -299,11 +301,7 @@ impl Rollout {
 }
 
 /// See [`Core::choice`]. Never more than one is down: all are ready, or the one that is not is itself one of those that have to go.
-fn complete<'a>(
-    w: &WorkloadSnapshot,
-    pods: &[&'a PodSnapshot],
-    behind: &[&'a PodSnapshot],
-) -> Result<Option<&'a PodSnapshot>, String> {
+fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], behind: &[&'a Pod]) -> Result<Option<&'a Pod>, String> {
     let desired = w.counts.desired as usize;
     let down: Vec<_> = pods.iter().copied().filter(|pod| pod.state.terminating || !pod.state.ready).collect();
     let ready = pods.len() - down.len();
@@ -323,7 +321,7 @@ fn complete<'a>(
 }
 
 /// The highest ordinal goes first, as its controller would have it; of Pods without one any, but always the same.
-fn place(pod: &PodSnapshot) -> (u32, Reverse<Name>) {
+fn place(pod: &Pod) -> (u32, Reverse<Name>) {
     let ordinal = pod.key.name.rsplit('-').next().and_then(|number| number.parse().ok());
     (ordinal.unwrap_or(0), Reverse(pod.key.name.clone()))
 }

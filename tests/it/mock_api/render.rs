@@ -22,8 +22,11 @@ use super::api::{Api, Exchange, pair};
 const CREATE: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldManager=sidecar-drift";
 const REVIEW: &str = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const SET: &str = "GET /apis/apps/v1/namespaces/shop/statefulsets/db";
-const SET_REVISION: &str = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/db-6f";
-const REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d";
+const SET_REVISION: &str = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/db-6f?resourceVersion=0";
+/// As the API server's cache has it.
+const REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d?resourceVersion=0";
+/// As etcd has it.
+const NEWEST_REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d";
 
 fn renderer() -> (Renderer, Api) {
     let (cluster, api) = pair();
@@ -164,7 +167,7 @@ async fn a_daemon_set_without_pods_is_rendered_from_its_newest_revision() {
         api.expect("GET /apis/apps/v1/namespaces/shop/controllerrevisions?&labelSelector=app%3Dweb")
             .await
             .reply(200, &all);
-        let newest = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/agent-c";
+        let newest = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/agent-c?resourceVersion=0";
         api.expect(newest).await.reply(200, &revision("agent-c", 7));
         deny_blocking(&mut api).await;
         api.expect(CREATE).await.reply(201, &rendered());
@@ -276,7 +279,7 @@ async fn a_daemon_set_is_rendered_from_the_revision_of_its_hash() {
             let meta = json!({ "name": "agent", "uid": "owner-uid" });
             let path = "GET /apis/apps/v1/namespaces/shop/daemonsets/agent";
             api.expect(path).await.reply(200, &json!({ "metadata": meta, "spec": {} }));
-            let path = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/agent-7c";
+            let path = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/agent-7c?resourceVersion=0";
             let data = json!({ "data": { "spec": { "template": template(None) } } });
             api.expect(path).await.reply(200, &controlled("agent-7c", &data));
             deny_blocking(&mut api).await;
@@ -328,7 +331,11 @@ async fn a_dry_run_that_takes_too_long_is_given_up() {
 async fn what_is_not_there_any_more_is_gone() {
     let (renderer, mut api) = renderer();
     let deployment = request(Kind::DEPLOYMENT, "web", "web-5d");
-    let server = async { api.expect(REPLICA_SET).await.fail(404, "NotFound", "replicasets \"web-5d\" not found") };
+    let server = async {
+        for path in [REPLICA_SET, NEWEST_REPLICA_SET] {
+            api.expect(path).await.fail(404, "NotFound", "replicasets \"web-5d\" not found");
+        }
+    };
     assert_eq!(tokio::join!(renderer.render(&deployment), server).0.outcome, RenderOutcome::Gone);
 
     // Another one of the same name is not the one that was asked for.
@@ -338,8 +345,34 @@ async fn what_is_not_there_any_more_is_gone() {
 
     let other =
         RenderRequest { workload: WorkloadRef { uid: "new".into(), ..deployment.workload.clone() }, ..deployment };
-    let server = async { api.expect(REPLICA_SET).await.reply(200, &replica_set()) };
+    let server = async {
+        for path in [REPLICA_SET, NEWEST_REPLICA_SET] {
+            api.expect(path).await.reply(200, &replica_set());
+        }
+    };
     assert_eq!(tokio::join!(renderer.render(&other), server).0.outcome, RenderOutcome::Gone);
+}
+
+#[tokio::test]
+async fn a_template_that_the_api_servers_cache_has_not_is_read_from_etcd() {
+    let mut strangers = replica_set();
+    strangers["metadata"]["ownerReferences"][0]["uid"] = json!("one of this name that was there before");
+    for cached in [None, Some(strangers)] {
+        let (renderer, mut api) = renderer();
+        let request = request(Kind::DEPLOYMENT, "web", "web-5d");
+        let server = async {
+            let exchange = api.expect(REPLICA_SET).await;
+            match &cached {
+                Some(object) => exchange.reply(200, object),
+                None => exchange.fail(404, "NotFound", "replicasets \"web-5d\" not found"),
+            }
+            api.expect(NEWEST_REPLICA_SET).await.reply(200, &replica_set());
+            deny_blocking(&mut api).await;
+            api.expect(CREATE).await.reply(201, &rendered());
+        };
+        let (reply, ()) = tokio::join!(renderer.render(&request), server);
+        assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)), "{:?}", reply.outcome);
+    }
 }
 
 #[tokio::test]
@@ -359,7 +392,8 @@ async fn a_confirmation_reads_the_workload_before_it_is_rendered_and_all_stamps(
             "spec": { "selector": selector, "template": template(Some("2026-05-02T10:00:00Z")) },
         });
         api.expect("GET /apis/apps/v1/namespaces/shop/deployments/web").await.reply(200, &deployment);
-        api.expect(REPLICA_SET).await.reply(200, &replica_set());
+        // No cache has a say right before a rollout.
+        api.expect(NEWEST_REPLICA_SET).await.reply(200, &replica_set());
         let list =
             "GET /apis/apps/v1/namespaces/shop/replicasets?&labelSelector=app%3Dweb%2Ctier+in+%28a%2Cb%29%2C%21old";
         let with = |name, stamp| controlled(name, &json!({ "spec": { "template": template(stamp) } }));
