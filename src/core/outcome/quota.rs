@@ -69,3 +69,42 @@ fn quantity(text: &str) -> Option<i128> {
     let scale = 10i128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     digits.checked_mul(BILLIONTHS)?.checked_mul(numerator)?.checked_div(denominator.checked_mul(scale)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::quantity;
+
+    #[test]
+    fn each_suffix_counts_for_what_it_is() {
+        let power = |exponent| 10i128.pow(exponent);
+        let binary = |exponent| Some(power(9) << exponent);
+        for (text, billionths) in [
+            ("7n", Some(7)),
+            ("7u", Some(7_000)),
+            ("100m", Some(power(8))),
+            ("1.5", Some(1_500_000_000)),
+            ("-1", Some(-power(9))),
+            ("2k", Some(2 * power(12))),
+            ("2M", Some(2 * power(15))),
+            ("2G", Some(2 * power(18))),
+            ("2T", Some(2 * power(21))),
+            ("2P", Some(2 * power(24))),
+            ("2E", Some(2 * power(27))),
+            ("1Ki", binary(10)),
+            ("1Mi", binary(20)),
+            ("1Gi", binary(30)),
+            ("1Ti", binary(40)),
+            ("1Pi", binary(50)),
+            ("1Ei", binary(60)),
+            ("0.5Ki", binary(9)),
+            ("1e3", Some(power(12))),
+            ("1E3", Some(power(12))),
+            ("25e-1", Some(2_500_000_000)),
+            ("1e99", None),
+            ("1x", None),
+            ("", None),
+        ] {
+            assert_eq!(quantity(text), billionths, "{text}");
+        }
+    }
+}

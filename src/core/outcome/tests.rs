@@ -274,3 +274,79 @@ fn a_patch_that_may_have_been_written_is_unknown() {
         assert!(matches!(patch(code, &status(code, "", message)), PatchOutcome::Unknown { .. }), "{code}");
     }
 }
+
+#[test]
+fn a_patch_of_what_a_webhook_without_dry_runs_looks_at_is_denied() {
+    let refused = status(400, "BadRequest", r#"admission webhook "a.b.c" does not support dry run"#);
+    assert!(matches!(patch(400, &refused), PatchOutcome::Denied { .. }));
+}
+
+fn evict(code: u16, body: &Value) -> EvictOutcome {
+    classify_eviction(&Answer { code, body, retry_after: None })
+}
+
+#[test]
+fn an_eviction_is_done_when_the_server_says_so() {
+    for code in [200, 201] {
+        assert_eq!(evict(code, &json!({ "kind": "Status", "status": "Success" })), EvictOutcome::Evicted);
+    }
+    assert_eq!(evict(404, &status(404, "NotFound", r#"pods "db-0" not found"#)), EvictOutcome::Gone);
+    let other = "the UID in the precondition (1) does not match the UID in record (2)";
+    assert_eq!(evict(409, &status(409, "Conflict", other)), EvictOutcome::Gone, "another Pod has its name");
+}
+
+#[test]
+fn a_budget_without_room_is_waited_for_and_any_other_429_is_a_failure() {
+    let full = |seconds: u64, reason: &str| {
+        let mut said =
+            status(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.");
+        said["details"] = json!({ "causes": [{ "reason": reason }], "retryAfterSeconds": seconds });
+        evict(429, &said)
+    };
+    let wait = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(full(0, "DisruptionBudget"), EvictOutcome::NoHeadroom { retry_after: None });
+    assert_eq!(full(1, "DisruptionBudget"), EvictOutcome::NoHeadroom { retry_after: wait(1) });
+    assert!(matches!(full(10, "Throttled"), EvictOutcome::Failed { retry_after, .. } if retry_after == wait(10)));
+    let header = Answer { code: 429, body: &json!("busy"), retry_after: wait(3) };
+    assert!(matches!(classify_eviction(&header), EvictOutcome::Failed { retry_after, .. } if retry_after == wait(3)));
+}
+
+#[test]
+fn an_eviction_is_denied_by_whoever_decides_and_fails_where_nobody_did() {
+    let outcome = |code: u16, message: &str| match evict(code, &status(code, "", message)) {
+        EvictOutcome::Denied { message: told } => {
+            assert_eq!(told, message, "the server's words are passed on");
+            "denied"
+        }
+        EvictOutcome::Failed { .. } => "failed",
+        EvictOutcome::Unknown { .. } => "unknown",
+        other => panic!("{code} {message}: {other:?}"),
+    };
+    let webhook = r#"admission webhook "a.b.c" denied the request: not now"#;
+    let right = r#"pods "db-0" is forbidden: User "d" cannot create resource "pods/eviction" in API group "" in the namespace "n""#;
+    for (code, message, expected) in [
+        (400, webhook, "denied"),
+        (403, webhook, "denied"),
+        (403, r#"pods "db-0" is forbidden: ValidatingAdmissionPolicy 'p' denied request: no"#, "denied"),
+        (422, "Eviction is invalid", "denied"),
+        (
+            500,
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            "denied",
+        ),
+        (403, right, "failed"),
+        (403, "pods \"db-0\" is forbidden: not yet ready to handle request", "failed"),
+        (429, webhook, "failed"),
+        (500, webhook, "failed"),
+        (500, r#"Internal error occurred: failed calling webhook "a.b.c": timeout"#, "failed"),
+        (400, "error decoding", "failed"),
+        (401, "Unauthorized", "failed"),
+        (500, "etcdserver: request timed out", "unknown"),
+        (504, "Timeout: request did not complete within requested timeout", "unknown"),
+        (302, "", "unknown"),
+    ] {
+        assert_eq!(outcome(code, message), expected, "{code} {message}");
+    }
+    let EvictOutcome::Failed { message, .. } = evict(403, &status(403, "Forbidden", right)) else { panic!("{right}") };
+    assert!(message.starts_with("we may not evict, grant that by RBAC: "), "{message}");
+}
