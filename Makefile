@@ -98,10 +98,11 @@ deny: ## Dependencies: second versions, licences, sources
 	.ci/cargo-tool cargo-deny --locked check -D unmatched-skip -D license-exception-not-encountered bans licenses sources
 
 .PHONY: mutants
-mutants: ## Break the comparator in every way and see the tests fail; takes hours, no part of CI
+mutants: ## Break comparator and classifier in every way and see the tests fail; takes hours, no part of CI
 	.ci/cargo-tool cargo-mutants mutants --jobs 1 --output target \
 	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
-	  --file 'src/core/canonical/*' --file 'src/core/judge.rs' --file 'src/core/ignore.rs' \
+	  --file 'src/core/canonical/*' --file 'src/core/outcome*' --file 'src/core/outcome/*' --file 'src/core/judge.rs' \
+	  --file 'src/core/ignore.rs' \
 	  -- --lib --test it -- --skip random
 
 .PHONY: dockerfile

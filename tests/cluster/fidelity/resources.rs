@@ -8,13 +8,13 @@ use kube::{
 };
 use serde_json::{Value, json};
 use testbed::{
-    Testbed,
+    Testbed, eventually,
     injector::{Sidecar, WebhookInjector},
     workload::deployment,
 };
 
 use super::bystanders::BY_URL;
-use crate::support::{Rights, Story, story};
+use crate::support::{DEADLINE, Rights, Story, story};
 
 #[tokio::test]
 async fn c6_resources_that_others_set_are_no_drift_and_the_injectors_are() -> Result<()> {
@@ -40,12 +40,15 @@ async fn c6_resources_that_others_set_are_no_drift_and_the_injectors_are() -> Re
             "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "limits"}, "spec": {"limits": defaults},
         }))
         .await?;
-        let rendered = ns.dry_run(json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"},
-            "spec": {"containers": [{"name": "app", "image": "registry.test/app:v1"}]},
-        }));
-        let requests = &rendered.await?["spec"]["containers"][0]["resources"]["requests"];
-        ensure!(requests["memory"] == "32Mi", "the defaults are not in force: {requests:#}");
+        // The API server takes its limits from a cache of its own.
+        eventually("the defaults are in force", DEADLINE, async || {
+            let rendered = ns.dry_run(json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"},
+                "spec": {"containers": [{"name": "app", "image": "registry.test/app:v1"}]},
+            }));
+            Ok((rendered.await?["spec"]["containers"][0]["resources"]["requests"]["memory"] == "32Mi").then_some(()))
+        })
+        .await?;
         let in_sync = [("plain", "in_sync", Value::Null), ("resized", "in_sync", Value::Null)];
         says(story, &[], &in_sync).await?;
         says(story, &["--fields=resources"], &in_sync).await?;
