@@ -189,13 +189,12 @@ pub fn held(candidate: &Candidate<'_>, situation: &Situation<'_>) -> Held {
 }
 
 /// Gates that decide whether a rollout begins, and have no say any more once it did.
-const BEGINNING: [Gate; 14] = [
+const BEGINNING: [Gate; 13] = [
     Gate::Rolling,
     Gate::Unhealthy,
     Gate::Cooldown,
     Gate::DailyCap,
     Gate::SingleReplica,
-    Gate::SurgeQuota,
     Gate::RateLimit,
     Gate::Concurrency,
     Gate::NamespaceConcurrency,

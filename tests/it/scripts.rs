@@ -196,6 +196,7 @@ scripts! {
         evictions_end_where_the_rest_is_not_acted_on
         evictions_leave_what_the_owner_holds_back
         evictions_stop_at_new_pods_that_still_differ
+        evictions_that_cannot_be_confirmed
         evictions_wait_for_a_disruption_budget
         evictions_while_a_pod_is_down
         evictions_whose_answers_go_wrong

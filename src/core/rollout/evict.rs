@@ -236,8 +236,10 @@ impl Core {
 
     /// The rendering that was asked for before the next eviction came back.
     pub(super) fn eviction_confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, now: Now) {
+        // What was rendered before may still be shown, and is not what was asked for.
+        let rendered = self.work.get(key).is_some_and(|work| work.failure.is_none());
         let Some(rollout) = self.rollouts.get_mut(key).filter(|r| r.eviction == Eviction::Confirming) else { return };
-        if holds && read {
+        if holds && read && rendered {
             rollout.eviction = Eviction::Confirmed;
             rollout.confirmed = now.elapsed;
         } else {

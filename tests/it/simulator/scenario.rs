@@ -25,6 +25,9 @@ pub(super) const TROUBLED: u64 = 900;
 /// How long it is then left alone: longer than any wait that ends by itself.
 pub(super) const QUIET: u64 = 5400;
 
+/// As many Pods as a fleet may have that are evicted one after the other.
+pub(super) const EVICTED_IN_TURN: u32 = 18;
+
 pub(super) const NAMESPACES: [&str; 3] = ["shop", "bank", "kube-system"];
 
 #[derive(Clone, Debug)]

@@ -23,10 +23,11 @@ use super::{
     cluster::Cluster,
     controllers::Round,
     coverage::Reached,
+    fault,
     injection::Injector,
     process::{Place, Process},
     random::Random,
-    scenario::{QUIET, Scenario, TROUBLED},
+    scenario::{EVICTED_IN_TURN, QUIET, Scenario, TROUBLED},
     tamper::Tamper,
     truth::{Truth, state_is_written},
 };
@@ -229,7 +230,10 @@ impl World {
 
     /// Plays it to its end.
     pub(super) fn play(&mut self) -> Result<()> {
-        let end = self.at + Duration::from_secs(30 + TROUBLED + QUIET);
+        // To a process whose clock is behind, each new Pod is from the future for so long, and evictions wait for one after
+        // the other.
+        let behind = fault::jumps(self.scenario.faults.iter().map(|(.., fault)| fault)) * EVICTED_IN_TURN;
+        let end = self.at + Duration::from_secs(30 + TROUBLED + QUIET) + behind;
         while let Some(((at, _), event)) = self.agenda.pop_first() {
             if at > end {
                 break;
