@@ -190,7 +190,7 @@ async fn a_clone_set_is_rolled_with_its_partition_and_not_where_it_updates_in_pl
 }
 
 #[tokio::test]
-async fn an_advanced_stateful_set_is_rolled_with_its_partition_and_not_where_it_updates_in_place() -> Result<()> {
+async fn an_advanced_stateful_set_is_rolled_as_a_clone_set_is_with_its_partition_and_not_in_place() -> Result<()> {
     if let Some(why) = missing().await? {
         return skip(why);
     }
