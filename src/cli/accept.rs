@@ -36,7 +36,7 @@ impl Accept {
         if until.time <= context.engine.now() {
             return Err(UsageError(format!("`--until {}` is over already; name a day to come", until.text)).into());
         }
-        let found = context.engine.find(&config, &workload.within(namespace.as_ref())?)?;
+        let found = context.engine.find(&config, &workload.within(namespace)?)?;
         if yes != Some(true) {
             context.console.print(&format!("The drift of {} would be accepted until {}.\n", found.key, until.text))?;
             context.console.note("Nothing was done. Add `--yes` to write the annotation `sidecar-drift/accept-until`.");

@@ -9,7 +9,7 @@ use super::{
     run, scan, status, version,
 };
 use crate::{
-    config::{Client, DnsLabel, File, Voice, values::listed, with_environment},
+    config::{Client, DnsLabel, File, Voice, values::KindName, with_environment},
     core::{owner::Kind, shape::Name},
 };
 
@@ -120,24 +120,20 @@ pub(super) struct WorkloadName {
 }
 
 impl WorkloadName {
-    /// Its namespace is part of it.
-    pub(super) fn says_where(&self) -> bool {
-        self.namespace.is_some()
-    }
-
-    /// Its namespace: where it is named here or by `--namespace`.
-    pub(super) fn namespace(&self, flag: Option<&DnsLabel>) -> Result<Option<DnsLabel>, UsageError> {
-        match (&self.namespace, flag) {
-            (Some(DnsLabel(own)), Some(DnsLabel(flag))) if own != flag => Err(UsageError(format!(
-                "`--namespace {flag}` and the namespace `{own}` of the workload are two; leave one out"
+    /// Its namespace, if it names one, which must be among those of `--namespace`, if there are any.
+    pub(super) fn namespace(&self, flags: &[DnsLabel]) -> Result<Option<&DnsLabel>, UsageError> {
+        match (&self.namespace, flags) {
+            (Some(own), [flag, ..]) if !flags.contains(own) => Err(UsageError(format!(
+                "`--namespace {}` and the namespace `{}` of the workload are two; leave one out",
+                flag.0, own.0
             ))),
-            (own, flag) => Ok(own.as_ref().or(flag).cloned()),
+            (own, _) => Ok(own.as_ref()),
         }
     }
 
     /// It, where `--namespace` says if its name does not.
-    pub(super) fn within(self, flag: Option<&DnsLabel>) -> Result<Whom, UsageError> {
-        let namespace = self.namespace(flag)?;
+    pub(super) fn within(self, flag: Option<DnsLabel>) -> Result<Whom, UsageError> {
+        let namespace = self.namespace(flag.as_slice())?.cloned().or(flag);
         Ok(Whom { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })
     }
 }
@@ -156,10 +152,7 @@ impl FromStr for WorkloadName {
                 );
             }
         };
-        let kind = Kind::from_name(kind).ok_or_else(|| {
-            let known: Vec<_> = Kind::all().map(Kind::as_str).collect();
-            format!("the kinds are {}, and those that `owners` in the file describes", listed(&known, "and"))
-        })?;
+        let KindName(kind) = kind.parse()?;
         Ok(Self { kind, namespace, name: name.into() })
     }
 }

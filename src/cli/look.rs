@@ -42,11 +42,9 @@ impl Look {
 
     /// For one workload, which may say itself where it is.
     pub(super) fn settings_for(mut self, workload: &WorkloadName) -> Result<Settings, UsageError> {
-        if workload.says_where() {
-            // Beside several namespaces that of the workload is one of them, or a mistake.
-            let given = self.selection.namespace.take().unwrap_or_default();
-            let flag = given.iter().find(|flag| workload.namespace(Some(flag)).is_ok()).or(given.first());
-            self.selection.namespace = workload.namespace(flag)?.map(|namespace| vec![namespace]);
+        let flags = self.selection.namespace.as_deref().unwrap_or_default();
+        if let Some(namespace) = workload.namespace(flags)? {
+            self.selection.namespace = Some(vec![namespace.clone()]);
             self.selection.all_namespaces = None;
         }
         Ok(self.settings())

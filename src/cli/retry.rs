@@ -25,7 +25,7 @@ impl Retry {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let Self { workload, namespace, yes, state } = self;
         let config = context.configure(Settings { state, ..Settings::default() }, Purpose::Look(None))?;
-        let found = context.engine.find(&config, &workload.within(namespace.as_ref())?)?;
+        let found = context.engine.find(&config, &workload.within(namespace)?)?;
         if yes != Some(true) {
             context.console.print(&format!("{} would be tried again.\n", found.key))?;
             context.console.note(
