@@ -14,10 +14,8 @@ pub(super) fn create_pod(namespace: &str) -> String {
 
 /// The list of one Pod. To get it would take another right than to list it, which we have.
 pub(super) fn pod(namespace: &str, name: &str) -> Result<String, Lost> {
-    let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
-        .list(&ListParams::default().fields(&format!("metadata.name={name}")))
-        .map_err(|error| Lost::Failed(Box::new(error)))?;
-    Ok(request.uri().to_string())
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    list(format!("/api/v1/namespaces/{namespace}/pods"), &named)
 }
 
 /// What a Pod serves, by way of the API server.
@@ -50,10 +48,7 @@ pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
 
 /// All revisions that a label selector selects.
 pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
-    let request = Request::new(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"))
-        .list(&ListParams::default().labels(selector))
-        .map_err(|error| Lost::Failed(Box::new(error)))?;
-    Ok(request.uri().to_string())
+    list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), &ListParams::default().labels(selector))
 }
 
 /// All ConfigMaps of a namespace.
@@ -74,6 +69,11 @@ pub(super) fn leases(namespace: &str) -> String {
 /// A Lease.
 pub(super) fn lease(namespace: &str, name: &str) -> String {
     format!("{}/{name}", leases(namespace))
+}
+
+fn list(path: String, which: &ListParams) -> Result<String, Lost> {
+    let request = Request::new(path).list(which).map_err(|error| Lost::Failed(Box::new(error)))?;
+    Ok(request.uri().to_string())
 }
 
 fn named(group: &str, version: &str, namespace: impl Display, plural: &str, name: impl Display) -> String {

@@ -11,13 +11,15 @@ use crate::core::{
 };
 
 /// How its controller exchanges Pods nobody said; the plan reckons with one at a time, and none added.
-pub(super) const STRATEGY: Strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
+const STRATEGY: Strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
 
-/// The numbers and flags.
+/// The numbers and flags that each kind has somewhere else.
 pub(super) struct Said {
     pub(super) observed: i64,
     pub(super) paused: bool,
     pub(super) counts: Counts,
+    pub(super) strategy: Strategy,
+    /// The one that its Pods are brought to.
     pub(super) revision: Name,
     pub(super) restarted: Option<Timestamp>,
 }
@@ -43,6 +45,7 @@ impl Said {
                 ready: if ready.is_some() { ready.count() } else { available.count() },
                 available: if available.is_some() { available.count() } else { ready.count() },
             },
+            strategy: STRATEGY,
             revision: at(&paths.revision).name(),
             restarted: paths.restarted.as_deref().and_then(|place| at(place).time()),
         }

@@ -30,32 +30,32 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
-    let said = kind.described().map(|described| Said::by(described, &object));
-    let counts = said.as_ref().map_or_else(|| counts(kind, &spec, &status), |said| said.counts);
+    let said = match kind.described() {
+        Some(described) => Said::by(described, &object),
+        None => known(kind, &spec, &status),
+    };
+    let pod_template = object.within(kind.row().template.iter().copied());
     let number = |annotation| metadata::annotation(&object, annotation).and_then(|text| text.parse::<i64>().ok());
     Some(WorkloadSnapshot {
         key: WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() },
         uid: meta.at("uid").name(),
         resource_version: meta.at("resourceVersion").name(),
         generation: meta.at("generation").int().unwrap_or_default(),
-        observed_generation: said.as_ref().map_or_else(|| observed_generation(kind, &status), |said| said.observed),
+        observed_generation: said.observed,
         terminating: meta.at("deletionTimestamp").is_some(),
-        paused: said.as_ref().map_or_else(|| paused(kind, &spec, &status), |said| said.paused),
-        counts,
-        strategy: said.as_ref().map_or_else(|| strategy(kind, &spec, counts.desired), |_| described::STRATEGY),
+        paused: said.paused,
+        counts: said.counts,
+        strategy: said.strategy,
         deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
             condition.at("reason").text() == Some("ProgressDeadlineExceeded")
         }) || status.at("abort").flag(),
         revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         current_revision: status.at(if kind == Kind::ROLLOUT { "stableRS" } else { "currentRevision" }).name(),
-        update_revision: match &said {
-            Some(said) => said.revision.clone(),
-            None => status.at(if kind == Kind::ROLLOUT { "currentPodHash" } else { "updateRevision" }).name(),
-        },
-        restarted: said.as_ref().map_or_else(|| status.at("restartedAt").time(), |said| said.restarted),
+        update_revision: said.revision,
+        restarted: said.restarted,
         template_generation: number(TEMPLATE_GENERATION).unwrap_or_default(),
         template: {
-            let mut template = snapshot(&object.within(kind.row().template.iter().copied()), &keys.stamp);
+            let mut template = snapshot(&pod_template, &keys.stamp);
             if let Restart::Field(field) = kind.row().restart {
                 let asked = object.within(field.iter().copied()).time();
                 template.stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
@@ -69,13 +69,25 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
         says: metadata::says(&object),
         labels: chosen(&meta.at("labels"), &keys.labels),
         annotations: {
-            let template = object.within(kind.row().template.iter().copied());
-            let mut chosen_ones = chosen(&template.at("metadata").at("annotations"), &keys.annotations);
+            let mut chosen_ones = chosen(&pod_template.at("metadata").at("annotations"), &keys.annotations);
             chosen_ones.extend(chosen(&meta.at("annotations"), &keys.annotations));
             chosen_ones
         },
         changed_by: metadata::changed_by(&object),
     })
+}
+
+/// What a workload of a kind that is known by itself says.
+fn known(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Said {
+    let counts = counts(kind, spec, status);
+    Said {
+        observed: observed_generation(kind, status),
+        paused: paused(kind, spec, status),
+        counts,
+        strategy: strategy(kind, spec, counts.desired),
+        revision: status.at(if kind == Kind::ROLLOUT { "currentPodHash" } else { "updateRevision" }).name(),
+        restarted: status.at("restartedAt").time(),
+    }
 }
 
 /// A Rollout's is a text.
@@ -103,18 +115,6 @@ fn chosen(map: &Field<'_>, keys: &BTreeSet<Name>) -> BTreeMap<Name, Name> {
 }
 
 fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {
-    if kind.is_replicas() {
-        // Nothing exchanges its Pods: as many as there are count as updated, and what is left of a rollout the Pods tell.
-        let replicas = spec.at("replicas");
-        let current = status.at("replicas").count();
-        return Counts {
-            desired: if replicas.is_some() { replicas.count() } else { 1 },
-            current,
-            updated: current,
-            ready: status.at("readyReplicas").count(),
-            available: status.at("availableReplicas").count(),
-        };
-    }
     if kind == Kind::DAEMON_SET {
         return Counts {
             desired: status.at("desiredNumberScheduled").count(),
@@ -125,10 +125,12 @@ fn counts(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Counts {
         };
     }
     let replicas = spec.at("replicas");
+    let current = status.at("replicas").count();
     Counts {
         desired: if replicas.is_some() { replicas.count() } else { 1 },
-        current: status.at("replicas").count(),
-        updated: status.at("updatedReplicas").count(),
+        current,
+        // Nothing exchanges the Pods of plain replicas: as many as there are count, and what is left of a rollout the Pods tell.
+        updated: if kind.is_replicas() { current } else { status.at("updatedReplicas").count() },
         ready: status.at("readyReplicas").count(),
         available: status.at("availableReplicas").count(),
     }
