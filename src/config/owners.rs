@@ -112,27 +112,24 @@ impl OwnerEntry {
         if Kind::all().any(|known| known.is_named_by(&self.api, kind)) {
             return Err("what is known already; name it in `kinds`, and leave it out here".to_owned());
         }
-        let plural = self.plural.clone().unwrap_or_else(|| format!("{}s", kind.to_ascii_lowercase()));
+        let usual = Described::new(group, version, kind);
+        let plural = self.plural.clone().unwrap_or(usual.plural);
         if plural.parse::<DnsLabel>().is_err() {
             return Err(format!("the plural `{plural}`; it is in lower case, as `kubectl api-resources` shows it"));
         }
-        let name = self.name.clone().unwrap_or_else(|| kind.clone());
+        let name = self.name.clone().unwrap_or(usual.name);
         if !is_name(&name) {
             return Err(format!("the name `{name}`; a name has letters and digits, a capital first"));
         }
         if Kind::all().any(|known| known.is_called(&name)) {
             return Err(format!("the name `{name}`, which is another kind's; give it another `name`"));
         }
-        let template = place("template", self.template.as_deref().unwrap_or("spec.template"), SPEC)?;
+        let template = place("template", self.template.as_ref().unwrap_or(&usual.template), SPEC)?;
         let restart = self.restart(&template)?;
         self.labels()?;
-        let default_pause = ["spec.paused".to_owned()];
-        let paused = self.paused.as_deref().unwrap_or(&default_pause).iter();
+        let paused = self.paused.as_ref().unwrap_or(&usual.paused).iter();
         Ok(Described {
             name,
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: kind.clone(),
             plural,
             template,
             restart,
@@ -140,7 +137,8 @@ impl OwnerEntry {
             labels: self.labels.clone(),
             revision_label: self.revision_label.clone(),
             paused: paused.map(|text| place("paused", text, ANYWHERE)).collect::<Result<_, _>>()?,
-            status: self.status.paths()?,
+            status: self.status.paths(&usual.status)?,
+            ..usual
         })
     }
 
@@ -191,19 +189,18 @@ impl OwnerEntry {
 }
 
 impl StatusEntry {
-    fn paths(&self) -> Result<StatusPaths, String> {
-        let path = |setting: &str, given: &Option<String>, default: &str| {
-            place(&format!("status.{setting}"), given.as_deref().unwrap_or(default), ANYWHERE)
+    fn paths(&self, usual: &StatusPaths) -> Result<StatusPaths, String> {
+        let path = |setting: &str, given: &Option<String>, usual: &str| {
+            place(&format!("status.{setting}"), given.as_deref().unwrap_or(usual), ANYWHERE)
         };
-        let observed = "status.observedGeneration";
         Ok(StatusPaths {
-            observed_generation: path("observed-generation", &self.observed_generation, observed)?,
-            desired: path("desired", &self.desired, "spec.replicas")?,
-            replicas: path("replicas", &self.replicas, "status.replicas")?,
-            updated: path("updated", &self.updated, "status.updatedReplicas")?,
-            ready: path("ready", &self.ready, "status.readyReplicas")?,
-            available: path("available", &self.available, "status.availableReplicas")?,
-            revision: path("revision", &self.revision, "status.updateRevision")?,
+            observed_generation: path("observed-generation", &self.observed_generation, &usual.observed_generation)?,
+            desired: path("desired", &self.desired, &usual.desired)?,
+            replicas: path("replicas", &self.replicas, &usual.replicas)?,
+            updated: path("updated", &self.updated, &usual.updated)?,
+            ready: path("ready", &self.ready, &usual.ready)?,
+            available: path("available", &self.available, &usual.available)?,
+            revision: path("revision", &self.revision, &usual.revision)?,
             restarted: self.restarted.as_ref().map(|text| place("status.restarted", text, ANYWHERE)).transpose()?,
         })
     }

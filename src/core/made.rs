@@ -60,16 +60,7 @@ pub(super) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
 
 /// A kind that a person described, with Pods of its own.
 pub(super) fn described(change: impl FnOnce(&mut Described)) -> Kind {
-    let mut described = Described {
-        name: "Database".to_owned(),
-        group: "db.example.com".to_owned(),
-        version: "v1".to_owned(),
-        kind: "Database".to_owned(),
-        plural: "databases".to_owned(),
-        template: "spec.template".to_owned(),
-        restart: Some(String::new()),
-        ..Described::default()
-    };
+    let mut described = Described::new("db.example.com", "v1", "Database");
     described.status.observed_generation = "status.seen".to_owned();
     described.status.updated = "status.new".to_owned();
     described.status.revision = "status.revision".to_owned();

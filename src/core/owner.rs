@@ -273,16 +273,20 @@ impl Kind {
         self.row().described
     }
 
+    /// Every kind that a person described, the first one first.
+    fn all_described() -> impl Iterator<Item = Self> {
+        let numbers = (OWNER_KINDS.len()..).map_while(|at| Some(Self(u8::try_from(at).ok()?)));
+        numbers.take_while(|kind| described::row(usize::from(kind.0) - OWNER_KINDS.len()).is_some())
+    }
+
     /// What a person said of the kind that an ownerReference names.
     pub fn described_as(api_version: &str, kind: &str) -> Option<&'static Described> {
-        let mut described = (0..).map_while(described::row);
-        described.find(|row| row.names(api_version, kind)).and_then(|row| row.described)
+        Self::all_described().find(|known| known.is_named_by(api_version, kind))?.described()
     }
 
     /// Some kind that a person described has a label of its own for the revision of its Pods.
     pub fn any_revision_label() -> bool {
-        let mut described = (0..).map_while(described::row).filter_map(|row| row.described);
-        described.any(|described| described.revision_label.is_some())
+        Self::all_described().filter_map(Self::described).any(|described| described.revision_label.is_some())
     }
 
     /// Whose Pods may be evicted where nobody else replaces them. What is updated in place takes the stamp without being
@@ -329,10 +333,7 @@ impl Kind {
 
     /// The kind that a person names: `deployment`, `Deployments`, `deploy`, `sts`, `ds`, or a described one.
     pub fn from_name(name: &str) -> Option<Self> {
-        let described = (0..).map_while(described::row).position(|row| row.is_called(name));
-        Self::all()
-            .find(|kind| kind.is_called(name))
-            .or_else(|| u8::try_from(OWNER_KINDS.len() + described?).map(Self).ok())
+        Self::all().chain(Self::all_described()).find(|kind| kind.is_called(name))
     }
 
     /// A person may mean it by this.

@@ -20,7 +20,7 @@ static ROWS: [OnceLock<OwnerKind>; ROOM] = [const { OnceLock::new() }; ROOM];
 pub struct TooManyKinds;
 
 /// A kind in the words of whoever knows it. Places are members of an object, joined by dots: `spec.template`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Described {
     /// What it is called here.
     pub name: String,
@@ -49,7 +49,7 @@ pub struct Described {
 }
 
 /// Where a kind says how far a rollout of it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusPaths {
     /// The generation that its controller has seen.
     pub observed_generation: String,
@@ -67,6 +67,42 @@ pub struct StatusPaths {
     pub revision: String,
     /// The time of the last restart that is done, of a kind that is restarted by a field.
     pub restarted: Option<String>,
+}
+
+impl Described {
+    /// A kind with Pods of its own that has everything where Deployments have it.
+    pub fn new(group: &str, version: &str, kind: &str) -> Self {
+        Self {
+            name: kind.to_owned(),
+            group: group.to_owned(),
+            version: version.to_owned(),
+            kind: kind.to_owned(),
+            plural: format!("{}s", kind.to_ascii_lowercase()),
+            template: "spec.template".to_owned(),
+            restart: Some(String::new()),
+            replica_sets: false,
+            labels: BTreeMap::new(),
+            revision_label: None,
+            paused: vec!["spec.paused".to_owned()],
+            status: StatusPaths::default(),
+        }
+    }
+}
+
+/// Where Deployments have them.
+impl Default for StatusPaths {
+    fn default() -> Self {
+        Self {
+            observed_generation: "status.observedGeneration".to_owned(),
+            desired: "spec.replicas".to_owned(),
+            replicas: "status.replicas".to_owned(),
+            updated: "status.updatedReplicas".to_owned(),
+            ready: "status.readyReplicas".to_owned(),
+            available: "status.availableReplicas".to_owned(),
+            revision: "status.updateRevision".to_owned(),
+            restarted: None,
+        }
+    }
 }
 
 /// The members of a place.

@@ -12,7 +12,7 @@ use sidecar_drift::{
         model::{Counts, Object, Stamp, WorkloadKey, WorkloadSnapshot},
         owner::{Described, Kind, StatusPaths},
         policy::Policy,
-        shape::FieldSet,
+        shape::{FieldSet, Name},
         what_if::WhatIf,
         words::UndeterminedReason,
     },
@@ -29,13 +29,7 @@ const SAMPLE: &str = "GET /api/v1/namespaces/shop/pods?&fieldSelector=metadata.n
 pub(super) fn store() -> Kind {
     let path = |name: &str| format!("status.pods.{name}");
     let described = Described {
-        name: "Store".to_owned(),
-        group: "db.example.com".to_owned(),
-        version: "v1".to_owned(),
-        kind: "Store".to_owned(),
-        plural: "stores".to_owned(),
         template: "spec.server.pod".to_owned(),
-        restart: Some(String::new()),
         labels: [("db.example.com/store".to_owned(), "{name}".to_owned())].into(),
         paused: vec!["spec.suspend".to_owned()],
         status: StatusPaths {
@@ -48,7 +42,7 @@ pub(super) fn store() -> Kind {
             revision: path("revision"),
             restarted: None,
         },
-        ..Described::default()
+        ..Described::new("db.example.com", "v1", "Store")
     };
     Kind::describe(&described).expect("room for it")
 }
@@ -95,19 +89,23 @@ fn its_fields_are_read_where_its_description_has_them() {
     assert!(!bare.paused);
 }
 
-async fn rendered(sample: Value, injected: &str) -> (RenderReply, Value) {
-    let (cluster, mut api) = pair();
-    let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
-    let request = RenderRequest {
+fn request(sample: Option<Name>) -> RenderRequest {
+    RenderRequest {
         ticket: 7,
         workload: reference(),
         revision: snapshot(&object()).template.identity(),
         ordinals: None,
-        sample: Some("main-x".into()),
+        sample,
         confirm: false,
         fields: FieldSet::Default,
         what_if: WhatIf::default(),
-    };
+    }
+}
+
+async fn rendered(sample: Value, injected: &str) -> (RenderReply, Value) {
+    let (cluster, mut api) = pair();
+    let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
+    let request = request(Some("main-x".into()));
     let server = async {
         api.expect(READ).await.reply(200, &object());
         let review = api.expect(REVIEW).await;
@@ -157,16 +155,7 @@ async fn it_is_not_judged_when_its_pods_have_a_label_that_nobody_explains() {
 async fn a_template_that_moved_meanwhile_is_not_rendered() {
     let (cluster, mut api) = pair();
     let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
-    let request = RenderRequest {
-        ticket: 7,
-        workload: reference(),
-        revision: snapshot(&object()).template.identity(),
-        ordinals: None,
-        sample: None,
-        confirm: false,
-        fields: FieldSet::Default,
-        what_if: WhatIf::default(),
-    };
+    let request = request(None);
     let server = async {
         let mut moved = object();
         moved["spec"]["server"]["pod"]["spec"]["containers"][0]["image"] = json!("app:2");

@@ -10,7 +10,7 @@ use sidecar_drift::core::{
         Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     },
-    owner::{Described, Kind, StatusPaths},
+    owner::{Described, Kind},
     shape::Name,
 };
 
@@ -381,22 +381,9 @@ impl Cluster {
 
 /// A kind that a person described: its Pods are its own, and nothing names their revision.
 pub(super) fn database() -> Kind {
-    let path = |name: &str| format!("status.{name}");
-    let described = Described {
-        name: "Database".to_owned(),
-        group: "db.example.com".to_owned(),
-        version: "v1".to_owned(),
-        kind: "Database".to_owned(),
-        plural: "databases".to_owned(),
-        template: "spec.template".to_owned(),
-        restart: Some(String::new()),
-        status: StatusPaths {
-            observed_generation: path("observed"),
-            updated: path("updated"),
-            ..StatusPaths::default()
-        },
-        ..Described::default()
-    };
+    let mut described = Described::new("db.example.com", "v1", "Database");
+    described.status.observed_generation = "status.observed".to_owned();
+    described.status.updated = "status.updated".to_owned();
     Kind::describe(&described).expect("room for it")
 }
 
