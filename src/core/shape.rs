@@ -101,6 +101,12 @@ impl PodShape {
         Self { containers: init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes, &view)).collect() }
     }
 
+    /// Whether containers whose JSON this is have another shape in a Pod with other `volumes`. Else, with
+    /// [`FieldSet::Default`], the containers alone make the shape.
+    pub fn depends_on(volumes: &Value, containers: &str) -> bool {
+        TokenVolumes::of(Some(volumes)).stand_in(containers)
+    }
+
     /// The shape of a Pod template: a workload's or ReplicaSet's `spec.template`, a ControllerRevision's
     /// `data.spec.template`. See [`PodShape::from_pod`].
     pub fn from_template(template: &Value) -> Self {

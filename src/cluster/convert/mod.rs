@@ -9,6 +9,7 @@ mod injector;
 mod metadata;
 mod needed;
 mod pod;
+mod replicas;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ mod workload;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use serde_json::{Value, json};
@@ -28,12 +29,13 @@ use crate::core::{
         Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
     },
     owner::Kind,
-    shape::FieldSet,
+    shape::{FieldSet, PodShape},
 };
 use fields::{Faults, Field};
 
 pub(super) use described::template;
 pub(super) use needed::{Needed, pod as needed_of_pod};
+pub(super) use replicas::decoded_pod;
 use stamp::STAMPED;
 pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
@@ -79,8 +81,13 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
 
 /// A Pod, for which no stamp matters.
 pub(super) fn pod(value: &Value, fields: FieldSet) -> Converted {
+    pod_of_shape(value, PodShape::with(value, fields).into())
+}
+
+/// A Pod whose containers were read already.
+fn pod_of_shape(value: &Value, shape: Arc<PodShape>) -> Converted {
     let faults = Faults::default();
-    let object = pod::pod(value, fields, &faults).map(Object::Pod);
+    let object = pod::pod(value, shape, &faults).map(Object::Pod);
     Converted { object, faults: faults.into_vec() }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::core::{
     model::{Owner, PodSnapshot, PodState},
     owner::Kind,
-    shape::{FieldSet, Name, PodShape},
+    shape::{Name, PodShape},
 };
 
 /// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
@@ -32,8 +32,8 @@ const CRASHING: [&str; 11] = [
     "RunContainerError",
 ];
 
-/// A Pod; `None` without a name.
-pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<PodSnapshot> {
+/// A Pod with containers of this shape; `None` without a name.
+pub(super) fn pod(value: &Value, shape: Arc<PodShape>, faults: &Faults) -> Option<PodSnapshot> {
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec) = (object.at("metadata"), object.at("spec"));
@@ -50,7 +50,7 @@ pub(super) fn pod(value: &Value, fields: FieldSet, faults: &Faults) -> Option<Po
         service_account: service_account(&spec),
         created: meta.at("creationTimestamp").time().unwrap_or_default(),
         state: state(&object),
-        shape: PodShape::with(value, fields).into(),
+        shape,
         patched_images: patched_images(&meta),
     })
 }

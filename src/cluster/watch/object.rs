@@ -201,7 +201,7 @@ impl<F: Fields> Content for Pod<F> {
     }
 
     fn keep(object: Value) -> Self {
-        Self(convert::pod(&object, F::SET), PhantomData)
+        Self(convert::decoded_pod(object, F::SET), PhantomData)
     }
 
     fn convert(self, _: WatchKind, _: &Keys) -> Converted {

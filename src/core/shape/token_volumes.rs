@@ -58,6 +58,11 @@ impl TokenVolumes {
         Self { names }
     }
 
+    /// Whether the text has one of the volatile names in it. JSON writes them as they are.
+    pub(super) fn stand_in(&self, text: &str) -> bool {
+        self.names.iter().any(|(name, _)| text.contains(name.as_str()))
+    }
+
     /// The text with canonical names.
     pub(super) fn canonical(&self, text: &str) -> String {
         let mut out = std::borrow::Cow::Borrowed(text);

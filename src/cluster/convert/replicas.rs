@@ -1,0 +1,135 @@
+//! Replicas are alike, and a list has them side by side: what was read of one is known of the next.
+
+use std::{cell::RefCell, collections::VecDeque, sync::Arc};
+
+use serde_json::Value;
+
+use super::{Converted, pod_of_shape};
+use crate::core::shape::{FieldSet, PodShape};
+
+/// Pods of so many sorts may come by turns.
+const SORTS: usize = 8;
+
+thread_local! {
+    /// What was read last. It changes nothing but how long reading takes, and Pods are decoded where nothing of ours is at
+    /// hand: in the middle of kube's own decoding of an event.
+    static LAST: RefCell<Replicas> = RefCell::default();
+}
+
+/// The containers that were read last, and what they were read as.
+#[derive(Debug, Default)]
+struct Replicas {
+    newest_first: VecDeque<(Texts, Arc<PodShape>)>,
+}
+
+/// The JSON of a Pod's `initContainers` and `containers`.
+type Texts = [Option<String>; 2];
+
+const LISTS: [&str; 2] = ["initContainers", "containers"];
+
+impl Replicas {
+    fn find(&mut self, texts: &Texts) -> Option<Arc<PodShape>> {
+        let found = self.newest_first.iter().position(|(known, _)| known == texts)?;
+        self.newest_first.swap(0, found);
+        self.newest_first.front().map(|(_, shape)| shape.clone())
+    }
+
+    fn remember(&mut self, texts: Texts, shape: &Arc<PodShape>) {
+        self.newest_first.truncate(SORTS - 1);
+        self.newest_first.push_front((texts, shape.clone()));
+    }
+}
+
+/// A Pod, decoded as far as is [needed](super::Needed) when these fields are compared.
+pub(in crate::cluster) fn decoded_pod(mut pod: Value, fields: FieldSet) -> Converted {
+    let shape = match fields {
+        FieldSet::Default => LAST.with_borrow_mut(|last| shape(&mut pod, last)),
+        FieldSet::Resources | FieldSet::All => PodShape::with(&pod, fields).into(),
+    };
+    pod_of_shape(&pod, shape)
+}
+
+/// The shape of a Pod whose containers are text.
+fn shape(pod: &mut Value, last: &mut Replicas) -> Arc<PodShape> {
+    let mut texts = Texts::default();
+    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else {
+        return PodShape::default().into();
+    };
+    for (text, list) in texts.iter_mut().zip(LISTS) {
+        if let Some(Value::String(json)) = spec.remove(list) {
+            *text = Some(json);
+        }
+    }
+    // A volume with a name of its own in each Pod makes each Pod's text another one, but not its shape.
+    let volumes = spec.get("volumes").unwrap_or(&Value::Null);
+    let of_its_own = texts.iter().flatten().any(|text| PodShape::depends_on(volumes, text));
+    if !of_its_own && let Some(known) = last.find(&texts) {
+        return known;
+    }
+    for (text, list) in texts.iter().zip(LISTS) {
+        // What we wrote can be read.
+        let containers = text.as_ref().and_then(|text| serde_json::from_str(text).ok());
+        spec.extend(containers.map(|containers| (list.to_owned(), containers)));
+    }
+    let shape = Arc::new(PodShape::from_pod(pod));
+    if !of_its_own {
+        last.remember(texts, &shape);
+    }
+    shape
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeSeed as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::convert::needed_of_pod;
+
+    fn pod(image: &str, args: &str, volume: &str) -> Value {
+        json!({
+            "metadata": {"name": "web-1", "namespace": "shop"},
+            "spec": {
+                "volumes": [{"name": volume, "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+                "initContainers": [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}],
+                "containers": [{"name": "app", "image": image, "args": [args], "volumeMounts": [{"name": volume}]}],
+            },
+        })
+    }
+
+    fn read(pod: &Value, last: &mut Replicas) -> Arc<PodShape> {
+        let needed = needed_of_pod(FieldSet::Default, false);
+        let mut pruned = needed.deserialize(&mut serde_json::Deserializer::from_str(&pod.to_string())).unwrap();
+        let shape = shape(&mut pruned, last);
+        assert_eq!(*shape, PodShape::from_pod(pod));
+        shape
+    }
+
+    #[test]
+    fn replicas_have_one_shape_though_each_has_a_token_volume_of_its_own() {
+        let mut last = Replicas::default();
+        let first = read(&pod("app:1", "--run", "kube-api-access-abcde"), &mut last);
+        let other = read(&pod("app:2", "--run", "kube-api-access-fghij"), &mut last);
+        let second = read(&pod("app:1", "--run", "kube-api-access-klmno"), &mut last);
+        assert!(Arc::ptr_eq(&first, &second) && !Arc::ptr_eq(&first, &other));
+    }
+
+    #[test]
+    fn where_a_container_names_the_volume_nothing_is_taken_from_another_pod() {
+        let mut last = Replicas::default();
+        let canonical = read(&pod("app:1", "--token=kube-api-access-abcde", "kube-api-access-abcde"), &mut last);
+        let strange = read(&pod("app:1", "--token=kube-api-access-abcde", "kube-api-access-fghij"), &mut last);
+        assert_ne!(canonical, strange);
+        // Known as it is now, and still not what it means where it is the volume's name.
+        assert_eq!(canonical, read(&pod("app:1", "--token=kube-api-access-abcde", "kube-api-access-abcde"), &mut last));
+    }
+
+    #[test]
+    fn what_was_not_read_for_long_is_forgotten() {
+        let mut last = Replicas::default();
+        for number in 0..3 * SORTS {
+            read(&pod(&format!("app:{number}"), "--run", "kube-api-access-abcde"), &mut last);
+            assert!(last.newest_first.len() <= SORTS);
+        }
+    }
+}
