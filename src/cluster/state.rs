@@ -64,6 +64,7 @@ impl StateStore {
             namespace: Some(self.namespace.to_string()),
             name: Some(CONFIG_MAP.to_owned()),
             streaming,
+            many: false,
             counted_as: metrics::watched(WatchKind::Configs(ConfigKind::ConfigMap)),
         };
         async move {

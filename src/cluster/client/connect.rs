@@ -59,7 +59,7 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     })?;
     let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
     let client = builder.with_layer(&MeteredLayer { read_timeout }).build();
-    Ok(Cluster { client, url: url.into(), namespace: namespace.into() })
+    Ok(Cluster::through(client, &url, &namespace))
 }
 
 /// The place that a person names wins; an existing file is never passed over because it is broken.

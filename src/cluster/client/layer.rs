@@ -29,6 +29,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(35);
 /// filled, and has a limit of 30 s for that.
 const WATCH_START_TIMEOUT: Duration = Duration::from_secs(35);
 
+/// Put into a request whose answer is to be passed on as it comes, as that of a watch is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AsItComes;
+
 /// No answer within the request's time-out.
 #[derive(Debug)]
 pub(super) struct TimedOut(pub(super) Duration);
@@ -104,7 +108,7 @@ pub(super) struct Metered<S> {
     read_timeout: Duration,
 }
 
-/// A watch's body is passed on as it comes; every other body is read whole here, so that the time-out covers it.
+/// The body of a watch, and of a list that asks for it, is passed on as it comes; every other body is read whole here, so that the time-out covers it.
 type Answered<B> = Response<Either<B, Collected<Bytes>>>;
 
 impl<S, B> Service<Request<Body>> for Metered<S>
@@ -129,8 +133,9 @@ where
         }
         let verb = verb(request.method(), request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
+        let as_it_comes = verb == "watch" || request.extensions().get::<AsItComes>().is_some();
         let limit = match verb {
-            "watch" => WATCH_START_TIMEOUT,
+            _ if as_it_comes => WATCH_START_TIMEOUT,
             "get" | "list" => self.read_timeout,
             _ => WRITE_TIMEOUT,
         };
@@ -138,7 +143,7 @@ where
         Box::pin(async move {
             let answer = tokio::time::timeout(limit, async {
                 let (parts, body) = response.await.map_err(Into::into)?.into_parts();
-                let streams = verb == "watch" && parts.status.is_success();
+                let streams = as_it_comes && parts.status.is_success();
                 let body =
                     if streams { Either::Left(body) } else { Either::Right(body.collect().await.map_err(Into::into)?) };
                 Ok(Response::from_parts(parts, body))

@@ -3,6 +3,8 @@
 mod call;
 mod connect;
 mod error;
+mod first_list;
+mod items;
 mod layer;
 mod plugin;
 mod probe;
@@ -19,6 +21,7 @@ pub(in crate::cluster) use call::chain;
 pub use call::{Answer, Call, Lost};
 pub use connect::{Connection, connect};
 pub use error::Error;
+use first_list::FirstList;
 pub use probe::Server;
 
 /// The name by which the API server knows what we write (`managedFields`) and render.
@@ -31,6 +34,8 @@ pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION")
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// The same, for watches that begin with a long list.
+    listing: kube::Client,
     url: Arc<str>,
     namespace: Arc<str>,
 }
@@ -50,7 +55,12 @@ impl Cluster {
         let client = ClientBuilder::new(service, namespace)
             .with_layer(&layer::MeteredLayer { read_timeout: layer::READ_TIMEOUT })
             .build();
-        Self { client, url: Arc::from(url), namespace: Arc::from(namespace) }
+        Self::through(client, url, namespace)
+    }
+
+    fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
+        let listing = kube::Client::new(FirstList::new(client.clone()), namespace);
+        Self { client, listing, url: url.into(), namespace: namespace.into() }
     }
 
     /// The server's address.
@@ -66,6 +76,11 @@ impl Cluster {
     /// kube's client, with our time-outs and counting in it.
     pub(crate) fn kube(&self) -> kube::Client {
         self.client.clone()
+    }
+
+    /// The same for a watch that is to begin with a list of many objects: see [`FirstList`].
+    pub(crate) fn listing(&self) -> kube::Client {
+        self.listing.clone()
     }
 }
 

@@ -45,6 +45,8 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) name: Option<String>,
     /// The server sends the list within the watch.
     pub(in crate::cluster) streaming: bool,
+    /// There may be thousands, each of some size.
+    pub(in crate::cluster) many: bool,
     /// The label under which it is counted when it is down.
     pub(in crate::cluster) counted_as: &'static str,
 }
@@ -157,9 +159,10 @@ fn is_lost(error: &watcher::Error) -> bool {
 }
 
 fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
+    let client = if target.many { cluster.listing() } else { cluster.kube() };
     match &target.namespace {
-        Some(namespace) => Api::namespaced_with(cluster.kube(), namespace, &target.row),
-        None => Api::all_with(cluster.kube(), &target.row),
+        Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
+        None => Api::all_with(client, &target.row),
     }
 }
 

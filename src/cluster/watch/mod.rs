@@ -174,6 +174,7 @@ impl Watches {
                 namespace: source.namespace.as_deref().map(str::to_owned),
                 name: None,
                 streaming: self.server.streaming_lists,
+                many: source.kind == WatchKind::Pods,
                 counted_as: metrics::watched(source.kind),
             },
             source,

@@ -4,6 +4,7 @@ mod api;
 mod described;
 mod events;
 mod evict;
+mod first_list;
 mod guard;
 mod lease;
 mod probe;

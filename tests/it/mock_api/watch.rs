@@ -24,13 +24,13 @@ use super::{
     described::store,
 };
 
-struct Session {
+pub(super) struct Session {
     watches: Watches,
-    api: Api,
-    inputs: mpsc::Receiver<Input>,
+    pub(super) api: Api,
+    pub(super) inputs: mpsc::Receiver<Input>,
 }
 
-fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
+pub(super) fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     Scope {
         namespaces: namespaces.map(|names| names.iter().map(|&name| name.into()).collect()),
         kinds: kinds.iter().copied().collect(),
@@ -40,7 +40,7 @@ fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
     }
 }
 
-fn start(streaming_lists: bool, policies: Option<&'static str>, scope: Scope) -> Session {
+pub(super) fn start(streaming_lists: bool, policies: Option<&'static str>, scope: Scope) -> Session {
     let (cluster, api) = pair();
     let (sender, inputs) = mpsc::channel(64);
     let server = Server { version: "v1.36.3".to_owned(), policies, streaming_lists };
@@ -48,22 +48,29 @@ fn start(streaming_lists: bool, policies: Option<&'static str>, scope: Scope) ->
 }
 
 impl Session {
-    /// Take one request from each source; keep the one of the Pods.
+    /// Take one request from each source; keep the one of the Pods: for their watch, which is to begin with all of them,
+    /// since a list would be too long.
     async fn pods(&mut self) -> Exchange {
+        let list = self.list_of_pods().await;
+        list.reply(200, &json!({ "metadata": { "resourceVersion": "1", "continue": "more" }, "items": [] }));
+        self.api.next().await
+    }
+
+    /// Take one request from each source; keep the one of the Pods: for a list of them.
+    pub(super) async fn list_of_pods(&mut self) -> Exchange {
         let mut pods = None;
         for _ in 0..self.watches.sources().len() {
             let exchange = self.api.next().await;
             if path(&exchange) == "/api/v1/pods" {
                 pods = Some(exchange);
             } else {
-                // An open watch without events keeps the others quiet.
-                std::mem::forget(exchange.stream());
+                leave_open(exchange);
             }
         }
         pods.expect("a watch of the Pods")
     }
 
-    async fn next(&mut self) -> WatchEvent {
+    pub(super) async fn next(&mut self) -> WatchEvent {
         let next = tokio::time::timeout(Duration::from_secs(200), self.inputs.recv()).await;
         match next.expect("an event in time").expect("an event") {
             Input::Watch { source, event } => {
@@ -74,7 +81,7 @@ impl Session {
         }
     }
 
-    async fn next_name(&mut self) -> String {
+    pub(super) async fn next_name(&mut self) -> String {
         match self.next().await {
             WatchEvent::Apply(object) => object.key().name.to_string(),
             other => panic!("{other:?}"),
@@ -82,11 +89,21 @@ impl Session {
     }
 }
 
-fn path(exchange: &Exchange) -> &str {
+/// An open watch without events keeps its source quiet, and so does a list without an end.
+fn leave_open(exchange: Exchange) {
+    let listed = exchange.line.contains("?limit=");
+    let events = exchange.stream();
+    if listed {
+        events.send_text(r#"{"metadata":{"resourceVersion":"1"},"items":["#);
+    }
+    std::mem::forget(events);
+}
+
+pub(super) fn path(exchange: &Exchange) -> &str {
     exchange.line.trim_start_matches("GET ").split('?').next().unwrap_or_default()
 }
 
-fn pod(name: &str, version: &str) -> Value {
+pub(super) fn pod(name: &str, version: &str) -> Value {
     json!({
         "kind": "Pod", "apiVersion": "v1",
         "metadata": { "name": name, "namespace": "shop", "resourceVersion": version },
@@ -266,7 +283,7 @@ async fn comes_and_goes(kind: Kind, place: &str) {
         if path(&exchange) == place {
             first = Some(exchange);
         } else {
-            std::mem::forget(exchange.stream());
+            leave_open(exchange);
         }
     }
     let mut next = async || match session.inputs.recv().await.expect("an event") {
@@ -338,7 +355,7 @@ async fn the_watch_set_is_what_was_asked_for() {
         let metadata_only = accept.is_some_and(|accept| accept.contains("PartialObjectMetadata"));
         assert_eq!(metadata_only, path(&exchange).ends_with("/replicasets"), "{}", exchange.line);
         paths.insert(path(&exchange).to_owned());
-        std::mem::forget(exchange.stream());
+        leave_open(exchange);
     }
     let expected = [
         "/api/v1/namespaces",
@@ -371,7 +388,7 @@ async fn the_watch_set_is_what_was_asked_for() {
     for _ in 0..7 {
         let exchange = session.api.next().await;
         paths.insert(path(&exchange).to_owned());
-        std::mem::forget(exchange.stream());
+        leave_open(exchange);
     }
     let expected = [
         "/api/v1/namespaces/mesh/configmaps",

@@ -3,6 +3,7 @@
 //! Everything in it is made from a number when it is asked for, so a million Pods cost it nothing. It serves what
 //! sidecar-drift asks for and counts it; anything else is "not found".
 
+mod list;
 mod objects;
 mod text;
 mod watch;
@@ -57,7 +58,12 @@ struct Moving {
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    List(&'static Collection),
+    /// So many at most, from there on.
+    List {
+        of: &'static Collection,
+        from: usize,
+        limit: Option<usize>,
+    },
     Watch { of: &'static Collection, initial: bool, seconds: u64 },
     ReplicaSet(usize),
     DryRun,
@@ -102,7 +108,7 @@ impl Stub {
         let asked = self.0.objects.asked(method, uri);
         self.count(&asked);
         match asked {
-            Asked::List(of) => json_answer(StatusCode::OK, &self.0.objects.list(of, self.version())),
+            Asked::List { of, from, limit } => self.list(of, from, limit),
             Asked::Watch { of, initial, seconds } => self.watch(of, initial, seconds),
             Asked::ReplicaSet(number) => json_answer(StatusCode::OK, &self.0.objects.replica_set(number)),
             Asked::DryRun => self.render(body),
@@ -158,7 +164,7 @@ impl Stub {
 
     fn count(&self, asked: &Asked) {
         let name = match asked {
-            Asked::List(of) => format!("list {}", of.plural),
+            Asked::List { of, .. } => format!("list {}", of.plural),
             Asked::Watch { of, .. } => format!("watch {}", of.plural),
             Asked::ReplicaSet(_) => "get replicasets".to_owned(),
             Asked::DryRun => "dry-run".to_owned(),

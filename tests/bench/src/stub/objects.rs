@@ -12,8 +12,8 @@ pub(super) struct Collection {
     /// Its path, without a namespace.
     path: &'static str,
     pub(super) plural: &'static str,
-    api_version: &'static str,
-    kind: &'static str,
+    pub(super) api_version: &'static str,
+    pub(super) kind: &'static str,
 }
 
 const ADMISSION: &str = "admissionregistration.k8s.io/v1";
@@ -134,7 +134,8 @@ impl Objects {
         }
         if let Some(of) = COLLECTIONS.iter().find(|collection| collection.path == path) {
             if parameter("watch") != Some("true") {
-                return Asked::List(of);
+                let number = |name| parameter(name).and_then(|text| text.parse().ok());
+                return Asked::List { of, from: number("continue").unwrap_or(0), limit: number("limit") };
             }
             // Asked once, to see whether a watch can begin with a list.
             let nothing = parameter("fieldSelector").is_some();
@@ -169,21 +170,6 @@ impl Objects {
         set["metadata"]["uid"] = json!(fleet::uid(REPLICA_SET, number, 0));
         set["metadata"]["resourceVersion"] = json!(FIRST_VERSION.to_string());
         set
-    }
-
-    /// A whole list, for whoever asks for one.
-    pub(super) fn list(&self, of: &Collection, version: u64) -> Value {
-        let objects = (0..self.count(of)).map(|number| {
-            let mut object = Vec::new();
-            self.write(of, number, version, &mut object);
-            serde_json::from_slice::<Value>(&object).unwrap_or_default()
-        });
-        json!({
-            "apiVersion": of.api_version,
-            "kind": format!("{}List", of.kind),
-            "metadata": {"resourceVersion": version.to_string()},
-            "items": objects.collect::<Vec<_>>(),
-        })
     }
 
     /// How many there are of a kind.

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// A chunk is sent when it is about so large.
-const CHUNK: usize = 128 * 1024;
+pub(super) const CHUNK: usize = 128 * 1024;
 
 /// How often an idle watch says how far it has come, as the API server does.
 const BOOKMARK: Duration = Duration::from_mins(1);
