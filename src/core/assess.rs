@@ -205,7 +205,9 @@ impl Core {
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
         let mut passed = Vec::new();
+        let most = self.policy.renders_in_flight;
         while passed.len() < PASSED
+            && !self.pace.is_crowded(most)
             && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
             && self.renders.ready(now.elapsed).is_ok()
         {
@@ -215,7 +217,7 @@ impl Core {
             }
             let Some(workload) = self.index.workload(&key) else { continue };
             let vector = self.generations.vector(workload, &self.index);
-            match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {
+            match self.pace.leave(&vector, most, now.elapsed) {
                 Leave::Go => self.request(&key, vector, now),
                 Leave::Busy => passed.push((key, now.elapsed, priority)),
                 Leave::Slow(until) => {
@@ -224,7 +226,8 @@ impl Core {
                 }
             }
         }
-        self.crowded = passed.iter().any(|(_, due, _)| *due <= now.elapsed);
+        // Then there is something in flight, and its answer is the next occasion.
+        self.crowded = self.pace.is_crowded(most) || passed.iter().any(|(_, due, _)| *due <= now.elapsed);
         for (key, due, priority) in passed {
             self.queue.schedule(&key, due, priority, now.elapsed);
         }
