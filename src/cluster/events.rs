@@ -44,7 +44,7 @@ impl EventWriter {
     pub async fn write(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
         let (namespace, name, object) = self.object(event, at);
         let id = (namespace.clone(), name.clone());
-        let create = || Call::create_event(&namespace, object.clone());
+        let create = || Call::create_event(&namespace, &object);
         let before = self.written.get(&id).copied().unwrap_or_default();
         if before == 0 && self.does(create(), 409).await? {
             self.remember(id, 1);
@@ -54,7 +54,7 @@ impl EventWriter {
         let count = before.max(1) + 1;
         let series = json!({ "series": { "count": count, "lastObservedTime": micro_time(at) } });
         let path = format!("{}/{name}?fieldManager={FIELD_MANAGER}", paths::events(&namespace));
-        if self.does(Call::merge_patch(path, series), 404).await? {
+        if self.does(Call::merge_patch(path, &series), 404).await? {
             self.remember(id, count);
         } else if self.does(create(), 409).await? {
             // Events live for an hour, and that one was over.

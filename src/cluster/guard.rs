@@ -27,7 +27,7 @@ pub enum Probe {
 
 /// Carry out [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard) in this namespace, our own.
 pub async fn probe(cluster: &Cluster, namespace: &str) -> Probe {
-    match cluster.call(Call::dry_run_pod(namespace, pod())).await {
+    match cluster.call(Call::dry_run_pod(namespace, pod().to_string())).await {
         Ok(answer) if answer.status.is_success() => Probe::LetThrough,
         Ok(answer) if is_refusal(&answer) => Probe::Refused,
         Ok(answer) => Probe::Unknown(answer.message()),

@@ -40,13 +40,13 @@ impl LeaseStore {
                 let body = json!({
                     "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": fields(spec),
                 });
-                Call::create_lease(&self.namespace, body)
+                Call::create_lease(&self.namespace, &body)
             }
             // Only what it says: its labels, and all annotations but one, are others'.
             Request::Replace { version, spec } => {
                 let metadata = json!({ "resourceVersion": &**version, "annotations": { API: text(&spec.api) } });
                 let body = json!({ "metadata": metadata, "spec": fields(spec) });
-                Call::merge_patch(format!("{path}?fieldManager={FIELD_MANAGER}"), body)
+                Call::merge_patch(format!("{path}?fieldManager={FIELD_MANAGER}"), &body)
             }
         };
         match self.cluster.call(call).await {

@@ -49,7 +49,7 @@ async fn attempt(
     if !may_write() {
         return Err(PatchOutcome::NotLeader);
     }
-    let trial = Call::json_patch(paths::patch_workload(&request.workload.key, true), operations.clone());
+    let trial = Call::json_patch(paths::patch_workload(&request.workload.key, true), &operations);
     let answer = cluster.call(trial).await.map_err(|lost| failed(lost.sentence()))?;
     let json = answer.json();
     match outcome::classify_patch(&answer.as_core(&json)) {
@@ -65,7 +65,7 @@ async fn attempt(
     if !may_write() {
         return Err(PatchOutcome::NotLeader);
     }
-    let real = Call::json_patch(paths::patch_workload(&request.workload.key, false), operations);
+    let real = Call::json_patch(paths::patch_workload(&request.workload.key, false), &operations);
     let answer = cluster.call(real).await.map_err(|lost| PatchOutcome::Unknown { message: lost.sentence() })?;
     Ok(outcome::classify_patch(&answer.as_core(&answer.json())))
 }

@@ -25,7 +25,7 @@ pub async fn accept(cluster: &Cluster, workload: &WorkloadRef, until: &str, reas
     let annotations = json!({ "sidecar-drift/accept-until": until, "sidecar-drift/accept-reason": reason });
     let fields = json!({ "metadata": { "uid": &*workload.uid, "annotations": annotations } });
     let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::workload(&workload.key));
-    let answer = cluster.call(Call::merge_patch(path, fields)).await;
+    let answer = cluster.call(Call::merge_patch(path, &fields)).await;
     let answer = answer.map_err(|lost| Error::of_lost(cluster.url(), lost))?;
     if answer.status.is_success() {
         return Ok(());

@@ -199,7 +199,7 @@ impl StateStore {
 
     async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, Lost> {
         let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
-        self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), fields)).await
+        self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), &fields)).await
     }
 
     async fn get(&self) -> Result<Answer, Error> {
@@ -213,7 +213,7 @@ impl StateStore {
             "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
             "data": { KEY: text(state) },
         });
-        Call::create_config_map(&self.namespace, body)
+        Call::create_config_map(&self.namespace, &body)
     }
 
     fn path(&self) -> String {

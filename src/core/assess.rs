@@ -76,7 +76,7 @@ impl Core {
         let Some(workload) = self.index.workload(key) else { return };
         let lock = self.lock(workload);
         let work = self.work.entry(key.clone()).or_default();
-        work.lock = lock;
+        work.lock = lock.map(Box::new);
         let evidence = Evidence {
             workload,
             index: &self.index,
@@ -205,7 +205,9 @@ impl Core {
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
         let mut passed = Vec::new();
+        let most = self.policy.renders_in_flight;
         while passed.len() < PASSED
+            && !self.pace.is_crowded(most)
             && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
             && self.renders.ready(now.elapsed).is_ok()
         {
@@ -215,7 +217,7 @@ impl Core {
             }
             let Some(workload) = self.index.workload(&key) else { continue };
             let vector = self.generations.vector(workload, &self.index);
-            match self.pace.leave(&vector, self.policy.renders_in_flight, now.elapsed) {
+            match self.pace.leave(&vector, most, now.elapsed) {
                 Leave::Go => self.request(&key, vector, now),
                 Leave::Busy => passed.push((key, now.elapsed, priority)),
                 Leave::Slow(until) => {
@@ -224,7 +226,8 @@ impl Core {
                 }
             }
         }
-        self.crowded = passed.iter().any(|(_, due, _)| *due <= now.elapsed);
+        // Then there is something in flight, and its answer is the next occasion.
+        self.crowded = self.pace.is_crowded(most) || passed.iter().any(|(_, due, _)| *due <= now.elapsed);
         for (key, due, priority) in passed {
             self.queue.schedule(&key, due, priority, now.elapsed);
         }
@@ -271,7 +274,7 @@ impl Core {
         self.pace.sent(&vector);
         self.asked.insert(ticket, (vector.clone(), timeout));
         let work = self.work.entry(key.clone()).or_default();
-        work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm });
+        work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm }.into());
         // One budget for all: a confirmation is one more dry run.
         _ = self.renders.take(now.elapsed);
         self.rendered += 1;
@@ -335,13 +338,13 @@ impl Core {
             let backoff = FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY);
             let wait = backoff.max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
             work.failures = work.failures.saturating_add(1);
-            work.failure = Some(Failure {
+            work.failure = Some(Box::new(Failure {
                 revision: request.revision.clone(),
                 vector: request.vector.clone(),
                 reason,
                 message,
                 retry: now.elapsed + wait,
-            });
+            }));
         };
         match outcome {
             RenderOutcome::Rendered(mut rendering) => {
@@ -422,7 +425,7 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Arc<Vector>, renderi
         Err(unstable) if more => {
             let last = set.renderings.pop();
             set.renderings = last.into_iter().chain([rendering]).collect();
-            set.unstable = Some(unstable);
+            set.unstable = Some(unstable.into());
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}

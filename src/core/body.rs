@@ -7,6 +7,9 @@
 mod daemon_set;
 mod stateful_set;
 
+use std::borrow::Cow;
+
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -30,9 +33,9 @@ pub struct OwnerIdentity {
     pub uid: String,
 }
 
-/// What a Pod is built from.
+/// What a Pod is built from; of the template (`'t`) parts are used as they are.
 #[derive(Clone, Copy, Debug)]
-pub struct BodyRequest<'a> {
+pub struct BodyRequest<'a, 't> {
     /// The workload's kind; for a Deployment the owner is its ReplicaSet.
     pub kind: Kind,
     /// The Pod's immediate controller.
@@ -41,7 +44,7 @@ pub struct BodyRequest<'a> {
     /// `spec.replicas`) and of a DaemonSet (its template generation); not read of a Deployment.
     pub workload: Option<&'a Value>,
     /// The template: `spec.template` of the ReplicaSet, `data.spec.template` of the ControllerRevision.
-    pub template: &'a Value,
+    pub template: &'t Value,
     /// The ControllerRevision's name, or of a DaemonSet also its hash alone. Not read of a Deployment: a ReplicaSet's
     /// template carries its hash.
     pub revision: &'a str,
@@ -58,11 +61,35 @@ pub struct BodyRequest<'a> {
 
 /// A Pod to be created.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Body {
-    /// The Pod.
-    pub json: Value,
+pub struct Body<'a> {
+    metadata: Value,
+    /// The template's own, unless its controller changes it: most of what is sent, and nothing that would need a copy.
+    spec: Cow<'a, Value>,
     /// Its name, for a StatefulSet; the others are named after admission.
     pub pod_name: Option<String>,
+}
+
+/// A Pod as it is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: &'a Value,
+    spec: &'a Value,
+}
+
+impl Body<'_> {
+    /// The Pod.
+    pub fn json(&self) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": self.metadata, "spec": self.spec })
+    }
+
+    /// The Pod as JSON text.
+    pub fn text(&self) -> String {
+        let pod = Written { api_version: "v1", kind: "Pod", metadata: &self.metadata, spec: &self.spec };
+        serde_json::to_string(&pod).unwrap_or_else(|_| self.json().to_string())
+    }
 }
 
 /// Why no Pod can be built.
@@ -103,18 +130,17 @@ pub enum BodyError {
 /// Left out are the per-node affinity that the DaemonSet controller adds (there is no node to name: a rendering stands
 /// for the Pods of all nodes, and no injector is known that reads it), and, of course, all that only a stored Pod has:
 /// status, uid, the volume of the ServiceAccount token, ephemeral containers.
-pub fn pod_body(request: &BodyRequest<'_>) -> Result<Body, BodyError> {
+pub fn pod_body<'t>(request: &BodyRequest<'_, 't>) -> Result<Body<'t>, BodyError> {
     let BodyRequest { kind, owner, template, .. } = *request;
     let context = || (owner.kind.clone(), owner.name.clone());
-    let spec = template.get("spec").filter(|spec| spec.is_object()).cloned();
+    let spec = template.get("spec").filter(|spec| spec.is_object());
     let Some(spec) = spec else {
         let (kind, name) = context();
         return Err(BodyError::NoSpec { kind, name });
     };
-    let mut pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata(request), "spec": spec });
-    let mut pod_name = None;
+    let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None };
     if kind.row().ordinals {
-        pod_name = Some(stateful_set::complete(&mut pod, request)?);
+        stateful_set::complete(&mut pod, request)?;
     } else if kind == Kind::DAEMON_SET {
         daemon_set::complete(&mut pod, request);
     } else if kind.row().revisions == RevisionKind::ControllerRevision {
@@ -125,12 +151,12 @@ pub fn pod_body(request: &BodyRequest<'_>) -> Result<Body, BodyError> {
         let (kind, name) = context();
         return Err(BodyError::NoLabels { kind, name });
     }
-    Ok(Body { json: pod, pod_name })
+    Ok(pod)
 }
 
 /// Gives the Pod what nobody gave it.
-fn suppose(pod: &mut Value, what_if: &WhatIf) {
-    let Some(metadata) = pod.get_mut("metadata") else { return };
+fn suppose(pod: &mut Body<'_>, what_if: &WhatIf) {
+    let metadata = &mut pod.metadata;
     for (field, supposed) in [("labels", &what_if.labels), ("annotations", &what_if.annotations)] {
         if supposed.is_empty() {
             continue;
@@ -147,7 +173,7 @@ fn suppose(pod: &mut Value, what_if: &WhatIf) {
 
 /// What all controllers give their Pods: labels, annotations and finalizers of the template, a name to be generated,
 /// and the owner.
-fn metadata(request: &BodyRequest<'_>) -> Value {
+fn metadata(request: &BodyRequest<'_, '_>) -> Value {
     let BodyRequest { owner, template, block_owner_deletion, .. } = *request;
     let mut metadata = Map::new();
     let inherited = template.get("metadata");
@@ -182,12 +208,12 @@ fn generate_name(owner: &str) -> String {
 }
 
 /// The Pod's labels, made if there are none; `None` if something else stands there.
-fn labels(pod: &mut Value) -> Option<&mut Map<String, Value>> {
-    let metadata = pod.get_mut("metadata")?.as_object_mut()?;
+fn labels<'p>(pod: &'p mut Body<'_>) -> Option<&'p mut Map<String, Value>> {
+    let metadata = pod.metadata.as_object_mut()?;
     metadata.entry("labels").or_insert_with(|| json!({})).as_object_mut()
 }
 
-fn set_label(pod: &mut Value, label: &str, value: &str) {
+fn set_label(pod: &mut Body<'_>, label: &str, value: &str) {
     if let Some(labels) = labels(pod) {
         labels.insert(label.to_owned(), json!(value));
     }

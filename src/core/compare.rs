@@ -29,7 +29,7 @@ use super::{
     fingerprint::Fingerprint,
     ignore::{self, IgnoreRule, IgnoreUse},
     io::Rendering,
-    shape::{ContainerShape, Name, Packed, PodShape},
+    shape::{ContainerShape, Name, PodShape},
     words::{Difference, Placement, Word as _},
 };
 
@@ -215,7 +215,11 @@ pub fn target_fingerprint(
         }
         target.insert(&container.name, fields);
     }
-    Fingerprint::of(&Packed::of(&serde_json::json!(target))).to_string()
+    let text = serde_json::to_string(&target).unwrap_or_else(|_| serde_json::json!(target).to_string());
+    let mut fingerprint = Fingerprint::of_text(&text).to_string();
+    // Every workload keeps one.
+    fingerprint.shrink_to_fit();
+    fingerprint
 }
 
 fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {

@@ -69,8 +69,12 @@ impl Pace {
             return Leave::Slow(until);
         }
         let full = involved().any(|s| s.in_flight >= most);
-        let crowded = self.in_flight >= most.max(WITHOUT_WEBHOOK);
-        if full || crowded { Leave::Busy } else { Leave::Go }
+        if full || self.is_crowded(most) { Leave::Busy } else { Leave::Go }
+    }
+
+    /// Whether so many are in flight that none may be sent, whatever takes part in it.
+    pub fn is_crowded(&self, most: usize) -> bool {
+        self.in_flight >= most.max(WITHOUT_WEBHOOK)
     }
 
     /// One was sent.

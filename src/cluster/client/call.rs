@@ -5,17 +5,21 @@ use std::{error::Error as StdError, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
+use serde::de::DeserializeSeed as _;
 use serde_json::{Value, json};
 
 use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
-use crate::{cluster::paths, core::outcome};
+use crate::{
+    cluster::{convert::Needed, paths},
+    core::outcome,
+};
 
 /// A request that is about to be sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     method: Method,
     path: String,
-    body: Option<(&'static str, Value)>,
+    body: Option<(&'static str, Bytes)>,
     /// Sent in the name of this user.
     as_user: Option<String>,
 }
@@ -38,9 +42,9 @@ impl Call {
         self
     }
 
-    /// Create a Pod as a dry run: admission answers, nothing is stored.
-    pub fn dry_run_pod(namespace: &str, pod: Value) -> Self {
-        Self::post(paths::create_pod(namespace), pod)
+    /// Create a Pod, which is JSON text, as a dry run: admission answers, nothing is stored.
+    pub fn dry_run_pod(namespace: &str, pod: String) -> Self {
+        Self::create(paths::create_pod(namespace), pod)
     }
 
     /// Evict a Pod of this uid: its PodDisruptionBudgets are asked. There is no function that deletes one.
@@ -51,50 +55,54 @@ impl Call {
             "metadata": { "name": pod, "namespace": namespace },
             "deleteOptions": { "preconditions": { "uid": uid } },
         });
-        Self::post(paths::evict_pod(namespace, pod), eviction)
+        Self::post(paths::evict_pod(namespace, pod), &eviction)
     }
 
     /// Ask what we may do.
-    pub fn access_review(review: Value) -> Self {
+    pub fn access_review(review: &Value) -> Self {
         Self::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), review)
     }
 
     /// Create a ConfigMap.
-    pub fn create_config_map(namespace: &str, config_map: Value) -> Self {
+    pub fn create_config_map(namespace: &str, config_map: &Value) -> Self {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::config_maps(namespace)), config_map)
     }
 
     /// Create an Event.
-    pub fn create_event(namespace: &str, event: Value) -> Self {
+    pub fn create_event(namespace: &str, event: &Value) -> Self {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::events(namespace)), event)
     }
 
     /// Create a Lease.
-    pub fn create_lease(namespace: &str, lease: Value) -> Self {
+    pub fn create_lease(namespace: &str, lease: &Value) -> Self {
         Self::post(format!("{}?fieldManager={FIELD_MANAGER}", paths::leases(namespace)), lease)
     }
 
     /// Not public: what we can create is what has a function above.
-    fn post(path: String, body: Value) -> Self {
-        Self { method: Method::POST, path, body: Some(("application/json", body)), as_user: None }
+    fn post(path: String, body: &Value) -> Self {
+        Self::create(path, body.to_string())
+    }
+
+    fn create(path: String, body: String) -> Self {
+        Self { method: Method::POST, path, body: Some(("application/json", body.into())), as_user: None }
     }
 
     /// A JSON Patch (RFC 6902).
-    pub fn json_patch(path: impl Into<String>, operations: Value) -> Self {
+    pub fn json_patch(path: impl Into<String>, operations: &Value) -> Self {
         Self {
             method: Method::PATCH,
             path: path.into(),
-            body: Some(("application/json-patch+json", operations)),
+            body: Some(("application/json-patch+json", operations.to_string().into())),
             as_user: None,
         }
     }
 
     /// A JSON merge patch (RFC 7386).
-    pub fn merge_patch(path: impl Into<String>, fields: Value) -> Self {
+    pub fn merge_patch(path: impl Into<String>, fields: &Value) -> Self {
         Self {
             method: Method::PATCH,
             path: path.into(),
-            body: Some(("application/merge-patch+json", fields)),
+            body: Some(("application/merge-patch+json", fields.to_string().into())),
             as_user: None,
         }
     }
@@ -115,6 +123,13 @@ impl Answer {
     /// The body as JSON; a body that is none as one string.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into())
+    }
+
+    /// As [`Answer::json`], but of the body only what is needed.
+    pub(in crate::cluster) fn part(&self, needed: Needed) -> Value {
+        let mut text = serde_json::Deserializer::from_slice(&self.body);
+        let part = needed.deserialize(&mut text).and_then(|part| text.end().map(|()| part));
+        part.unwrap_or_else(|_| self.json())
     }
 
     /// As the core judges it. `json` is what [`Answer::json`] gave.
@@ -196,9 +211,9 @@ impl Cluster {
         let bytes = match body {
             Some((content_type, body)) => {
                 request = request.header(header::CONTENT_TYPE, content_type);
-                body.to_string().into_bytes()
+                body
             }
-            None => Vec::new(),
+            None => Bytes::new(),
         };
         let request = request.body(Body::from(bytes)).map_err(|error| Lost::Failed(Box::new(error)))?;
         let (head, body) = self.client.send(request).await?.into_parts();

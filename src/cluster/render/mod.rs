@@ -2,6 +2,7 @@
 
 mod history;
 mod labels;
+mod read;
 mod rights;
 
 use std::{sync::Arc, time::Duration};
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, Lost},
-    convert::{self, Keys},
+    convert::{self, Keys, Needed},
     paths,
 };
 use crate::config::Caller;
@@ -95,15 +96,15 @@ impl Renderer {
             None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
         let plural = key.kind.row().revisions.plural().unwrap_or_default();
-        let revision = self.revision(request, &paths::revision(plural, &key.namespace, &name)).await?;
+        let mut revision = self.revision(request, &paths::revision(plural, &key.namespace, &name)).await?;
         let (owner, template) = if in_replica_sets {
             let uid = text(&revision, "/metadata/uid").to_owned();
             let owner = OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid };
-            (owner, revision.pointer("/spec/template"))
+            (owner, revision.pointer_mut("/spec/template"))
         } else {
-            (workload_itself(request), revision.pointer("/data/spec/template"))
+            (workload_itself(request), revision.pointer_mut("/data/spec/template"))
         };
-        let template = template.cloned().unwrap_or_default();
+        let template = template.map(Value::take).unwrap_or_default();
         Ok(Source { workload, owner, template })
     }
 
@@ -124,13 +125,13 @@ impl Renderer {
     async fn revision(&self, request: &RenderRequest, path: &str) -> Result<Value, RenderOutcome> {
         let ours = |revision: &Value| is_controlled_by(revision, &request.workload.uid);
         if !request.confirm {
-            match self.get(&format!("{path}?resourceVersion=0")).await {
+            match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
                 Ok(revision) if ours(&revision) => return Ok(revision),
                 Ok(_) | Err(RenderOutcome::Gone) => {}
                 Err(outcome) => return Err(outcome),
             }
         }
-        let revision = self.get(path).await?;
+        let revision = self.get_part(path, read::REVISION).await?;
         if ours(&revision) { Ok(revision) } else { Err(RenderOutcome::Gone) }
     }
 
@@ -156,13 +157,13 @@ impl Renderer {
                 what_if: &request.what_if,
             })
             .map_err(|error| undetermined(error.to_string()))?;
-            let call = Call::dry_run_pod(namespace, body.json);
+            let call = Call::dry_run_pod(namespace, body.text());
             let call = match &user {
                 Some(user) => call.impersonating(user.clone()),
                 None => call,
             };
             let answer = self.cluster.call(call).await.map_err(lost)?;
-            let json = answer.json();
+            let json = read::judged(&answer, request.fields);
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
                 self.rights.forget(resource).await;
@@ -197,9 +198,13 @@ impl Renderer {
     }
 
     async fn get(&self, path: &str) -> Result<Value, RenderOutcome> {
+        self.get_part(path, Needed::All).await
+    }
+
+    async fn get_part(&self, path: &str, needed: Needed) -> Result<Value, RenderOutcome> {
         let answer = self.cluster.call(Call::get(path)).await.map_err(lost)?;
         let reason = match answer.status.as_u16() {
-            200 => return Ok(answer.json()),
+            200 => return Ok(answer.part(needed)),
             404 => return Err(RenderOutcome::Gone),
             401 | 403 => UndeterminedReason::Forbidden,
             429 => UndeterminedReason::Throttled,

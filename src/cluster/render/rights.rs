@@ -33,7 +33,7 @@ impl Rights {
                 "group": group, "resource": plural, "subresource": "finalizers", "verb": "update",
             } },
         });
-        let Ok(answer) = cluster.call(Call::access_review(review)).await else { return false };
+        let Ok(answer) = cluster.call(Call::access_review(&review)).await else { return false };
         if answer.status.is_server_error() {
             return false;
         }

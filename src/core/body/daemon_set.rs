@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BodyRequest, REVISION_LABEL, set_label};
+use super::{Body, BodyRequest, REVISION_LABEL, set_label};
 
 /// Taints that every daemon's Pod tolerates, as (key, effect).
 const TOLERATIONS: &[(&str, &str)] = &[
@@ -20,10 +20,10 @@ const HOST_NETWORK: (&str, &str) = ("node.kubernetes.io/network-unavailable", "N
 const GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 /// Completes the Pod.
-pub(super) fn complete(pod: &mut Value, request: &BodyRequest<'_>) {
-    let host_network = pod.pointer("/spec/hostNetwork") == Some(&json!(true));
+pub(super) fn complete(pod: &mut Body<'_>, request: &BodyRequest<'_, '_>) {
+    let host_network = pod.spec.get("hostNetwork") == Some(&json!(true));
     for &(key, effect) in TOLERATIONS.iter().chain(host_network.then_some(&HOST_NETWORK)) {
-        tolerate(pod, key, effect);
+        tolerate(pod.spec.to_mut(), key, effect);
     }
     let generation = request.workload.and_then(|w| w.pointer("/metadata/annotations")).and_then(|annotations| {
         // Not a number: the controller leaves the label out.
@@ -40,9 +40,9 @@ pub(super) fn complete(pod: &mut Value, request: &BodyRequest<'_>) {
 }
 
 /// Adds a toleration, or puts it in the place of the template's own for the same taint.
-fn tolerate(pod: &mut Value, key: &str, effect: &str) {
+fn tolerate(spec: &mut Value, key: &str, effect: &str) {
     let toleration = json!({ "key": key, "operator": "Exists", "effect": effect });
-    let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let Some(spec) = spec.as_object_mut() else { return };
     let list = spec.entry("tolerations").or_insert_with(|| json!([]));
     if !list.is_array() {
         *list = json!([]);

@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
+use super::{Body, BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
 
 /// The longest value of a label, and of a hostname.
 const LONGEST_LABEL: usize = 63;
 
-/// Completes the Pod and returns its name.
+/// Completes the Pod, and names it.
 ///
 /// The Pod is named after an ordinal that does not exist and that the controller will not create either, because the
 /// API server refuses a taken name in a dry run, too. Its claims are those of an ordinal that exists: some injectors
 /// look them up.
-pub(super) fn complete(pod: &mut Value, request: &BodyRequest<'_>) -> Result<String, BodyError> {
+pub(super) fn complete(pod: &mut Body<'_>, request: &BodyRequest<'_, '_>) -> Result<(), BodyError> {
     let set = &request.owner.name;
     let spec = request.workload.and_then(|w| w.get("spec"));
     let spec = spec.ok_or_else(|| BodyError::NoWorkload { name: set.clone() })?;
@@ -36,14 +36,14 @@ pub(super) fn complete(pod: &mut Value, request: &BodyRequest<'_>) -> Result<Str
     set_label(pod, "apps.kubernetes.io/pod-index", &ordinal.to_string());
     set_label(pod, REVISION_LABEL, request.revision);
     let existing = request.ordinals.map_or(start, |(lowest, _)| lowest);
-    insert_claims(pod, spec, &format!("{set}-{existing}"));
-    Ok(name)
+    insert_claims(pod.spec.to_mut(), spec, &format!("{set}-{existing}"));
+    pod.pod_name = Some(name);
+    Ok(())
 }
 
-fn insert_identity(pod: &mut Value, name: &str, service: Option<&str>) {
-    let Some(metadata) = pod.get_mut("metadata") else { return };
-    insert(metadata, "name", json!(name));
-    let Some(spec) = pod.get_mut("spec") else { return };
+fn insert_identity(pod: &mut Body<'_>, name: &str, service: Option<&str>) {
+    insert(&mut pod.metadata, "name", json!(name));
+    let spec = pod.spec.to_mut();
     insert(spec, "hostname", json!(name));
     match service.filter(|service| !service.is_empty()) {
         Some(service) => insert(spec, "subdomain", json!(service)),
@@ -53,14 +53,13 @@ fn insert_identity(pod: &mut Value, name: &str, service: Option<&str>) {
 }
 
 /// Puts a volume for each claim template before the template's own volumes, in the place of those of the same name.
-fn insert_claims(pod: &mut Value, set_spec: &Value, suffix: &str) {
+fn insert_claims(spec: &mut Value, set_spec: &Value, suffix: &str) {
     let templates = set_spec.get("volumeClaimTemplates").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let claims: Vec<&str> =
         templates.iter().filter_map(|t| t.pointer("/metadata/name").and_then(Value::as_str)).collect();
     if claims.is_empty() {
         return;
     }
-    let Some(spec) = pod.get_mut("spec") else { return };
     let own = spec.get("volumes").and_then(Value::as_array).cloned().unwrap_or_default();
     let volumes = claims
         .iter()

@@ -27,8 +27,8 @@ struct Set<'a> {
     template: &'a Value,
 }
 
-impl Set<'_> {
-    fn body(&self, ordinals: Option<(u32, u32)>, attempt: u32) -> Result<Body, BodyError> {
+impl<'a> Set<'a> {
+    fn body(&self, ordinals: Option<(u32, u32)>, attempt: u32) -> Result<Body<'a>, BodyError> {
         pod_body(&BodyRequest {
             kind: Kind::STATEFUL_SET,
             owner: self.owner,
@@ -43,13 +43,13 @@ impl Set<'_> {
     }
 }
 
-fn build(
+fn build<'t>(
     kind: Kind,
     owner: &OwnerIdentity,
     workload: Option<&Value>,
-    template: &Value,
+    template: &'t Value,
     block: bool,
-) -> Result<Body, BodyError> {
+) -> Result<Body<'t>, BodyError> {
     pod_body(&BodyRequest {
         kind,
         owner,
@@ -72,7 +72,7 @@ fn r2_a_replica_sets_pod() {
     let body = build(Kind::DEPLOYMENT, &owner("ReplicaSet", "shop-abc"), None, &template, true).unwrap();
     assert_eq!(body.pod_name, None);
     assert_eq!(
-        body.json,
+        body.json(),
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -90,10 +90,21 @@ fn r2_a_replica_sets_pod() {
 }
 
 #[test]
+fn what_is_written_is_the_pod() {
+    let template = template();
+    for kind in [Kind::DEPLOYMENT, Kind::DAEMON_SET] {
+        let body = build(kind, &owner("ReplicaSet", "shop-abc"), None, &template, true).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&body.text()).unwrap(), body.json());
+        assert_eq!(body.json()["spec"]["containers"], template["spec"]["containers"]);
+    }
+}
+
+#[test]
 fn r2_the_templates_metadata_is_sent_as_it_is() {
-    let body = build(Kind::DEPLOYMENT, &owner("ReplicaSet", "shop-abc"), None, &template(), false).unwrap();
+    let template = template();
+    let body = build(Kind::DEPLOYMENT, &owner("ReplicaSet", "shop-abc"), None, &template, false).unwrap();
     assert_eq!(
-        body.json["metadata"],
+        body.json()["metadata"],
         json!({
             "generateName": "shop-abc-",
             "labels": { "app": "shop" },
@@ -117,14 +128,14 @@ fn r1_a_daemon_sets_pod_tolerates_what_the_controller_says_and_names_no_node() {
         { "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5 },
     ]);
     let body = build(Kind::DAEMON_SET, &owner("DaemonSet", "agent"), Some(&workload), &template, true).unwrap();
-    assert_eq!(body.json["metadata"]["generateName"], "agent-");
+    assert_eq!(body.json()["metadata"]["generateName"], "agent-");
     assert_eq!(
-        body.json["metadata"]["labels"],
+        body.json()["metadata"]["labels"],
         json!({ "app": "shop", "controller-revision-hash": "7c9", "pod-template-generation": "3" })
     );
     let toleration = |key: &str, effect: &str| json!({ "key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": effect });
     assert_eq!(
-        body.json["spec"]["tolerations"],
+        body.json()["spec"]["tolerations"],
         json!([
             { "key": "mine", "operator": "Exists" },
             toleration("not-ready", "NoExecute"),
@@ -136,17 +147,18 @@ fn r1_a_daemon_sets_pod_tolerates_what_the_controller_says_and_names_no_node() {
             toleration("network-unavailable", "NoSchedule"),
         ])
     );
-    assert_eq!(body.json["spec"].get("nodeName"), None);
-    assert_eq!(body.json["spec"].get("affinity"), None);
+    assert_eq!(body.json()["spec"].get("nodeName"), None);
+    assert_eq!(body.json()["spec"].get("affinity"), None);
     assert_eq!(body.pod_name, None);
 }
 
 #[test]
 fn r1_a_daemon_sets_odd_generation_is_left_out() {
     let workload = json!({ "metadata": { "annotations": { "deprecated.daemonset.template.generation": "x" } } });
-    let body = build(Kind::DAEMON_SET, &owner("DaemonSet", "agent"), Some(&workload), &template(), true).unwrap();
-    assert_eq!(body.json["metadata"]["labels"].get("pod-template-generation"), None);
-    assert_eq!(body.json["spec"]["tolerations"].as_array().map(Vec::len), Some(6));
+    let template = template();
+    let body = build(Kind::DAEMON_SET, &owner("DaemonSet", "agent"), Some(&workload), &template, true).unwrap();
+    assert_eq!(body.json()["metadata"]["labels"].get("pod-template-generation"), None);
+    assert_eq!(body.json()["spec"]["tolerations"].as_array().map(Vec::len), Some(6));
 }
 
 #[test]
@@ -167,7 +179,7 @@ fn r3_a_stateful_sets_pod_has_a_free_name_and_existing_claims() {
     let body = set.body(Some((1, 2)), 0).unwrap();
     assert_eq!(body.pod_name.as_deref(), Some("db-3"));
     assert_eq!(
-        body.json,
+        body.json(),
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -226,8 +238,8 @@ fn r3_a_set_without_a_service_has_no_subdomain() {
     let owner = owner("StatefulSet", "db");
     let (workload, template) = (json!({ "spec": { "serviceName": "" } }), template());
     let body = Set { owner: &owner, workload: &workload, template: &template }.body(None, 0).unwrap();
-    assert_eq!(body.json["spec"].get("subdomain"), None);
-    assert_eq!(body.json["spec"].get("volumes"), None);
+    assert_eq!(body.json()["spec"].get("subdomain"), None);
+    assert_eq!(body.json()["spec"].get("volumes"), None);
 }
 
 #[test]

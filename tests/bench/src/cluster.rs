@@ -139,7 +139,7 @@ impl Cluster {
                 what_if: &WhatIf::default(),
             });
             let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", fleet::namespace_of(number));
-            Some(Ready::post(path, &body.ok()?.json))
+            Some(Ready::post(path, &body.ok()?.json()))
         })
     }
 

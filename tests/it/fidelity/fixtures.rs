@@ -126,7 +126,7 @@ pub(super) fn the_body_is_the_controllers(folder: &Folder) {
         block_owner_deletion: true,
         what_if: &WhatIf::default(),
     });
-    let body = body.expect("a template").json;
+    let body = body.expect("a template").json();
     for number in folder.numbered("running") {
         let running = read(&folder.path.join(format!("running-{number}.json")));
         for field in ["generateName", "ownerReferences"] {

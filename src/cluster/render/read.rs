@@ -1,0 +1,160 @@
+//! What is read of the objects that a rendering takes: of fourteen kilobytes a half is who wrote which field, and of the rest
+//! of an answer another half says nothing that is compared.
+
+use serde_json::Value;
+
+use crate::{
+    cluster::{client::Answer, convert::Needed},
+    core::shape::FieldSet,
+};
+use Needed::{All, Each, Members};
+
+/// A ReplicaSet or a ControllerRevision: whose it is, and the whole template.
+pub(super) const REVISION: Needed = Members(&[
+    ("metadata", Members(&[("uid", All), ("ownerReferences", All)])),
+    ("spec", TEMPLATE),
+    ("data", Members(&[("spec", TEMPLATE)])),
+]);
+
+const TEMPLATE: Needed = Members(&[("template", All)]);
+
+/// A rendered Pod, where the default fields are compared; and what else such an answer may say.
+const RENDERED: Needed = Members(&[
+    ("kind", All),
+    ("reason", All),
+    ("message", All),
+    ("details", All),
+    ("metadata", Members(&[("labels", All)])),
+    (
+        "spec",
+        Members(&[
+            ("volumes", Each(&Members(&[("name", All), ("projected", All)]))),
+            ("initContainers", Each(&CONTAINER)),
+            ("containers", Each(&CONTAINER)),
+        ]),
+    ),
+]);
+
+const CONTAINER: Needed = Members(&[
+    ("name", All),
+    ("image", All),
+    ("command", All),
+    ("args", All),
+    ("env", All),
+    ("envFrom", All),
+    ("restartPolicy", All),
+    ("securityContext", All),
+]);
+
+/// What is judged of the answer to a dry run.
+pub(super) fn judged(answer: &Answer, fields: FieldSet) -> Value {
+    match (answer.status.as_u16(), fields) {
+        (201, FieldSet::Default) => answer.part(RENDERED),
+        _ => answer.json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::{outcome::classify_render, shape::PodShape};
+
+    fn answer(body: String) -> Answer {
+        Answer { status: http::StatusCode::CREATED, retry_after: None, body: body.into() }
+    }
+
+    /// A Pod with one of everything that is looked at.
+    fn pod() -> Value {
+        let container = json!({
+            "name": "proxy", "image": "proxy:1", "command": ["run"], "args": ["/var/kube-api-access-abcde"],
+            "env": [{ "name": "A", "value": "1" }, { "name": "B", "valueFrom": { "fieldRef": { "fieldPath": "x" } } }],
+            "envFrom": [{ "configMapRef": { "name": "more" } }], "restartPolicy": "Always",
+            "securityContext": { "runAsUser": 1 }, "resources": { "limits": { "cpu": "1" } }, "ports": [{ "name": "x" }],
+        });
+        let token = json!({ "sources": [{ "serviceAccountToken": { "path": "token" } }] });
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": "p", "labels": { "app": "shop" }, "managedFields": [{ "manager": "m" }] },
+            "spec": {
+                "volumes": [{ "name": "kube-api-access-abcde", "projected": token }, { "name": "data", "emptyDir": {} }],
+                "initContainers": [container], "containers": [container, { "name": "app" }], "nodeName": "",
+            },
+            "status": { "phase": "Pending" },
+        })
+    }
+
+    /// The same with each place in turn of another type, or gone.
+    fn spoiled(pod: &Value) -> Vec<Value> {
+        fn places(value: &Value, place: &str, found: &mut Vec<String>) {
+            let members: Vec<_> = match value {
+                Value::Object(members) => members.iter().map(|(key, v)| (key.clone(), v)).collect(),
+                Value::Array(items) => items.iter().enumerate().map(|(n, v)| (n.to_string(), v)).collect(),
+                _ => Vec::new(),
+            };
+            for (key, value) in members {
+                let place = format!("{place}/{key}");
+                places(value, &place, found);
+                found.push(place);
+            }
+        }
+        let mut found = Vec::new();
+        places(pod, "", &mut found);
+        let wrong = [json!(7), json!("text"), json!([1]), json!([]), json!({ "x": 1 }), json!({}), Value::Null];
+        let spoil = |place: &String| {
+            wrong.clone().map(|wrong| {
+                let mut spoiled = pod.clone();
+                *spoiled.pointer_mut(place).unwrap() = wrong;
+                spoiled
+            })
+        };
+        found.iter().flat_map(spoil).collect()
+    }
+
+    #[test]
+    fn nothing_that_is_judged_of_an_answer_is_left_out() {
+        let template = Arc::new(PodShape::default());
+        let refusal = json!({ "kind": "Status", "message": "admission webhook \"x\" denied the request: no", "code": 201,
+            "reason": "r", "details": { "retryAfterSeconds": 3, "causes": [{ "reason": "c" }] } });
+        let mut bodies = vec![pod(), refusal, json!("text"), json!([]), Value::Null];
+        bodies.extend(spoiled(&pod()));
+        assert!(bodies.len() > 300);
+        for body in bodies {
+            let answer = answer(body.to_string());
+            for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
+                let part = judged(&answer, fields);
+                let verdict = |json: &Value| classify_render(&answer.as_core(json), &template, None, fields);
+                assert_eq!(verdict(&part), verdict(&body), "{body}");
+                assert_eq!(part.pointer("/metadata/labels"), body.pointer("/metadata/labels"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_followed_by_something_is_no_object() {
+        let text = pod().to_string();
+        for wrong in [&text[..text.len() - 1], &format!("{text}x"), "", "no JSON"] {
+            let answer = answer(wrong.to_owned());
+            assert_eq!(judged(&answer, FieldSet::Default), json!(wrong));
+            assert_eq!(answer.part(REVISION), json!(wrong));
+        }
+    }
+
+    #[test]
+    fn of_a_revision_its_owner_and_its_template_are_read() {
+        let template = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "any": [1, { "x": null }] } });
+        let meta = json!({ "uid": "u", "ownerReferences": [{ "uid": "o", "controller": true }] });
+        for whole in [
+            json!({ "metadata": meta, "spec": { "template": template } }),
+            json!({ "metadata": meta, "data": { "spec": { "template": template } } }),
+        ] {
+            let mut more = whole.clone();
+            more["metadata"]["managedFields"] = json!([{ "manager": "m" }]);
+            more["status"] = json!({ "replicas": 1 });
+            assert_eq!(answer(more.to_string()).part(REVISION), whole);
+        }
+    }
+}
