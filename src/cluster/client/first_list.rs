@@ -199,8 +199,14 @@ fn whole(response: Response<Body>) -> Answer {
 /// `None`: it is no watch that begins with a list.
 fn parts(method: &Method, uri: &Uri) -> Option<Parts> {
     /// What makes a watch of a list.
-    const OF_THE_WATCH: [&str; 6] =
-        ["watch", "timeoutSeconds", "allowWatchBookmarks", "sendInitialEvents", "resourceVersionMatch", "resourceVersion"];
+    const OF_THE_WATCH: [&str; 6] = [
+        "watch",
+        "timeoutSeconds",
+        "allowWatchBookmarks",
+        "sendInitialEvents",
+        "resourceVersionMatch",
+        "resourceVersion",
+    ];
     /// What makes it begin with a list.
     const OF_THE_LIST: [&str; 3] = ["sendInitialEvents", "resourceVersionMatch", "resourceVersion"];
     let query = uri.query().filter(|_| *method == Method::GET)?;
@@ -241,8 +247,9 @@ mod tests {
                    &sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
         let expected = Parts {
             list: "/api/v1/namespaces/a/pods?limit=20000&fieldSelector=x%3Dy".to_owned(),
-            watch: "/api/v1/namespaces/a/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy"
-                .to_owned(),
+            watch:
+                "/api/v1/namespaces/a/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy"
+                    .to_owned(),
         };
         assert_eq!(parts(&Method::GET, &uri.parse().unwrap()), Some(expected));
     }

@@ -175,8 +175,7 @@ impl Items {
 
 /// The line that tells that all objects were listed as of this version.
 pub(super) fn listed(version: &str) -> String {
-    let metadata =
-        json!({"resourceVersion": version, "annotations": {"k8s.io/initial-events-end": "true"}, "creationTimestamp": null});
+    let metadata = json!({"resourceVersion": version, "annotations": {"k8s.io/initial-events-end": "true"}, "creationTimestamp": null});
     format!("{}\n", json!({"type": "BOOKMARK", "object": {"kind": "", "apiVersion": "", "metadata": metadata}}))
 }
 
@@ -199,8 +198,9 @@ mod tests {
             items.take(piece, &mut lines).map_err(|error| error.to_string())?;
         }
         let about = items.end().map_err(|error| error.to_string())?;
-        let lines = String::from_utf8(lines).unwrap();
-        Ok((lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), about))
+        let lines = String::from_utf8(lines).map_err(|error| error.to_string())?;
+        let events: Result<_, _> = lines.lines().map(serde_json::from_str).collect();
+        Ok((events.map_err(|error| error.to_string())?, about))
     }
 
     #[test]
@@ -215,7 +215,11 @@ mod tests {
             // In the API server's order, and in that of a proxy that sorts members.
             for text in [
                 format!(r#"{{"kind":"PodList","metadata":{},"items":{}}}"#, layout(&metadata), layout(&json!(objects))),
-                format!(r#"{{ "items" : {},"kind":"items","metadata":{}}}"#, layout(&json!(objects)), layout(&metadata)),
+                format!(
+                    r#"{{ "items" : {},"kind":"items","metadata":{}}}"#,
+                    layout(&json!(objects)),
+                    layout(&metadata)
+                ),
             ] {
                 let (events, about) = events(&text).unwrap();
                 assert_eq!(events, objects.clone().map(|object| json!({"type": "ADDED", "object": object})));
@@ -238,7 +242,9 @@ mod tests {
         for end in 0..whole.len() {
             assert!(read(&whole[..end], 7).is_err(), "{}", &whole[..end]);
         }
-        for text in ["[]", "7", "}", "{}", r#"{"items":[7]}"#, r#"{"items":[]}"#, r#"{"metadata":{},"items":[]}"#, "<html>"] {
+        for text in
+            ["[]", "7", "}", "{}", r#"{"items":[7]}"#, r#"{"items":[]}"#, r#"{"metadata":{},"items":[]}"#, "<html>"]
+        {
             assert!(events(text).is_err(), "{text}");
         }
         let endless = format!("{{\"kind\":\"{}\"}}", "x".repeat(FRAME));

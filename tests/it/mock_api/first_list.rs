@@ -103,7 +103,7 @@ async fn what_is_no_list_or_too_long_a_one_is_left_to_the_watch_for_good() {
 async fn a_list_whose_beginning_is_held_back_is_left_to_the_watch() {
     let (mut session, exchange) = asked().await;
     let held = exchange.stream();
-    session.api = session.api.patient(std::time::Duration::from_secs(60));
+    session.api = session.api.patient(std::time::Duration::from_mins(1));
     begins_with_all(&mut session).await.list_ends("8");
     assert_eq!(session.next().await, WatchEvent::ResetStarted);
     assert_eq!(session.next().await, WatchEvent::ResetDone);

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn what_is_of_another_type_is_told() {
-        for (json, expected) in [("[[1], 2]", "[[],2]"), ("7", "7"), ("null", "null"), ("\"x\"", "\"x\""), ("{}", "{}")] {
+        for (json, expected) in [("[[1], 2]", "[[],2]"), ("7", "7"), ("null", "null"), ("\"x\"", "\"x\""), ("{}", "{}")]
+        {
             assert_eq!(text(json, Each(&CONTAINER)), expected);
         }
     }

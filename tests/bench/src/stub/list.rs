@@ -36,7 +36,8 @@ impl Stub {
         let before =
             format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#, of.kind, of.api_version);
         let list = List { stub: self.clone(), of, version, before, rest: Some(from.min(end)..end) };
-        let chunks = stream::unfold(list, |mut list| async { list.chunk().map(|chunk| (Ok(Frame::data(chunk)), list)) });
+        let chunks =
+            stream::unfold(list, |mut list| async { list.chunk().map(|chunk| (Ok(Frame::data(chunk)), list)) });
         Response::new(StreamBody::new(chunks).boxed_unsync())
     }
 }

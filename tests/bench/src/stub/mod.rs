@@ -64,7 +64,11 @@ enum Asked {
         from: usize,
         limit: Option<usize>,
     },
-    Watch { of: &'static Collection, initial: bool, seconds: u64 },
+    Watch {
+        of: &'static Collection,
+        initial: bool,
+        seconds: u64,
+    },
     ReplicaSet(usize),
     DryRun,
     Fixed(Value),

@@ -64,9 +64,11 @@ async fn a_watch_without_a_list_tells_only_what_happens() {
 async fn a_list_has_all_objects_or_says_that_there_are_more() {
     let stub = Stub::new(Fleet { deployments: 40, replicas: 20 });
     let list = async |path: &str| lines(&stub, path).await.remove(0);
-    let names = |list: &Value| list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].clone()).collect();
+    let names =
+        |list: &Value| list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].clone()).collect();
     let (whole, first) = (list("/api/v1/pods").await, list("/api/v1/pods?limit=500").await);
-    let second = list(&format!("/api/v1/pods?limit=500&continue={}", first["metadata"]["continue"].as_str().unwrap())).await;
+    let second =
+        list(&format!("/api/v1/pods?limit=500&continue={}", first["metadata"]["continue"].as_str().unwrap())).await;
     assert_eq!((&whole["metadata"]["continue"], &second["metadata"]["continue"]), (&Value::Null, &Value::Null));
     let all: Vec<Value> = names(&whole);
     let pages: [Vec<Value>; 2] = [names(&first), names(&second)];
