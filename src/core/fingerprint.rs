@@ -31,7 +31,7 @@ impl fmt::Display for Hex<'_> {
 impl Fingerprint {
     /// The fingerprint of a canonical projection. `serde_json` keeps object keys sorted, so equal values give equal bytes.
     pub fn of(canonical: &Packed) -> Self {
-        Self::of_text(canonical.text())
+        Self::of_text(&canonical.text())
     }
 
     /// The fingerprint of a value by its text, which is the canonical one: no white space, the keys of objects sorted.

@@ -2,6 +2,7 @@
 //!
 //! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
 
+mod containers;
 mod intern;
 mod kept;
 mod query;
@@ -19,10 +20,11 @@ use super::{
         TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
-    shape::{Name, Packed, PodShape},
+    shape::{Name, PodShape},
     trigger::Triggers,
     what_if::WhatIf,
 };
+use containers::Containers;
 use kept::KeptPod;
 pub use kept::{Made, Pod, Uid};
 
@@ -130,7 +132,7 @@ pub struct Index {
     what_if: WhatIf,
     shapes: HashSet<Arc<PodShape>>,
     /// Parts of shapes: the app container of a template is that of its Pods.
-    values: HashSet<Packed>,
+    containers: Containers,
     /// Owners of Pods, each kept once.
     owners: HashSet<Arc<Owner>>,
     /// What Pods of one revision have in common.

@@ -49,12 +49,12 @@ impl FieldSet {
 /// (names of token volumes are canonical, rule C4).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PodShape {
-    /// The containers.
-    pub containers: Vec<ContainerShape>,
+    /// The containers. The index keeps one copy of each.
+    pub containers: Box<[Arc<ContainerShape>]>,
 }
 
 /// One container of a [`PodShape`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ContainerShape {
     /// The container's name, unique within its Pod.
     pub name: Name,
@@ -71,7 +71,18 @@ pub struct ContainerShape {
     pub collateral: Packed,
 }
 
-/// The fingerprint stands for the projection: to walk through that for every event of a Pod would be work for nothing.
+/// The fingerprint stands for the projection: to unpack that for every event of a Pod would be work for nothing.
+impl PartialEq for ContainerShape {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { name, placement, image, projection: _, fingerprint, collateral } = self;
+        (name, placement, image) == (&other.name, &other.placement, &other.image)
+            && (fingerprint, collateral) == (&other.fingerprint, &other.collateral)
+    }
+}
+
+impl Eq for ContainerShape {}
+
+/// As they are compared.
 impl Hash for ContainerShape {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.name, self.placement, self.fingerprint).hash(state);
@@ -81,7 +92,7 @@ impl Hash for ContainerShape {
 impl PodShape {
     /// The container of that name, whichever list it stands in (rule C2).
     pub fn container(&self, name: &str) -> Option<&ContainerShape> {
-        self.containers.iter().find(|c| &*c.name == name)
+        self.containers.iter().map(|c| &**c).find(|c| &*c.name == name)
     }
 
     /// The shape of a Pod as the API server returns it.
@@ -98,7 +109,8 @@ impl PodShape {
         let volumes = TokenVolumes::of(spec.get("volumes"));
         let init = lenient::list(spec.get("initContainers")).iter().map(|c| (c, init_placement(c)));
         let ordinary = lenient::list(spec.get("containers")).iter().map(|c| (c, Placement::Ordinary));
-        Self { containers: init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes, &view)).collect() }
+        let containers = init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes, &view).into());
+        Self { containers: containers.collect() }
     }
 
     /// The shape of a Pod template: a workload's or ReplicaSet's `spec.template`, a ControllerRevision's

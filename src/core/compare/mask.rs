@@ -139,7 +139,7 @@ fn differing(
     names: Option<&NameMap<'_>>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
-    if names.is_some() || a.projection != b.projection {
+    if names.is_some() || a.fingerprint != b.fingerprint {
         walk.compare(&a.projection.value(), &projection(b, names), &mut String::new());
     }
     if a.collateral != b.collateral {

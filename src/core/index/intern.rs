@@ -6,7 +6,7 @@ use super::{Index, Pod};
 use crate::core::{
     io::Rendering,
     model::{Owner, ReplicaSetSnapshot, WorkloadSnapshot},
-    shape::{Name, Packed, PodShape},
+    shape::{Name, PodShape},
 };
 
 impl Index {
@@ -92,18 +92,8 @@ impl Index {
         }
         let new = Arc::make_mut(shape);
         for container in &mut new.containers {
-            for word in [&mut container.name, &mut container.image] {
-                share(&mut self.names, word);
-            }
-            for value in [&mut container.projection, &mut container.collateral] {
-                if let Some(known) = self.values.get(value) {
-                    *value = known.clone();
-                } else {
-                    self.values.insert(value.clone());
-                }
-            }
+            self.containers.share(container, &mut self.names);
         }
-        new.containers.shrink_to_fit();
         self.shapes.insert(shape.clone());
         true
     }
@@ -113,13 +103,13 @@ impl Index {
         self.departed = 0;
         self.made.retain(|made| Arc::strong_count(made) > 1);
         self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
-        self.values.retain(Packed::is_shared);
+        self.containers.forget_unused();
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
     }
 }
 
-fn share(names: &mut HashSet<Name>, name: &mut Name) {
+pub(super) fn share(names: &mut HashSet<Name>, name: &mut Name) {
     if let Some(known) = names.get(name) {
         *name = known.clone();
     } else {

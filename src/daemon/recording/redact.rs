@@ -88,12 +88,11 @@ impl Redactor {
                 None => self.all(&projection, name),
             };
             let projection = Packed::of(&projection);
-            ContainerShape {
+            Arc::new(ContainerShape {
                 fingerprint: Fingerprint::of(&projection),
                 projection,
-                collateral: container.collateral.clone(),
-                ..container.clone()
-            }
+                ..ContainerShape::clone(container)
+            })
         });
         Arc::new(PodShape { containers: containers.collect() })
     }

@@ -6,8 +6,19 @@ use anyhow::Result;
 use super::source::{Reference, references};
 
 /// Crates that compute and do nothing else, so that `core` may use them. Any other dependency is barred from it.
-const PURE_CRATES: &[&str] =
-    &["anyhow", "base64", "bytes", "jiff", "json_patch", "jsonptr", "serde", "serde_json", "sha2", "thiserror"];
+const PURE_CRATES: &[&str] = &[
+    "anyhow",
+    "base64",
+    "bytes",
+    "jiff",
+    "json_patch",
+    "jsonptr",
+    "lz4_flex",
+    "serde",
+    "serde_json",
+    "sha2",
+    "thiserror",
+];
 
 /// Crates for tests that may stand in a `tests.rs` inside `core`.
 const TEST_CRATES: &[&str] = &["insta", "proptest"];
