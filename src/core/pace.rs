@@ -61,6 +61,17 @@ struct ScopePace {
     rests_until: Option<Duration>,
 }
 
+/// A rendering that was sent.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it depends on.
+    pub vector: Vector,
+    /// The smallest time-out of the webhooks that take part.
+    pub timeout: Duration,
+    /// When it was sent.
+    pub sent: Duration,
+}
+
 /// How many renderings may be in flight, as far as is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -116,10 +127,10 @@ impl Pace {
         }
     }
 
-    /// The API server refused one (429) after `took`, and said or did not say for how long.
-    pub fn refused(&mut self, retry_after: Option<Duration>, took: Duration, most: usize, now: Duration) {
+    /// The API server refused one (429) that was sent then, and said or did not say for how long.
+    pub fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
         let before = self.limit.found(in_all(most));
-        self.limit.halve(self.in_flight, took, in_all(most), now);
+        self.limit.halve(self.in_flight, sent, in_all(most), now);
         self.note(None, before, self.limit.found(in_all(most)));
         let until = now + retry_after.unwrap_or(BREAK).min(LONGEST_BREAK);
         self.refused_until = self.refused_until.max(Some(until));
@@ -130,32 +141,26 @@ impl Pace {
         self.refused_until.filter(|until| *until > now)
     }
 
-    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
-    /// left alone from now on.
-    pub fn came_back(
-        &mut self,
-        vector: &Vector,
-        took: Duration,
-        timeout: Duration,
-        most: usize,
-        now: Duration,
-    ) -> Vec<Scope> {
+    /// One came back after `took`. Returns the scopes that are left alone from now on.
+    pub fn came_back(&mut self, asked: &Asked, took: Duration, most: usize, now: Duration) -> Vec<Scope> {
+        let Asked { vector, timeout, sent } = asked;
+        let (timeout, sent) = (*timeout, *sent);
         let before = self.limit.found(in_all(most));
-        self.limit.answered(self.in_flight, took, in_all(most), now);
+        self.limit.answered(self.in_flight, sent, in_all(most), now);
         self.in_flight = self.in_flight.saturating_sub(1);
         // Where a webhook takes part it is what was waited for.
         if took >= timeout && webhooks(vector).next().is_none() {
-            self.limit.halve(self.in_flight, took, in_all(most), now);
+            self.limit.halve(self.in_flight, sent, in_all(most), now);
         }
         self.note(None, before, self.limit.found(in_all(most)));
         let (mut slow, mut changed) = (Vec::new(), Vec::new());
         for scope in webhooks(vector) {
             let pace = self.scopes.entry(scope.clone()).or_default();
             let before = pace.limit.found(most);
-            pace.limit.answered(pace.in_flight, took, most, now);
+            pace.limit.answered(pace.in_flight, sent, most, now);
             pace.in_flight = pace.in_flight.saturating_sub(1);
             if took >= timeout {
-                pace.limit.halve(pace.in_flight, took, most, now);
+                pace.limit.halve(pace.in_flight, sent, most, now);
             }
             changed.push((scope, before, pace.limit.found(most)));
             pace.took.push_back(took);
@@ -220,7 +225,8 @@ mod tests {
 
     fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
         pace.sent(vector);
-        pace.came_back(vector, took, S * 10, 2, now).len()
+        let asked = Asked { vector: vector.clone(), timeout: S * 10, sent: now };
+        pace.came_back(&asked, took, 2, now).len()
     }
 
     #[test]
@@ -231,7 +237,8 @@ mod tests {
         pace.sent(&mesh);
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        pace.came_back(&mesh, MS, S * 10, 2, S);
+        let asked = Asked { vector: mesh.clone(), timeout: S * 10, sent: S };
+        pace.came_back(&asked, MS, 2, S);
         assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
     }
 

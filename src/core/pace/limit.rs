@@ -12,17 +12,19 @@ use std::time::Duration;
 
 /// Answers that one rate is taken of, at least.
 const WINDOW: usize = 24;
-/// As much comes back if it is no less than this share: rates of so few answers are never quite equal.
+/// As much comes back if it is no less than this share: two rates are never quite equal.
 const AS_MUCH: f64 = 0.97;
-/// None waits for another if they take no longer than so many times what they took with fewer in flight.
-const CALM: f64 = 1.25;
+/// If they take less than this share of what they took with fewer in flight, that was long ago.
+const OUTDATED: f64 = 0.8;
+/// Windows before the first trial: a sweep of few hundreds is not worth any.
+const FIRST_PATIENCE: u32 = 8;
 /// After so many trials in vain, that many windows pass before the next one, at most.
 const LONGEST_PATIENCE: u32 = 64;
 /// What was found is believed for so long without being seen again; then one more is allowed, and so on.
 const FORGETS: Duration = Duration::from_mins(1);
 
 /// A limit that nobody set. As high as its ceiling at first, and never above it or below 1.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limit {
     /// What was found; `None`: the ceiling.
     found: Option<usize>,
@@ -37,8 +39,10 @@ pub struct Limit {
     patience: u32,
     /// Whether the next trial is with more, where both would do.
     upwards: bool,
-    /// How long they took with fewer in flight than were found, on average; `None`: not known.
-    fewer_took: Option<Duration>,
+    /// Fewer, with which as much came back in the last trial. They stay if that happens twice.
+    promising: Option<usize>,
+    /// How long they took with fewer in flight than were found, on average, and with how many; `None`: not known.
+    fewer_took: Option<(usize, Duration)>,
     /// When it was halved last. What was sent before says nothing new.
     halved: Option<Duration>,
     /// When what was found was last seen to hold.
@@ -59,21 +63,39 @@ enum Phase {
 /// Answers that are counted together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// The answer that opened it came then; it is not counted.
-    began: Option<Duration>,
     answers: u32,
     took: Duration,
 }
 
 impl Window {
-    /// How many came back in a second.
-    fn rate(&self, now: Duration) -> f64 {
-        let passed = now.saturating_sub(self.began.unwrap_or(now));
-        f64::from(self.answers) / passed.max(Duration::from_micros(1)).as_secs_f64()
-    }
-
     fn mean(&self) -> Duration {
         self.took / self.answers.max(1)
+    }
+
+    /// How many come back in a second if so many are always in flight (Little's law): a mean is far steadier than a count of
+    /// answers, which come in bursts.
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 in flight")]
+    fn rate(&self, in_flight: usize) -> f64 {
+        in_flight as f64 / self.mean().max(Duration::from_micros(1)).as_secs_f64()
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self {
+            found: None,
+            phase: Phase::Steady,
+            window: Window::default(),
+            stale: 0,
+            stride: None,
+            wait: FIRST_PATIENCE,
+            patience: 0,
+            upwards: false,
+            promising: None,
+            fewer_took: None,
+            halved: None,
+            seen: Duration::ZERO,
+        }
     }
 }
 
@@ -91,8 +113,8 @@ impl Limit {
         self.found.unwrap_or(ceiling).clamp(1, ceiling.max(1))
     }
 
-    /// One was answered after `took`; `in_flight` were under way, this one among them.
-    pub fn answered(&mut self, in_flight: usize, took: Duration, ceiling: usize, now: Duration) {
+    /// One was answered that was sent then; `in_flight` were under way, this one among them.
+    pub fn answered(&mut self, in_flight: usize, sent: Duration, ceiling: usize, now: Duration) {
         self.forget(ceiling, now);
         if self.stale > 0 {
             self.stale -= 1;
@@ -104,18 +126,14 @@ impl Limit {
             return;
         }
         self.seen = now;
-        if self.window.began.is_none() {
-            self.window.began = Some(now);
-            return;
-        }
         self.window.answers += 1;
-        self.window.took += took;
-        self.compare(ceiling, now);
+        self.window.took += now.saturating_sub(sent);
+        self.compare(ceiling);
     }
 
-    /// One was refused, or timed out, after `took`: half as many from now on. So many others are under way.
-    pub fn halve(&mut self, under_way: usize, took: Duration, ceiling: usize, now: Duration) {
-        if self.halved.is_some_and(|at| now.saturating_sub(took) <= at) {
+    /// One that was sent then was refused, or timed out: half as many from now on. So many others are under way.
+    pub fn halve(&mut self, under_way: usize, sent: Duration, ceiling: usize, now: Duration) {
+        if self.halved.is_some_and(|at| sent <= at) {
             return;
         }
         self.found = Some((self.most(ceiling) / 2).max(1));
@@ -138,23 +156,25 @@ impl Limit {
             self.set(found.saturating_add(usize::try_from(minutes).unwrap_or(usize::MAX)), ceiling);
             self.seen = now;
             self.start_over();
+            self.wait = FIRST_PATIENCE;
             self.settle();
         }
     }
 
     /// Nothing that trials taught holds any more.
     fn start_over(&mut self) {
-        (self.stride, self.wait, self.patience, self.fewer_took) = (None, 0, 0, None);
+        (self.stride, self.wait, self.patience, self.fewer_took, self.promising) = (None, 0, 0, None, None);
     }
 
     fn set(&mut self, found: usize, ceiling: usize) {
         self.found = (found < ceiling).then_some(found);
     }
 
-    fn compare(&mut self, ceiling: usize, now: Duration) {
+    fn compare(&mut self, ceiling: usize) {
         let found = self.found(ceiling);
         let answers = usize::try_from(self.window.answers).unwrap_or(usize::MAX);
-        let (rate, full) = (self.window.rate(now), answers >= WINDOW.max(2 * self.most(ceiling)));
+        let most = self.most(ceiling);
+        let (rate, full) = (self.window.rate(most), answers >= WINDOW.max(2 * most));
         let mean = self.window.mean();
         match self.phase {
             Phase::Steady if full => {
@@ -169,22 +189,27 @@ impl Limit {
             Phase::Trying { limit, before }
                 if answers >= found.max(WINDOW / 3) && limit < found && rate < before * halfway(limit, found) =>
             {
-                self.fewer_took = Some(mean);
+                self.fewer_took = Some((limit, mean));
                 self.turn(Phase::Steady, limit);
                 self.in_vain(found);
             }
             Phase::Trying { limit, before } if full => {
                 if limit < found {
-                    self.fewer_took = Some(mean);
+                    self.fewer_took = Some((limit, mean));
                 }
                 self.turn(Phase::Comparing { limit, before, tried: rate }, limit);
             }
             Phase::Comparing { limit, before, tried } if full => {
-                // Where these two differ something else changed meanwhile, and in doubt all stays as it was.
-                let as_before = before.max(rate);
-                let better = if limit < found { tried >= as_before * AS_MUCH } else { tried * AS_MUCH > as_before };
+                // Where these two differ something else changed meanwhile, and in doubt no fewer are asked.
+                let better = if limit < found {
+                    tried >= before.max(rate) * AS_MUCH
+                } else {
+                    tried * AS_MUCH > f64::midpoint(before, rate)
+                };
                 self.turn(Phase::Steady, found);
-                if better {
+                if better && limit < found && self.promising.replace(limit) != Some(limit) {
+                    self.wait = 0;
+                } else if better {
                     let stride = self.stride(found) * 2;
                     self.start_over();
                     (self.stride, self.upwards) = (Some(stride), limit > found);
@@ -205,8 +230,10 @@ impl Limit {
     /// With how many to try, if at all.
     fn worth_trying(&self, found: usize, mean: Duration, ceiling: usize) -> Option<usize> {
         let stride = self.stride(found);
-        // Quicker than with fewer: then that is no longer so.
-        let as_ever = |fewer: Duration| mean <= fewer.mul_f64(CALM) && mean.mul_f64(CALM) >= fewer;
+        // Nearer to what they take if none waits for another than to what they take if all do.
+        let as_ever = |(limit, took): (usize, Duration)| {
+            mean.mul_f64(halfway(limit, found)) <= took && mean >= took.mul_f64(OUTDATED)
+        };
         let wait = !self.fewer_took.is_some_and(as_ever);
         let fewer = (found > 1 && wait).then(|| found - stride);
         let more = (found < ceiling).then(|| found.saturating_add(stride).min(ceiling));
@@ -224,6 +251,7 @@ impl Limit {
         if stride > 1 {
             self.stride = Some(stride / 2);
         }
+        self.promising = None;
         self.patience = (self.patience * 2).clamp(1, LONGEST_PATIENCE);
         self.wait = self.patience;
         self.upwards = !self.upwards;

@@ -12,6 +12,8 @@ struct Server {
     processors: f64,
     /// By how much each one beyond them slows all.
     thrashing: f64,
+    /// What others leave of it, in turn, each for some answers.
+    left: Vec<f64>,
     /// How long the next ones take if nothing else is asked, in turn.
     work: Vec<f64>,
     asked: usize,
@@ -22,7 +24,7 @@ struct Server {
 
 impl Server {
     fn new(processors: f64, work: Vec<f64>) -> Self {
-        Self { processors, thrashing: 0.0, work, asked: 0, now: MINUTE, in_flight: Vec::new() }
+        Self { processors, thrashing: 0.0, left: vec![1.0], work, asked: 0, now: MINUTE, in_flight: Vec::new() }
     }
 
     /// A processor for each.
@@ -41,10 +43,11 @@ impl Server {
     /// What each gets done in a second.
     fn speed(&self) -> f64 {
         let n = f64::from(u32::try_from(self.in_flight.len()).unwrap());
-        (self.processors / n).min(1.0) / (1.0 + self.thrashing * (n - self.processors).max(0.0))
+        let left = self.left[self.asked / 37 % self.left.len()];
+        left * (self.processors / n).min(1.0) / (1.0 + self.thrashing * (n - self.processors).max(0.0))
     }
 
-    /// Lets time pass until one is answered; how long it took.
+    /// Lets time pass until one is answered; when it was sent.
     fn answer(&mut self) -> Duration {
         let (speed, left) = (self.speed(), |(_, work): &(Duration, f64)| *work);
         let first = (0..self.in_flight.len()).min_by(|a, b| self.in_flight[*a].1.total_cmp(&self.in_flight[*b].1));
@@ -52,7 +55,7 @@ impl Server {
         debug_assert!(self.in_flight.iter().map(left).all(|other| other >= work));
         self.in_flight.iter_mut().for_each(|(_, left)| *left -= work);
         self.now += Duration::from_secs_f64(work / speed);
-        self.now.saturating_sub(asked)
+        asked
     }
 
     /// As many as the limit allows are always in flight, until so many were answered; how many came back in a second.
@@ -63,8 +66,8 @@ impl Server {
                 self.ask();
             }
             let in_flight = self.in_flight.len();
-            let took = self.answer();
-            limit.answered(in_flight, took, ceiling, self.now);
+            let sent = self.answer();
+            limit.answered(in_flight, sent, ceiling, self.now);
             see(limit);
         }
         f64::from(u32::try_from(answers).unwrap()) / self.now.saturating_sub(began).as_secs_f64()
@@ -146,6 +149,26 @@ fn namespaces_of_very_different_latency_do_not_lower_it() {
 }
 
 #[test]
+fn a_server_that_others_ask_by_turns_is_not_asked_less_than_it_answers() {
+    let server = || {
+        let left = vec![1.0, 0.5, 0.9, 0.3, 0.6, 1.0, 0.8, 0.2, 0.7, 0.9, 0.4];
+        Server { left, ..Server::new(8.0, vec![0.01]) }
+    };
+    for answers in [500, 5000] {
+        let (mut limit, mut asked, mut free) = (Limit::default(), server(), server());
+        let rate = asked.sweep(&mut limit, 8, answers, |_| {});
+        for _ in 0..answers {
+            while free.in_flight.len() < 8 {
+                free.ask();
+            }
+            free.answer();
+        }
+        let most = f64::from(u32::try_from(answers).unwrap()) / free.now.saturating_sub(MINUTE).as_secs_f64();
+        assert!(rate >= 0.95 * most, "{rate} of {most} in a second");
+    }
+}
+
+#[test]
 fn a_namespace_that_is_slow_after_one_that_is_quick_does_not_lower_it() {
     let mut limit = Limit::default();
     let mut server = Server::never_busy(vec![0.005]);
@@ -161,16 +184,16 @@ fn refused_it_is_halved_at_once_and_climbs_back() {
     let mut server = Server::never_busy(vec![0.01]);
     server.sweep(&mut limit, 8, 100, |_| {});
     let at = server.now;
-    limit.halve(0, MS, 8, at);
+    limit.halve(0, at, 8, at + MS);
     assert_eq!(limit.most(8), 4);
     // All those that were under way then are refused, too.
-    (1..7).for_each(|ms| limit.halve(0, 10 * MS, 8, at + ms * MS));
+    (1..7).for_each(|ms| limit.halve(0, at + MS, 8, at + (1 + ms) * MS));
     assert_eq!(limit.most(8), 4);
     // One that was sent afterwards.
-    limit.halve(0, 5 * MS, 8, at + 20 * MS);
+    limit.halve(0, at + 10 * MS, 8, at + 20 * MS);
     assert_eq!(limit.most(8), 2);
-    for later in 1..9 {
-        limit.halve(0, MS, 8, at + 20 * MS * later + 20 * MS);
+    for later in 2..9 {
+        limit.halve(0, at + (20 * later - 1) * MS, 8, at + 20 * MS * later);
     }
     assert_eq!(limit.most(8), 1);
     server.now = at + 300 * MS;
@@ -182,11 +205,11 @@ fn refused_it_is_halved_at_once_and_climbs_back() {
 #[test]
 fn what_was_found_is_forgotten_minute_by_minute() {
     let mut limit = Limit::default();
-    (1..4).for_each(|n| limit.halve(0, MS, 8, MINUTE + n * 10 * MS));
+    (1..4).for_each(|n| limit.halve(0, MINUTE + (n * 10 - 1) * MS, 8, MINUTE + n * 10 * MS));
     assert_eq!(limit.found(8), 1);
     // One in flight at a time says nothing of how many could be.
     for (minutes, found) in [(1, 1), (2, 2), (3, 3), (10, 8)] {
-        limit.answered(0, MS, 8, MINUTE * minutes + 40 * MS);
+        limit.answered(0, MINUTE, 8, MINUTE * minutes + 40 * MS);
         assert_eq!(limit.found(8), found, "after {minutes} minutes");
     }
 }
@@ -196,7 +219,7 @@ fn what_is_not_held_back_by_it_says_nothing() {
     // Always one less than allowed, and ever slower.
     let mut limit = Limit::default();
     for n in 1..2000 {
-        limit.answered(7, MS * n, 8, MINUTE + MS * 10 * n);
+        limit.answered(7, MINUTE + MS * 9 * n, 8, MINUTE + MS * 10 * n);
         assert_eq!(limit.most(8), 8);
     }
 }
@@ -210,11 +233,11 @@ proptest! {
         for (in_flight, took, passed, ceiling, kind) in events {
             // Seldom a long time.
             now += MS * u32::try_from(if passed > 80_000 { passed } else { passed % 50 }).unwrap();
-            let took = Duration::from_millis(took);
+            let sent = now.saturating_sub(Duration::from_millis(took));
             match kind {
-                0 => limit.halve(in_flight, took, ceiling, now),
-                1 => limit.answered(in_flight, took, ceiling, now),
-                _ => limit.answered(limit.most(ceiling), took, ceiling, now),
+                0 => limit.halve(in_flight, sent, ceiling, now),
+                1 => limit.answered(in_flight, sent, ceiling, now),
+                _ => limit.answered(limit.most(ceiling), sent, ceiling, now),
             }
             for ceiling in [0, 1, ceiling, 100] {
                 prop_assert!((1..=ceiling.max(1)).contains(&limit.most(ceiling)));
