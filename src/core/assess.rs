@@ -76,7 +76,7 @@ impl Core {
         let Some(workload) = self.index.workload(key) else { return };
         let lock = self.lock(workload);
         let work = self.work.entry(key.clone()).or_default();
-        work.lock = lock;
+        work.lock = lock.map(Box::new);
         let evidence = Evidence {
             workload,
             index: &self.index,
@@ -276,7 +276,7 @@ impl Core {
         self.pace.sent(&vector);
         self.asked.insert(ticket, Asked { vector: vector.clone(), timeout, sent: now.elapsed });
         let work = self.work.entry(key.clone()).or_default();
-        work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm });
+        work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm }.into());
         // One budget for all: a confirmation is one more dry run.
         _ = self.renders.take(now.elapsed);
         self.rendered += 1;
@@ -345,13 +345,13 @@ impl Core {
             let backoff = FIRST_RETRY.saturating_mul(1 << work.failures.min(10)).min(LAST_RETRY);
             let wait = backoff.max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
             work.failures = work.failures.saturating_add(1);
-            work.failure = Some(Failure {
+            work.failure = Some(Box::new(Failure {
                 revision: request.revision.clone(),
                 vector: request.vector.clone(),
                 reason,
                 message,
                 retry: now.elapsed + wait,
-            });
+            }));
         };
         match outcome {
             RenderOutcome::Rendered(mut rendering) => {
@@ -432,7 +432,7 @@ fn add_rendering(work: &mut Work, revision: &Name, vector: &Arc<Vector>, renderi
         Err(unstable) if more => {
             let last = set.renderings.pop();
             set.renderings = last.into_iter().chain([rendering]).collect();
-            set.unstable = Some(unstable);
+            set.unstable = Some(unstable.into());
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}

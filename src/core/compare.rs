@@ -216,7 +216,10 @@ pub fn target_fingerprint(
         target.insert(&container.name, fields);
     }
     let text = serde_json::to_string(&target).unwrap_or_else(|_| serde_json::json!(target).to_string());
-    Fingerprint::of_text(&text).to_string()
+    let mut fingerprint = Fingerprint::of_text(&text).to_string();
+    // Every workload keeps one.
+    fingerprint.shrink_to_fit();
+    fingerprint
 }
 
 fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {

@@ -6,6 +6,7 @@ mod containers;
 mod intern;
 mod kept;
 mod query;
+mod replica_sets;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,8 +17,8 @@ use super::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot,
-        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
-        TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
+        NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Owner, PodSnapshot, ServiceSnapshot, TriggerSnapshot,
+        WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::{Name, PodShape},
@@ -25,8 +26,8 @@ use super::{
     what_if::WhatIf,
 };
 use containers::Containers;
-use kept::KeptPod;
-pub use kept::{Made, Pod, Uid};
+use kept::{KeptPod, KeptSet, SetOfUid};
+pub use kept::{Made, Pod, ReplicaSet, Uid};
 
 /// What is watched in the namespaces that back injectors.
 pub const BACKING_KINDS: [WatchKind; 3] =
@@ -114,10 +115,10 @@ pub struct Index {
     /// Boxed, because half of a tree's places are empty.
     workloads: BTreeMap<WorkloadKey, Box<WorkloadSnapshot>>,
     workload_by_uid: HashMap<Name, WorkloadKey>,
-    replica_sets: HashMap<ObjectKey, ReplicaSetSnapshot>,
+    replica_sets: HashSet<KeptSet>,
     /// Deployment uid → its ReplicaSets, sorted.
-    replica_sets_by_owner: HashMap<Name, Vec<ObjectKey>>,
-    replica_set_by_uid: HashMap<Name, ObjectKey>,
+    replica_sets_by_owner: HashMap<Name, Vec<Arc<ReplicaSet>>>,
+    replica_set_by_uid: HashSet<SetOfUid>,
     namespaces: BTreeMap<Name, NamespaceSnapshot>,
     injectors: BTreeMap<(InjectorKind, Name), InjectorSnapshot>,
     configs: BTreeMap<(ConfigKind, ObjectKey), ConfigSnapshot>,
@@ -133,7 +134,7 @@ pub struct Index {
     shapes: HashSet<Arc<PodShape>>,
     /// Parts of shapes: the app container of a template is that of its Pods.
     containers: Containers,
-    /// Owners of Pods, each kept once.
+    /// Owners of Pods and of ReplicaSets, each kept once.
     owners: HashSet<Arc<Owner>>,
     /// What Pods of one revision have in common.
     made: HashSet<Arc<Made>>,
@@ -288,7 +289,7 @@ impl Index {
         let cluster = |name: &Name| ObjectKey { namespace: Name::from(""), name: name.clone() };
         match source.kind {
             WatchKind::Pods => self.pods.iter().map(KeptPod::key).filter(|k| here(k)).cloned().collect(),
-            WatchKind::ReplicaSets => self.replica_sets.keys().filter(|k| here(k)).cloned().collect(),
+            WatchKind::ReplicaSets => self.replica_sets.iter().map(KeptSet::key).filter(|k| here(k)).cloned().collect(),
             WatchKind::Configs(kind) => {
                 self.configs.keys().filter(|(k, key)| *k == kind && here(key)).map(|(_, key)| key.clone()).collect()
             }
@@ -320,27 +321,7 @@ impl Index {
                 let key = new.key.clone();
                 self.put_workload(new).map(|old| Change::Workload { old, key })
             }
-            Object::ReplicaSet(mut new) => {
-                self.intern_replica_set(&mut new);
-                let key = new.key.clone();
-                if self.replica_sets.get(&key) == Some(&new) {
-                    return None;
-                }
-                self.remove(WatchKind::ReplicaSets, &key);
-                let owner = new.owner.as_ref().map(|o| o.uid.clone());
-                if let Some(owner) = &owner {
-                    let siblings = self.replica_sets_by_owner.entry(owner.clone());
-                    // Most have one.
-                    let siblings = siblings.or_insert_with(|| Vec::with_capacity(1));
-                    if let Err(place) = siblings.binary_search(&key) {
-                        siblings.insert(place, key.clone());
-                    }
-                }
-                self.strays_seen += u64::from(!new.owner.as_ref().is_some_and(|owner| self.is_known(owner)));
-                self.replica_set_by_uid.insert(new.uid.clone(), key.clone());
-                self.replica_sets.insert(key, new);
-                Some(Change::ReplicaSet { owner })
-            }
+            Object::ReplicaSet(set) => self.upsert_replica_set(set),
             Object::Namespace(new) => {
                 let name = new.name.clone();
                 let old = self.namespaces.insert(name.clone(), new);
@@ -441,21 +422,7 @@ impl Index {
                 self.workload_by_uid.remove(&old.uid);
                 Some(Change::Workload { old: Some(old), key })
             }
-            WatchKind::ReplicaSets => {
-                let old = self.replica_sets.remove(key)?;
-                self.strays_seen += u64::from(!old.owner.as_ref().is_some_and(|owner| self.is_known(owner)));
-                self.replica_set_by_uid.remove(&old.uid);
-                let owner = old.owner.map(|o| o.uid);
-                if let Some(uid) = &owner
-                    && let Some(siblings) = self.replica_sets_by_owner.get_mut(uid)
-                {
-                    siblings.retain(|sibling| sibling != key);
-                    if siblings.is_empty() {
-                        self.replica_sets_by_owner.remove(uid);
-                    }
-                }
-                Some(Change::ReplicaSet { owner })
-            }
+            WatchKind::ReplicaSets => self.remove_replica_set(key),
             WatchKind::Namespaces => {
                 let old = self.namespaces.remove(&key.name)?;
                 Some(Change::Namespace { old: Some(old), name: key.name.clone() })

@@ -28,12 +28,12 @@ pub struct Work {
     pub set: Option<RenderSet>,
     /// The next rendering is one more of the set; else it confirms the set, or begins a new one.
     pub adding: bool,
-    /// The last answer that was no rendering.
-    pub failure: Option<Failure>,
+    /// The last answer that was no rendering. Boxed, as all is that few have.
+    pub failure: Option<Box<Failure>>,
     /// Failures in a row: the exponent of the back-off.
     pub failures: u32,
     /// The request under way.
-    pub request: Option<Requested>,
+    pub request: Option<Box<Requested>>,
     /// What is known now.
     pub judged: Judged,
     /// The last verdict that was more than "not asked yet" or "settling", and the change that a rollout would have made:
@@ -58,7 +58,7 @@ pub struct Work {
     /// What would hold it in enforce mode.
     pub gate_in_enforce: Option<Gate>,
     /// It still differed after our rollout, and the state ConfigMap says so.
-    pub lock: Option<Lock>,
+    pub lock: Option<Box<Lock>>,
     /// The bad annotation that people were told of last.
     pub bad_annotation: Option<String>,
     /// When it was last seen exchanging its Pods.
@@ -70,7 +70,7 @@ pub struct Work {
     /// A rollout of it ended in this process.
     pub ended: bool,
     /// The stamp of the last one that was followed to its end, or seen to be finished.
-    pub ended_stamp: Option<Stamp>,
+    pub ended_stamp: Option<Box<Stamp>>,
     /// Not to be asked again before: a lost race, a failed patch.
     pub quiet_until: Duration,
 }
@@ -110,7 +110,7 @@ pub struct RenderSet {
     /// Fields that differ between them.
     pub mask: Mask,
     /// They differ in an image: which, in one sentence.
-    pub unstable: Option<Unstable>,
+    pub unstable: Option<Box<Unstable>>,
     /// When the first was made.
     pub first: Now,
     /// When the last was made.

@@ -1,13 +1,11 @@
 //! Containers, each kept once, and most of them as what tells them from another.
 
 use std::{
-    borrow::Borrow,
     collections::{HashMap, HashSet},
-    hash::{Hash, Hasher},
     sync::Arc,
 };
 
-use super::intern::share;
+use super::{intern::share, kept::Named};
 use crate::core::shape::{ContainerShape, Name};
 
 /// Containers of shapes.
@@ -36,7 +34,7 @@ impl Containers {
             share(names, word);
         }
         new.collateral.share(names);
-        let of_its_name = self.named.get(&*new.name).map(|Named(first)| first);
+        let of_its_name = self.named.get(&new.name).map(|Named(first)| first);
         let from_there = self.from.get(place(&new.image));
         new.projection.squeeze(of_its_name.into_iter().chain(from_there).map(|first| &first.projection));
         self.all.insert(container.clone());
@@ -59,30 +57,6 @@ impl Containers {
 /// Where an image comes from: `registry.example.com/shop`.
 fn place(image: &str) -> &str {
     image.rsplit_once('/').map_or("", |(place, _)| place)
-}
-
-/// A container, found by its name.
-#[derive(Debug)]
-struct Named(Arc<ContainerShape>);
-
-impl Borrow<str> for Named {
-    fn borrow(&self) -> &str {
-        &self.0.name
-    }
-}
-
-impl PartialEq for Named {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for Named {}
-
-impl Hash for Named {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        str::hash(&self.0.name, state);
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::{Index, Pod};
+use super::{Index, Pod, ReplicaSet, kept::SetOfUid};
 use crate::core::{
     io::Rendering,
-    model::{Owner, ReplicaSetSnapshot, WorkloadSnapshot},
+    model::{Owner, WorkloadSnapshot},
     shape::{Name, PodShape},
 };
 
@@ -37,8 +37,8 @@ impl Index {
             share(&mut self.names, word);
         }
         // Its own object has the same texts.
-        if let Some((uid, key)) = self.replica_set_by_uid.get_key_value(&new.uid) {
-            (new.uid, new.name) = (uid.clone(), key.name.clone());
+        if let Some(SetOfUid(set)) = self.replica_set_by_uid.get(&new.uid) {
+            (new.uid, new.name) = (set.uid.clone(), set.key.name.clone());
         } else if let Some((uid, key)) = self.workload_by_uid.get_key_value(&new.uid) {
             (new.uid, new.name) = (uid.clone(), key.name.clone());
         }
@@ -46,18 +46,12 @@ impl Index {
     }
 
     /// The same for a ReplicaSet, of which a workload has many.
-    pub(super) fn intern_replica_set(&mut self, set: &mut ReplicaSetSnapshot) {
-        let names = &mut self.names;
+    pub(super) fn intern_replica_set(&mut self, set: &mut ReplicaSet) {
         for word in [&mut set.key.namespace, &mut set.hash] {
-            share(names, word);
+            share(&mut self.names, word);
         }
         if let Some(owner) = &mut set.owner {
-            for word in [&mut owner.api_version, &mut owner.kind] {
-                share(names, word);
-            }
-            if let Some((uid, key)) = self.workload_by_uid.get_key_value(&owner.uid) {
-                (owner.uid, owner.name) = (uid.clone(), key.name.clone());
-            }
+            self.share_owner(owner);
         }
     }
 
@@ -69,6 +63,17 @@ impl Index {
             share(names, word);
         }
         share(names, &mut workload.template.service_account);
+        // Most labels have a word that many have, or the workload's own name.
+        let labels = std::mem::take(&mut workload.template.labels).into_iter().map(|(mut label, mut text)| {
+            share(names, &mut label);
+            if text == workload.key.name {
+                text = workload.key.name.clone();
+            } else {
+                share(names, &mut text);
+            }
+            (label, text)
+        });
+        workload.template.labels = labels.collect();
         if let Some(by) = &mut workload.changed_by {
             share(names, &mut by.manager);
         }

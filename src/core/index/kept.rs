@@ -10,8 +10,8 @@ use std::{
 use jiff::Timestamp;
 
 use crate::core::{
-    model::{ObjectKey, Owner, PodSnapshot, PodState},
-    shape::{Name, PodShape},
+    model::{ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot},
+    shape::{ContainerShape, Name, PodShape},
 };
 
 /// One running Pod. The fields are those of a [`PodSnapshot`].
@@ -66,6 +66,29 @@ impl From<PodSnapshot> for Pod {
         } = pod;
         let made = Made { owner, revision, stamped, template_generation, service_account, shape, patched_images };
         Self { key, uid: Uid::from(&*uid), created, state, made: Arc::new(made) }
+    }
+}
+
+/// A ReplicaSet as it is kept: a workload has one for each template of late, ten by default. The fields are those of a
+/// [`ReplicaSetSnapshot`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReplicaSet {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// The uid.
+    pub uid: Name,
+    /// Its controller; the index keeps one copy for all ReplicaSets of it.
+    pub owner: Option<Arc<Owner>>,
+    /// Its number; 0 if it has none.
+    pub revision: u64,
+    /// The hash of its template, as its Pods are labelled.
+    pub hash: Name,
+}
+
+impl From<ReplicaSetSnapshot> for ReplicaSet {
+    fn from(set: ReplicaSetSnapshot) -> Self {
+        let ReplicaSetSnapshot { key, uid, owner, revision, hash } = set;
+        Self { key, uid, owner: owner.map(Arc::new), revision, hash }
     }
 }
 
@@ -147,35 +170,58 @@ impl Uid {
     }
 }
 
-/// A Pod in a table, found by its namespace and name, which it holds itself: a table's place is one pointer wide. Two of these
-/// are the same entry when their keys are.
-#[derive(Clone, Debug)]
-pub(super) struct KeptPod(pub(super) Arc<Pod>);
+/// A thing in a table, found by what it holds itself: a place of the table is one pointer wide. Two of these are the same entry
+/// when they are found by the same.
+macro_rules! found_by {
+    ($(#[$doc:meta])* $table:ident: $thing:ty, by $by:ty, $field:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(super) struct $table(pub(super) Arc<$thing>);
 
-impl KeptPod {
-    pub(super) fn key(&self) -> &ObjectKey {
-        &self.0.key
-    }
+        impl $table {
+            pub(super) fn key(&self) -> &$by {
+                let field: fn(&$thing) -> &$by = $field;
+                field(&self.0)
+            }
+        }
+
+        impl Borrow<$by> for $table {
+            fn borrow(&self) -> &$by {
+                self.key()
+            }
+        }
+
+        impl PartialEq for $table {
+            fn eq(&self, other: &Self) -> bool {
+                self.key() == other.key()
+            }
+        }
+
+        impl Eq for $table {}
+
+        impl Hash for $table {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.key().hash(state);
+            }
+        }
+    };
 }
 
-impl Borrow<ObjectKey> for KeptPod {
-    fn borrow(&self) -> &ObjectKey {
-        self.key()
-    }
+found_by! {
+    /// A Pod, found by its namespace and name.
+    KeptPod: Pod, by ObjectKey, |pod| &pod.key
 }
-
-impl PartialEq for KeptPod {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
+found_by! {
+    /// A ReplicaSet, found by its namespace and name.
+    KeptSet: ReplicaSet, by ObjectKey, |set| &set.key
 }
-
-impl Eq for KeptPod {}
-
-impl Hash for KeptPod {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
+found_by! {
+    /// A ReplicaSet, found by its uid.
+    SetOfUid: ReplicaSet, by Name, |set| &set.uid
+}
+found_by! {
+    /// A container, found by its name.
+    Named: ContainerShape, by Name, |container| &container.name
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 
-use super::{Index, Pod, kept::KeptPod};
+use super::{
+    Index, Pod, ReplicaSet,
+    kept::{KeptPod, SetOfUid},
+};
 use crate::core::{
     io::{WatchKind, WatchSource},
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, NamespaceSnapshot,
-        ObjectKey, Owner, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
+        ObjectKey, Owner, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
     },
     owner::Kind,
     shape::Name,
@@ -116,7 +119,7 @@ impl Index {
         if let Some(key) = self.workload_by_uid.get(&owner.uid) {
             return Some(key);
         }
-        let replica_set = self.replica_sets.get(self.replica_set_by_uid.get(&owner.uid)?)?;
+        let SetOfUid(replica_set) = self.replica_set_by_uid.get(&owner.uid)?;
         self.workload_by_uid.get(&replica_set.owner.as_ref()?.uid)
     }
 
@@ -126,9 +129,8 @@ impl Index {
     }
 
     /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
-    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSetSnapshot> {
-        let keys = self.replica_sets_by_owner.get(&deployment.uid)?;
-        let mut sets = keys.iter().filter_map(|key| self.replica_sets.get(key));
+    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSet> {
+        let mut sets = self.replica_sets_by_owner.get(&deployment.uid)?.iter().map(|set| &**set);
         if deployment.key.kind == Kind::ROLLOUT {
             // While its canary goes through its steps, or after that was aborted, the stable one is what runs.
             return sets.find(|rs| rs.hash == deployment.current_revision && !rs.hash.is_empty());
@@ -146,13 +148,7 @@ impl Index {
     pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a Pod> {
         let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
         let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
-            self.replica_sets_by_owner
-                .get(&workload.uid)
-                .into_iter()
-                .flatten()
-                .filter_map(|key| self.replica_sets.get(key))
-                .flat_map(|rs| owned(&rs.uid))
-                .collect()
+            self.replica_sets_by_owner.get(&workload.uid).into_iter().flatten().flat_map(|rs| owned(&rs.uid)).collect()
         } else {
             owned(&workload.uid).collect()
         };
@@ -197,8 +193,8 @@ impl Index {
         let Some(owner) = &pod.made.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
         if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
             // One that is not listed yet may belong to a kind that is known.
-            let key = self.replica_set_by_uid.get(&owner.uid)?;
-            match &self.replica_sets.get(key)?.owner {
+            let SetOfUid(set) = self.replica_set_by_uid.get(&owner.uid)?;
+            match &set.owner {
                 Some(top) if self.is_known(top) => return None,
                 Some(top) => return Some((top.kind.clone(), top.name.clone())),
                 None => {}

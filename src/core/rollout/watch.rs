@@ -64,7 +64,7 @@ impl Core {
         let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < adoptable;
         let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
         // What was followed to its end once is the owner's business from then on.
-        let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_ref() == Some(stamp));
+        let ended = self.work.get(key).is_some_and(|work| work.ended_stamp.as_deref() == Some(stamp));
         if ended || !on_delete::is_waiting(w, &self.index) {
             return;
         }
@@ -86,8 +86,8 @@ impl Core {
         let Some(w) = self.index.workload(key).filter(|_| !self.rollouts.contains_key(key)) else { return };
         let done = status::progress(w) == Progress::Done && !on_delete::is_waiting(w, &self.index);
         let Some(stamp) = w.template.stamp.as_ref().filter(|_| done) else { return };
-        if let Some(work) = self.work.get_mut(key).filter(|work| work.ended_stamp.as_ref() != Some(stamp)) {
-            work.ended_stamp = Some(stamp.clone());
+        if let Some(work) = self.work.get_mut(key).filter(|work| work.ended_stamp.as_deref() != Some(stamp)) {
+            work.ended_stamp = Some(Box::new(stamp.clone()));
         }
     }
 
@@ -185,7 +185,7 @@ impl Core {
     fn disown(&mut self, key: &WorkloadKey) {
         let Some(mut rollout) = self.rollouts.remove(key) else { return };
         if let Some(work) = self.work.get_mut(key) {
-            work.ended_stamp = rollout.stamps.pop();
+            work.ended_stamp = rollout.stamps.pop().map(Box::new);
         }
         self.dirty.insert(key.clone());
         self.replan = true;
@@ -308,7 +308,7 @@ impl Core {
         } else if let Some(work) = self.work.get_mut(key) {
             work.quiet_until = work.quiet_until.max(now.elapsed + QUIET);
             if let Some(stamp) = rollout.stamps.pop() {
-                work.ended_stamp = Some(stamp.clone());
+                work.ended_stamp = Some(Box::new(stamp.clone()));
                 work.remember(Attempt { stamp, template: rollout.template.clone() });
             }
         }
