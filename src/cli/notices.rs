@@ -22,6 +22,10 @@ pub(super) fn log(notice: &Notice) {
         Notice::InjectorSlow { scope, seconds } => {
             warn!(scope, seconds, "answers slowly; it is not asked for a while, because real Pods come first");
         }
+        Notice::RenderLimit { scope, limit } => {
+            let scope = scope.as_deref().unwrap_or("the API server");
+            debug!(scope, limit, "another number of dry runs at once is answered best");
+        }
         Notice::RolloutStarted { workload, reason } => info!(%workload, reason, "rollout started"),
         Notice::RolloutProgress { workload, message } => debug!(%workload, status = message, "rollout moves on"),
         Notice::PodEvicted { workload, pod } => info!(%workload, pod = &**pod, "evicted a Pod"),
@@ -64,6 +68,7 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
         Notice::GenerationMoved { .. }
         | Notice::VerdictChanged { .. }
+        | Notice::RenderLimit { .. }
         | Notice::Guard { in_force: true }
         | Notice::Alerts { blocking: false, .. }
         | Notice::Stopping { rollouts: 0 } => return None,

@@ -11,7 +11,7 @@ use super::{
     io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
     judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
-    pace::{self, Leave},
+    pace::{self, Asked, Leave},
     queue::Priority,
     scope::{self, Vector},
     shape::Name,
@@ -200,6 +200,8 @@ impl Core {
 
     /// Sends out renderings, as many as the budget allows.
     pub(super) fn dispatch(&mut self, now: Now) {
+        // What is waited for next is no answer then: there may be none under way.
+        self.crowded = false;
         if !self.renders_now() || self.pace.resumes(now.elapsed).is_some() {
             return;
         }
@@ -226,7 +228,7 @@ impl Core {
                 }
             }
         }
-        // Then there is something in flight, and its answer is the next occasion.
+        // Something is in flight, and its answer is the next occasion.
         self.crowded = self.pace.is_crowded(most) || passed.iter().any(|(_, due, _)| *due <= now.elapsed);
         for (key, due, priority) in passed {
             self.queue.schedule(&key, due, priority, now.elapsed);
@@ -272,7 +274,7 @@ impl Core {
         let ticket = self.ticket();
         self.tickets.insert(ticket, key.clone());
         self.pace.sent(&vector);
-        self.asked.insert(ticket, (vector.clone(), timeout));
+        self.asked.insert(ticket, Asked { vector: vector.clone(), timeout, sent: now.elapsed });
         let work = self.work.entry(key.clone()).or_default();
         work.request = Some(Requested { ticket, revision: revision.object.clone(), vector, confirm }.into());
         // One budget for all: a confirmation is one more dry run.
@@ -293,13 +295,18 @@ impl Core {
     /// Takes the answer to a rendering in.
     pub(super) fn rendered(&mut self, reply: RenderReply, now: Now) {
         let RenderReply { ticket, took, outcome, confirmation } = reply;
-        if let Some((vector, timeout)) = self.asked.remove(&ticket) {
-            for scope in self.pace.came_back(&vector, took, timeout, now.elapsed) {
+        let (asked, most) = (self.asked.remove(&ticket), self.policy.renders_in_flight);
+        if let Some(asked) = &asked {
+            for scope in self.pace.came_back(asked, took, most, now.elapsed) {
                 self.tell(Notice::InjectorSlow { scope: scope.to_string(), seconds: pace::REST.as_secs() });
             }
         }
         if let RenderOutcome::Undetermined { reason: UndeterminedReason::Throttled, retry_after, .. } = &outcome {
-            self.pace.refused(*retry_after, now.elapsed);
+            let sent = asked.map_or(now.elapsed, |asked| asked.sent);
+            self.pace.refused(*retry_after, sent, most, now.elapsed);
+        }
+        for (scope, limit) in self.pace.take_news() {
+            self.tell(Notice::RenderLimit { scope: scope.map(|scope| scope.to_string()), limit });
         }
         let Some(key) = self.tickets.remove(&ticket) else { return };
         let Some(work) = self.work.get_mut(&key) else { return };

@@ -133,6 +133,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
         | Notice::Alerts { .. }
         | Notice::GenerationMoved { .. }
         | Notice::InjectorSlow { .. }
+        | Notice::RenderLimit { .. }
         | Notice::RolloutProgress { .. }
         | Notice::PodEvicted { .. }
         | Notice::RolloutHeld { .. }

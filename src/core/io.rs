@@ -402,6 +402,13 @@ pub enum Notice {
         /// For how long.
         seconds: u64,
     },
+    /// Fewer, or more, dry runs than before are in flight at once, because so many are answered best.
+    RenderLimit {
+        /// The scope; `None`: the API server, all of them.
+        scope: Option<String>,
+        /// How many.
+        limit: usize,
+    },
     /// A rollout was started.
     RolloutStarted {
         /// Whose.

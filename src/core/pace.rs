@@ -2,13 +2,18 @@
 //!
 //! Dry runs call the injectors that real Pods need. An injector that answers slowly is near the point where the API
 //! server gives up on it, and with `failurePolicy: Ignore` a real Pod would then start without its sidecar. So we stop
-//! long before.
+//! long before. And under these ceilings each [`Limit`] finds by itself how many at once are answered best.
+
+mod limit;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
+pub use self::limit::Limit;
 use super::{
     model::InjectorKind,
     scope::{Scope, Vector},
@@ -37,6 +42,10 @@ pub struct Pace {
     scopes: BTreeMap<Scope, ScopePace>,
     /// In flight in all.
     in_flight: usize,
+    /// How many the API server answers best.
+    limit: Limit,
+    /// Limits that changed and of which nobody was told.
+    news: Vec<(Option<Scope>, usize)>,
     /// The API server wants nothing before then.
     refused_until: Option<Duration>,
 }
@@ -44,10 +53,32 @@ pub struct Pace {
 #[derive(Debug, Default)]
 struct ScopePace {
     in_flight: usize,
+    /// How many its webhooks answer best.
+    limit: Limit,
     /// How long the last renderings took, newest last.
     took: VecDeque<Duration>,
     /// It is left alone until then.
     rests_until: Option<Duration>,
+}
+
+/// A rendering that was sent.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it depends on.
+    pub vector: Vector,
+    /// The smallest time-out of the webhooks that take part.
+    pub timeout: Duration,
+    /// When it was sent.
+    pub sent: Duration,
+}
+
+/// How many renderings may be in flight, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// In all.
+    pub api_server: usize,
+    /// Through the webhook configuration that takes the fewest; `None` if none took part in any.
+    pub injector: Option<usize>,
 }
 
 /// Whether a rendering may be sent.
@@ -55,26 +86,37 @@ struct ScopePace {
 pub enum Leave {
     /// It may.
     Go,
-    /// As many as allowed are in flight: when one comes back.
+    /// As many as allowed, or as are answered well, are in flight: when one comes back.
     Busy,
     /// An injector that takes part is slow: not before then.
     Slow(Duration),
 }
 
 impl Pace {
-    /// Whether a rendering under this vector may be sent; `most` in flight for each webhook configuration.
+    /// Whether a rendering under this vector may be sent; at most `most` in flight for each webhook configuration.
     pub fn leave(&self, vector: &Vector, most: usize, now: Duration) -> Leave {
         let involved = || webhooks(vector).filter_map(|scope| self.scopes.get(scope));
         if let Some(until) = involved().filter_map(|s| s.rests_until).filter(|until| *until > now).max() {
             return Leave::Slow(until);
         }
-        let full = involved().any(|s| s.in_flight >= most);
+        let full = involved().any(|s| s.in_flight >= s.limit.most(most));
         if full || self.is_crowded(most) { Leave::Busy } else { Leave::Go }
     }
 
     /// Whether so many are in flight that none may be sent, whatever takes part in it.
     pub fn is_crowded(&self, most: usize) -> bool {
-        self.in_flight >= most.max(WITHOUT_WEBHOOK)
+        self.in_flight >= self.limit.most(in_all(most))
+    }
+
+    /// How many may be in flight as far as is known: in all, and of the webhook configuration that takes the fewest.
+    pub fn limits(&self, most: usize) -> Limits {
+        let injector = self.scopes.values().map(|scope| scope.limit.found(most)).min();
+        Limits { api_server: self.limit.found(in_all(most)), injector }
+    }
+
+    /// What limits changed since this was asked last, of which configuration or of the API server, and to what.
+    pub fn take_news(&mut self) -> Vec<(Option<Scope>, usize)> {
+        std::mem::take(&mut self.news)
     }
 
     /// One was sent.
@@ -85,8 +127,11 @@ impl Pace {
         }
     }
 
-    /// The API server refused one (429), and said or did not say for how long.
-    pub fn refused(&mut self, retry_after: Option<Duration>, now: Duration) {
+    /// The API server refused one (429) that was sent then, and said or did not say for how long.
+    pub fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
+        let before = self.limit.found(in_all(most));
+        self.limit.halve(self.in_flight, sent, in_all(most), now);
+        self.note(None, before, self.limit.found(in_all(most)));
         let until = now + retry_after.unwrap_or(BREAK).min(LONGEST_BREAK);
         self.refused_until = self.refused_until.max(Some(until));
     }
@@ -96,14 +141,28 @@ impl Pace {
         self.refused_until.filter(|until| *until > now)
     }
 
-    /// One came back after `took`; `timeout` is the smallest of the webhooks that took part. Returns the scopes that are
-    /// left alone from now on.
-    pub fn came_back(&mut self, vector: &Vector, took: Duration, timeout: Duration, now: Duration) -> Vec<Scope> {
+    /// One came back after `took`. Returns the scopes that are left alone from now on.
+    pub fn came_back(&mut self, asked: &Asked, took: Duration, most: usize, now: Duration) -> Vec<Scope> {
+        let Asked { vector, timeout, sent } = asked;
+        let (timeout, sent) = (*timeout, *sent);
+        let before = self.limit.found(in_all(most));
+        self.limit.answered(self.in_flight, sent, in_all(most), now);
         self.in_flight = self.in_flight.saturating_sub(1);
-        let mut slow = Vec::new();
+        // Where a webhook takes part it is what was waited for.
+        if took >= timeout && webhooks(vector).next().is_none() {
+            self.limit.halve(self.in_flight, sent, in_all(most), now);
+        }
+        self.note(None, before, self.limit.found(in_all(most)));
+        let (mut slow, mut changed) = (Vec::new(), Vec::new());
         for scope in webhooks(vector) {
             let pace = self.scopes.entry(scope.clone()).or_default();
+            let before = pace.limit.found(most);
+            pace.limit.answered(pace.in_flight, sent, most, now);
             pace.in_flight = pace.in_flight.saturating_sub(1);
+            if took >= timeout {
+                pace.limit.halve(pace.in_flight, sent, most, now);
+            }
+            changed.push((scope, before, pace.limit.found(most)));
             pace.took.push_back(took);
             if pace.took.len() > SAMPLES {
                 pace.took.pop_front();
@@ -118,13 +177,27 @@ impl Pace {
                 }
             }
         }
+        for (scope, before, after) in changed {
+            self.note(Some(scope), before, after);
+        }
         slow
+    }
+
+    fn note(&mut self, scope: Option<&Scope>, before: usize, after: usize) {
+        if before != after {
+            self.news.push((scope.cloned(), after));
+        }
     }
 
     /// Renderings in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
+}
+
+/// The ceiling for all of them, where each webhook configuration may be asked `most` at once.
+fn in_all(most: usize) -> usize {
+    most.max(WITHOUT_WEBHOOK)
 }
 
 fn webhooks(vector: &Vector) -> impl Iterator<Item = &Scope> {
@@ -152,7 +225,8 @@ mod tests {
 
     fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
         pace.sent(vector);
-        pace.came_back(vector, took, S * 10, now).len()
+        let asked = Asked { vector: vector.clone(), timeout: S * 10, sent: now };
+        pace.came_back(&asked, took, 2, now).len()
     }
 
     #[test]
@@ -163,7 +237,8 @@ mod tests {
         pace.sent(&mesh);
         assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
         assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        pace.came_back(&mesh, MS, S * 10, S);
+        let asked = Asked { vector: mesh.clone(), timeout: S * 10, sent: S };
+        pace.came_back(&asked, MS, 2, S);
         assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
     }
 
@@ -184,10 +259,10 @@ mod tests {
     fn after_a_refusal_nobody_asks_for_a_while() {
         let mut pace = Pace::default();
         assert_eq!(pace.resumes(S), None);
-        pace.refused(Some(S * 5), S);
-        pace.refused(None, S);
+        pace.refused(Some(S * 5), MS, 2, S);
+        pace.refused(None, MS, 2, S);
         assert_eq!((pace.resumes(S), pace.resumes(S * 6)), (Some(S * 6), None));
-        pace.refused(Some(Duration::from_hours(10)), S * 7);
+        pace.refused(Some(Duration::from_hours(10)), MS, 2, S * 7);
         assert_eq!(pace.resumes(S * 7), Some(S * 7 + LONGEST_BREAK));
     }
 

@@ -69,6 +69,7 @@ impl Core {
             renders: self.rendered,
             queued: self.queue.len(),
             queued_seconds: self.queue.overdue(now.elapsed).as_secs(),
+            render_limits: self.pace.limits(self.policy.renders_in_flight),
             story: self.asked_about().and_then(|key| self.story(key, now)).map(Box::new),
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     compare::{FieldChange, SidecarDifference},
     ignore::IgnoreUse,
+    pace::Limits,
     policy::Mode,
     shape::Name,
     state::Stop,
@@ -73,6 +74,9 @@ pub struct Report {
     /// How many seconds the one that has waited longest is overdue.
     #[serde(default)]
     pub queued_seconds: u64,
+    /// How many renderings may be in flight.
+    #[serde(default)]
+    pub render_limits: Limits,
     /// The whole story of the one workload that was asked about, if it was one.
     #[serde(default)]
     pub story: Option<Box<Story>>,
@@ -244,6 +248,7 @@ impl Report {
             renders: 0,
             queued: 0,
             queued_seconds: 0,
+            render_limits: Limits::default(),
             story: None,
         }
     }

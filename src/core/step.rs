@@ -12,14 +12,14 @@ use super::{
     index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
     model::WorkloadKey,
-    pace::Pace,
+    pace::{Asked, Pace},
     policy::{Mode, Policy},
     publish::Shown,
     queue::RenderQueue,
     record::Record,
     report::{GenerationReport, RolloutReport},
     rollout::Rollout,
-    scope::{self, Generations, Scope, Serving, Vector},
+    scope::{self, Generations, Scope, Serving},
     shape::Name,
     status,
     time::Now,
@@ -63,8 +63,8 @@ pub struct Core {
     pub(super) last_ticket: u64,
     /// Patches and evictions whose answer is outstanding, also those of rollouts that were dropped meanwhile.
     pub(super) writes: BTreeMap<u64, WorkloadKey>,
-    /// Under what a rendering was asked for, and the shortest time-out of its webhooks.
-    pub(super) asked: HashMap<u64, (Vector, Duration)>,
+    /// The renderings that are outstanding.
+    pub(super) asked: HashMap<u64, Asked>,
     /// How fast each injector may be asked.
     pub(super) pace: Pace,
     /// Renderings wait for others to come back.

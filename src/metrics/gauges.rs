@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, ROLLOUTS_IN_FLIGHT,
-    ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
+    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, RENDER_LIMIT,
+    ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
 };
 use crate::{
     core::{
@@ -50,6 +50,10 @@ fn write_findings(report: &Report, by_namespace: bool) {
     gauge!(OLDEST_DRIFT.name).set(oldest(report));
     gauge!(QUEUE.name).set(number(report.queued));
     gauge!(QUEUE_AGE.name).set(whole(report.queued_seconds));
+    gauge!(RENDER_LIMIT.name, "who" => "api_server").set(number(report.render_limits.api_server));
+    if let Some(limit) = report.render_limits.injector {
+        gauge!(RENDER_LIMIT.name, "who" => "injector").set(number(limit));
+    }
     let in_flight = report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
     gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
     if let Some(left) = report.rollouts_left {

@@ -198,6 +198,7 @@ pub fn told(notice: &Notice) {
             ::metrics::counter!(table::THROTTLED.name, "who" => "injector").increment(1);
         }
         Notice::VerdictChanged { .. }
+        | Notice::RenderLimit { .. }
         | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::PodEvicted { .. }

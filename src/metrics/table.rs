@@ -67,6 +67,10 @@ metrics! {
         "Workloads waiting for a dry run. Alert when it does not fall for longer than the resync interval.";
     QUEUE_AGE = Gauge "sidecar_drift_oldest_queued_seconds" [],
         "How long the dry run that has waited longest is overdue. Alert when it exceeds an hour: verdicts are old.";
+    RENDER_LIMIT = Gauge "sidecar_drift_render_limit" ["who"],
+        "Dry runs that may be in flight at once, as was found by how they are answered: by the `api_server` in all, and through \
+         the webhook configuration that takes the fewest, `injector` (absent before one takes part). Alert when it stays at 1: \
+         something has no room for us.";
     ROLLOUTS = Counter "sidecar_drift_rollouts_total" ["outcome"],
         "Rollouts that ended, by outcome; a `timed_out` one may be counted again when it ends. Alert on any failed, \
          denied or `non_convergent`.";

@@ -12,6 +12,7 @@ use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
     model::WorkloadKey,
     owner::Kind,
+    pace::Limits,
     report::{AlertsReport, IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
     words::{Difference, Gate, Outcome, Verdict},
 };
@@ -86,6 +87,7 @@ fn report() -> Report {
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         queued: 3,
         queued_seconds: 42,
+        render_limits: Limits { api_server: 5, injector: Some(1) },
         ..Report::empty(taken)
     }
 }
@@ -173,6 +175,8 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_oldest_drift_seconds 60",
         "sidecar_drift_queued_renders 3",
         "sidecar_drift_oldest_queued_seconds 42",
+        "sidecar_drift_render_limit{who=\"api_server\"} 5",
+        "sidecar_drift_render_limit{who=\"injector\"} 1",
         "sidecar_drift_rollouts_left 19",
         "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"agent\",verdict=\"drifted\"} 1",
         "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"proxy\",verdict=\"drifted\"} 1",

@@ -103,6 +103,7 @@ scripts! {
         alternating_images_are_unstable
         every_reason_an_answer_can_have
         failures_are_asked_again_ever_more_seldom
+        fewer_at_once_after_a_refusal
         forbidden_pods_leave_the_workloads_visible
         forbidden_replicasets_concern_deployments_only
         ignored_fields_make_no_drift

@@ -68,6 +68,8 @@ fn notice(notice: &Notice) -> Option<String> {
         // The line of the verdict itself says more.
         Notice::VerdictChanged { .. } => return None,
         Notice::InjectorSlow { scope, seconds } => format!("! {scope} is slow: not asked for {seconds}s"),
+        Notice::RenderLimit { scope: Some(scope), limit } => format!("! {scope} is asked {limit} at once"),
+        Notice::RenderLimit { scope: None, limit } => format!("! the API server is asked {limit} at once"),
         Notice::Alerts { blocking: true, message } => format!("! alerts hold all rollouts: {message}"),
         Notice::Alerts { blocking: false, .. } => "! no alert holds rollouts".to_owned(),
         Notice::Guard { in_force } => format!("! guard in force: {in_force}"),
