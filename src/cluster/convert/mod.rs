@@ -34,7 +34,7 @@ use crate::core::{
 use fields::{Faults, Field};
 
 pub(super) use described::template;
-pub(super) use needed::{Needed, pod as needed_of_pod};
+pub(super) use needed::{CONTAINER, Needed, VOLUMES, pod as needed_of_pod};
 pub(super) use replicas::decoded_pod;
 use stamp::STAMPED;
 pub use stamp::{Keys, StampKeys};

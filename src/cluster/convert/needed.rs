@@ -28,7 +28,7 @@ pub(in crate::cluster) enum Needed {
 use Needed::{All, Each, Members, Text};
 
 /// A container, as the default fields are read.
-const CONTAINER: Needed = Members(&[
+pub(in crate::cluster) const CONTAINER: Needed = Members(&[
     ("name", All),
     ("image", All),
     ("command", All),
@@ -102,10 +102,12 @@ const STATUS: Needed = Members(&[
 
 const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
 
-/// Of volumes those are looked for that hold a token.
+/// Volumes: those are looked for that hold a token.
+pub(in crate::cluster) const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
+
 const SPEC: Needed = Members(&[
     ("serviceAccountName", All),
-    ("volumes", Each(&Members(&[("name", All), ("projected", All)]))),
+    ("volumes", VOLUMES),
     ("initContainers", Text(&Each(&CONTAINER))),
     ("containers", Text(&Each(&CONTAINER))),
 ]);

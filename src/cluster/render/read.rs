@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use crate::{
-    cluster::{client::Answer, convert::Needed},
+    cluster::{
+        client::Answer,
+        convert::{CONTAINER, Needed, VOLUMES},
+    },
     core::shape::FieldSet,
 };
 use Needed::{All, Each, Members};
@@ -25,25 +28,7 @@ const RENDERED: Needed = Members(&[
     ("message", All),
     ("details", All),
     ("metadata", Members(&[("labels", All)])),
-    (
-        "spec",
-        Members(&[
-            ("volumes", Each(&Members(&[("name", All), ("projected", All)]))),
-            ("initContainers", Each(&CONTAINER)),
-            ("containers", Each(&CONTAINER)),
-        ]),
-    ),
-]);
-
-const CONTAINER: Needed = Members(&[
-    ("name", All),
-    ("image", All),
-    ("command", All),
-    ("args", All),
-    ("env", All),
-    ("envFrom", All),
-    ("restartPolicy", All),
-    ("securityContext", All),
+    ("spec", Members(&[("volumes", VOLUMES), ("initContainers", Each(&CONTAINER)), ("containers", Each(&CONTAINER))])),
 ]);
 
 /// What is judged of the answer to a dry run.
