@@ -136,6 +136,15 @@ impl Needed {
             Text(_) => None,
         }
     }
+
+    /// What is needed of each item of a list; `None`: no list was expected, and that it is one is all that is told of it.
+    fn of_item(self) -> Option<Self> {
+        match self {
+            All => Some(All),
+            Each(item) => Some(*item),
+            Members(_) | Text(_) => None,
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Needed {
@@ -185,16 +194,11 @@ impl<'de> Visitor<'de> for Needed {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
-        let item = match self {
-            All => All,
-            Each(item) => *item,
-            Members(_) | Text(_) => {
-                // Not what was expected; that it is a list is all that is told of it.
-                while sequence.next_element::<IgnoredAny>()?.is_some() {}
-                return Ok(Value::Array(Vec::new()));
-            }
-        };
         let mut items = Vec::new();
+        let Some(item) = self.of_item() else {
+            while sequence.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(Value::Array(items));
+        };
         while let Some(value) = sequence.next_element_seed(item)? {
             items.push(value);
         }

@@ -7,7 +7,7 @@ use serde::{
     de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{All, Each, Members, Needed, Text};
+use super::Needed;
 
 /// The containers of a Pod are seldom shorter.
 const USUAL: usize = 4096;
@@ -78,13 +78,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
         let Self { needed, out, .. } = self;
         out.push(b'[');
-        let item = match needed {
-            All => Some(All),
-            Each(item) => Some(*item),
-            // Not what was expected; that it is a list is all that is told of it.
-            Members(_) | Text(_) => None,
-        };
-        if let Some(needed) = item {
+        if let Some(needed) = needed.of_item() {
             let mut follows = false;
             while sequence.next_element_seed(Writer { needed, follows, out })?.is_some() {
                 follows = true;
@@ -154,7 +148,10 @@ impl Visitor<'_> for Key<'_> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::{
+        super::{All, Each, Members},
+        *,
+    };
 
     const CONTAINER: Needed = Members(&[("name", All), ("args", All), ("env", Each(&Members(&[("value", All)])))]);
 
