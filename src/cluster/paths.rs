@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
-use kube::{api::ListParams, core::Request};
+use kube::{
+    api::{ListParams, VersionMatch},
+    core::Request,
+};
 
 use super::client::{FIELD_MANAGER, Lost};
 use crate::core::model::WorkloadKey;
@@ -49,6 +52,12 @@ pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
 /// All revisions that a label selector selects.
 pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
     list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), &ListParams::default().labels(selector))
+}
+
+/// The same as the API server has them in its cache, which costs it a fraction.
+pub(super) fn cached_revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
+    let which = ListParams::default().labels(selector).at("0").matching(VersionMatch::NotOlderThan);
+    list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), &which)
 }
 
 /// All ConfigMaps of a namespace.

@@ -1,6 +1,7 @@
 //! Asking for renderings and making verdicts of the answers.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -11,6 +12,7 @@ use super::{
     io::{Effect, Notice, RenderOutcome, RenderReply, RenderRequest, Rendering, WorkloadRef},
     judge::{self, Birth, Evidence, Want},
     model::WorkloadKey,
+    owner::Kind,
     pace::{self, Asked, Leave},
     queue::Priority,
     scope::{self, Vector},
@@ -31,6 +33,9 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// A workload whose history could not be read is read again after this long.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// Fewer templates are read one by one.
+const FEW: usize = 3;
 
 /// Workloads that one step lets others pass.
 const PASSED: usize = 64;
@@ -68,6 +73,7 @@ impl Core {
     pub(super) fn forget(&mut self, key: &WorkloadKey) {
         self.work.remove(key);
         self.queue.cancel(key);
+        self.read_ahead.remove(key);
         self.touch(key);
         self.replan |= self.candidates.remove(key);
     }
@@ -108,9 +114,13 @@ impl Core {
             self.call_a_witness(key, &sidecar, now);
         }
         let Some(work) = self.work.get_mut(key) else { return };
-        let priority = if work.set.is_some() { Priority::Moved } else { Priority::Changed };
         let asking = work.request.is_some();
         work.adding = matches!(assessment.want, Want::Another(_));
+        let priority = match &work.set {
+            None => Priority::Changed,
+            Some(set) if work.adding && set.renderings.len() == 1 => Priority::Second,
+            Some(_) => Priority::Moved,
+        };
         let confirmed = work.set.as_ref().map(|set| set.confirmed.elapsed);
         let settling = assessment.judged.reason == Some(UndeterminedReason::Settling);
         self.judged(key, assessment.judged, now);
@@ -220,7 +230,7 @@ impl Core {
             let Some(workload) = self.index.workload(&key) else { continue };
             let vector = self.generations.vector(workload, &self.index);
             match self.pace.leave(&vector, most, now.elapsed) {
-                Leave::Go => self.request(&key, vector, now),
+                Leave::Go => self.request(&key, priority, vector, now),
                 Leave::Busy => passed.push((key, now.elapsed, priority)),
                 Leave::Slow(until) => {
                     self.throttle(&key, now);
@@ -244,7 +254,7 @@ impl Core {
         }
     }
 
-    fn request(&mut self, key: &WorkloadKey, vector: Vector, now: Now) {
+    fn request(&mut self, key: &WorkloadKey, priority: Priority, vector: Vector, now: Now) {
         let rollout = self.rollouts.get(key);
         let (confirming, unread) = rollout.map_or((false, false), |r| (r.confirming(), r.unread()));
         let confirm = confirming || unread;
@@ -271,6 +281,7 @@ impl Core {
         let timeouts = scope::injectors_of(workload, &self.index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(pace::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
+        let together = if confirm { Vec::new() } else { self.together(key, priority) };
         let ticket = self.ticket();
         self.tickets.insert(ticket, key.clone());
         self.pace.sent(&vector);
@@ -287,9 +298,30 @@ impl Core {
             ordinals,
             sample: sample.filter(|_| key.kind.described().is_some() && key.kind.has_template_only()),
             confirm,
+            together,
             fields: self.policy.fields,
             what_if: self.policy.what_if.clone(),
         }));
+    }
+
+    /// The templates of Deployments that are asked for right after this one, unless they were named to be read already.
+    fn together(&mut self, key: &WorkloadKey, priority: Priority) -> Vec<Name> {
+        if self.read_ahead.remove(key) || key.kind != Kind::DEPLOYMENT {
+            return Vec::new();
+        }
+        let hash = |key: &WorkloadKey| {
+            let newest = self.index.newest_replica_set(self.index.workload(key)?)?;
+            (!newest.hash.is_empty()).then(|| newest.hash.clone())
+        };
+        let next = self.queue.rest_of_turn(priority).filter(|next| next.kind == Kind::DEPLOYMENT);
+        let next: Vec<_> = next.filter_map(|next| Some((next.clone(), hash(next)?))).collect();
+        if next.len() < FEW {
+            return Vec::new();
+        }
+        let own = hash(key);
+        let (keys, hashes): (Vec<_>, Vec<_>) = next.into_iter().unzip();
+        self.read_ahead.extend(keys);
+        BTreeSet::from_iter(own.into_iter().chain(hashes)).into_iter().collect()
     }
 
     /// Takes the answer to a rendering in.

@@ -168,6 +168,10 @@ pub struct RenderRequest {
     pub sample: Option<Name>,
     /// Whether the workload and its history are read, too, because a rollout is about to start.
     pub confirm: bool,
+    /// Hashes of the templates, this one's among them, of Deployments of this namespace that are asked for next: as the label
+    /// `pod-template-hash` has them. They may be read in one request. Empty: none but this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<Name>,
     /// Which fields are compared.
     #[serde(default, skip_serializing_if = "FieldSet::is_default")]
     pub fields: FieldSet,

@@ -12,6 +12,9 @@ use super::{model::WorkloadKey, shape::Name};
 pub enum Priority {
     /// A rollout waits for it.
     Confirm,
+    /// What runs differs from the first rendering, and a verdict takes a second one. At most one for each first one, so that
+    /// it takes at most half of the budget; without it the first verdict would come when half of everything is done.
+    Second,
     /// The workload itself is new or changed.
     Changed,
     /// Something that injection depends on moved.
@@ -23,6 +26,9 @@ pub enum Priority {
 /// What keeps moving is rendered all the same after this long: a ConfigMap that is written every few seconds must not
 /// keep every verdict open.
 pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// So many workloads of a namespace are served in a row, so that their templates can be read together.
+const TURN: usize = 16;
 
 /// Workloads that want a rendering: each at most once, not before its time, by priority, fair between namespaces.
 #[derive(Debug, Default)]
@@ -46,19 +52,30 @@ struct Entry {
 /// One priority: a queue for each namespace, served in turn.
 #[derive(Debug, Default)]
 struct Lane {
-    queues: BTreeMap<Name, VecDeque<WorkloadKey>>,
+    queues: BTreeMap<Name, Waiting>,
     last: Option<Name>,
+    /// So many of the last namespace are served before it is another one's turn.
+    left: usize,
+}
+
+/// Who waits in one namespace.
+#[derive(Debug, Default)]
+struct Waiting {
+    keys: VecDeque<WorkloadKey>,
+    /// It had a turn. In its first one a namespace gives a sample, a single workload: after a move of an injector one of each
+    /// namespace shows what is coming.
+    sampled: bool,
 }
 
 impl Lane {
     fn push(&mut self, key: WorkloadKey) {
-        self.queues.entry(key.namespace.clone()).or_default().push_back(key);
+        self.queues.entry(key.namespace.clone()).or_default().keys.push_back(key);
     }
 
     fn remove(&mut self, key: &WorkloadKey) {
-        if let Some(queue) = self.queues.get_mut(&key.namespace) {
-            queue.retain(|k| k != key);
-            if queue.is_empty() {
+        if let Some(waiting) = self.queues.get_mut(&key.namespace) {
+            waiting.keys.retain(|k| k != key);
+            if waiting.keys.is_empty() {
                 self.queues.remove(&key.namespace);
             }
         }
@@ -66,25 +83,39 @@ impl Lane {
 
     fn pop(&mut self) -> Option<WorkloadKey> {
         use std::ops::Bound::{Excluded, Unbounded};
-        let next = self
-            .last
-            .as_ref()
-            .and_then(|last| self.queues.range::<Name, _>((Excluded(last), Unbounded)).next())
-            .or_else(|| self.queues.iter().next())
-            .map(|(namespace, _)| namespace.clone())?;
-        let queue = self.queues.get_mut(&next)?;
-        let key = queue.pop_front();
-        if queue.is_empty() {
-            self.queues.remove(&next);
+        let last = self.last.as_ref();
+        let namespace = match last.filter(|last| self.left > 0 && self.queues.contains_key(*last)) {
+            Some(last) => last.clone(),
+            None => {
+                self.left = 0;
+                let next = last.and_then(|last| self.queues.range::<Name, _>((Excluded(last), Unbounded)).next());
+                next.or_else(|| self.queues.iter().next())?.0.clone()
+            }
+        };
+        let waiting = self.queues.get_mut(&namespace)?;
+        if self.left == 0 {
+            self.left = if waiting.sampled { TURN } else { 1 };
+            waiting.sampled = true;
         }
-        self.last = Some(next);
+        self.left -= 1;
+        let key = waiting.keys.pop_front();
+        if waiting.keys.is_empty() {
+            self.queues.remove(&namespace);
+        }
+        self.last = Some(namespace);
         key
+    }
+
+    /// Those that come next, without a turn of another namespace in between.
+    fn rest_of_turn(&self) -> impl Iterator<Item = &WorkloadKey> {
+        let waiting = self.last.as_ref().and_then(|last| self.queues.get(last));
+        waiting.into_iter().flat_map(|waiting| &waiting.keys).take(self.left)
     }
 }
 
 #[cfg(test)]
 impl Priority {
-    const ALL: [Self; 4] = [Self::Confirm, Self::Changed, Self::Moved, Self::Periodic];
+    const ALL: [Self; 5] = [Self::Confirm, Self::Second, Self::Changed, Self::Moved, Self::Periodic];
 }
 
 impl RenderQueue {
@@ -154,6 +185,11 @@ impl RenderQueue {
         let (priority, key) = self.ready.iter_mut().find_map(|(p, lane)| lane.pop().map(|key| (*p, key)))?;
         self.entries.remove(&key);
         Some((key, priority))
+    }
+
+    /// After one of this priority was given: those of its namespace that are given next, unless something more urgent comes.
+    pub fn rest_of_turn(&self, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
+        self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn)
     }
 
     fn promote(&mut self, now: Duration) {

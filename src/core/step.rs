@@ -52,6 +52,8 @@ pub struct Core {
     /// Boxed, because half of a tree's places are empty.
     pub(super) work: BTreeMap<WorkloadKey, Box<Work>>,
     pub(super) queue: RenderQueue,
+    /// Workloads in the queue whose templates were named to be read together with another's.
+    pub(super) read_ahead: BTreeSet<WorkloadKey>,
     /// The render budget.
     pub(super) renders: TokenBucket,
     /// The rollout budget; `None`: no limit.
@@ -135,6 +137,7 @@ impl Core {
             generations: Generations::default(),
             work: BTreeMap::new(),
             queue: RenderQueue::default(),
+            read_ahead: BTreeSet::new(),
             rollouts: BTreeMap::new(),
             finished: VecDeque::new(),
             tickets: HashMap::new(),

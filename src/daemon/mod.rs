@@ -160,9 +160,10 @@ fn state_namespace(config: &Config, cluster: &Cluster) -> String {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    // Two workers are plenty: one task decides, the others wait for answers.
+    // One task decides, on a thread of its own, and the others wait for answers nearly all the time: one worker is plenty, and
+    // each more costs an arena of the allocator.
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("cannot start the runtime")

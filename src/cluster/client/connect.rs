@@ -5,7 +5,6 @@ use std::{io::ErrorKind, path::PathBuf, time::Duration};
 use http::HeaderValue;
 use kube::{
     Config,
-    client::ClientBuilder,
     config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
@@ -14,6 +13,7 @@ use super::{
     error::Error,
     layer::{MeteredLayer, READ_TIMEOUT},
     plugin::PluginFailed,
+    transport,
 };
 
 /// A connection that is not made within this time will not be made.
@@ -46,7 +46,8 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     }
     let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = config.default_namespace.clone();
-    let builder = ClientBuilder::try_from(config).map_err(|error| {
+    let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
+    let client = transport::client(config, &MeteredLayer { read_timeout }).map_err(|error| {
         if let Some(failed) = PluginFailed::find(&error) {
             return Error::Credentials(failed.into());
         }
@@ -57,8 +58,6 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
             error => Error::KubeconfigInvalid(error.into()),
         }
     })?;
-    let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
-    let client = builder.with_layer(&MeteredLayer { read_timeout }).build();
     Ok(Cluster::through(client, &url, &namespace))
 }
 

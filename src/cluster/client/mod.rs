@@ -10,6 +10,7 @@ mod plugin;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::sync::Arc;
 

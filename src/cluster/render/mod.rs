@@ -1,5 +1,6 @@
 //! Dry-run Pod creations: what would be injected now.
 
+mod ahead;
 mod history;
 mod labels;
 mod read;
@@ -23,6 +24,7 @@ use crate::core::{
     shape::{Name, PodShape},
     words::UndeterminedReason,
 };
+use ahead::Ahead;
 use rights::{Resource, Rights};
 
 /// Carries out [`Effect::Render`](crate::core::io::Effect::Render). One for the process; renders may run side by side.
@@ -31,6 +33,7 @@ pub struct Renderer {
     cluster: Cluster,
     keys: Keys,
     rights: Rights,
+    ahead: Ahead,
     caller: Caller,
 }
 
@@ -45,7 +48,7 @@ struct Source {
 impl Renderer {
     /// A renderer that keeps this of workloads.
     pub fn new(cluster: Cluster, keys: Keys) -> Self {
-        Self { cluster, keys, rights: Rights::default(), caller: Caller::Own }
+        Self { cluster, keys, rights: Rights::default(), ahead: Ahead::default(), caller: Caller::Own }
     }
 
     /// Sends dry runs as somebody else (rule R4).
@@ -96,7 +99,7 @@ impl Renderer {
             None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
         let plural = key.kind.row().revisions.plural().unwrap_or_default();
-        let mut revision = self.revision(request, &paths::revision(plural, &key.namespace, &name)).await?;
+        let mut revision = self.revision(request, plural, &name).await?;
         let (owner, template) = if in_replica_sets {
             let uid = text(&revision, "/metadata/uid").to_owned();
             let owner = OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid };
@@ -122,16 +125,24 @@ impl Renderer {
     /// The object that holds the template. Which one that is the watches say, and a controller never writes another template
     /// into it, so the API server may answer from its cache: that is a third of the work, and etcd has none. What is not in
     /// the cache, yet, is asked for once more. Before a rollout etcd has its say, as for everything then.
-    async fn revision(&self, request: &RenderRequest, path: &str) -> Result<Value, RenderOutcome> {
+    async fn revision(&self, request: &RenderRequest, plural: &str, name: &str) -> Result<Value, RenderOutcome> {
+        let path = paths::revision(plural, &request.workload.key.namespace, name);
         let ours = |revision: &Value| is_controlled_by(revision, &request.workload.uid);
         if !request.confirm {
+            let namespace = &request.workload.key.namespace;
+            if !request.together.is_empty() {
+                self.ahead.begin(&self.cluster, namespace, &request.together);
+            }
+            if let Some(revision) = self.ahead.find(namespace, name).await.filter(ours) {
+                return Ok(revision);
+            }
             match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
                 Ok(revision) if ours(&revision) => return Ok(revision),
                 Ok(_) | Err(RenderOutcome::Gone) => {}
                 Err(outcome) => return Err(outcome),
             }
         }
-        let revision = self.get_part(path, read::REVISION).await?;
+        let revision = self.get_part(&path, read::REVISION).await?;
         if ours(&revision) { Ok(revision) } else { Err(RenderOutcome::Gone) }
     }
 

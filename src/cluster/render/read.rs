@@ -10,7 +10,7 @@ use crate::{
     },
     core::shape::FieldSet,
 };
-use Needed::{All, Each, Members};
+use Needed::{All, Each, Members, Text};
 
 /// A ReplicaSet or a ControllerRevision: whose it is, and the whole template.
 pub(super) const REVISION: Needed = Members(&[
@@ -18,6 +18,15 @@ pub(super) const REVISION: Needed = Members(&[
     ("spec", TEMPLATE),
     ("data", Members(&[("spec", TEMPLATE)])),
 ]);
+
+/// ReplicaSets of a list, each as above but for its template, which is text; and which one it is.
+pub(super) const REVISIONS: Needed = Members(&[(
+    "items",
+    Each(&Members(&[
+        ("metadata", Members(&[("name", All), ("uid", All), ("ownerReferences", All)])),
+        ("spec", Members(&[("template", Text(&All))])),
+    ])),
+)]);
 
 const TEMPLATE: Needed = Members(&[("template", All)]);
 

@@ -24,7 +24,7 @@ fn nothing_is_given_before_its_time() {
 fn a_workload_is_queued_once_however_often_it_is_wanted() {
     let mut queue = RenderQueue::default();
     for i in 0..1000 {
-        queue.schedule(&key("a", "x"), S, Priority::ALL[i % 4], S);
+        queue.schedule(&key("a", "x"), S, Priority::ALL[i % 5], S);
     }
     assert_eq!(drain(&mut queue, S), ["a/x"]);
 }
@@ -38,6 +38,52 @@ fn namespaces_are_served_in_turn_and_the_more_urgent_first() {
     queue.schedule(&key("small", "1"), S, Priority::Moved, S);
     queue.schedule(&key("zoo", "1"), S, Priority::Confirm, S);
     assert_eq!(drain(&mut queue, S), ["zoo/1", "big/1", "small/1", "big/2", "big/3"]);
+}
+
+#[test]
+fn after_a_sample_of_each_namespace_sixteen_of_each_are_served_in_a_row() {
+    let mut queue = RenderQueue::default();
+    for namespace in ["a", "b", "c"] {
+        for name in 10..30 {
+            queue.schedule(&key(namespace, &name.to_string()), S, Priority::Moved, S);
+        }
+    }
+    let served = drain(&mut queue, S);
+    let turns = |count: usize, from: usize| {
+        ["a", "b", "c"].iter().flat_map(move |ns| (from..from + count).map(move |name| format!("{ns}/{name}")))
+    };
+    assert_eq!(served, Vec::from_iter(turns(1, 10).chain(turns(16, 11)).chain(turns(3, 27))));
+}
+
+#[test]
+fn what_comes_next_in_a_turn_is_known_and_what_is_not_wanted_any_more_is_not_among_it() {
+    let mut queue = RenderQueue::default();
+    for name in 10..40 {
+        queue.schedule(&key("a", &name.to_string()), S, Priority::Moved, S);
+    }
+    let rest =
+        |queue: &RenderQueue| Vec::from_iter(queue.rest_of_turn(Priority::Moved).map(|key| key.name.to_string()));
+    let names = |range: std::ops::Range<u32>| Vec::from_iter(range.map(|name| name.to_string()));
+    queue.pop(S);
+    // The sample is a turn of its own.
+    assert_eq!(rest(&queue), names(0..0));
+    queue.pop(S);
+    assert_eq!(rest(&queue), names(12..27));
+    queue.cancel(&key("a", "12"));
+    assert_eq!(rest(&queue), names(13..28));
+    assert_eq!(queue.rest_of_turn(Priority::Changed).count(), 0);
+    queue.schedule(&key("b", "1"), S, Priority::Moved, S);
+    let next = drain(&mut queue, S);
+    assert_eq!((next[14].as_str(), next[15].as_str()), ("a/27", "b/1"));
+}
+
+#[test]
+fn a_second_rendering_goes_before_any_first_one() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "new"), S, Priority::Changed, S);
+    queue.schedule(&key("a", "differs"), S, Priority::Second, S);
+    queue.schedule(&key("a", "rolls"), S, Priority::Confirm, S);
+    assert_eq!(drain(&mut queue, S), ["a/rolls", "a/differs", "a/new"]);
 }
 
 #[test]

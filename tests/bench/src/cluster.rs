@@ -143,6 +143,17 @@ impl Cluster {
         })
     }
 
+    /// Reads the list of all Pods; how many bytes, and in what time.
+    pub(crate) async fn list(&self) -> Result<(usize, Duration)> {
+        self.http2.drain("/api/v1/pods", "application/json").await
+    }
+
+    /// Makes the dry runs of all Deployments, so many in flight; in what time.
+    pub(crate) async fn render_all(&self, in_flight: usize) -> Result<Duration> {
+        let all: Vec<_> = self.render_requests(self.deployments).collect();
+        self.http2.send_all(all.into_iter(), in_flight).await
+    }
+
     /// Ends all of it.
     pub(crate) async fn stop(self) -> Result<()> {
         self.testbed.stop().await

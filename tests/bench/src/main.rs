@@ -67,6 +67,14 @@ enum Command {
         /// Written, and leads to the stub.
         kubeconfig: PathBuf,
     },
+    /// Keeps a real API server with a fleet until standard input ends, to profile something that is connected to it. For each
+    /// line: how long its list and its dry runs take at this moment.
+    Cluster {
+        /// Pods, twenty to a Deployment.
+        pods: usize,
+        /// Written, and leads to the API server.
+        kubeconfig: PathBuf,
+    },
 }
 
 /// A part of the run.
@@ -130,6 +138,9 @@ fn run(cli: Cli) -> Result<()> {
         }
         Some(Command::Stub { pods, kubeconfig }) => {
             return tokio::runtime::Runtime::new()?.block_on(serve(Fleet::of_pods(*pods), kubeconfig));
+        }
+        Some(Command::Cluster { pods, kubeconfig }) => {
+            return tokio::runtime::Runtime::new()?.block_on(real::keep(Fleet::of_pods(*pods), kubeconfig));
         }
         None => {}
     }

@@ -5,7 +5,10 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{Assets, AuditEntry, Filter};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, stdin},
+    time::Instant,
+};
 
 use crate::{
     Settings,
@@ -42,15 +45,30 @@ pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Resul
     let took = cluster.fill(fleet.replicas).await?;
     say(format_args!("created in {:.0} s", took.as_secs_f64()));
 
-    let raw = raw(&cluster, results).await?;
-    speed(settings, &cluster, &raw, results).await?;
+    speed(settings, &cluster, results).await?;
     let small = memory(settings, &cluster, results).await?;
     others(settings, &cluster, small, results).await?;
-    sweep(settings, &cluster, &raw, results).await?;
+    sweep(settings, &cluster, results).await?;
     cluster.inject("v1").await?;
     cluster.until_injected("v1").await?;
     predecessors(settings, &cluster, results).await?;
     slope(settings, &mut cluster, small, results).await?;
+    cluster.stop().await
+}
+
+/// A cluster for whoever profiles something: for each line of standard input what its API server can do just then.
+pub(crate) async fn keep(fleet: Fleet, kubeconfig: &Path) -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    cluster.prepare(fleet.deployments).await?;
+    cluster.fill(fleet.replicas).await?;
+    tokio::fs::copy(cluster.kubeconfig(), kubeconfig).await?;
+    say(format_args!("{} Pods of {} Deployments behind {}", fleet.pods(), fleet.deployments, kubeconfig.display()));
+    let mut lines = BufReader::new(stdin()).lines();
+    while lines.next_line().await?.is_some() {
+        let (_, list) = cluster.list().await?;
+        let renders = cluster.render_all(IN_FLIGHT).await?;
+        say(format_args!("raw list {:.2} s, raw dry runs {:.2} s", list.as_secs_f64(), renders.as_secs_f64()));
+    }
     cluster.stop().await
 }
 
@@ -62,49 +80,43 @@ async fn idle(settings: &Settings, cluster: &Cluster, results: &mut Results) -> 
     daemon.process.end().await
 }
 
-/// What the API server can do.
-struct Raw {
-    list: Duration,
-    renders: Duration,
-}
-
-async fn raw(cluster: &Cluster, results: &mut Results) -> Result<Raw> {
-    let (mut lists, mut renders) = (Vec::new(), Vec::new());
-    // The first one fills caches.
-    cluster.http2.drain("/api/v1/pods", "application/json").await?;
-    let requests: Vec<_> = cluster.render_requests(cluster.deployments).collect();
-    for _ in 0..TIMES {
-        let (bytes, took) = cluster.http2.drain("/api/v1/pods", "application/json").await?;
-        lists.push(took);
-        renders.push(cluster.http2.send_all(requests.iter().cloned(), IN_FLIGHT).await?);
-        let pods = number(cluster.fleet().pods());
-        say(format_args!("raw list {:.2} s, {:.0} bytes a Pod", took.as_secs_f64(), number(bytes) / pods));
-    }
-    let raw = Raw { list: median(lists), renders: median(renders) };
-    results.note("raw_list_seconds", raw.list.as_secs_f64())?;
-    results.note("raw_renders_per_second", number(requests.len()) / raw.renders.as_secs_f64())?;
-    Ok(raw)
-}
-
-/// Start to full verdict, and dry runs a second, as the API server saw them.
-async fn speed(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
+/// Start to full verdict, and dry runs a second, as the API server saw them; each time right after what the API server can
+/// do, since a machine that others use, too, is not equally fast for minutes.
+async fn speed(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
     let audit = cluster.testbed.audit().context("no audit log")?;
-    let (mut scans, mut rendering) = (Vec::new(), Vec::new());
+    // The first list fills caches.
+    cluster.list().await?;
+    let (mut lists, mut renders, mut scans, mut starts, mut rates) = (vec![], vec![], vec![], vec![], vec![]);
     for _ in 0..TIMES {
+        let (bytes, list) = cluster.list().await?;
+        let raw = cluster.render_all(IN_FLIGHT).await?;
         let marker = audit.marker()?;
-        let (report, took) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
-        say(format_args!("scan {:.2} s: {}", took.as_secs_f64(), report["summary"]["verdicts"]));
+        let (report, scan) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
         results.note("needless_restarts", number(differing(&report)))?;
-        scans.push(took);
         let ours = audit.entries(&Filter::default().since(marker).user_agent("sidecar-drift/")).await?;
-        let renders: Vec<_> = ours.iter().filter(|entry| entry.is_dry_run()).collect();
-        ensure!(renders.len() == cluster.deployments, "{} dry runs", renders.len());
-        rendering.push(span(&renders)?);
+        let dry_runs: Vec<_> = ours.iter().filter(|entry| entry.is_dry_run()).collect();
+        ensure!(dry_runs.len() == cluster.deployments, "{} dry runs", dry_runs.len());
+        let rendering = span(&dry_runs)?;
+        say(format_args!(
+            "raw list {:.2} s, {:.0} bytes a Pod; raw dry runs {:.2} s; scan {:.2} s, its dry runs {:.2} s: {}",
+            list.as_secs_f64(),
+            number(bytes) / number(cluster.fleet().pods()),
+            raw.as_secs_f64(),
+            scan.as_secs_f64(),
+            rendering.as_secs_f64(),
+            report["summary"]["verdicts"],
+        ));
+        starts.push(scan.div_duration_f64(list + raw));
+        rates.push(raw.div_duration_f64(rendering));
+        lists.push(list.as_secs_f64());
+        renders.push(raw.as_secs_f64());
+        scans.push(scan.as_secs_f64());
     }
-    let scan = median(scans);
-    results.note("scan_seconds", scan.as_secs_f64())?;
-    results.note("start_ratio_to_raw", scan.as_secs_f64() / (raw.list + raw.renders).as_secs_f64())?;
-    results.note("render_ratio_to_load_generator", raw.renders.as_secs_f64() / median(rendering).as_secs_f64())
+    results.note("raw_list_seconds", median(lists))?;
+    results.note("raw_renders_per_second", number(cluster.deployments) / median(renders))?;
+    results.note("scan_seconds", median(scans))?;
+    results.note("start_ratio_to_raw", median(starts))?;
+    results.note("render_ratio_to_load_generator", median(rates))
 }
 
 /// From the first of these that came in to the last that was answered.
@@ -154,35 +166,43 @@ async fn resident(settings: &Settings, program: &Path, first: &[&str], kubeconfi
     Ok(memory.mib())
 }
 
-/// The injector changes, and every workload has to be looked at twice: what differs is asked for again.
-async fn sweep(settings: &Settings, cluster: &Cluster, raw: &Raw, results: &mut Results) -> Result<()> {
+/// The injector changes, and every workload has to be looked at twice: what differs is asked for again. Each time right
+/// after what the API server can do.
+async fn sweep(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
     let mut daemon = Daemon::settling(settings, cluster.kubeconfig(), IN_FLIGHT, SETTLE).await?;
     daemon.until_complete(cluster.deployments).await?;
-    let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
+    let (mut firsts, mut ratios) = (Vec::new(), Vec::new());
     for round in 0..3 {
+        let raw = cluster.render_all(IN_FLIGHT).await?;
         let before = daemon.status().await?["renders"].as_u64();
         daemon.process.forget_log();
         // The time that it was told to wait is none that it takes.
         let began = Instant::now() + SETTLE;
         cluster.inject(&format!("v{}", round + 2)).await?;
         let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
-        firsts.push(first - began);
-        lasts.push(last - began);
+        firsts.push((first - began).as_secs_f64());
+        ratios.push((last - began).div_duration_f64(raw * 2));
         let renders = daemon.status().await?["renders"].as_u64().zip(before).map(|(now, before)| now - before);
-        say(format_args!("sweep: last verdict after {:.2} s, {renders:?} dry runs", (last - began).as_secs_f64()));
+        say(format_args!(
+            "sweep: last verdict after {:.2} s, {renders:?} dry runs; raw, each once: {:.2} s",
+            (last - began).as_secs_f64(),
+            raw.as_secs_f64(),
+        ));
     }
-    results.note("sweep_first_verdict_seconds", median(firsts).as_secs_f64())?;
-    results.note("sweep_ratio_to_raw", median(lasts).as_secs_f64() / (raw.renders * 2).as_secs_f64())?;
+    results.note("sweep_first_verdict_seconds", median(firsts))?;
+    results.note("sweep_ratio_to_raw", median(ratios))?;
     daemon.process.end().await
 }
 
+/// The predecessor's method, between two looks of ours at the same cluster.
 async fn predecessors(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
+    let (_, before) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
     match predecessor::run(settings, cluster).await {
         Ok(found) => {
+            let (_, after) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
             results.note("predecessor_seconds", found.took.as_secs_f64())?;
             results.note("needless_restarts_predecessor", number(found.restarts))?;
-            let ours = results.of("scan_seconds").context("no scan was measured")?;
-            results.note("report_time_ratio_to_predecessor", ours / found.took.as_secs_f64())
+            results.note("report_time_ratio_to_predecessor", ((before + after) / 2).div_duration_f64(found.took))
         }
         Err(error) => {
             say(format_args!("the predecessor's method is left out: {error:#}"));

@@ -97,6 +97,7 @@ fn request(sample: Option<Name>) -> RenderRequest {
         ordinals: None,
         sample,
         confirm: false,
+        together: Vec::new(),
         fields: FieldSet::Default,
         what_if: WhatIf::default(),
     }

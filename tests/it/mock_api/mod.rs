@@ -11,4 +11,5 @@ mod probe;
 mod render;
 mod rollout;
 mod state;
+mod together;
 mod watch;

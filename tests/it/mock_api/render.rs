@@ -19,7 +19,7 @@ use sidecar_drift::{
 
 use super::api::{Api, Exchange, pair};
 
-const CREATE: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldManager=sidecar-drift";
+pub(super) const CREATE: &str = "POST /api/v1/namespaces/shop/pods?dryRun=All&fieldManager=sidecar-drift";
 const REVIEW: &str = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const SET: &str = "GET /apis/apps/v1/namespaces/shop/statefulsets/db";
 const SET_REVISION: &str = "GET /apis/apps/v1/namespaces/shop/controllerrevisions/db-6f?resourceVersion=0";
@@ -28,12 +28,12 @@ const REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d?
 /// As etcd has it.
 const NEWEST_REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/web-5d";
 
-fn renderer() -> (Renderer, Api) {
+pub(super) fn renderer() -> (Renderer, Api) {
     let (cluster, api) = pair();
     (Renderer::new(cluster, Keys::of(&Policy::default())), api)
 }
 
-fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
+pub(super) fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
     let key = WorkloadKey { namespace: "shop".into(), kind, name: name.into() };
     RenderRequest {
         ticket: 7,
@@ -42,6 +42,7 @@ fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         ordinals: None,
         sample: None,
         confirm: false,
+        together: Vec::new(),
         fields: FieldSet::Default,
         what_if: WhatIf::default(),
     }
@@ -69,23 +70,23 @@ fn template(stamp: Option<&str>) -> Value {
     template
 }
 
-fn replica_set() -> Value {
+pub(super) fn replica_set() -> Value {
     controlled("web-5d", &json!({ "spec": { "template": template(None) } }))
 }
 
-fn rendered() -> Value {
+pub(super) fn rendered() -> Value {
     json!({
         "kind": "Pod", "apiVersion": "v1", "metadata": { "name": "web-5d-x", "namespace": "shop" },
         "spec": { "containers": [{ "name": "app", "image": "app:1" }, { "name": "proxy", "image": "proxy:2" }] },
     })
 }
 
-async fn deny_blocking(api: &mut Api) {
+pub(super) async fn deny_blocking(api: &mut Api) {
     api.expect(REVIEW).await.reply(201, &json!({ "status": { "allowed": false } }));
 }
 
 /// Play the server for a Deployment up to the dry run.
-async fn up_to_the_dry_run(api: &mut Api) -> Exchange {
+pub(super) async fn up_to_the_dry_run(api: &mut Api) -> Exchange {
     api.expect(REPLICA_SET).await.reply(200, &replica_set());
     deny_blocking(api).await;
     api.expect(CREATE).await
