@@ -125,6 +125,8 @@ scripts! {
         stray_pods_with_a_known_sidecar
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
+        a_second_rendering_goes_before_first_ones
+        templates_of_a_namespace_are_read_together
         what_differs_is_rendered_twice
         what_if_is_never_acted_on
         workloads_without_pods_are_asked_on_demand

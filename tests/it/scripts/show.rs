@@ -24,8 +24,12 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
                 None => "itself".to_owned(),
             };
             let range = |(low, high)| format!(", ordinals {low} to {high} exist");
+            let together = match r.together.as_slice() {
+                [] => String::new(),
+                hashes => format!(", reading {} together", hashes.join(" ")),
+            };
             format!(
-                "> render {} of {}{}{why}{what_if}",
+                "> render {} of {}{}{why}{what_if}{together}",
                 r.workload.key,
                 revision,
                 r.ordinals.map(range).unwrap_or_default()
