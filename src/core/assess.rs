@@ -321,7 +321,7 @@ impl Core {
         let own = hash(key);
         let (keys, hashes): (Vec<_>, Vec<_>) = next.into_iter().unzip();
         self.read_ahead.extend(keys);
-        BTreeSet::from_iter(own.into_iter().chain(hashes)).into_iter().collect()
+        own.into_iter().chain(hashes).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes the answer to a rendering in.

@@ -84,13 +84,12 @@ impl Lane {
     fn pop(&mut self) -> Option<WorkloadKey> {
         use std::ops::Bound::{Excluded, Unbounded};
         let last = self.last.as_ref();
-        let namespace = match last.filter(|last| self.left > 0 && self.queues.contains_key(*last)) {
-            Some(last) => last.clone(),
-            None => {
-                self.left = 0;
-                let next = last.and_then(|last| self.queues.range::<Name, _>((Excluded(last), Unbounded)).next());
-                next.or_else(|| self.queues.iter().next())?.0.clone()
-            }
+        let namespace = if let Some(last) = last.filter(|last| self.left > 0 && self.queues.contains_key(*last)) {
+            last.clone()
+        } else {
+            self.left = 0;
+            let next = last.and_then(|last| self.queues.range::<Name, _>((Excluded(last), Unbounded)).next());
+            next.or_else(|| self.queues.iter().next())?.0.clone()
         };
         let waiting = self.queues.get_mut(&namespace)?;
         if self.left == 0 {

@@ -98,7 +98,6 @@ async fn read_together(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> 
     };
     let mut list = answer.part(read::REVISIONS);
     let items = list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
-    let named =
-        items.into_iter().flatten().filter_map(|item| Some((super::text(&item, "/metadata/name").to_owned(), item)));
+    let named = items.into_iter().flatten().map(|item| (super::text(&item, "/metadata/name").to_owned(), item));
     named.collect::<BTreeMap<_, _>>().into()
 }

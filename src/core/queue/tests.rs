@@ -52,7 +52,7 @@ fn after_a_sample_of_each_namespace_sixteen_of_each_are_served_in_a_row() {
     let turns = |count: usize, from: usize| {
         ["a", "b", "c"].iter().flat_map(move |ns| (from..from + count).map(move |name| format!("{ns}/{name}")))
     };
-    assert_eq!(served, Vec::from_iter(turns(1, 10).chain(turns(16, 11)).chain(turns(3, 27))));
+    assert_eq!(served, turns(1, 10).chain(turns(16, 11)).chain(turns(3, 27)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn what_comes_next_in_a_turn_is_known_and_what_is_not_wanted_any_more_is_not_amo
         queue.schedule(&key("a", &name.to_string()), S, Priority::Moved, S);
     }
     let rest =
-        |queue: &RenderQueue| Vec::from_iter(queue.rest_of_turn(Priority::Moved).map(|key| key.name.to_string()));
-    let names = |range: std::ops::Range<u32>| Vec::from_iter(range.map(|name| name.to_string()));
+        |queue: &RenderQueue| queue.rest_of_turn(Priority::Moved).map(|key| key.name.to_string()).collect::<Vec<_>>();
+    let names = |range: std::ops::Range<u32>| range.map(|name| name.to_string()).collect::<Vec<_>>();
     queue.pop(S);
     // The sample is a turn of its own.
     assert_eq!(rest(&queue), names(0..0));
