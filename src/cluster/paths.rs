@@ -51,13 +51,17 @@ pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
 
 /// All revisions that a label selector selects.
 pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
-    list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), &ListParams::default().labels(selector))
+    revisions_of(plural, namespace, &ListParams::default().labels(selector))
 }
 
 /// The same as the API server has them in its cache, which costs it a fraction.
 pub(super) fn cached_revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
-    let which = ListParams::default().labels(selector).at("0").matching(VersionMatch::NotOlderThan);
-    list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), &which)
+    let cached = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
+    revisions_of(plural, namespace, &cached.labels(selector))
+}
+
+fn revisions_of(plural: &str, namespace: &str, which: &ListParams) -> Result<String, Lost> {
+    list(format!("/apis/apps/v1/namespaces/{namespace}/{plural}"), which)
 }
 
 /// All ConfigMaps of a namespace.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidecar_drift::core::{
-    io::{RenderOutcome, RenderRequest, WorkloadRef},
-    model::WorkloadKey,
+    io::{RenderOutcome, RenderRequest},
     owner::Kind,
 };
 
@@ -24,11 +23,7 @@ fn together(hashes: &str) -> String {
 
 /// One of several Deployments that are rendered in a row.
 fn one_of_many(name: &str) -> RenderRequest {
-    let key = WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: name.into() };
-    RenderRequest {
-        workload: WorkloadRef { key, uid: "owner-uid".into() },
-        ..request(Kind::DEPLOYMENT, name, &format!("{name}-5d"))
-    }
+    request(Kind::DEPLOYMENT, name, &format!("{name}-5d"))
 }
 
 fn named(name: &str) -> Value {
