@@ -90,6 +90,7 @@ impl Core {
             work,
             policy: &self.policy,
             truth: &self.truth,
+            targets: &self.targets,
             now,
         };
         let mut assessment = judge::judge(evidence);

@@ -9,24 +9,24 @@ mod image;
 mod mask;
 mod shown;
 mod sidecar;
+mod target;
 mod title;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
 
-use self::shown::Shown;
 pub use self::{
     field::{IMAGE, NameMap, leaves},
     mask::{Mask, Unstable, volatile},
     sidecar::{SidecarSelection, injected},
+    target::{Targets, target_fingerprint},
     title::title,
 };
 use super::{
-    fingerprint::Fingerprint,
     ignore::{self, IgnoreRule, IgnoreUse},
     io::Rendering,
     shape::{ContainerShape, Name, PodShape},
@@ -186,40 +186,6 @@ pub fn compare_against(
         comparison.differences.iter().map(|d| d.fields.len().max(1)).sum()
     };
     comparisons.min_by_key(|(found, _)| (fields(found), found.collateral.len())).unwrap_or_default()
-}
-
-/// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the rendering, without
-/// masked fields and without the rendered Pod's name. The same for all Pods of a workload, and for the next rendering
-/// unless the injector moved.
-pub fn target_fingerprint(
-    rendering: &Rendering,
-    selection: &SidecarSelection,
-    mask: &Mask,
-    ignore: &[IgnoreRule],
-) -> String {
-    // No Pod has this name, so it stands for all of them.
-    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)", namespaces: None });
-    let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
-    for sidecar in &selection.sidecars(rendering, None) {
-        let Some(container) = rendering.rendered.container(sidecar) else { continue };
-        let mask = mask.of(sidecar);
-        let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
-        if !mask.hides(field::PLACEMENT) {
-            fields.insert(field::PLACEMENT.to_owned(), container.placement.as_str().into());
-        }
-        if !ignore.is_empty() {
-            let shown = Shown::of(fields.keys().map(String::as_str));
-            let covered = |pointer: &str| ignore.iter().any(|rule| rule.covers(sidecar, &shown.pointer(pointer)));
-            let kept: BTreeMap<_, _> = fields.iter().filter(|(pointer, _)| !covered(pointer)).collect();
-            fields = kept.into_iter().map(|(pointer, text)| (pointer.clone(), text.clone())).collect();
-        }
-        target.insert(&container.name, fields);
-    }
-    let text = serde_json::to_string(&target).unwrap_or_else(|_| serde_json::json!(target).to_string());
-    let mut fingerprint = Fingerprint::of_text(&text).to_string();
-    // Every workload keeps one.
-    fingerprint.shrink_to_fit();
-    fingerprint
 }
 
 fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {

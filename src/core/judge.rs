@@ -15,7 +15,7 @@ use self::{
     births::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
-    compare::{self, Against, Comparison, SidecarSelection},
+    compare::{self, Against, Comparison, SidecarSelection, Targets},
     ignore::IgnoreUse,
     index::{Index, Pod},
     io::{WatchKind, WatchSource},
@@ -133,6 +133,8 @@ pub struct Evidence<'a> {
     pub policy: &'a Policy,
     /// What reality said about renderings.
     pub truth: &'a Truth,
+    /// What was said of other workloads with the same sidecars.
+    pub targets: &'a Targets,
     /// The time.
     pub now: Now,
 }
@@ -298,7 +300,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
         target: newest
-            .map(|r| compare::target_fingerprint(r, &selection, &set.mask, &policy.ignore))
+            .map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore))
             .unwrap_or_default(),
         pods: pods.len(),
         ignored,

@@ -56,18 +56,24 @@ struct Lane {
     last: Option<Name>,
     /// So many of the last namespace are served before it is another one's turn.
     left: usize,
+    /// A namespace gives a sample in its first turn, a single workload: after a move of an injector one of each shows what is
+    /// coming.
+    samples: bool,
 }
 
 /// Who waits in one namespace.
 #[derive(Debug, Default)]
 struct Waiting {
     keys: VecDeque<WorkloadKey>,
-    /// It had a turn. In its first one a namespace gives a sample, a single workload: after a move of an injector one of each
-    /// namespace shows what is coming.
+    /// It had a turn.
     sampled: bool,
 }
 
 impl Lane {
+    fn of(priority: Priority) -> Self {
+        Self { samples: priority == Priority::Moved, ..Self::default() }
+    }
+
     fn push(&mut self, key: WorkloadKey) {
         self.queues.entry(key.namespace.clone()).or_default().keys.push_back(key);
     }
@@ -93,7 +99,7 @@ impl Lane {
         };
         let waiting = self.queues.get_mut(&namespace)?;
         if self.left == 0 {
-            self.left = if waiting.sampled { TURN } else { 1 };
+            self.left = if waiting.sampled || !self.samples { TURN } else { 1 };
             waiting.sampled = true;
         }
         self.left -= 1;
@@ -142,7 +148,7 @@ impl RenderQueue {
         }
         entry.ready = entry.due <= now;
         if entry.ready {
-            self.ready.entry(entry.priority).or_default().push(key.clone());
+            self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key.clone());
         } else {
             self.waiting.insert((entry.due, key.clone()));
         }
@@ -198,7 +204,7 @@ impl RenderQueue {
             let Some((_, key)) = self.waiting.pop_first() else { return };
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.ready = true;
-                self.ready.entry(entry.priority).or_default().push(key);
+                self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     alerts::Alerts,
     budget::TokenBucket,
+    compare::Targets,
     guard::Guard,
     index::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
@@ -109,6 +110,8 @@ pub struct Core {
     pub(super) injected: BTreeSet<Name>,
     /// What reality said about renderings.
     pub(super) truth: Truth,
+    /// Which target fingerprint goes with which sidecars.
+    pub(super) targets: Targets,
     /// Who was asked to tell whether a sidecar is still given.
     pub(super) called: Called,
     /// Moves that nobody announces.
@@ -166,6 +169,7 @@ impl Core {
             serving: BTreeMap::new(),
             injected: BTreeSet::new(),
             truth: Truth::default(),
+            targets: Targets::default(),
             called: Called::default(),
             unseen: Unseen::default(),
             moves: VecDeque::new(),

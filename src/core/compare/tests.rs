@@ -292,7 +292,7 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
     assert!(target("db-6", "x", &none).starts_with("v1:"));
     assert_eq!(target("db-6", "x", &none), target("db-7", "x", &none));
     assert_ne!(target("db-6", "x", &none), target("db-6", "y", &none));
-    let mask = Mask { pointers: [("proxy".into(), ["/env/IMAGE/value".into()].into())].into(), ..none };
+    let mask = Mask { pointers: [("proxy".into(), ["/env/IMAGE/value".into()].into())].into(), ..Mask::default() };
     assert_eq!(target("db-6", "x", &mask), target("db-6", "y", &mask));
 
     // What the site leaves out does not count, and nothing else is left out with it.
@@ -309,9 +309,24 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
     assert_ne!(without("x", &env("PEERS")), without("y", &env("PEERS")));
     assert_ne!(without("x", &env("IMAGE")), without("x", &[]));
 
+    // What is remembered is said of the same sidecars only, and of nobody who masks, leaves out or renames something.
+    let targets = Targets::default();
+    let selection = SidecarSelection::default();
+    for _ in 0..2 {
+        for image in ["x", "y", "z"] {
+            for (mask, ignore) in [(&none, &[][..]), (&mask, &[]), (&none, &env("IMAGE")), (&none, &env("PEERS"))] {
+                for pod_name in [None, Some("db-6".into())] {
+                    let rendering = Rendering { pod_name, ..rendering(&named("db-6", image, "")) };
+                    let expected = target_fingerprint(&rendering, &selection, mask, ignore);
+                    assert_eq!(targets.of(&rendering, &selection, mask, ignore), expected);
+                }
+            }
+        }
+    }
+
     let moved = |list: &str| {
         let rendered = in_list(list, Some(proxy("proxy:1", &[])));
-        target_fingerprint(&rendering(&rendered), &SidecarSelection::default(), &Mask::default(), &[])
+        targets.of(&rendering(&rendered), &selection, &none, &[])
     };
     assert_ne!(moved("containers"), moved("initContainers"));
 }

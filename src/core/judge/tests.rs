@@ -153,9 +153,9 @@ fn r5_a_webhook_that_does_not_promise_anything_for_dry_runs_is_not_asked() {
 
 fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<UndeterminedReason>) {
     let (generations, work, policy, truth) =
-        (Generations::default(), Work::default(), Policy::default(), Truth::default());
-    let evidence =
-        Evidence { workload: w, index, generations: &generations, work: &work, policy: &policy, truth: &truth, now };
+        (&Generations::default(), &Work::default(), &Policy::default(), &Truth::default());
+    let targets = &Targets::default();
+    let evidence = Evidence { workload: w, index, generations, work, policy, truth, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
 }

@@ -56,6 +56,17 @@ fn after_a_sample_of_each_namespace_sixteen_of_each_are_served_in_a_row() {
 }
 
 #[test]
+fn where_nothing_moved_no_namespace_waits_for_the_samples_of_others() {
+    let mut queue = RenderQueue::default();
+    for (namespace, name) in ["a", "b"].into_iter().flat_map(|namespace| (10..30).map(move |name| (namespace, name))) {
+        queue.schedule(&key(namespace, &name.to_string()), S, Priority::Changed, S);
+    }
+    let turn = |namespace: &'static str, names: std::ops::Range<u32>| names.map(move |name| format!("{namespace}/{name}"));
+    let expected = turn("a", 10..26).chain(turn("b", 10..26)).chain(turn("a", 26..30)).chain(turn("b", 26..30));
+    assert_eq!(drain(&mut queue, S), expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn what_comes_next_in_a_turn_is_known_and_what_is_not_wanted_any_more_is_not_among_it() {
     let mut queue = RenderQueue::default();
     for name in 10..40 {

@@ -1,0 +1,93 @@
+//! What a rollout would be for, in short.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
+
+use super::{
+    Text,
+    field::{self, NameMap},
+    mask::Mask,
+    shown::Shown,
+    sidecar::SidecarSelection,
+};
+use crate::core::{
+    fingerprint::Fingerprint,
+    ignore::IgnoreRule,
+    io::Rendering,
+    shape::{ContainerShape, Name},
+    words::{Placement, Word as _},
+};
+
+/// Most workloads have the sidecars of some others; so many sorts may come by turns.
+const SORTS: usize = 8;
+
+/// Target fingerprints that were made last: whether the sidecars are the same is quickly told.
+#[derive(Debug, Default)]
+pub struct Targets {
+    newest_first: RefCell<VecDeque<(Sidecars, String)>>,
+}
+
+/// All that a target fingerprint is made of, if nothing is masked, left out or renamed.
+type Sidecars = Vec<(Name, Placement, Fingerprint)>;
+
+impl Targets {
+    /// [`target_fingerprint`], remembered.
+    pub fn of(&self, rendering: &Rendering, selection: &SidecarSelection, mask: &Mask, ignore: &[IgnoreRule]) -> String {
+        let make = || target_fingerprint(rendering, selection, mask, ignore);
+        if rendering.pod_name.is_some() || !mask.is_empty() || !ignore.is_empty() {
+            return make();
+        }
+        let mut known = self.newest_first.borrow_mut();
+        let names = selection.sidecars(rendering, None);
+        let sidecars = sidecars(rendering, &names).map(|c| (c.name.clone(), c.placement, c.fingerprint));
+        let sidecars: Sidecars = sidecars.collect();
+        if let Some(found) = known.iter().position(|(of, _)| *of == sidecars) {
+            known.swap(0, found);
+            return known.front().map(|(_, target)| target.clone()).unwrap_or_else(make);
+        }
+        let target = make();
+        known.truncate(SORTS - 1);
+        known.push_front((sidecars, target.clone()));
+        target
+    }
+}
+
+fn sidecars<'r>(rendering: &'r Rendering, names: &BTreeSet<Name>) -> impl Iterator<Item = &'r ContainerShape> {
+    names.iter().filter_map(|name| rendering.rendered.container(name))
+}
+
+/// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the rendering, without
+/// masked fields and without the rendered Pod's name. The same for all Pods of a workload, and for the next rendering
+/// unless the injector moved.
+pub fn target_fingerprint(
+    rendering: &Rendering,
+    selection: &SidecarSelection,
+    mask: &Mask,
+    ignore: &[IgnoreRule],
+) -> String {
+    // No Pod has this name, so it stands for all of them.
+    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)", namespaces: None });
+    let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
+    for container in sidecars(rendering, &selection.sidecars(rendering, None)) {
+        let sidecar = &container.name;
+        let mask = mask.of(sidecar);
+        let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
+        if !mask.hides(field::PLACEMENT) {
+            fields.insert(field::PLACEMENT.to_owned(), container.placement.as_str().into());
+        }
+        if !ignore.is_empty() {
+            let shown = Shown::of(fields.keys().map(String::as_str));
+            let covered = |pointer: &str| ignore.iter().any(|rule| rule.covers(sidecar, &shown.pointer(pointer)));
+            let kept: BTreeMap<_, _> = fields.iter().filter(|(pointer, _)| !covered(pointer)).collect();
+            fields = kept.into_iter().map(|(pointer, text)| (pointer.clone(), text.clone())).collect();
+        }
+        target.insert(&container.name, fields);
+    }
+    let text = serde_json::to_string(&target).unwrap_or_else(|_| serde_json::json!(target).to_string());
+    let mut fingerprint = Fingerprint::of_text(&text).to_string();
+    // Every workload keeps one.
+    fingerprint.shrink_to_fit();
+    fingerprint
+}
