@@ -9,7 +9,6 @@ mod stateful_set;
 
 use std::borrow::Cow;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -33,6 +32,48 @@ pub struct OwnerIdentity {
     pub uid: String,
 }
 
+/// A Pod template.
+///
+/// Its `spec` is kept as text: it is the greater part, most controllers hand it on as it is, and a Pod of it is to be sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Template {
+    metadata: Value,
+    spec: Option<Box<str>>,
+}
+
+impl Template {
+    /// A template that was read.
+    pub fn of(template: &Value) -> Self {
+        let member = |name| template.get(name).unwrap_or(&Value::Null);
+        Self { metadata: member("metadata").clone(), spec: object(member("spec").to_string()) }
+    }
+
+    /// The same of its members' JSON.
+    pub fn of_texts(metadata: &str, spec: String) -> Self {
+        Self { metadata: serde_json::from_str(metadata).unwrap_or_default(), spec: object(spec) }
+    }
+
+    /// Its `spec` as JSON, if that is an object.
+    pub fn spec(&self) -> Option<&str> {
+        self.spec.as_deref()
+    }
+
+    /// The template as a value.
+    pub fn json(&self) -> Value {
+        json!({ "metadata": self.metadata, "spec": self.spec().map(parsed) })
+    }
+}
+
+/// The text, if it is that of an object.
+fn object(text: String) -> Option<Box<str>> {
+    text.starts_with('{').then(|| text.into())
+}
+
+/// What was written can be read.
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 /// What a Pod is built from; of the template (`'t`) parts are used as they are.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyRequest<'a, 't> {
@@ -44,7 +85,7 @@ pub struct BodyRequest<'a, 't> {
     /// `spec.replicas`) and of a DaemonSet (its template generation); not read of a Deployment.
     pub workload: Option<&'a Value>,
     /// The template: `spec.template` of the ReplicaSet, `data.spec.template` of the ControllerRevision.
-    pub template: &'t Value,
+    pub template: &'t Template,
     /// The ControllerRevision's name, or of a DaemonSet also its hash alone. Not read of a Deployment: a ReplicaSet's
     /// template carries its hash.
     pub revision: &'a str,
@@ -63,32 +104,21 @@ pub struct BodyRequest<'a, 't> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Body<'a> {
     metadata: Value,
-    /// The template's own, unless its controller changes it: most of what is sent, and nothing that would need a copy.
-    spec: Cow<'a, Value>,
+    /// JSON: the template's own, unless its controller changes it.
+    spec: Cow<'a, str>,
     /// Its name, for a StatefulSet; the others are named after admission.
     pub pod_name: Option<String>,
-}
-
-/// A Pod as it is written.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Written<'a> {
-    api_version: &'a str,
-    kind: &'a str,
-    metadata: &'a Value,
-    spec: &'a Value,
 }
 
 impl Body<'_> {
     /// The Pod.
     pub fn json(&self) -> Value {
-        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": self.metadata, "spec": self.spec })
+        parsed(&self.text())
     }
 
     /// The Pod as JSON text.
     pub fn text(&self) -> String {
-        let pod = Written { api_version: "v1", kind: "Pod", metadata: &self.metadata, spec: &self.spec };
-        serde_json::to_string(&pod).unwrap_or_else(|_| self.json().to_string())
+        format!(r#"{{"apiVersion":"v1","kind":"Pod","metadata":{},"spec":{}}}"#, self.metadata, self.spec)
     }
 }
 
@@ -133,16 +163,19 @@ pub enum BodyError {
 pub fn pod_body<'t>(request: &BodyRequest<'_, 't>) -> Result<Body<'t>, BodyError> {
     let BodyRequest { kind, owner, template, .. } = *request;
     let context = || (owner.kind.clone(), owner.name.clone());
-    let spec = template.get("spec").filter(|spec| spec.is_object());
-    let Some(spec) = spec else {
+    let Some(spec) = template.spec() else {
         let (kind, name) = context();
         return Err(BodyError::NoSpec { kind, name });
     };
     let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None };
     if kind.row().ordinals {
-        stateful_set::complete(&mut pod, request)?;
+        let mut changed = parsed(spec);
+        stateful_set::complete(&mut pod, &mut changed, request)?;
+        pod.spec = changed.to_string().into();
     } else if kind == Kind::DAEMON_SET {
-        daemon_set::complete(&mut pod, request);
+        let mut changed = parsed(spec);
+        daemon_set::complete(&mut pod, &mut changed, request);
+        pod.spec = changed.to_string().into();
     } else if kind.row().revisions == RevisionKind::ControllerRevision {
         set_label(&mut pod, REVISION_LABEL, request.revision);
     }
@@ -176,13 +209,12 @@ fn suppose(pod: &mut Body<'_>, what_if: &WhatIf) {
 fn metadata(request: &BodyRequest<'_, '_>) -> Value {
     let BodyRequest { owner, template, block_owner_deletion, .. } = *request;
     let mut metadata = Map::new();
-    let inherited = template.get("metadata");
     for (field, is_empty) in [
         ("labels", (|v| v.as_object().is_none_or(Map::is_empty)) as fn(&Value) -> bool),
         ("annotations", |v| v.as_object().is_none_or(Map::is_empty)),
         ("finalizers", |v| v.as_array().is_none_or(Vec::is_empty)),
     ] {
-        if let Some(value) = inherited.and_then(|m| m.get(field)).filter(|v| !is_empty(v)) {
+        if let Some(value) = template.metadata.get(field).filter(|v| !is_empty(v)) {
             metadata.insert(field.to_owned(), value.clone());
         }
     }

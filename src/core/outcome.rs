@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     io::{EvictOutcome, PatchOutcome, RenderOutcome, Rendering},
-    shape::{FieldSet, Name, PodShape},
+    shape::{Name, PodShape},
     words::UndeterminedReason,
 };
 
@@ -41,7 +41,7 @@ pub struct Answer<'a> {
 }
 
 /// Judges the answer to a dry-run creation of a Pod. `template` is the shape of the template that it was made from,
-/// `pod_name` the name that it was given.
+/// `pod_name` the name that it was given; `shape` reads the Pod.
 ///
 /// Only 201 with a whole Pod is a rendering. Anything that would refuse the real Pod, too, is `rejected`; everything
 /// else is `undetermined`.
@@ -49,7 +49,7 @@ pub fn classify_render(
     answer: &Answer<'_>,
     template: &Arc<PodShape>,
     pod_name: Option<&str>,
-    fields: FieldSet,
+    shape: impl FnOnce(&Value) -> PodShape,
 ) -> RenderAnswer {
     use UndeterminedReason as Reason;
 
@@ -62,7 +62,7 @@ pub fn classify_render(
     match answer.code {
         201 if is_whole_pod(answer.body) => RenderAnswer::Outcome(RenderOutcome::Rendered(Rendering {
             template: Arc::clone(template),
-            rendered: Arc::new(PodShape::with(answer.body, fields)),
+            rendered: Arc::new(shape(answer.body)),
             pod_name: pod_name.map(Name::from),
         })),
         _ if answer.is_webhook_denial() => match answer.code {

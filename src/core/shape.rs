@@ -1,6 +1,7 @@
 //! A Pod reduced to what verdicts need: its containers, each with a canonical projection and a fingerprint.
 
 mod env;
+mod known;
 mod lenient;
 mod packed;
 mod resources;
@@ -17,7 +18,7 @@ use serde_json::{Map, Value};
 use self::{resources::Resources, token_volumes::TokenVolumes};
 use super::{fingerprint::Fingerprint, words::Placement};
 
-pub use self::packed::Packed;
+pub use self::{known::Known, packed::Packed};
 pub(super) use self::resources::UNKNOWN;
 
 /// A shared string. The index keeps one copy of each.
@@ -107,16 +108,27 @@ impl PodShape {
         let view = View { fields, resources: Resources::of(pod) };
         let spec = pod.get("spec").unwrap_or(&Value::Null);
         let volumes = TokenVolumes::of(spec.get("volumes"));
-        let init = lenient::list(spec.get("initContainers")).iter().map(|c| (c, init_placement(c)));
-        let ordinary = lenient::list(spec.get("containers")).iter().map(|c| (c, Placement::Ordinary));
-        let containers = init.chain(ordinary).map(|(c, p)| ContainerShape::of(c, p, &volumes, &view).into());
+        let init = lenient::list(spec.get("initContainers")).iter().map(|c| (c, List::Init));
+        let ordinary = lenient::list(spec.get("containers")).iter().map(|c| (c, List::Ordinary));
+        let containers = init.chain(ordinary).map(|(c, list)| ContainerShape::of(c, list, &volumes, &view).into());
         Self { containers: containers.collect() }
     }
 
-    /// Whether containers whose JSON this is have another shape in a Pod with other `volumes`. Else, with
+    /// [`PodShape::from_pod`] of a Pod's `volumes` and of its `initContainers` and `containers`, each container a string that
+    /// holds its JSON. One that was read of late is not read again.
+    pub fn of_texts(volumes: &Value, [init, ordinary]: [&Value; 2], known: &mut Known) -> Self {
+        let volumes = TokenVolumes::of(Some(volumes));
+        let init = lenient::list(Some(init)).iter().map(|text| (text, List::Init));
+        let ordinary = lenient::list(Some(ordinary)).iter().map(|text| (text, List::Ordinary));
+        let containers = init.chain(ordinary);
+        Self { containers: containers.map(|(text, list)| known.container(text, list, &volumes)).collect() }
+    }
+
+    /// Whether containers whose JSON these are have another shape in a Pod with other `volumes`. Else, with
     /// [`FieldSet::Default`], the containers alone make the shape.
-    pub fn depends_on(volumes: &Value, containers: &str) -> bool {
-        TokenVolumes::of(Some(volumes)).stand_in(containers)
+    pub fn depends_on<'t>(volumes: &Value, mut containers: impl Iterator<Item = &'t str>) -> bool {
+        let volumes = TokenVolumes::of(Some(volumes));
+        containers.any(|text| volumes.stand_in(text))
     }
 
     /// The shape of a Pod template: a workload's or ReplicaSet's `spec.template`, a ControllerRevision's
@@ -133,7 +145,8 @@ struct View<'a> {
 }
 
 impl ContainerShape {
-    fn of(container: &Value, placement: Placement, volumes: &TokenVolumes, view: &View<'_>) -> Self {
+    fn of(container: &Value, list: List, volumes: &TokenVolumes, view: &View<'_>) -> Self {
+        let placement = list.placement(container);
         let projection = Packed::of(&projection(container, placement, volumes, view));
         let text = |field| container.get(field).map(lenient::text).unwrap_or_default();
         Self {
@@ -147,10 +160,20 @@ impl ContainerShape {
     }
 }
 
-fn init_placement(container: &Value) -> Placement {
-    match container.get("restartPolicy").and_then(Value::as_str) {
-        Some("Always") => Placement::Native,
-        _ => Placement::Init,
+/// A Pod's list of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Init,
+    Ordinary,
+}
+
+impl List {
+    fn placement(self, container: &Value) -> Placement {
+        match (self, container.get("restartPolicy").and_then(Value::as_str)) {
+            (Self::Ordinary, _) => Placement::Ordinary,
+            (Self::Init, Some("Always")) => Placement::Native,
+            (Self::Init, _) => Placement::Init,
+        }
     }
 }
 

@@ -34,8 +34,8 @@ use crate::core::{
 use fields::{Faults, Field};
 
 pub(super) use described::template;
-pub(super) use needed::{CONTAINER, Needed, VOLUMES, pod as needed_of_pod};
-pub(super) use replicas::decoded_pod;
+pub(super) use needed::{CONTAINERS, Needed, VOLUMES, pod as needed_of_pod};
+pub(super) use replicas::{decoded_pod, shape, template_shape};
 use stamp::STAMPED;
 pub use stamp::{Keys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;

@@ -105,11 +105,14 @@ const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Membe
 /// Volumes: those are looked for that hold a token.
 pub(in crate::cluster) const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
 
+/// The containers of a Pod, each as text.
+pub(in crate::cluster) const CONTAINERS: Needed = Each(&Text(&CONTAINER));
+
 const SPEC: Needed = Members(&[
     ("serviceAccountName", All),
     ("volumes", VOLUMES),
-    ("initContainers", Text(&Each(&CONTAINER))),
-    ("containers", Text(&Each(&CONTAINER))),
+    ("initContainers", CONTAINERS),
+    ("containers", CONTAINERS),
 ]);
 
 /// What is needed of a Pod when these fields of its containers are compared; with all its labels, where the kind that owns it

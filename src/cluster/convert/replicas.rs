@@ -2,10 +2,14 @@
 
 use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
+use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-use super::{Converted, pod_of_shape};
-use crate::core::shape::{FieldSet, PodShape};
+use super::{CONTAINERS, Converted, Needed, VOLUMES, pod_of_shape};
+use crate::core::{
+    body::Template,
+    shape::{FieldSet, Known, PodShape},
+};
 
 /// Pods of so many sorts may come by turns.
 const SORTS: usize = 8;
@@ -20,10 +24,11 @@ thread_local! {
 #[derive(Debug, Default)]
 struct Replicas {
     newest_first: VecDeque<(Texts, Arc<PodShape>)>,
+    containers: Known,
 }
 
-/// The JSON of a Pod's `initContainers` and `containers`.
-type Texts = [Option<String>; 2];
+/// A Pod's `initContainers` and `containers`, each container a string that holds its JSON.
+type Texts = [Value; 2];
 
 const LISTS: [&str; 2] = ["initContainers", "containers"];
 
@@ -43,35 +48,50 @@ impl Replicas {
 /// A Pod, decoded as far as is [needed](super::Needed) when these fields are compared.
 pub(in crate::cluster) fn decoded_pod(mut pod: Value, fields: FieldSet) -> Converted {
     let shape = match fields {
-        FieldSet::Default => LAST.with_borrow_mut(|last| shape(&mut pod, last)),
+        FieldSet::Default => LAST.with_borrow_mut(|last| shape_of_replica(&mut pod, last)),
         FieldSet::Resources | FieldSet::All => PodShape::with(&pod, fields).into(),
     };
     pod_of_shape(&pod, shape)
 }
 
-/// The shape of a Pod whose containers are text.
-fn shape(pod: &mut Value, last: &mut Replicas) -> Arc<PodShape> {
-    let mut texts = Texts::default();
+/// The shape of a Pod that was decoded as far as is needed for it: with the default fields, each container as text.
+pub(in crate::cluster) fn shape(pod: &Value, fields: FieldSet) -> PodShape {
+    match fields {
+        FieldSet::Default => of_texts(pod.get("spec").unwrap_or(&Value::Null)),
+        FieldSet::Resources | FieldSet::All => PodShape::with(pod, fields),
+    }
+}
+
+/// The shape of a template.
+pub(in crate::cluster) fn template_shape(template: &Template, fields: FieldSet) -> PodShape {
+    const SPEC: Needed =
+        Needed::Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)]);
+    if fields != FieldSet::Default {
+        return PodShape::with(&template.json(), fields);
+    }
+    let spec = template.spec().and_then(|text| SPEC.deserialize(&mut serde_json::Deserializer::from_str(text)).ok());
+    of_texts(&spec.unwrap_or_default())
+}
+
+fn of_texts(spec: &Value) -> PodShape {
+    let lists = LISTS.map(|list| &spec[list]);
+    LAST.with_borrow_mut(|last| PodShape::of_texts(&spec["volumes"], lists, &mut last.containers))
+}
+
+/// The shape of a replica, of which the containers are taken.
+fn shape_of_replica(pod: &mut Value, last: &mut Replicas) -> Arc<PodShape> {
     let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) else {
         return PodShape::default().into();
     };
-    for (text, list) in texts.iter_mut().zip(LISTS) {
-        if let Some(Value::String(json)) = spec.remove(list) {
-            *text = Some(json);
-        }
-    }
+    let texts: Texts = LISTS.map(|list| spec.remove(list).unwrap_or_default());
     // A volume with a name of its own in each Pod makes each Pod's text another one, but not its shape.
     let volumes = spec.get("volumes").unwrap_or(&Value::Null);
-    let of_its_own = texts.iter().flatten().any(|text| PodShape::depends_on(volumes, text));
+    let all = texts.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+    let of_its_own = PodShape::depends_on(volumes, all);
     if !of_its_own && let Some(known) = last.find(&texts) {
         return known;
     }
-    for (text, list) in texts.iter().zip(LISTS) {
-        // What we wrote can be read.
-        let containers = text.as_ref().and_then(|text| serde_json::from_str(text).ok());
-        spec.extend(containers.map(|containers| (list.to_owned(), containers)));
-    }
-    let shape = Arc::new(PodShape::from_pod(pod));
+    let shape = Arc::new(PodShape::of_texts(volumes, texts.each_ref(), &mut last.containers));
     if !of_its_own {
         last.remember(texts, &shape);
     }
@@ -80,7 +100,6 @@ fn shape(pod: &mut Value, last: &mut Replicas) -> Arc<PodShape> {
 
 #[cfg(test)]
 mod tests {
-    use serde::de::DeserializeSeed as _;
     use serde_json::json;
 
     use super::*;
@@ -100,7 +119,7 @@ mod tests {
     fn read(pod: &Value, last: &mut Replicas) -> Arc<PodShape> {
         let needed = needed_of_pod(FieldSet::Default, false);
         let mut pruned = needed.deserialize(&mut serde_json::Deserializer::from_str(&pod.to_string())).unwrap();
-        let shape = shape(&mut pruned, last);
+        let shape = shape_of_replica(&mut pruned, last);
         assert_eq!(*shape, PodShape::from_pod(pod));
         shape
     }

@@ -74,18 +74,11 @@ impl Ahead {
         };
         for read in reads {
             if let Some(revision) = read.await.get(name) {
-                return with_template(revision.clone());
+                return Some(revision.clone());
             }
         }
         None
     }
-}
-
-/// With the template as values.
-fn with_template(mut revision: Value) -> Option<Value> {
-    let template = revision.pointer_mut("/spec/template")?;
-    *template = serde_json::from_str(template.as_str()?).ok()?;
-    Some(revision)
 }
 
 /// All that can be had. Why something cannot is found out when it is asked for by itself.

@@ -17,11 +17,11 @@ use super::{
 };
 use crate::config::Caller;
 use crate::core::{
-    body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity},
+    body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
     io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
     outcome::{self, RenderAnswer},
     owner::Kind,
-    shape::{Name, PodShape},
+    shape::Name,
     words::UndeterminedReason,
 };
 use ahead::Ahead;
@@ -42,7 +42,7 @@ struct Source {
     /// The whole workload, for kinds whose Pods depend on it, and for a confirmation.
     workload: Option<Value>,
     owner: OwnerIdentity,
-    template: Value,
+    template: Template,
 }
 
 impl Renderer {
@@ -99,16 +99,14 @@ impl Renderer {
             None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
         let plural = key.kind.row().revisions.plural().unwrap_or_default();
-        let mut revision = self.revision(request, plural, &name).await?;
-        let (owner, template) = if in_replica_sets {
+        let revision = self.revision(request, plural, &name).await?;
+        let owner = if in_replica_sets {
             let uid = text(&revision, "/metadata/uid").to_owned();
-            let owner = OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid };
-            (owner, revision.pointer_mut("/spec/template"))
+            OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid }
         } else {
-            (workload_itself(request), revision.pointer_mut("/data/spec/template"))
+            workload_itself(request)
         };
-        let template = template.map(Value::take).unwrap_or_default();
-        Ok(Source { workload, owner, template })
+        Ok(Source { workload, owner, template: read::template(&revision) })
     }
 
     /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
@@ -118,7 +116,7 @@ impl Renderer {
         if read.is_none_or(|read| read.template.identity() != request.revision) {
             return Err(RenderOutcome::Gone);
         }
-        let template = convert::template(kind, workload.as_ref().unwrap_or(&Value::Null));
+        let template = Template::of(&convert::template(kind, workload.as_ref().unwrap_or(&Value::Null)));
         Ok(Source { workload, owner: workload_itself(request), template })
     }
 
@@ -149,7 +147,7 @@ impl Renderer {
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
     async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
-        let template = Arc::new(PodShape::with(&source.template, request.fields));
+        let template = Arc::new(convert::template_shape(&source.template, request.fields));
         let resource = owner_resource(request.workload.key.kind);
         let user = self.user(request.workload.key.kind);
         // Controllers have that right; of our own the API server does not ask then.
@@ -182,7 +180,8 @@ impl Renderer {
                 continue;
             }
             let name = body.pod_name.as_deref();
-            match outcome::classify_render(&answer.as_core(&json), &template, name, request.fields) {
+            let shape = |pod: &Value| convert::shape(pod, request.fields);
+            match outcome::classify_render(&answer.as_core(&json), &template, name, shape) {
                 RenderAnswer::Outcome(outcome) => {
                     if matches!(outcome, RenderOutcome::Rendered(_)) {
                         self.has_all_labels(request, &json).await?;

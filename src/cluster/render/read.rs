@@ -6,29 +6,30 @@ use serde_json::Value;
 use crate::{
     cluster::{
         client::Answer,
-        convert::{CONTAINER, Needed, VOLUMES},
+        convert::{CONTAINERS, Needed, VOLUMES},
     },
-    core::shape::FieldSet,
+    core::{body::Template, shape::FieldSet},
 };
 use Needed::{All, Each, Members, Text};
 
-/// A ReplicaSet or a ControllerRevision: whose it is, and the whole template.
+/// A ReplicaSet or a ControllerRevision: which one, whose it is, and the whole template, of which each member is text.
 pub(super) const REVISION: Needed = Members(&[
-    ("metadata", Members(&[("uid", All), ("ownerReferences", All)])),
+    ("metadata", Members(&[("name", All), ("uid", All), ("ownerReferences", All)])),
     ("spec", TEMPLATE),
     ("data", Members(&[("spec", TEMPLATE)])),
 ]);
 
-/// ReplicaSets of a list, each as above but for its template, which is text; and which one it is.
-pub(super) const REVISIONS: Needed = Members(&[(
-    "items",
-    Each(&Members(&[
-        ("metadata", Members(&[("name", All), ("uid", All), ("ownerReferences", All)])),
-        ("spec", Members(&[("template", Text(&All))])),
-    ])),
-)]);
+/// A list of them.
+pub(super) const REVISIONS: Needed = Members(&[("items", Each(&REVISION))]);
 
-const TEMPLATE: Needed = Members(&[("template", All)]);
+const TEMPLATE: Needed = Members(&[("template", Members(&[("metadata", Text(&All)), ("spec", Text(&All))]))]);
+
+/// The template of a [`REVISION`], wherever it stands.
+pub(super) fn template(revision: &Value) -> Template {
+    let holder = revision.pointer("/data/spec").or_else(|| revision.get("spec")).unwrap_or(&Value::Null);
+    let text = |member| holder["template"][member].as_str().unwrap_or_default();
+    Template::of_texts(text("metadata"), text("spec").to_owned())
+}
 
 /// A rendered Pod, where the default fields are compared; and what else such an answer may say.
 const RENDERED: Needed = Members(&[
@@ -37,7 +38,7 @@ const RENDERED: Needed = Members(&[
     ("message", All),
     ("details", All),
     ("metadata", Members(&[("labels", All)])),
-    ("spec", Members(&[("volumes", VOLUMES), ("initContainers", Each(&CONTAINER)), ("containers", Each(&CONTAINER))])),
+    ("spec", Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)])),
 ]);
 
 /// What is judged of the answer to a dry run.
@@ -55,7 +56,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::{outcome::classify_render, shape::PodShape};
+    use crate::{
+        cluster::convert,
+        core::{outcome::classify_render, shape::PodShape},
+    };
 
     fn answer(body: String) -> Answer {
         Answer { status: http::StatusCode::CREATED, retry_after: None, body: body.into() }
@@ -120,8 +124,10 @@ mod tests {
             let answer = answer(body.to_string());
             for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
                 let part = judged(&answer, fields);
-                let verdict = |json: &Value| classify_render(&answer.as_core(json), &template, None, fields);
-                assert_eq!(verdict(&part), verdict(&body), "{body}");
+                let read_in_part = |pod: &Value| convert::shape(pod, fields);
+                let read_whole = |pod: &Value| PodShape::with(pod, fields);
+                let verdict = classify_render(&answer.as_core(&part), &template, None, read_in_part);
+                assert_eq!(verdict, classify_render(&answer.as_core(&body), &template, None, read_whole), "{body}");
                 assert_eq!(part.pointer("/metadata/labels"), body.pointer("/metadata/labels"), "{body}");
             }
         }
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn of_a_revision_its_owner_and_its_template_are_read() {
         let template = json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "any": [1, { "x": null }] } });
-        let meta = json!({ "uid": "u", "ownerReferences": [{ "uid": "o", "controller": true }] });
+        let meta = json!({ "name": "n", "uid": "u", "ownerReferences": [{ "uid": "o", "controller": true }] });
         for whole in [
             json!({ "metadata": meta, "spec": { "template": template } }),
             json!({ "metadata": meta, "data": { "spec": { "template": template } } }),
@@ -148,7 +154,20 @@ mod tests {
             let mut more = whole.clone();
             more["metadata"]["managedFields"] = json!([{ "manager": "m" }]);
             more["status"] = json!({ "replicas": 1 });
-            assert_eq!(answer(more.to_string()).part(REVISION), whole);
+            let alone = answer(more.to_string()).part(REVISION);
+            let list = answer(json!({ "items": [more] }).to_string()).part(REVISIONS);
+            assert_eq!(list["items"], json!([alone]));
+            assert_eq!(alone["metadata"], meta);
+            assert_eq!(super::template(&alone), Template::of(&template));
         }
+    }
+
+    #[test]
+    fn of_a_template_with_something_else_in_its_place_nothing_is_made() {
+        for template in [json!(null), json!("x"), json!([]), json!({}), json!({ "metadata": 1, "spec": "{}" })] {
+            let revision = answer(json!({ "spec": { "template": template } }).to_string()).part(REVISION);
+            assert_eq!(super::template(&revision).spec(), None, "{template}");
+        }
+        assert_eq!(super::template(&json!("no JSON")), Template::default());
     }
 }

@@ -20,10 +20,10 @@ const HOST_NETWORK: (&str, &str) = ("node.kubernetes.io/network-unavailable", "N
 const GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
 /// Completes the Pod.
-pub(super) fn complete(pod: &mut Body<'_>, request: &BodyRequest<'_, '_>) {
-    let host_network = pod.spec.get("hostNetwork") == Some(&json!(true));
+pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyRequest<'_, '_>) {
+    let host_network = spec.get("hostNetwork") == Some(&json!(true));
     for &(key, effect) in TOLERATIONS.iter().chain(host_network.then_some(&HOST_NETWORK)) {
-        tolerate(pod.spec.to_mut(), key, effect);
+        tolerate(spec, key, effect);
     }
     let generation = request.workload.and_then(|w| w.pointer("/metadata/annotations")).and_then(|annotations| {
         // Not a number: the controller leaves the label out.

@@ -12,11 +12,11 @@ const LONGEST_LABEL: usize = 63;
 /// The Pod is named after an ordinal that does not exist and that the controller will not create either, because the
 /// API server refuses a taken name in a dry run, too. Its claims are those of an ordinal that exists: some injectors
 /// look them up.
-pub(super) fn complete(pod: &mut Body<'_>, request: &BodyRequest<'_, '_>) -> Result<(), BodyError> {
+pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyRequest<'_, '_>) -> Result<(), BodyError> {
     let set = &request.owner.name;
-    let spec = request.workload.and_then(|w| w.get("spec"));
-    let spec = spec.ok_or_else(|| BodyError::NoWorkload { name: set.clone() })?;
-    let number = |pointer: &str| spec.pointer(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
+    let set_spec = request.workload.and_then(|w| w.get("spec"));
+    let set_spec = set_spec.ok_or_else(|| BodyError::NoWorkload { name: set.clone() })?;
+    let number = |pointer: &str| set_spec.pointer(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let start = number("/ordinals/start").unwrap_or(0);
     let replicas = number("/replicas").unwrap_or(1);
     let wanted = start.saturating_add(replicas);
@@ -31,19 +31,18 @@ pub(super) fn complete(pod: &mut Body<'_>, request: &BodyRequest<'_, '_>) -> Res
         }
     }
 
-    insert_identity(pod, &name, spec.get("serviceName").and_then(Value::as_str));
+    insert_identity(pod, spec, &name, set_spec.get("serviceName").and_then(Value::as_str));
     set_label(pod, "statefulset.kubernetes.io/pod-name", &name);
     set_label(pod, "apps.kubernetes.io/pod-index", &ordinal.to_string());
     set_label(pod, REVISION_LABEL, request.revision);
     let existing = request.ordinals.map_or(start, |(lowest, _)| lowest);
-    insert_claims(pod.spec.to_mut(), spec, &format!("{set}-{existing}"));
+    insert_claims(spec, set_spec, &format!("{set}-{existing}"));
     pod.pod_name = Some(name);
     Ok(())
 }
 
-fn insert_identity(pod: &mut Body<'_>, name: &str, service: Option<&str>) {
+fn insert_identity(pod: &mut Body<'_>, spec: &mut Value, name: &str, service: Option<&str>) {
     insert(&mut pod.metadata, "name", json!(name));
-    let spec = pod.spec.to_mut();
     insert(spec, "hostname", json!(name));
     match service.filter(|service| !service.is_empty()) {
         Some(service) => insert(spec, "subdomain", json!(service)),

@@ -27,40 +27,71 @@ struct Set<'a> {
     template: &'a Value,
 }
 
-impl<'a> Set<'a> {
-    fn body(&self, ordinals: Option<(u32, u32)>, attempt: u32) -> Result<Body<'a>, BodyError> {
-        pod_body(&BodyRequest {
+/// Without its template.
+fn owned(body: Body<'_>) -> Body<'static> {
+    Body { spec: body.spec.into_owned().into(), metadata: body.metadata, pod_name: body.pod_name }
+}
+
+impl Set<'_> {
+    fn body(&self, ordinals: Option<(u32, u32)>, attempt: u32) -> Result<Body<'static>, BodyError> {
+        let template = Template::of(self.template);
+        let body = pod_body(&BodyRequest {
             kind: Kind::STATEFUL_SET,
             owner: self.owner,
             workload: Some(self.workload),
-            template: self.template,
+            template: &template,
             revision: "db-5d4f",
             ordinals,
             attempt,
             block_owner_deletion: true,
             what_if: &WhatIf::default(),
-        })
+        });
+        body.map(owned)
     }
 }
 
-fn build<'t>(
+fn build(
     kind: Kind,
     owner: &OwnerIdentity,
     workload: Option<&Value>,
-    template: &'t Value,
+    template: &Value,
     block: bool,
-) -> Result<Body<'t>, BodyError> {
-    pod_body(&BodyRequest {
+) -> Result<Body<'static>, BodyError> {
+    let template = Template::of(template);
+    let body = pod_body(&BodyRequest {
         kind,
         owner,
         workload,
-        template,
+        template: &template,
         revision: "agent-7c9",
         ordinals: None,
         attempt: 0,
         block_owner_deletion: block,
         what_if: &WhatIf::default(),
-    })
+    });
+    body.map(owned)
+}
+
+#[test]
+fn r2_what_the_template_says_is_sent_as_it_stands_there() {
+    let spec = r#"{"z": 1.50, "a": "\u00e9", "containers": [ {"name": "app"} ]}"#;
+    let template = Template::of_texts(r#"{"labels": {"app": "shop"}}"#, spec.to_owned());
+    let sent = |kind| {
+        let owner = owner("ReplicaSet", "shop-abc");
+        let what_if = WhatIf::default();
+        let request = BodyRequest { kind, owner: &owner, workload: None, template: &template, revision: "agent-7c9",
+            ordinals: None, attempt: 0, block_owner_deletion: false, what_if: &what_if };
+        pod_body(&request).unwrap().text()
+    };
+    assert!(sent(Kind::DEPLOYMENT).ends_with(&format!(r#","spec":{spec}}}"#)), "{}", sent(Kind::DEPLOYMENT));
+    let (text, body): (Value, _) = (serde_json::from_str(spec).unwrap(), sent(Kind::DAEMON_SET));
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&body["spec"]["z"], &body["spec"]["a"]), (&text["z"], &text["a"]));
+    assert_eq!(template, Template::of_texts(r#"{"labels":{"app":"shop"}}"#, spec.to_owned()));
+    assert_eq!(template.json()["spec"], text);
+    for nothing in ["", "null", "[]", "\"{}\""] {
+        assert_eq!(Template::of_texts("{}", nothing.to_owned()).spec(), None);
+    }
 }
 
 #[test]

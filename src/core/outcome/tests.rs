@@ -18,7 +18,7 @@ fn with_causes(mut status: Value) -> Value {
 
 fn render(code: u16, body: &Value) -> RenderAnswer {
     let template = Arc::new(PodShape::default());
-    classify_render(&Answer { code, body, retry_after: None }, &template, None, FieldSet::Default)
+    classify_render(&Answer { code, body, retry_after: None }, &template, None, PodShape::from_pod)
 }
 
 /// The word of an answer.
@@ -44,7 +44,7 @@ fn r6_only_201_with_a_whole_pod_is_a_rendering() {
     let template = Arc::new(PodShape::from_template(&pod));
     let answer = Answer { code: 201, body: &pod, retry_after: None };
     let RenderAnswer::Outcome(RenderOutcome::Rendered(rendering)) =
-        classify_render(&answer, &template, Some("db-6"), FieldSet::Default)
+        classify_render(&answer, &template, Some("db-6"), PodShape::from_pod)
     else {
         panic!("not rendered");
     };
@@ -174,7 +174,7 @@ fn r6_429_is_throttled_and_says_for_how_long() {
     body["details"] = json!({ "retryAfterSeconds": 7 });
     let told = |header| {
         let answer = Answer { code: 429, body: &body, retry_after: header };
-        match classify_render(&answer, &Arc::default(), None, FieldSet::Default) {
+        match classify_render(&answer, &Arc::default(), None, PodShape::from_pod) {
             RenderAnswer::Outcome(RenderOutcome::Undetermined { reason, retry_after, .. }) => (reason, retry_after),
             other => panic!("{other:?}"),
         }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use sidecar_drift::core::{
-    body::{BodyRequest, OwnerIdentity, pod_body},
+    body::{BodyRequest, OwnerIdentity, Template, pod_body},
     owner::Kind,
     what_if::WhatIf,
 };
@@ -127,11 +127,12 @@ impl Cluster {
                 name: name.clone(),
                 uid: uid.clone(),
             };
+            let template = Template::of(replica_set.pointer("/spec/template")?);
             let body = pod_body(&BodyRequest {
                 kind: Kind::DEPLOYMENT,
                 owner: &owner,
                 workload: None,
-                template: replica_set.pointer("/spec/template")?,
+                template: &template,
                 revision: &name,
                 ordinals: None,
                 attempt: 0,

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use sidecar_drift::core::{
-    body::{BodyRequest, OwnerIdentity, pod_body},
+    body::{BodyRequest, OwnerIdentity, Template, pod_body},
     compare::{Comparison, Mask, SidecarSelection, compare_all, target_fingerprint, title, volatile},
     io::Rendering,
     owner::Kind,
@@ -115,11 +115,12 @@ pub(super) fn the_body_is_the_controllers(folder: &Folder) {
         name: text("/metadata/name"),
         uid: text("/metadata/uid"),
     };
+    let template = Template::of(&replica_set["spec"]["template"]);
     let body = pod_body(&BodyRequest {
         kind: Kind::DEPLOYMENT,
         owner: &owner,
         workload: None,
-        template: &replica_set["spec"]["template"],
+        template: &template,
         revision: "",
         ordinals: None,
         attempt: 0,

@@ -3,17 +3,22 @@
 use std::fmt;
 
 use serde::{
-    Serialize,
+    Deserialize as _, Serialize,
     de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::Needed;
 
 /// The containers of a Pod are seldom shorter.
 const USUAL: usize = 4096;
 
-/// The JSON of what is needed of what comes now. Read again, it gives what a tree would have been.
+/// The JSON of what is needed of what comes now. Read again, it gives what a tree would have been. What is needed whole is
+/// taken as it stands there, for which it must come out of JSON.
 pub(super) fn read<'de, D: Deserializer<'de>>(needed: Needed, deserializer: D) -> Result<String, D::Error> {
+    if let Needed::All = needed {
+        return Box::<RawValue>::deserialize(deserializer).map(|text| <Box<str>>::from(text).into());
+    }
     let mut out = Vec::with_capacity(USUAL);
     Writer { needed, follows: false, out: &mut out }.deserialize(deserializer)?;
     String::from_utf8(out).map_err(D::Error::custom)
@@ -173,6 +178,15 @@ mod tests {
         ]);
         let text = text(&containers.to_string(), Each(&CONTAINER));
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_needed_whole_is_taken_as_it_stands_there() {
+        let json = r#"{"b": [1.50, "\u00e9"], "a":{}}"#;
+        assert_eq!(text(json, All), json);
+        let items = Each(&super::super::Text(&All));
+        let mut reader = serde_json::Deserializer::from_str("[ 7 ,{\"x\" :1}]");
+        assert_eq!(items.deserialize(&mut reader).unwrap(), json!(["7", "{\"x\" :1}"]));
     }
 
     #[test]
