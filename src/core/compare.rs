@@ -12,10 +12,7 @@ mod sidecar;
 mod target;
 mod title;
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 

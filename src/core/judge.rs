@@ -299,9 +299,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
-        target: newest
-            .map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore))
-            .unwrap_or_default(),
+        target: newest.map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore)).unwrap_or_default(),
         pods: pods.len(),
         ignored,
         ..Judged::plain(Verdict::InSync)

@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use self::{resources::Resources, token_volumes::TokenVolumes};
 use super::{fingerprint::Fingerprint, words::Placement};
 
-pub use self::{known::Known, packed::Packed};
 pub(super) use self::resources::UNKNOWN;
+pub use self::{known::Known, packed::Packed};
 
 /// A shared string. The index keeps one copy of each.
 pub type Name = Arc<str>;

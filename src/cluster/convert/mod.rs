@@ -34,7 +34,7 @@ use crate::core::{
 use fields::{Faults, Field};
 
 pub(super) use described::template;
-pub(super) use needed::{CONTAINERS, Needed, VOLUMES, pod as needed_of_pod};
+pub(super) use needed::{Needed, SHAPE, pod as needed_of_pod};
 pub(super) use replicas::{decoded_pod, shape, template_shape};
 use stamp::STAMPED;
 pub use stamp::{Keys, StampKeys};

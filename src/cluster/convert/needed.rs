@@ -28,7 +28,7 @@ pub(in crate::cluster) enum Needed {
 use Needed::{All, Each, Members, Text};
 
 /// A container, as the default fields are read.
-pub(in crate::cluster) const CONTAINER: Needed = Members(&[
+const CONTAINER: Needed = Members(&[
     ("name", All),
     ("image", All),
     ("command", All),
@@ -103,10 +103,14 @@ const STATUS: Needed = Members(&[
 const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
 
 /// Volumes: those are looked for that hold a token.
-pub(in crate::cluster) const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
+const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
 
-/// The containers of a Pod, each as text.
-pub(in crate::cluster) const CONTAINERS: Needed = Each(&Text(&CONTAINER));
+/// Containers, each as text.
+const CONTAINERS: Needed = Each(&Text(&CONTAINER));
+
+/// The spec of a Pod or of a template, as far as it makes its shape when the default fields are compared.
+pub(in crate::cluster) const SHAPE: Needed =
+    Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)]);
 
 const SPEC: Needed = Members(&[
     ("serviceAccountName", All),

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-use super::{CONTAINERS, Converted, Needed, VOLUMES, pod_of_shape};
+use super::{Converted, SHAPE, pod_of_shape};
 use crate::core::{
     body::Template,
     shape::{FieldSet, Known, PodShape},
@@ -64,12 +64,10 @@ pub(in crate::cluster) fn shape(pod: &Value, fields: FieldSet) -> PodShape {
 
 /// The shape of a template.
 pub(in crate::cluster) fn template_shape(template: &Template, fields: FieldSet) -> PodShape {
-    const SPEC: Needed =
-        Needed::Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)]);
     if fields != FieldSet::Default {
         return PodShape::with(&template.json(), fields);
     }
-    let spec = template.spec().and_then(|text| SPEC.deserialize(&mut serde_json::Deserializer::from_str(text)).ok());
+    let spec = template.spec().and_then(|text| SHAPE.deserialize(&mut serde_json::Deserializer::from_str(text)).ok());
     of_texts(&spec.unwrap_or_default())
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     cluster::{
         client::Answer,
-        convert::{CONTAINERS, Needed, VOLUMES},
+        convert::{Needed, SHAPE},
     },
     core::{body::Template, shape::FieldSet},
 };
@@ -38,7 +38,7 @@ const RENDERED: Needed = Members(&[
     ("message", All),
     ("details", All),
     ("metadata", Members(&[("labels", All)])),
-    ("spec", Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)])),
+    ("spec", SHAPE),
 ]);
 
 /// What is judged of the answer to a dry run.

@@ -79,8 +79,17 @@ fn r2_what_the_template_says_is_sent_as_it_stands_there() {
     let sent = |kind| {
         let owner = owner("ReplicaSet", "shop-abc");
         let what_if = WhatIf::default();
-        let request = BodyRequest { kind, owner: &owner, workload: None, template: &template, revision: "agent-7c9",
-            ordinals: None, attempt: 0, block_owner_deletion: false, what_if: &what_if };
+        let request = BodyRequest {
+            kind,
+            owner: &owner,
+            workload: None,
+            template: &template,
+            revision: "agent-7c9",
+            ordinals: None,
+            attempt: 0,
+            block_owner_deletion: false,
+            what_if: &what_if,
+        };
         pod_body(&request).unwrap().text()
     };
     assert!(sent(Kind::DEPLOYMENT).ends_with(&format!(r#","spec":{spec}}}"#)), "{}", sent(Kind::DEPLOYMENT));

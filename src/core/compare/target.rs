@@ -34,7 +34,13 @@ type Sidecars = Vec<(Name, Placement, Fingerprint)>;
 
 impl Targets {
     /// [`target_fingerprint`], remembered.
-    pub fn of(&self, rendering: &Rendering, selection: &SidecarSelection, mask: &Mask, ignore: &[IgnoreRule]) -> String {
+    pub fn of(
+        &self,
+        rendering: &Rendering,
+        selection: &SidecarSelection,
+        mask: &Mask,
+        ignore: &[IgnoreRule],
+    ) -> String {
         let make = || target_fingerprint(rendering, selection, mask, ignore);
         if rendering.pod_name.is_some() || !mask.is_empty() || !ignore.is_empty() {
             return make();
@@ -45,7 +51,7 @@ impl Targets {
         let sidecars: Sidecars = sidecars.collect();
         if let Some(found) = known.iter().position(|(of, _)| *of == sidecars) {
             known.swap(0, found);
-            return known.front().map(|(_, target)| target.clone()).unwrap_or_else(make);
+            return known.front().map_or_else(make, |(_, target)| target.clone());
         }
         let target = make();
         known.truncate(SORTS - 1);
@@ -90,4 +96,30 @@ pub fn target_fingerprint(
     // Every workload keeps one.
     fingerprint.shrink_to_fit();
     fingerprint
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::shape::PodShape;
+
+    #[test]
+    fn what_was_not_asked_for_long_is_forgotten_and_the_rest_is_not_made_again() {
+        let (targets, selection) = (Targets::default(), SidecarSelection::default());
+        for number in 0..3 * SORTS {
+            let rendered =
+                json!({ "spec": { "containers": [{ "name": "proxy", "image": format!("proxy:{number}") }] } });
+            let rendered = Arc::new(PodShape::from_pod(&rendered));
+            let rendering = Rendering { template: Arc::default(), rendered, pod_name: None };
+            let made = targets.of(&rendering, &selection, &Mask::default(), &[]);
+            let known = targets.newest_first.borrow().clone();
+            assert!(known.len() <= SORTS && known.iter().any(|(_, target)| *target == made));
+            assert_eq!(targets.of(&rendering, &selection, &Mask::default(), &[]), made);
+            assert_eq!(*targets.newest_first.borrow(), known);
+        }
+    }
 }

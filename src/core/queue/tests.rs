@@ -61,7 +61,8 @@ fn where_nothing_moved_no_namespace_waits_for_the_samples_of_others() {
     for (namespace, name) in ["a", "b"].into_iter().flat_map(|namespace| (10..30).map(move |name| (namespace, name))) {
         queue.schedule(&key(namespace, &name.to_string()), S, Priority::Changed, S);
     }
-    let turn = |namespace: &'static str, names: std::ops::Range<u32>| names.map(move |name| format!("{namespace}/{name}"));
+    let turn =
+        |namespace: &'static str, names: std::ops::Range<u32>| names.map(move |name| format!("{namespace}/{name}"));
     let expected = turn("a", 10..26).chain(turn("b", 10..26)).chain(turn("a", 26..30)).chain(turn("b", 26..30));
     assert_eq!(drain(&mut queue, S), expected.collect::<Vec<_>>());
 }
