@@ -9,6 +9,7 @@ pub mod budget;
 mod canaries;
 pub mod canonical;
 pub mod compare;
+mod dispatch;
 pub mod events;
 pub mod filter;
 pub mod fingerprint;

@@ -56,6 +56,8 @@ struct Lane {
     last: Option<Name>,
     /// So many of the last namespace are served before it is another one's turn.
     left: usize,
+    /// Whose first one was looked at last when others had to wait.
+    looked_at: Option<Name>,
     /// A namespace gives a sample in its first turn, a single workload: after a move of an injector one of each shows what is
     /// coming.
     samples: bool,
@@ -87,27 +89,44 @@ impl Lane {
         }
     }
 
-    fn pop(&mut self) -> Option<WorkloadKey> {
-        use std::ops::Bound::{Excluded, Unbounded};
+    /// The next one in turn; if that one has to wait, the first of another namespace that need not. It has no turn for that, and
+    /// who waits is the next one still.
+    fn pop(&mut self, patience: &mut usize, may: &impl Fn(&WorkloadKey) -> bool) -> Option<WorkloadKey> {
         let last = self.last.as_ref();
-        let namespace = if let Some(last) = last.filter(|last| self.left > 0 && self.queues.contains_key(*last)) {
-            last.clone()
-        } else {
-            self.left = 0;
-            let next = last.and_then(|last| self.queues.range::<Name, _>((Excluded(last), Unbounded)).next());
-            next.or_else(|| self.queues.iter().next())?.0.clone()
-        };
-        let waiting = self.queues.get_mut(&namespace)?;
-        if self.left == 0 {
-            self.left = if waiting.sampled || !self.samples { TURN } else { 1 };
-            waiting.sampled = true;
+        let goes_on = last.filter(|last| self.left > 0 && self.queues.contains_key(*last));
+        let next = goes_on.or_else(|| after(&self.queues, last).next().map(|(namespace, _)| namespace))?.clone();
+        if self.first_may(&next, patience, may) {
+            if goes_on.is_none() {
+                let sampled = self.queues.get(&next).is_some_and(|waiting| waiting.sampled);
+                self.left = if sampled || !self.samples { TURN } else { 1 };
+                self.last = Some(next.clone());
+            }
+            self.left -= 1;
+            return self.take(&next);
         }
-        self.left -= 1;
+        let others = after(&self.queues, self.looked_at.as_ref()).map(|(namespace, _)| namespace.clone());
+        let others: Vec<_> = others.filter(|other| *other != next).take(*patience).collect();
+        let found = others.iter().find(|other| {
+            self.looked_at = Some((*other).clone());
+            self.first_may(other, patience, may)
+        })?;
+        self.take(found)
+    }
+
+    fn first_may(&self, namespace: &Name, patience: &mut usize, may: &impl Fn(&WorkloadKey) -> bool) -> bool {
+        let first = self.queues.get(namespace).and_then(|waiting| waiting.keys.front());
+        let may = *patience > 0 && first.is_some_and(may);
+        *patience = patience.saturating_sub(usize::from(!may));
+        may
+    }
+
+    fn take(&mut self, namespace: &Name) -> Option<WorkloadKey> {
+        let waiting = self.queues.get_mut(namespace)?;
+        waiting.sampled = true;
         let key = waiting.keys.pop_front();
         if waiting.keys.is_empty() {
-            self.queues.remove(&namespace);
+            self.queues.remove(namespace);
         }
-        self.last = Some(namespace);
         key
     }
 
@@ -116,6 +135,20 @@ impl Lane {
         let waiting = self.last.as_ref().and_then(|last| self.queues.get(last));
         waiting.into_iter().flat_map(|waiting| &waiting.keys).take(self.left)
     }
+}
+
+/// All of them, once around, beginning after this one.
+fn after<'q>(
+    queues: &'q BTreeMap<Name, Waiting>,
+    namespace: Option<&Name>,
+) -> impl Iterator<Item = (&'q Name, &'q Waiting)> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let (later, earlier) = match namespace {
+        Some(namespace) => (Excluded(namespace), Included(namespace)),
+        None => (Unbounded, Unbounded),
+    };
+    let earlier = namespace.map(|_| queues.range::<Name, _>((Unbounded, earlier)));
+    queues.range::<Name, _>((later, Unbounded)).chain(earlier.into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -184,17 +217,26 @@ impl RenderQueue {
         self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)
     }
 
-    /// The next one whose time has come.
-    pub fn pop(&mut self, now: Duration) -> Option<(WorkloadKey, Priority)> {
+    /// The next one whose time has come and that `may` be given now. Others pass who may not, and `patience` says how many of
+    /// these are looked at; each takes one of it.
+    pub fn pop(
+        &mut self,
+        now: Duration,
+        patience: &mut usize,
+        may: impl Fn(&WorkloadKey) -> bool,
+    ) -> Option<(WorkloadKey, Priority)> {
         self.promote(now);
-        let (priority, key) = self.ready.iter_mut().find_map(|(p, lane)| lane.pop().map(|key| (*p, key)))?;
+        let mut lanes = self.ready.iter_mut();
+        let (priority, key) = lanes.find_map(|(p, lane)| lane.pop(patience, &may).map(|key| (*p, key)))?;
         self.entries.remove(&key);
         Some((key, priority))
     }
 
-    /// After one of this priority was given: those of its namespace that are given next, unless something more urgent comes.
-    pub fn rest_of_turn(&self, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
-        self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn)
+    /// After this one was given: those of its namespace that are given next, unless something more urgent comes; none if
+    /// it only passed others.
+    pub fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
+        let next = self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn);
+        next.filter(|next| next.namespace == key.namespace)
     }
 
     fn promote(&mut self, now: Duration) {

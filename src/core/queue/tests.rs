@@ -7,15 +7,20 @@ fn key(namespace: &str, name: &str) -> WorkloadKey {
     WorkloadKey { namespace: namespace.into(), kind: Kind::DEPLOYMENT, name: name.into() }
 }
 
+/// What anybody may be given.
+fn pop(queue: &mut RenderQueue, now: Duration) -> Option<(WorkloadKey, Priority)> {
+    queue.pop(now, &mut 1, |_| true)
+}
+
 fn drain(queue: &mut RenderQueue, now: Duration) -> Vec<String> {
-    std::iter::from_fn(|| queue.pop(now)).map(|(k, _)| format!("{}/{}", k.namespace, k.name)).collect()
+    std::iter::from_fn(|| pop(queue, now)).map(|(k, _)| format!("{}/{}", k.namespace, k.name)).collect()
 }
 
 #[test]
 fn nothing_is_given_before_its_time() {
     let mut queue = RenderQueue::default();
     queue.schedule(&key("a", "x"), S * 5, Priority::Moved, S);
-    assert_eq!((queue.pop(S * 4), queue.next_due(S * 4)), (None, Some(S * 5)));
+    assert_eq!((pop(&mut queue, S * 4), queue.next_due(S * 4)), (None, Some(S * 5)));
     assert_eq!(drain(&mut queue, S * 5), ["a/x"]);
     assert_eq!(queue.next_due(S * 5), None);
 }
@@ -68,22 +73,61 @@ fn where_nothing_moved_no_namespace_waits_for_the_samples_of_others() {
 }
 
 #[test]
+fn who_has_to_wait_is_passed_by_others_and_is_the_next_one_still() {
+    let mut queue = RenderQueue::default();
+    for (namespace, name) in ["a", "b", "c"].into_iter().flat_map(|namespace| (1..4).map(move |name| (namespace, name)))
+    {
+        queue.schedule(&key(namespace, &name.to_string()), S, Priority::Changed, S);
+    }
+    let of = |namespace: &'static str| move |key: &WorkloadKey| &*key.namespace == namespace;
+    let next = |queue: &mut RenderQueue, may: &dyn Fn(&WorkloadKey) -> bool| {
+        let mut patience = 9;
+        let given = queue.pop(S, &mut patience, may).map(|(key, _)| format!("{}/{}", key.namespace, key.name));
+        (given.unwrap_or_default(), 9 - patience)
+    };
+    assert_eq!(next(&mut queue, &|_| true), ("a/1".to_owned(), 0));
+    assert_eq!(next(&mut queue, &of("c")), ("c/1".to_owned(), 2));
+    // It has no turn, so nothing is read together with it.
+    assert_eq!(queue.rest_of_turn(&key("c", "1"), Priority::Changed).count(), 0);
+    assert_eq!(next(&mut queue, &|_| false), (String::new(), 3));
+    assert_eq!(queue.len(), 7);
+    assert_eq!(queue.rest_of_turn(&key("a", "1"), Priority::Changed).count(), 2);
+    assert_eq!(drain(&mut queue, S), ["a/2", "a/3", "b/1", "b/2", "b/3", "c/2", "c/3"]);
+}
+
+#[test]
+fn however_many_have_to_wait_each_of_the_others_is_found_after_a_few_looks() {
+    let mut queue = RenderQueue::default();
+    for namespace in 100..200 {
+        queue.schedule(&key(&format!("busy-{namespace}"), "x"), S, Priority::Moved, S);
+    }
+    queue.schedule(&key("busy-150-not", "x"), S, Priority::Moved, S);
+    let may = |key: &WorkloadKey| key.namespace.ends_with("not");
+    let looks = (1..100).find(|_| queue.pop(S, &mut 10, may).is_some());
+    assert!(looks.is_some_and(|looks| looks <= 12), "{looks:?}");
+    assert_eq!(queue.len(), 100);
+}
+
+#[test]
 fn what_comes_next_in_a_turn_is_known_and_what_is_not_wanted_any_more_is_not_among_it() {
     let mut queue = RenderQueue::default();
     for name in 10..40 {
         queue.schedule(&key("a", &name.to_string()), S, Priority::Moved, S);
     }
-    let rest =
-        |queue: &RenderQueue| queue.rest_of_turn(Priority::Moved).map(|key| key.name.to_string()).collect::<Vec<_>>();
+    let (a, b) = (key("a", "10"), key("b", "1"));
+    let rest = |queue: &RenderQueue| {
+        queue.rest_of_turn(&a, Priority::Moved).map(|key| key.name.to_string()).collect::<Vec<_>>()
+    };
     let names = |range: std::ops::Range<u32>| range.map(|name| name.to_string()).collect::<Vec<_>>();
-    queue.pop(S);
+    pop(&mut queue, S);
     // The sample is a turn of its own.
     assert_eq!(rest(&queue), names(0..0));
-    queue.pop(S);
+    pop(&mut queue, S);
     assert_eq!(rest(&queue), names(12..27));
     queue.cancel(&key("a", "12"));
     assert_eq!(rest(&queue), names(13..28));
-    assert_eq!(queue.rest_of_turn(Priority::Changed).count(), 0);
+    assert_eq!(queue.rest_of_turn(&a, Priority::Changed).count(), 0);
+    assert_eq!(queue.rest_of_turn(&b, Priority::Moved).count(), 0);
     queue.schedule(&key("b", "1"), S, Priority::Moved, S);
     let next = drain(&mut queue, S);
     assert_eq!((next[14].as_str(), next[15].as_str()), ("a/27", "b/1"));
@@ -103,10 +147,10 @@ fn a_new_move_starts_the_settling_again_even_for_what_was_ready_but_not_for_ever
     let mut queue = RenderQueue::default();
     queue.schedule(&key("a", "x"), S, Priority::Changed, S);
     queue.settle(&key("a", "x"), S * 6, Priority::Moved, S);
-    assert_eq!(queue.pop(S * 5), None);
+    assert_eq!(pop(&mut queue, S * 5), None);
     for second in 2..200 {
         queue.settle(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
-        if let Some(got) = queue.pop(S * second) {
+        if let Some(got) = pop(&mut queue, S * second) {
             assert_eq!((got, second), ((key("a", "x"), Priority::Changed), 61));
             return;
         }
@@ -122,7 +166,7 @@ fn a_periodic_look_gives_way_and_does_not_count_as_waiting() {
     queue.schedule(&key("a", "x"), S * 200, Priority::Changed, S);
     queue.schedule(&key("a", "x"), S * 2, Priority::Periodic, S);
     assert!(queue.wants(&key("a", "x")));
-    assert_eq!((queue.pop(S * 3), queue.len()), (None, 1));
+    assert_eq!((pop(&mut queue, S * 3), queue.len()), (None, 1));
     queue.cancel(&key("a", "x"));
     assert_eq!((queue.next_due(S * 3), queue.len()), (None, 0));
 }
@@ -132,7 +176,7 @@ fn a_wait_that_is_no_settling_is_kept_however_long_it_is() {
     let mut queue = RenderQueue::default();
     for second in 1..500 {
         queue.schedule(&key("a", "x"), S * 600, Priority::Moved, S * second);
-        assert_eq!(queue.pop(S * second), None);
+        assert_eq!(pop(&mut queue, S * second), None);
     }
-    assert!(queue.pop(S * 600).is_some());
+    assert!(pop(&mut queue, S * 600).is_some());
 }
