@@ -60,7 +60,7 @@ impl Template {
 
     /// The template as a value.
     pub fn json(&self) -> Value {
-        json!({ "metadata": self.metadata, "spec": self.spec().map(parsed) })
+        json!({ "metadata": self.metadata, "spec": self.spec().and_then(parsed) })
     }
 }
 
@@ -69,9 +69,9 @@ fn object(text: String) -> Option<Box<str>> {
     text.starts_with('{').then(|| text.into())
 }
 
-/// What was written can be read.
-fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
+/// What that text says, if it can be understood.
+fn parsed(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok()
 }
 
 /// What a Pod is built from; of the template (`'t`) parts are used as they are.
@@ -113,7 +113,7 @@ pub struct Body<'a> {
 impl Body<'_> {
     /// The Pod.
     pub fn json(&self) -> Value {
-        parsed(&self.text())
+        parsed(&self.text()).unwrap_or_default()
     }
 
     /// The Pod as JSON text.
@@ -163,17 +163,18 @@ pub enum BodyError {
 pub fn pod_body<'t>(request: &BodyRequest<'_, 't>) -> Result<Body<'t>, BodyError> {
     let BodyRequest { kind, owner, template, .. } = *request;
     let context = || (owner.kind.clone(), owner.name.clone());
-    let Some(spec) = template.spec() else {
+    let no_spec = || {
         let (kind, name) = context();
-        return Err(BodyError::NoSpec { kind, name });
+        BodyError::NoSpec { kind, name }
     };
+    let spec = template.spec().ok_or_else(no_spec)?;
     let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None };
     if kind.row().ordinals {
-        let mut changed = parsed(spec);
+        let mut changed = parsed(spec).ok_or_else(no_spec)?;
         stateful_set::complete(&mut pod, &mut changed, request)?;
         pod.spec = changed.to_string().into();
     } else if kind == Kind::DAEMON_SET {
-        let mut changed = parsed(spec);
+        let mut changed = parsed(spec).ok_or_else(no_spec)?;
         daemon_set::complete(&mut pod, &mut changed, request);
         pod.spec = changed.to_string().into();
     } else if kind.row().revisions == RevisionKind::ControllerRevision {

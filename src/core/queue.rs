@@ -44,8 +44,10 @@ pub struct RenderQueue {
 struct Entry {
     due: Duration,
     priority: Priority,
-    /// When it was wanted first.
+    /// When it was wanted first, or since what settled moved again.
     since: Duration,
+    /// What it depends on did not settle in time.
+    unsettled: bool,
     ready: bool,
 }
 
@@ -89,41 +91,50 @@ impl Lane {
         }
     }
 
-    /// The next one in turn; if that one has to wait, the first of another namespace that need not. It has no turn for that, and
-    /// who waits is the next one still.
+    /// The first one of the namespace whose turn it is that `may` be given. Only if there is none, the first one of another
+    /// namespace: that has no turn for it, and who waits is the next one still.
     fn pop(&mut self, patience: &mut usize, may: &impl Fn(&WorkloadKey) -> bool) -> Option<WorkloadKey> {
         let last = self.last.as_ref();
         let goes_on = last.filter(|last| self.left > 0 && self.queues.contains_key(*last));
+        let begins = goes_on.is_none();
         let next = goes_on.or_else(|| after(&self.queues, last).next().map(|(namespace, _)| namespace))?.clone();
-        if self.first_may(&next, patience, may) {
-            if goes_on.is_none() {
+        if let Some(place) = self.first_that_may(&next, patience, may) {
+            if begins {
                 let sampled = self.queues.get(&next).is_some_and(|waiting| waiting.sampled);
                 self.left = if sampled || !self.samples { TURN } else { 1 };
                 self.last = Some(next.clone());
             }
             self.left -= 1;
-            return self.take(&next);
+            return self.take(&next, place);
         }
         let others = after(&self.queues, self.looked_at.as_ref()).map(|(namespace, _)| namespace.clone());
         let others: Vec<_> = others.filter(|other| *other != next).take(*patience).collect();
-        let found = others.iter().find(|other| {
-            self.looked_at = Some((*other).clone());
-            self.first_may(other, patience, may)
-        })?;
-        self.take(found)
+        for other in others {
+            self.looked_at = Some(other.clone());
+            if let Some(place) = self.first_that_may(&other, patience, may) {
+                return self.take(&other, place);
+            }
+        }
+        None
     }
 
-    fn first_may(&self, namespace: &Name, patience: &mut usize, may: &impl Fn(&WorkloadKey) -> bool) -> bool {
-        let first = self.queues.get(namespace).and_then(|waiting| waiting.keys.front());
-        let may = *patience > 0 && first.is_some_and(may);
-        *patience = patience.saturating_sub(usize::from(!may));
-        may
+    fn first_that_may(
+        &self,
+        namespace: &Name,
+        patience: &mut usize,
+        may: &impl Fn(&WorkloadKey) -> bool,
+    ) -> Option<usize> {
+        let keys = &self.queues.get(namespace)?.keys;
+        let looked_at = keys.iter().take(*patience);
+        let found = looked_at.clone().position(may);
+        *patience -= found.unwrap_or(looked_at.len());
+        found
     }
 
-    fn take(&mut self, namespace: &Name) -> Option<WorkloadKey> {
+    fn take(&mut self, namespace: &Name, place: usize) -> Option<WorkloadKey> {
         let waiting = self.queues.get_mut(namespace)?;
         waiting.sampled = true;
-        let key = waiting.keys.pop_front();
+        let key = waiting.keys.remove(place);
         if waiting.keys.is_empty() {
             self.queues.remove(namespace);
         }
@@ -161,14 +172,20 @@ impl RenderQueue {
     /// [`LONGEST_WAIT`].
     pub fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let waiting = self.entries.get(key).filter(|old| old.priority < Priority::Periodic);
-        let longest = waiting.map_or(due, |old| (old.since + LONGEST_WAIT).max(now));
-        self.schedule(key, due.min(longest), priority, now);
+        // What had settled and waits for others begins anew: nobody knows whether what is in force now is what just moved.
+        let since = waiting.filter(|old| old.unsettled || old.due > now).map_or(now, |old| old.since);
+        let latest = (since + LONGEST_WAIT).max(now);
+        self.schedule(key, due.min(latest), priority, now);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.since = since;
+            entry.unsettled = latest < due;
+        }
     }
 
     /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
     /// urgent priority. A periodic look gives way to any other wish.
     pub fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
-        let mut entry = Entry { due, priority, since: now, ready: false };
+        let mut entry = Entry { due, priority, since: now, unsettled: false, ready: false };
         if let Some(old) = self.entries.get(key).copied() {
             if priority == Priority::Periodic && old.priority < priority {
                 return;

@@ -62,13 +62,15 @@ pub(in crate::cluster) fn shape(pod: &Value, fields: FieldSet) -> PodShape {
     }
 }
 
-/// The shape of a template.
-pub(in crate::cluster) fn template_shape(template: &Template, fields: FieldSet) -> PodShape {
+/// The shape of a template; `None` without a `spec` that can be read.
+pub(in crate::cluster) fn template_shape(template: &Template, fields: FieldSet) -> Option<PodShape> {
+    let text = template.spec()?;
     if fields != FieldSet::Default {
-        return PodShape::with(&template.json(), fields);
+        let template = template.json();
+        return template.get("spec")?.is_object().then(|| PodShape::with(&template, fields));
     }
-    let spec = template.spec().and_then(|text| SHAPE.deserialize(&mut serde_json::Deserializer::from_str(text)).ok());
-    of_texts(&spec.unwrap_or_default())
+    let spec = SHAPE.deserialize(&mut serde_json::Deserializer::from_str(text));
+    spec.ok().map(|spec| of_texts(&spec))
 }
 
 fn of_texts(spec: &Value) -> PodShape {
@@ -139,6 +141,18 @@ mod tests {
         assert_ne!(canonical, strange);
         // Known as it is now, and still not what it means where it is the volume's name.
         assert_eq!(canonical, read(&pod("app:1", "--token=kube-api-access-abcde", "kube-api-access-abcde"), &mut last));
+    }
+
+    #[test]
+    fn a_template_is_read_as_a_pod_is_and_one_that_cannot_be_read_has_no_shape() {
+        let template = pod("app:1", "--token=kube-api-access-abcde", "kube-api-access-abcde");
+        for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
+            let shape = |spec: &str| template_shape(&Template::of_texts("{}", spec.to_owned()), fields);
+            assert_eq!(shape(&template["spec"].to_string()), Some(PodShape::with(&template, fields)));
+            for unreadable in ["", "null", r#"{"containers": [{"args": "\ud800"}]}"#] {
+                assert_eq!(shape(unreadable), None);
+            }
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::Caller;
 use crate::core::{
-    body::{self, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
+    body::{self, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
     io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
     outcome::{self, RenderAnswer},
     owner::Kind,
@@ -147,7 +147,10 @@ impl Renderer {
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
     async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
-        let template = Arc::new(convert::template_shape(&source.template, request.fields));
+        let Some(template) = convert::template_shape(&source.template, request.fields).map(Arc::new) else {
+            let OwnerIdentity { kind, name, .. } = source.owner.clone();
+            return Err(undetermined(BodyError::NoSpec { kind, name }.to_string()));
+        };
         let resource = owner_resource(request.workload.key.kind);
         let user = self.user(request.workload.key.kind);
         // Controllers have that right; of our own the API server does not ask then.

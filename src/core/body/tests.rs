@@ -98,6 +98,8 @@ fn r2_what_the_template_says_is_sent_as_it_stands_there() {
     assert_eq!((&body["spec"]["z"], &body["spec"]["a"]), (&text["z"], &text["a"]));
     assert_eq!(template, Template::of_texts(r#"{"labels":{"app":"shop"}}"#, spec.to_owned()));
     assert_eq!(template.json()["spec"], text);
+    let unreadable = Template::of_texts("{}", r#"{"a": 1e999}"#.to_owned());
+    assert_eq!(unreadable.json()["spec"], Value::Null);
     for nothing in ["", "null", "[]", "\"{}\""] {
         assert_eq!(Template::of_texts("{}", nothing.to_owned()).spec(), None);
     }

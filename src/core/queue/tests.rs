@@ -86,13 +86,15 @@ fn who_has_to_wait_is_passed_by_others_and_is_the_next_one_still() {
         (given.unwrap_or_default(), 9 - patience)
     };
     assert_eq!(next(&mut queue, &|_| true), ("a/1".to_owned(), 0));
-    assert_eq!(next(&mut queue, &of("c")), ("c/1".to_owned(), 2));
+    assert_eq!(next(&mut queue, &of("c")), ("c/1".to_owned(), 5));
     // It has no turn, so nothing is read together with it.
     assert_eq!(queue.rest_of_turn(&key("c", "1"), Priority::Changed).count(), 0);
-    assert_eq!(next(&mut queue, &|_| false), (String::new(), 3));
+    assert_eq!(next(&mut queue, &|_| false), (String::new(), 7));
     assert_eq!(queue.len(), 7);
     assert_eq!(queue.rest_of_turn(&key("a", "1"), Priority::Changed).count(), 2);
-    assert_eq!(drain(&mut queue, S), ["a/2", "a/3", "b/1", "b/2", "b/3", "c/2", "c/3"]);
+    // Others of its own namespace pass in its turn.
+    assert_eq!(next(&mut queue, &|key| &*key.name != "2"), ("a/3".to_owned(), 1));
+    assert_eq!(drain(&mut queue, S), ["a/2", "b/1", "b/2", "b/3", "c/2", "c/3"]);
 }
 
 #[test]
@@ -156,6 +158,24 @@ fn a_new_move_starts_the_settling_again_even_for_what_was_ready_but_not_for_ever
         }
     }
     panic!("never rendered");
+}
+
+#[test]
+fn what_had_settled_and_waits_for_others_settles_anew_and_what_never_did_goes_on() {
+    let mut queue = RenderQueue::default();
+    queue.settle(&key("a", "x"), S * 5, Priority::Moved, S);
+    assert_eq!(queue.next_due(S * 100), Some(S * 100));
+    queue.settle(&key("a", "x"), S * 105, Priority::Moved, S * 100);
+    assert_eq!((pop(&mut queue, S * 104), pop(&mut queue, S * 105).is_some()), (None, true));
+
+    for second in 1..62 {
+        queue.settle(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
+    }
+    for second in [62, 100] {
+        queue.settle(&key("a", "x"), S * (second + 5), Priority::Moved, S * second);
+        assert_eq!(queue.next_due(S * second), Some(S * second));
+    }
+    assert!(pop(&mut queue, S * 100).is_some());
 }
 
 #[test]
