@@ -23,6 +23,8 @@ use crate::{
 
 /// Short measurements are repeated so often, and the one in the middle counts.
 const TIMES: usize = 5;
+/// A scan is one in which the API server collects its garbage or does not.
+const SCANS: usize = 9;
 
 /// Dry runs in flight, of ours and of the load generator alike: what DESIGN's numbers were measured with.
 const IN_FLIGHT: usize = 8;
@@ -80,16 +82,15 @@ async fn idle(settings: &Settings, cluster: &Cluster, results: &mut Results) -> 
     daemon.process.end().await
 }
 
-/// Start to full verdict, and dry runs a second, as the API server saw them; each time right after what the API server can
-/// do, since a machine that others use, too, is not equally fast for minutes.
+/// Start to full verdict, and dry runs a second, as the API server saw them. What the API server can do is measured right before
+/// each scan and right after it, since a machine that others use, too, is not equally fast for minutes.
 async fn speed(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
     let audit = cluster.testbed.audit().context("no audit log")?;
     // The first list fills caches.
     cluster.list().await?;
     let (mut lists, mut renders, mut scans, mut starts, mut rates) = (vec![], vec![], vec![], vec![], vec![]);
-    for _ in 0..TIMES {
-        let (bytes, list) = cluster.list().await?;
-        let raw = cluster.render_all(IN_FLIGHT).await?;
+    let mut before = raw(cluster).await?;
+    for _ in 0..SCANS {
         let marker = audit.marker()?;
         let (report, scan) = daemon::scan(settings, cluster.kubeconfig(), IN_FLIGHT).await?;
         results.note("needless_restarts", number(differing(&report)))?;
@@ -98,25 +99,43 @@ async fn speed(settings: &Settings, cluster: &Cluster, results: &mut Results) ->
         ensure!(dry_runs.len() == cluster.deployments, "{} dry runs", dry_runs.len());
         let rendering = span(&dry_runs)?;
         say(format_args!(
-            "raw list {:.2} s, {:.0} bytes a Pod; raw dry runs {:.2} s; scan {:.2} s, its dry runs {:.2} s: {}",
-            list.as_secs_f64(),
-            number(bytes) / number(cluster.fleet().pods()),
-            raw.as_secs_f64(),
+            "scan {:.2} s, its dry runs {:.2} s: {}",
             scan.as_secs_f64(),
             rendering.as_secs_f64(),
             report["summary"]["verdicts"],
         ));
-        starts.push(scan.div_duration_f64(list + raw));
-        rates.push(raw.div_duration_f64(rendering));
-        lists.push(list.as_secs_f64());
-        renders.push(raw.as_secs_f64());
+        let after = raw(cluster).await?;
+        let around = (before.list + before.renders + after.list + after.renders) / 2;
+        starts.push(scan.div_duration_f64(around));
+        rates.push(((before.renders + after.renders) / 2).div_duration_f64(rendering));
+        lists.push(before.list.as_secs_f64());
+        renders.push(before.renders.as_secs_f64());
         scans.push(scan.as_secs_f64());
+        before = after;
     }
     results.note("raw_list_seconds", median(lists))?;
     results.note("raw_renders_per_second", number(cluster.deployments) / median(renders))?;
     results.note("scan_seconds", median(scans))?;
     results.note("start_ratio_to_raw", median(starts))?;
     results.note("render_ratio_to_load_generator", median(rates))
+}
+
+/// How long the API server takes for the list of all Pods, and for the dry runs of all Deployments.
+struct Raw {
+    list: Duration,
+    renders: Duration,
+}
+
+async fn raw(cluster: &Cluster) -> Result<Raw> {
+    let (bytes, list) = cluster.list().await?;
+    let renders = cluster.render_all(IN_FLIGHT).await?;
+    say(format_args!(
+        "raw list {:.2} s, {:.0} bytes a Pod; raw dry runs {:.2} s",
+        list.as_secs_f64(),
+        number(bytes) / number(cluster.fleet().pods()),
+        renders.as_secs_f64(),
+    ));
+    Ok(Raw { list, renders })
 }
 
 /// From the first of these that came in to the last that was answered.
