@@ -169,7 +169,13 @@ pub fn compare_against(
     against: &Against<'_>,
 ) -> (Comparison, BTreeSet<IgnoreUse>) {
     let Against { renderings, selection, mask, ignore, namespaces } = *against;
-    let comparisons = renderings.iter().rev().map(|rendering| {
+    // With one that is as a later one nothing more is found.
+    let distinct = renderings
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(n, rendering)| !renderings.iter().skip(n + 1).any(|later| later == *rendering));
+    let comparisons = distinct.map(|(_, rendering)| {
         let rendered = rendering.pod_name.as_deref();
         // No name is ever replaced by another where there is only one.
         let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };

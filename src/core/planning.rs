@@ -25,9 +25,9 @@ use super::{
 const ENOUGH: u32 = 3;
 
 /// From this many candidates on plans are made at intervals ...
-const MANY: u32 = 1000;
-/// ... of this for each candidate, which is far more than planning for it takes.
-const REST_FOR_EACH: Duration = Duration::from_micros(50);
+const MANY: u32 = 100;
+/// ... of this for each candidate, which is far more than planning for it takes: some two microseconds.
+const REST_FOR_EACH: Duration = Duration::from_micros(200);
 
 /// The plan is not made again sooner than this just because time passed.
 const TICK: Duration = Duration::from_millis(1);

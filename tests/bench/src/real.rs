@@ -185,28 +185,30 @@ async fn resident(settings: &Settings, program: &Path, first: &[&str], kubeconfi
     Ok(memory.mib())
 }
 
-/// The injector changes, and every workload has to be looked at twice: what differs is asked for again. Each time right
-/// after what the API server can do: each dry run twice, too, since in a run half as long it may or may not collect its garbage.
+/// The injector changes, and every workload has to be looked at twice: what differs is asked for again. What the API server can do
+/// is measured around each sweep: each dry run twice, too, since in a run half as long it may or may not collect its garbage.
 async fn sweep(settings: &Settings, cluster: &Cluster, results: &mut Results) -> Result<()> {
+    let raw = async || anyhow::Ok(cluster.render_all(IN_FLIGHT).await? + cluster.render_all(IN_FLIGHT).await?);
     let mut daemon = Daemon::settling(settings, cluster.kubeconfig(), IN_FLIGHT, SETTLE).await?;
     daemon.until_complete(cluster.deployments).await?;
     let (mut firsts, mut ratios) = (Vec::new(), Vec::new());
+    let mut before = raw().await?;
     for round in 0..TIMES {
-        let raw = cluster.render_all(IN_FLIGHT).await? + cluster.render_all(IN_FLIGHT).await?;
-        let before = daemon.status().await?["renders"].as_u64();
         daemon.process.forget_log();
         // The time that it was told to wait is none that it takes.
         let began = Instant::now() + SETTLE;
         cluster.inject(&format!("v{}", round + 2)).await?;
         let (first, last) = daemon.verdicts(cluster.deployments, "drifted").await?;
+        let after = raw().await?;
         firsts.push((first - began).as_secs_f64());
-        ratios.push((last - began).div_duration_f64(raw));
-        let renders = daemon.status().await?["renders"].as_u64().zip(before).map(|(now, before)| now - before);
+        ratios.push((last - began).div_duration_f64((before + after) / 2));
         say(format_args!(
-            "sweep: last verdict after {:.2} s, {renders:?} dry runs; raw, each twice: {:.2} s",
+            "sweep: last verdict after {:.2} s; raw, each twice: {:.2} s before, {:.2} s after",
             (last - began).as_secs_f64(),
-            raw.as_secs_f64(),
+            before.as_secs_f64(),
+            after.as_secs_f64(),
         ));
+        before = after;
     }
     results.note("sweep_first_verdict_seconds", median(firsts))?;
     results.note("sweep_ratio_to_raw", median(ratios))?;
