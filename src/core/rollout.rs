@@ -300,7 +300,10 @@ impl Core {
 
     /// Nothing was restarted, so the budget gets its token back, and others go first for a while.
     fn step_back(&mut self, key: &WorkloadKey, rollout: &Rollout, now: Now) {
-        if let Some(starts) = self.starts.as_mut().filter(|_| rollout.paid) {
+        // What was seen on the workload was written, whatever became of the answer, and of it since.
+        let history = self.work.get(key).map_or(&[][..], |work| &work.history);
+        let written = history.iter().any(|attempt| rollout.stamps.contains(&attempt.stamp));
+        if let Some(starts) = self.starts.as_mut().filter(|_| rollout.paid && !written) {
             starts.give_back();
         }
         if let Some(work) = self.work.get_mut(key) {
