@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{Client, DnsLabel, File, Voice, values::KindName, with_environment},
-    core::{owner::Kind, shape::Name},
+    core::model::{Name, owner::Kind},
 };
 
 /// Finds running Pods whose sidecar is no longer the one the cluster would inject today, and rolls out only those, safely.

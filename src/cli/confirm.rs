@@ -15,7 +15,10 @@ use super::{
         text::one_line,
     },
 };
-use crate::core::{model::WorkloadKey, owner::Kind, report::WorkloadReport};
+use crate::core::{
+    model::{WorkloadKey, owner::Kind},
+    report::WorkloadReport,
+};
 
 /// What a person chose.
 pub(super) enum Chosen {

@@ -10,8 +10,8 @@ use super::output::{
     summary::Summary,
 };
 use crate::core::{
+    model::words::{Gate, Outcome, Word},
     report::{Report, WorkloadReport},
-    words::{Gate, Outcome, Word},
 };
 
 /// What was seen.

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     config::{Config, Display, Kinds, OutputFormat, Rendering, Selection, Settings, Show, StopWhen},
-    core::{owner::Kind, report::Report, shape::Name},
+    core::{
+        model::{Name, owner::Kind},
+        report::Report,
+    },
 };
 
 /// What is looked at, how, and how the result is written.

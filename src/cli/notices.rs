@@ -5,7 +5,7 @@ use tracing::{debug, error, info, warn};
 use super::output::{summary::many, text::one_line};
 use crate::core::{
     io::Notice,
-    words::{Outcome, Word},
+    model::words::{Outcome, Word},
 };
 
 /// One structured log line.

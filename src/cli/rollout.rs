@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     config::{Config, Display, OutputFormat, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
-    core::{owner::Kind, policy::Mode, report::Report},
+    core::{config::Mode, model::owner::Kind, report::Report},
 };
 
 /// Rolls once, with a person watching.

@@ -7,7 +7,7 @@ use crate::{
     config::{
         Daemon, Kinds, Leadership, LeaseAt, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,
     },
-    core::policy::Mode,
+    core::config::Mode,
 };
 
 /// The daemon.

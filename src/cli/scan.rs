@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::Purpose,
-    core::{report::WorkloadReport, words::Verdict},
+    core::{model::words::Verdict, report::WorkloadReport},
     document::summary::differs,
 };
 

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{Display, LeaseAt, OutputFormat, Purpose, Settings, State},
-    core::words::{Outcome, Word},
+    core::model::words::{Outcome, Word},
     document::{Stopped, summary::many},
 };
 
@@ -107,7 +107,7 @@ struct Leader<'a> {
 impl<'a> StatusDocument<'a> {
     fn new(status: &'a DaemonStatus) -> Self {
         let record = status.record.as_ref();
-        let canary = |(change, canary): (&'a String, &'a crate::core::state::Canary)| Canary {
+        let canary = |(change, canary): (&'a String, &'a crate::core::io::Canary)| Canary {
             change,
             workloads: canary.workloads.iter().map(ToString::to_string).collect(),
             started: canary.started.to_string(),

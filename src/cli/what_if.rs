@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::{
     config::{DnsLabel, is_key, is_label_value},
-    core::{shape::Name, what_if::WhatIf},
+    core::{config::WhatIf, model::Name},
 };
 
 /// What is supposed.

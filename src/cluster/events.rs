@@ -13,7 +13,7 @@ use super::{
     client::{Call, Cluster, FIELD_MANAGER},
     paths,
 };
-use crate::core::events::Event;
+use crate::core::io::Event;
 
 /// Of so many Events it is remembered how often they were written. The rest begins to count again at two.
 const REMEMBERED: usize = 2048;

@@ -1,10 +1,7 @@
 //! The one thing that is done to a Pod: its eviction, where `--evict-on-delete` allows it.
 
 use super::client::{Call, Cluster};
-use crate::core::{
-    io::{EvictOutcome, EvictReply, EvictRequest},
-    outcome,
-};
+use crate::core::io::{EvictOutcome, EvictReply, EvictRequest, api_response};
 
 /// Carry out [`Effect::Evict`](crate::core::io::Effect::Evict).
 ///
@@ -20,7 +17,7 @@ pub async fn evict(
     }
     let call = Call::eviction(&request.workload.key.namespace, &request.pod, &request.uid);
     reply(match cluster.call(call).await {
-        Ok(answer) => outcome::classify_eviction(&answer.as_core(&answer.json())),
+        Ok(answer) => api_response::classify_eviction(&answer.as_core(&answer.json())),
         Err(lost) => EvictOutcome::Unknown { message: lost.sentence() },
     })
 }

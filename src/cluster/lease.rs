@@ -1,4 +1,4 @@
-//! The Lease that says who leads: carries out what [`core::lease`](crate::core::lease) asks for.
+//! The Lease that says who leads: carries out what [`core::lease`](crate::core::model::lease) asks for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use super::{
     client::{Answer, Call, Cluster, FIELD_MANAGER},
     paths,
 };
-use crate::core::lease::{Lease, LeaseSpec, Reply, Request};
+use crate::core::model::lease::{Lease, LeaseSpec, Reply, Request};
 
 /// Where the holder answers those who read; the Lease has no field for it.
 const API: &str = "sidecar-drift/api";

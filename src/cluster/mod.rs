@@ -3,7 +3,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`client`] | one factory for the connection: credentials, time-outs, counting; and what the server can do |
-//! | [`convert`] | API objects → the snapshots of [`core::model`](crate::core::model) |
+//! | [`convert`] | API objects → the snapshots of [`core::model`](crate::core::model::object) |
 //! | [`watch`] | watch streams → [`Input::Watch`](crate::core::io::Input::Watch) |
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
 //! | [`evict`] | [`Effect::Evict`](crate::core::io::Effect::Evict): one Pod, pinned to its uid |

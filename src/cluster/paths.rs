@@ -44,7 +44,7 @@ pub(super) fn patch_workload(key: &WorkloadKey, dry_run: bool) -> String {
 }
 
 /// The object that holds one revision of a workload's template. `plural`: see
-/// [`RevisionKind::plural`](crate::core::owner::RevisionKind::plural).
+/// [`RevisionKind::plural`](crate::core::model::owner::RevisionKind::plural).
 pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
     named("apps", "v1", namespace, plural, name)
 }

@@ -13,9 +13,8 @@ use super::{
     paths,
 };
 use crate::core::{
-    io::{PatchOutcome, PatchReply, PatchRequest},
-    outcome,
-    owner::Restart,
+    io::{PatchOutcome, PatchReply, PatchRequest, api_response},
+    model::owner::Restart,
 };
 
 /// At most this many places are named of what admission would change beside the stamp.
@@ -52,7 +51,7 @@ async fn attempt(
     let trial = Call::json_patch(paths::patch_workload(&request.workload.key, true), &operations);
     let answer = cluster.call(trial).await.map_err(|lost| failed(lost.sentence()))?;
     let json = answer.json();
-    match outcome::classify_patch(&answer.as_core(&json)) {
+    match api_response::classify_patch(&answer.as_core(&json)) {
         PatchOutcome::Patched { .. } => {}
         // Nothing was written by a dry run, whatever became of its answer.
         PatchOutcome::Unknown { message } => return Err(failed(message)),
@@ -67,7 +66,7 @@ async fn attempt(
     }
     let real = Call::json_patch(paths::patch_workload(&request.workload.key, false), &operations);
     let answer = cluster.call(real).await.map_err(|lost| PatchOutcome::Unknown { message: lost.sentence() })?;
-    Ok(outcome::classify_patch(&answer.as_core(&answer.json())))
+    Ok(api_response::classify_patch(&answer.as_core(&answer.json())))
 }
 
 /// The workload as it is. It must be the one, and the version, that the decision was made on.

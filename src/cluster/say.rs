@@ -7,7 +7,10 @@ use super::{
     client::{Call, Cluster, Error, FIELD_MANAGER},
     paths,
 };
-use crate::core::{io::WorkloadRef, model::WorkloadKey, shape::Name};
+use crate::core::{
+    io::WorkloadRef,
+    model::{Name, WorkloadKey},
+};
 
 /// The uid of a workload; `None`: there is none of that name.
 pub async fn uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, Error> {

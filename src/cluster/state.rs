@@ -14,10 +14,8 @@ use super::{
 };
 use crate::{
     core::{
-        io::{Input, WatchKind},
-        model::ConfigKind,
-        shape::Name,
-        state::StateRecord,
+        io::{Input, StateRecord, WatchKind},
+        model::{ConfigKind, Name},
     },
     metrics,
 };

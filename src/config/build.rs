@@ -14,12 +14,8 @@ use super::{
     },
 };
 use crate::core::{
-    alerts::AlertMatcher,
-    filter::Filter,
-    lease::LeaseTimes,
-    owner::Kind,
-    policy::{Mode, Policy},
-    shape::{FieldSet, Name},
+    config::{AlertMatcher, Filter, Mode, Policy},
+    model::{Name, lease::LeaseTimes, owner::Kind, shape::FieldSet},
 };
 
 /// Reading from the API server that takes longer is given up.

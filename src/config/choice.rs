@@ -6,9 +6,8 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::values::read_as_text;
 use crate::core::{
-    filter::AnnotationMatch,
-    ignore::Glob,
-    model::{Operator, Requirement, Selector},
+    config::AnnotationMatch,
+    model::{Glob, Operator, Requirement, Selector},
 };
 
 read_as_text!(NamespaceGlob, LabelSelector, AnnotationChoice, Moment);

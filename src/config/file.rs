@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_saphyr::{Error, Location};
 
 use super::{ConfigError, owners, settings::File, values::listed};
-use crate::core::owner::Kind;
+use crate::core::model::owner::Kind;
 
 impl File {
     /// The kinds that it describes; they are known from now on.

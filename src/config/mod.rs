@@ -31,7 +31,10 @@ pub use self::{
     },
     values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat},
 };
-use crate::core::{lease::LeaseTimes, owner::Kind, policy::Policy, shape::Name};
+use crate::core::{
+    config::Policy,
+    model::{Name, lease::LeaseTimes, owner::Kind},
+};
 
 /// Everything that was decided before the program starts its work.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,10 @@ use super::{
     choice::{is_key, is_label_value},
     values::DnsLabel,
 };
-use crate::core::owner::{Described, Kind, StatusPaths};
+use crate::core::model::owner::{
+    Kind,
+    custom_kind::{Described, StatusPaths},
+};
 
 /// One of them, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -18,7 +18,7 @@ use super::{
         LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
     },
 };
-use crate::core::alerts::AlertMatcher;
+use crate::core::config::AlertMatcher;
 
 macro_rules! settings {
     ($(

@@ -7,8 +7,8 @@ use super::{
     values::{AnnotationPrefix, DnsLabel, OwnWorkload, Period, listed},
 };
 use crate::core::{
-    lease::LeaseTimes,
-    policy::{Mode, Policy},
+    config::{Mode, Policy},
+    model::lease::LeaseTimes,
 };
 
 fn daemon(yaml: &str) -> Config {

@@ -7,14 +7,13 @@ use jiff::{SpanRelativeTo, Timestamp, fmt::friendly::SpanParser};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::{
-    ignore::{Glob, IgnoreRule, Ignored},
-    model::WorkloadKey,
-    owner::Kind,
-    says,
-    shape::Name,
-    trigger::Trigger,
-    window::Window,
-    words::{Difference, Word},
+    compare::{IgnoreRule, Ignored},
+    config::{Trigger, Window, owner_annotations},
+    model::{
+        Glob, Name, WorkloadKey,
+        owner::Kind,
+        words::{Difference, Word},
+    },
 };
 
 /// Reads a value from YAML exactly as from a flag: any scalar, as text.
@@ -309,8 +308,8 @@ impl FromStr for Instant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let time =
-            says::date(text).ok_or("a date is wanted, such as `2026-12-31`, or a time: `2026-12-31T18:00:00Z`")?;
+        let time = owner_annotations::date(text)
+            .ok_or("a date is wanted, such as `2026-12-31`, or a time: `2026-12-31T18:00:00Z`")?;
         Ok(Self { time, text: text.to_owned() })
     }
 }

@@ -5,30 +5,26 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    alerts::Alerts,
-    budget::TokenBucket,
+use crate::core::injection::GenerationReport;
+use crate::core::injection::backends::{self, Serving};
+use crate::core::{
     compare::Targets,
-    guard::Guard,
-    index::{Change, Index},
+    config::{Mode, Policy, Triggers},
+    injection::{
+        scope::{self, Generations, Scope},
+        unannounced_changes::Unseen,
+    },
+    inventory::{Change, Index},
     io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::WorkloadKey,
-    pace::{Asked, Pace},
-    policy::{Mode, Policy},
-    publish::Shown,
-    queue::RenderQueue,
-    record::Record,
-    report::{GenerationReport, RolloutReport},
-    rollout::Rollout,
-    scope::{self, Generations, Scope, Serving},
-    shape::Name,
-    status,
-    time::Now,
-    trigger::{self, Triggers},
-    truth::Truth,
-    unseen::Unseen,
-    witness::Called,
-    work::Work,
+    model::{Name, WorkloadKey, rollout_status, time::Now},
+    render::{
+        budget::TokenBucket,
+        queue::RenderQueue,
+        render_throttle::{Asked, Pace},
+    },
+    report::publish::Shown,
+    rollout::{Rollout, alerts::Alerts, guard::Guard, report::RolloutReport, state_store::Record},
+    verdict::{admission_evidence::Truth, case::Work, removal_probe::Called},
 };
 
 /// Lists that grow with time are cut to this many entries.
@@ -290,9 +286,9 @@ impl Core {
                 // Its owner's say may be another, or others may wait for it.
                 self.replan |= self.candidates.contains(key) || self.is_canary(key);
                 let new = self.index.workload(key);
-                let was = old.as_deref().map(status::exchanging);
-                let turned = was != new.map(status::exchanging);
-                let health = old.as_deref().map(status::healthy) != new.map(status::healthy);
+                let was = old.as_deref().map(rollout_status::exchanging);
+                let turned = was != new.map(rollout_status::exchanging);
+                let health = old.as_deref().map(rollout_status::healthy) != new.map(rollout_status::healthy);
                 self.replan |= health && self.backends.contains(&key.namespace);
                 let another = old.as_deref().zip(new).is_some_and(|(old, new)| old.uid != new.uid);
                 if self.backends.contains(&key.namespace) && turned {
@@ -342,9 +338,9 @@ impl Core {
     /// The scopes that are backed from this namespace, and those of them whose exchange began or ended just now.
     fn note_exchanges(&mut self, namespace: &Name, now: Now) -> (BTreeSet<Scope>, BTreeSet<Scope>) {
         let (mut scopes, mut turned) = (BTreeSet::new(), BTreeSet::new());
-        for injector in scope::backed_from(namespace, &self.index) {
+        for injector in backends::backed_from(namespace, &self.index) {
             let scope = scope::scope_of(injector);
-            if self.generations.exchanges(&scope, scope::exchanging(injector, &self.index).is_some(), now) {
+            if self.generations.exchanges(&scope, backends::exchanging(injector, &self.index).is_some(), now) {
                 turned.insert(scope.clone());
             }
             scopes.insert(scope);
@@ -366,10 +362,11 @@ impl Core {
 
     /// Asks for watches in the namespaces that back injectors, and of the params that policies read.
     fn update_backends(&mut self) {
-        if self.index.expect_params(trigger::params(&self.index).into_keys().collect::<Vec<_>>()) {
+        if self.index.expect_params(crate::core::inventory::params::params(&self.index).into_keys().collect::<Vec<_>>())
+        {
             self.effects.push(Effect::WatchTriggers(self.index.triggers().all().to_vec()));
         }
-        let services = self.index.injectors().flat_map(scope::services_of);
+        let services = self.index.injectors().flat_map(backends::services_of);
         let namespaces: BTreeSet<_> = services.map(|service| service.namespace.clone()).collect();
         if namespaces == self.backends {
             return;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::core::time::Now;
+use crate::core::model::time::Now;
 
 /// Both clocks, now.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::leading::Leading;
-use crate::{cluster::events::EventWriter, core::events::Event};
+use crate::{cluster::events::EventWriter, core::io::Event};
 
 /// Events that may wait to be written: a minute's worth.
 const WAITING: usize = 300;

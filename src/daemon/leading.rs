@@ -12,9 +12,9 @@ use tokio::{
 use super::clock;
 use crate::{
     cluster::lease::LeaseStore,
-    core::{
+    core::model::{
+        Name,
         lease::{Election, LeaseSpec, LeaseTimes, Reply, Request, Tenure, Turn},
-        shape::Name,
     },
     http::{Leader, Published},
 };

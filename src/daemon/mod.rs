@@ -25,12 +25,9 @@ use crate::{
     },
     config::{Config, StopWhen},
     core::{
-        io::{Notice, WorkloadRef},
-        model::WorkloadKey,
-        owner::Kind,
+        io::{Notice, Retry, StateRecord, Stop, WorkloadRef},
+        model::{Name, WorkloadKey, owner::Kind},
         report::Report,
-        shape::Name,
-        state::{Retry, StateRecord, Stop},
     },
     outbound,
 };

@@ -24,12 +24,10 @@ pub use self::replay::{Replayed, replay};
 use crate::{
     config::Recording,
     core::{
+        config::Policy,
         io::{Effect, Input, WatchSource},
-        model::WorkloadKey,
-        owner::Described,
-        policy::Policy,
+        model::{WorkloadKey, owner::Described, time::Now},
         step::Core,
-        time::Now,
     },
 };
 

@@ -17,8 +17,8 @@ use crate::{
     },
     config::{API_LISTEN, Config, LeaseId},
     core::{
-        lease::{LeaseSpec, Reply, Request as Ask},
-        state::StateRecord,
+        io::StateRecord,
+        model::lease::{LeaseSpec, Reply, Request as Ask},
     },
     http::{API_STATUS, fetch},
     outbound,

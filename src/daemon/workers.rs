@@ -22,11 +22,8 @@ use crate::{
         state::StateStore,
     },
     config::Caller,
-    core::{
-        alerts::AlertsAnswer,
-        events::Event,
-        io::{AlertsReply, AlertsRequest, EvictRequest, Input, PatchRequest, RenderRequest},
-        state::StateRecord,
+    core::io::{
+        AlertsAnswer, AlertsReply, AlertsRequest, Event, EvictRequest, Input, PatchRequest, RenderRequest, StateRecord,
     },
     metrics,
     outbound::Prometheus,

@@ -21,11 +21,15 @@ pub use self::{
 };
 use crate::core::{
     compare::FieldChange,
-    policy::Mode,
-    report::{IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
-    shape::Name,
-    state::Stop,
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    config::Mode,
+    io::Stop,
+    model::{
+        Name,
+        words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    },
+    report::{IgnoreReport, Report, WorkloadReport},
+    rollout::RolloutReport,
+    verdict::PodGroup,
 };
 
 /// The version of the shapes in this module.

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::API_VERSION;
 
 use crate::core::{
-    policy::Mode,
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
+    config::Mode,
+    model::words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
 };
 
 /// The JSON Schema (2020-12) of a document of this kind, made from its type.

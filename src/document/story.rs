@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::core::{model, report, shape::Name, story, what_if};
+use crate::core::{
+    config, injection,
+    model::{self, Name},
+    report::explain,
+};
 
 /// What was supposed, by `--what-if-…`; what was not supposed is left out.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -24,8 +28,8 @@ pub struct WhatIf {
 
 impl WhatIf {
     /// `None`: things were looked at as they are.
-    pub fn of(supposed: &what_if::WhatIf) -> Option<Self> {
-        let what_if::WhatIf { labels, annotations, namespace } = supposed.clone();
+    pub fn of(supposed: &config::WhatIf) -> Option<Self> {
+        let config::WhatIf { labels, annotations, namespace } = supposed.clone();
         (!supposed.is_nothing()).then_some(Self { labels, annotations, namespace })
     }
 }
@@ -98,9 +102,19 @@ pub struct Stamp {
 
 impl Story {
     /// All of it.
-    pub fn of(story: &story::Story) -> Self {
-        let story::Story { stands, revision, renderings, last_rendered, depends_on, moves, stamps, says, next, unseen } =
-            story.clone();
+    pub fn of(story: &explain::Story) -> Self {
+        let explain::Story {
+            stands,
+            revision,
+            renderings,
+            last_rendered,
+            depends_on,
+            moves,
+            stamps,
+            says,
+            next,
+            unseen,
+        } = story.clone();
         Self {
             stands,
             revision,
@@ -117,16 +131,16 @@ impl Story {
 }
 
 impl Dependency {
-    fn of(one: story::Dependency) -> Self {
-        let story::Dependency { what, by, at, note } = one;
+    fn of(one: explain::Dependency) -> Self {
+        let explain::Dependency { what, by, at, note } = one;
         Self { what, by, at: at.map(|at| at.to_string()), note }
     }
 }
 
 impl Generation {
     /// One move.
-    pub fn of(moved: &report::GenerationReport) -> Self {
-        let report::GenerationReport { scope, generation, cause, at } = moved.clone();
+    pub fn of(moved: &injection::GenerationReport) -> Self {
+        let injection::GenerationReport { scope, generation, cause, at } = moved.clone();
         Self { scope, generation, cause, at: at.to_string() }
     }
 }

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::core::{
+    model::words::{Difference, Gate, UndeterminedReason, Verdict},
     report::{Report, WorkloadReport},
-    words::{Difference, Gate, UndeterminedReason, Verdict},
 };
 
 /// How many workloads have which verdict, reason and gate. Words that do not occur are left out.

@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use crate::{
     core::{
-        policy::Mode,
-        report::{AlertsReport, Report, WorkloadReport},
-        shape::Name,
-        words::{Gate, Word},
+        config::Mode,
+        model::{
+            Name,
+            words::{Gate, Word},
+        },
+        report::{Report, WorkloadReport},
+        rollout::AlertsReport,
     },
     document::{
         API_VERSION, Change, Generation, Mask, Rollout, Stopped, Workload,
@@ -316,7 +319,7 @@ impl Plan {
     /// The plan of a report.
     pub fn of(report: &Report) -> Self {
         let rolling = |w: &WorkloadReport| {
-            let same = |r: &&crate::core::report::RolloutReport| {
+            let same = |r: &&crate::core::rollout::RolloutReport| {
                 r.outcome.is_none() && r.kind == w.kind && r.namespace == w.namespace && r.name == w.name
             };
             report.rollouts.iter().find(same).is_some()

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::core::{report::Report, shape::Name};
+use crate::core::{model::Name, report::Report};
 
 /// The replica that holds the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

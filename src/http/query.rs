@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     config::values::listed,
     core::{
+        model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
-        words::{Gate, UndeterminedReason, Verdict, Word},
     },
     document::summary::differing,
 };

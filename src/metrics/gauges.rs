@@ -10,8 +10,8 @@ use super::table::{
 };
 use crate::{
     core::{
+        model::words::{Verdict, Word},
         report::Report,
-        words::{Verdict, Word},
     },
     document::summary::differing,
 };

@@ -17,9 +17,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
-    model::ConfigKind,
+    model::{
+        ConfigKind,
+        words::{Outcome, Word},
+    },
     report::Report,
-    words::{Outcome, Word},
 };
 
 /// The first words of a scope's name.

@@ -1,6 +1,6 @@
 //! Every metric that this program has: the one table that registration, the tests and the docs are made from.
 
-use crate::core::words::{Gate, Outcome, UndeterminedReason, Verdict, Word};
+use crate::core::model::words::{Gate, Outcome, UndeterminedReason, Verdict, Word};
 
 /// What a metric measures over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

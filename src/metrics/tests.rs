@@ -10,11 +10,15 @@ use super::{AlreadyInstalled, Metrics, TABLE, Type};
 use crate::core::{
     compare::SidecarDifference,
     io::{Notice, RenderOutcome, WatchKind},
-    model::WorkloadKey,
-    owner::Kind,
-    pace::Limits,
-    report::{AlertsReport, IgnoreReport, PodGroup, Report, RolloutReport, WorkloadReport},
-    words::{Difference, Gate, Outcome, Verdict},
+    model::{
+        WorkloadKey,
+        owner::Kind,
+        words::{Difference, Gate, Outcome, Verdict},
+    },
+    render::render_throttle::Limits,
+    report::{IgnoreReport, Report, WorkloadReport},
+    rollout::{AlertsReport, RolloutReport},
+    verdict::PodGroup,
 };
 
 /// A family of a scrape: its type, its help, and the sets of labels that its series have.

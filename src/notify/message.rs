@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     core::{
         io::Notice,
-        model::WorkloadKey,
-        words::{Outcome, Verdict, Word},
+        model::{
+            WorkloadKey,
+            words::{Outcome, Verdict, Word},
+        },
     },
     document::{API_VERSION, summary::many},
 };

@@ -22,7 +22,11 @@ pub use self::{
     send::Webhook,
 };
 use crate::{
-    core::{io::Notice, model::WorkloadKey, report::Report, words::Verdict},
+    core::{
+        io::Notice,
+        model::{WorkloadKey, words::Verdict},
+        report::Report,
+    },
     metrics,
 };
 

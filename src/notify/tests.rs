@@ -11,10 +11,12 @@ use crate::{
     config::NotifyFormat,
     core::{
         io::Notice,
-        model::WorkloadKey,
-        owner::Kind,
+        model::{
+            WorkloadKey,
+            owner::Kind,
+            words::{Outcome, Verdict},
+        },
         report::{Report, WorkloadReport},
-        words::{Outcome, Verdict},
     },
 };
 

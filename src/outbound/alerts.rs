@@ -5,7 +5,7 @@ use std::fmt;
 use http::Uri;
 
 use super::{Client, NotAnAddress, connect, fetch};
-use crate::core::alerts::{AlertMatcher, AlertsAnswer};
+use crate::core::{config::AlertMatcher, io::AlertsAnswer};
 
 /// The Prometheus of `--block-on-alerts`.
 #[derive(Clone)]

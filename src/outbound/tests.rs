@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::Prometheus;
-use crate::core::alerts::{AlertMatcher, AlertsAnswer};
+use crate::core::{config::AlertMatcher, io::AlertsAnswer};
 
 /// The address of a server that gives this answer, below `/prometheus`, and the task that it lives in.
 async fn server(status: StatusCode, body: String) -> (String, JoinSet<()>) {

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::{collection::vec, prelude::*, strategy::ValueTree};
-use sidecar_drift::core::{
+use sidecar_drift::core::model::{
     lease::{Election, Lease, LeaseSpec, LeaseTimes, Reply, Request, Turn},
     time::Now,
 };

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use sidecar_drift::core::{
-    index::BACKING_KINDS,
+    config::Policy,
+    inventory::BACKING_KINDS,
     io::{WatchEvent, WatchKind, WatchSource},
-    model::{ConfigKind, InjectorKind, Object, ObjectKey},
-    policy::Policy,
-    shape::Name,
+    model::{ConfigKind, InjectorKind, Name, Object, ObjectKey},
 };
 
 /// All objects there are, and what watches have not said of them yet.

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
-    events::EventReason,
-    gate::CHECKS,
-    words::{Difference, Gate, Outcome, Placement, UndeterminedReason, Verdict, Word},
+    io::EventReason,
+    model::words::{Difference, Gate, Outcome, Placement, UndeterminedReason, Verdict, Word},
+    rollout::gate::CHECKS,
 };
 
 use crate::scripts;

@@ -11,9 +11,12 @@ use super::{
 };
 use crate::core::{
     compare::FieldChange,
-    report::{PodGroup, Report, WorkloadReport},
-    shape::Name,
-    words::{Gate, Verdict, Word},
+    model::{
+        Name,
+        words::{Gate, Verdict, Word},
+    },
+    report::{Report, WorkloadReport},
+    verdict::PodGroup,
 };
 
 /// Of a group of Pods that differ alike, so many are named; `--output json` names all.

@@ -10,9 +10,11 @@ use super::{
     text::{age, one_line},
 };
 use crate::core::{
-    report::{Report, WorkloadReport},
-    story::{Dependency, Story},
-    words::{Gate, Word},
+    model::words::{Gate, Word},
+    report::{
+        Report, WorkloadReport,
+        explain::{Dependency, Story},
+    },
 };
 
 /// The dependencies that were changed last are the likeliest cause; so many are shown.

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{summary::many, table::Section};
 use crate::core::{
+    model::words::{Outcome, UndeterminedReason, Verdict},
     report::{Report, WorkloadReport},
-    words::{Outcome, UndeterminedReason, Verdict},
 };
 
 /// Columns of what is to be followed up.

@@ -9,8 +9,9 @@ use super::{
     table::{Page, Section, sections},
 };
 use crate::core::{
-    report::{Report, RolloutReport, WorkloadReport},
-    words::{Gate, Outcome, Verdict},
+    model::words::{Gate, Outcome, Verdict},
+    report::{Report, WorkloadReport},
+    rollout::RolloutReport,
 };
 
 /// Columns of what is to be rolled.

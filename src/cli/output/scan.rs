@@ -10,8 +10,8 @@ use super::{
     text::age,
 };
 use crate::core::{
+    model::words::{Difference, Gate, UndeterminedReason, Verdict, Word},
     report::{IgnoreReport, Report, WorkloadReport},
-    words::{Difference, Gate, UndeterminedReason, Verdict, Word},
 };
 
 pub use crate::document::summary::differs;
@@ -175,7 +175,7 @@ fn section_of(
 /// A workload's cells under these columns.
 pub fn row(w: &WorkloadReport, columns: &[&str], now: Timestamp) -> Vec<String> {
     let words = || differences(w).iter().map(|d| d.as_str()).collect::<Vec<_>>().join(", ");
-    let list = |names: &[crate::core::shape::Name]| names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+    let list = |names: &[crate::core::model::Name]| names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
     let cell = |column: &&str| match *column {
         "NAMESPACE" => w.namespace.to_string(),
         "WORKLOAD" => format!("{}/{}", w.kind, w.name),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets::NOTHING};
 
 use super::text::{one_line, printable, wrap};
-use crate::core::words::{Outcome, Verdict, Word};
+use crate::core::model::words::{Outcome, Verdict, Word};
 
 /// What the place of a table can show.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
 use crate::{
     cluster::{convert::Needed, paths},
-    core::outcome,
+    core::io::api_response,
 };
 
 /// A request that is about to be sent.
@@ -133,8 +133,8 @@ impl Answer {
     }
 
     /// As the core judges it. `json` is what [`Answer::json`] gave.
-    pub(in crate::cluster) fn as_core<'a>(&self, json: &'a Value) -> outcome::Answer<'a> {
-        outcome::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
+    pub(in crate::cluster) fn as_core<'a>(&self, json: &'a Value) -> api_response::Answer<'a> {
+        api_response::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
     }
 
     /// In the server's words, what is wrong: the `message` of a Status, or the first line of a text, else the HTTP status.

@@ -4,10 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::fields::Field;
-use crate::core::{
-    model::{Counts, Strategy},
-    owner::{Described, Kind},
-    shape::Name,
+use crate::core::model::{
+    Counts, Name, Strategy,
+    owner::{Kind, custom_kind::Described},
 };
 
 /// How its controller exchanges Pods nobody said; the plan reckons with one at a time, and none added.

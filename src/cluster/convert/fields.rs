@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::core::shape::Name;
+use crate::core::model::Name;
 
 /// At most this many faults of one object are named; the rest would only make the log longer.
 const FAULTS: usize = 5;

@@ -6,10 +6,7 @@ use super::{
     fields::{Faults, Field},
     metadata,
 };
-use crate::core::{
-    model::{InjectorEntry, InjectorKind, InjectorSnapshot, ObjectKey, Params},
-    shape::Name,
-};
+use crate::core::model::{InjectorEntry, InjectorKind, InjectorSnapshot, Name, ObjectKey, Params};
 
 /// A configuration, policy or binding; `None` without a name.
 pub(super) fn injector(kind: InjectorKind, value: &Value, faults: &Faults) -> Option<InjectorSnapshot> {

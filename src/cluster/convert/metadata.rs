@@ -6,10 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::fields::Field;
-use crate::core::{
-    model::{ChangedBy, ObjectKey, Operator, Owner, Requirement, Selector},
-    shape::Name,
-};
+use crate::core::model::{ChangedBy, Name, ObjectKey, Operator, Owner, Requirement, Selector};
 
 /// Annotations by which owners speak to us begin with this.
 const SAYS_PREFIX: &str = "sidecar-drift/";

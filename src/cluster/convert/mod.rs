@@ -1,4 +1,4 @@
-//! API objects → the snapshots of [`core::model`](crate::core::model).
+//! API objects → the snapshots of [`core::model`](crate::core::model::object).
 //!
 //! Nothing here can fail on content. What has the wrong type reads as absent and is named in [`Converted::faults`]; an
 //! object without a name is no object.
@@ -27,9 +27,9 @@ use crate::core::{
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot,
         Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
+        owner::Kind,
+        shape::{FieldSet, PodShape},
     },
-    owner::Kind,
-    shape::{FieldSet, PodShape},
 };
 use fields::{Faults, Field};
 

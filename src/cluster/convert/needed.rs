@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, value::Number};
 
-use crate::core::shape::FieldSet;
+use crate::core::model::shape::FieldSet;
 
 /// What is needed of a place in an object. What is there of another type than expected is kept, as far as it says so.
 #[derive(Clone, Copy, Debug)]

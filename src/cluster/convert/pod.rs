@@ -10,11 +10,7 @@ use super::{
     fields::{Faults, Field},
     metadata,
 };
-use crate::core::{
-    model::{Owner, PodSnapshot, PodState},
-    owner::Kind,
-    shape::{Name, PodShape},
-};
+use crate::core::model::{Name, Owner, PodSnapshot, PodState, owner::Kind, shape::PodShape};
 
 /// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
 /// not among them.

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{Converted, SHAPE, pod_of_shape};
 use crate::core::{
-    body::Template,
-    shape::{FieldSet, Known, PodShape},
+    model::shape::{FieldSet, PodShape, known::Known},
+    render::dry_run_pod::Template,
 };
 
 /// Pods of so many sorts may come by turns.

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::metadata;
-use crate::core::{model::Stamp, policy::Policy, shape::Name};
+use crate::core::{
+    config::Policy,
+    model::{Name, Stamp},
+};
 
 /// What is kept of a workload beside what is always kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,14 +8,12 @@ use serde_json::{Value, json};
 
 use super::{Keys, StampKeys, convert};
 use crate::core::{
+    config::Policy,
     io::WatchKind,
     model::{
-        ConfigKind, Counts, InjectorKind, InjectorSnapshot, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
-        Strategy, WorkloadSnapshot,
+        ConfigKind, Counts, InjectorKind, InjectorSnapshot, Name, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
+        Strategy, WorkloadSnapshot, owner::Kind,
     },
-    owner::Kind,
-    policy::Policy,
-    shape::Name,
 };
 
 fn kept() -> Keys {

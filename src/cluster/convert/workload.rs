@@ -10,10 +10,9 @@ use super::{
     fields::{Faults, Field},
     metadata, pod,
 };
-use crate::core::{
-    model::{Counts, Stamp, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot},
+use crate::core::model::{
+    Counts, Name, Stamp, Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
     owner::{Kind, Restart},
-    shape::Name,
 };
 
 /// Annotation of a Deployment and of its ReplicaSets.

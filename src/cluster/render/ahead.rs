@@ -22,7 +22,7 @@ use crate::{
         client::{Call, Cluster},
         paths,
     },
-    core::shape::Name,
+    core::model::Name,
 };
 
 /// So many reads are remembered: what differs is rendered a second time, and its template is still here if that is soon.

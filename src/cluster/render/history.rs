@@ -9,9 +9,7 @@ use crate::{
     cluster::{convert, paths},
     core::{
         io::{Confirmation, RenderOutcome, RenderRequest},
-        model::Attempt,
-        owner::RevisionKind,
-        shape::Name,
+        model::{Attempt, Name, owner::RevisionKind},
     },
 };
 

@@ -10,7 +10,7 @@ use crate::{
     cluster::paths,
     core::{
         io::{RenderOutcome, RenderRequest},
-        words::UndeterminedReason,
+        model::words::UndeterminedReason,
     },
 };
 

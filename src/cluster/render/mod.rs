@@ -17,12 +17,12 @@ use super::{
 };
 use crate::config::Caller;
 use crate::core::{
-    body::{self, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
-    io::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
-    outcome::{self, RenderAnswer},
-    owner::Kind,
-    shape::Name,
-    words::UndeterminedReason,
+    io::{
+        Confirmation, RenderOutcome, RenderReply, RenderRequest,
+        api_response::{self, RenderAnswer},
+    },
+    model::{Name, owner::Kind, words::UndeterminedReason},
+    render::dry_run_pod::{self, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
 };
 use ahead::Ahead;
 use rights::{Resource, Rights};
@@ -157,7 +157,7 @@ impl Renderer {
         let mut block_owner_deletion = user.is_some() || self.rights.may_block_deletion(&self.cluster, resource).await;
         let mut attempt = 0;
         loop {
-            let body = body::pod_body(&BodyRequest {
+            let body = dry_run_pod::pod_body(&BodyRequest {
                 kind: request.workload.key.kind,
                 owner: &source.owner,
                 workload: source.workload.as_ref(),
@@ -184,7 +184,7 @@ impl Renderer {
             }
             let name = body.pod_name.as_deref();
             let shape = |pod: &Value| convert::shape(pod, request.fields);
-            match outcome::classify_render(&answer.as_core(&json), &template, name, shape) {
+            match api_response::classify_render(&answer.as_core(&json), &template, name, shape) {
                 RenderAnswer::Outcome(outcome) => {
                     if matches!(outcome, RenderOutcome::Rendered(_)) {
                         self.has_all_labels(request, &json).await?;

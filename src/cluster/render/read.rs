@@ -8,7 +8,7 @@ use crate::{
         client::Answer,
         convert::{Needed, SHAPE},
     },
-    core::{body::Template, shape::FieldSet},
+    core::{model::shape::FieldSet, render::dry_run_pod::Template},
 };
 use Needed::{All, Each, Members, Text};
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::{
         cluster::convert,
-        core::{outcome::classify_render, shape::PodShape},
+        core::{io::api_response::classify_render, model::shape::PodShape},
     };
 
     fn answer(body: String) -> Answer {

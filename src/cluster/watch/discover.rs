@@ -10,7 +10,7 @@ use kube::{
 use super::object::Row;
 use crate::{
     cluster::client::{Cluster, chain},
-    core::trigger::Trigger,
+    core::config::Trigger,
 };
 
 /// Why there is nothing to watch.

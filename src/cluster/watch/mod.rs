@@ -23,12 +23,10 @@ use super::{
     convert::Keys,
 };
 use crate::core::{
-    index::BACKING_KINDS,
+    config::Trigger,
+    inventory::BACKING_KINDS,
     io::{Input, WatchEvent, WatchKind, WatchSource},
-    model::{ConfigKind, InjectorKind},
-    owner::Kind,
-    shape::{FieldSet, Name},
-    trigger::Trigger,
+    model::{ConfigKind, InjectorKind, Name, owner::Kind, shape::FieldSet},
 };
 use crate::metrics;
 use discover::{Unknown, discover};

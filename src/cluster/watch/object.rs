@@ -10,9 +10,7 @@ use crate::{
     cluster::convert::{self, Converted, Keys, Needed},
     core::{
         io::WatchKind,
-        model::{ConfigKind, InjectorKind, Object, ObjectKey, TriggerSnapshot},
-        owner::Kind,
-        shape::{FieldSet, Name},
+        model::{ConfigKind, InjectorKind, Name, Object, ObjectKey, TriggerSnapshot, owner::Kind, shape::FieldSet},
     },
 };
 

@@ -4,16 +4,15 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::Value;
 
-use super::{FieldChange, Text, mask::ContainerMask, shown::Shown};
-use crate::core::{
-    canonical::token,
+use super::{
+    difference::{FieldChange, IMAGE, SECURITY_CONTEXT, Text},
+    mask::ContainerMask,
+    redacted_pointer::Shown,
+};
+use crate::core::model::{
+    canonical::whole_word,
     shape::{ContainerShape, UNKNOWN},
 };
-
-/// Where the image is in a projection.
-pub const IMAGE: &str = "/image";
-pub(super) const PLACEMENT: &str = "/placement";
-pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
 
 /// Two names of one Pod (rule R3): a StatefulSet's rendering carries the name of an ordinal that does not exist.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +27,11 @@ pub struct NameMap<'a> {
 
 impl NameMap<'_> {
     fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let named = token::replace(text, self.rendered, self.running);
+        let named = whole_word::replace(text, self.rendered, self.running);
         let Some((rendered, running)) = self.namespaces else { return named };
         match named {
-            Cow::Borrowed(text) => token::replace(text, rendered, running),
-            Cow::Owned(text) => Cow::Owned(token::replace(&text, rendered, running).into_owned()),
+            Cow::Borrowed(text) => whole_word::replace(text, rendered, running),
+            Cow::Owned(text) => Cow::Owned(whole_word::replace(&text, rendered, running).into_owned()),
         }
     }
 }

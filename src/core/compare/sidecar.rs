@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::image::Image;
-use crate::core::{
-    canonical::token,
-    io::Rendering,
-    shape::{ContainerShape, Name, PodShape},
+use super::{image::Image, rendering::Rendering};
+use crate::core::model::{
+    Name,
+    canonical::whole_word,
+    shape::{ContainerShape, PodShape},
 };
 
 /// Which containers are taken for sidecars.
@@ -76,7 +76,7 @@ fn is_placeholder_of(template: &str, pod: &str) -> bool {
     let word = template.trim();
     let bare = !word.contains(['/', ':', '@']);
     let path = Image::parse(pod).path;
-    bare && template != pod && (word.is_empty() || token::replace(path, word, "") == path)
+    bare && template != pod && (word.is_empty() || whole_word::replace(path, word, "") == path)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::*;
+use crate::core::{compare::*, model::shape::PodShape};
 
 fn shape(containers: Value) -> PodShape {
     PodShape::from_pod(&json!({ "spec": { "containers": containers } }))

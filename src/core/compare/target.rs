@@ -6,17 +6,18 @@ use std::{
 };
 
 use super::{
-    Text,
+    difference::{PLACEMENT, Text},
     field::{self, NameMap},
+    ignore::IgnoreRule,
     mask::Mask,
-    shown::Shown,
+    redacted_pointer::Shown,
+    rendering::Rendering,
     sidecar::SidecarSelection,
 };
-use crate::core::{
+use crate::core::model::{
+    Name,
     fingerprint::Fingerprint,
-    ignore::IgnoreRule,
-    io::Rendering,
-    shape::{ContainerShape, Name},
+    shape::ContainerShape,
     words::{Placement, Word as _},
 };
 
@@ -80,8 +81,8 @@ pub fn target_fingerprint(
         let sidecar = &container.name;
         let mask = mask.of(sidecar);
         let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
-        if !mask.hides(field::PLACEMENT) {
-            fields.insert(field::PLACEMENT.to_owned(), container.placement.as_str().into());
+        if !mask.hides(PLACEMENT) {
+            fields.insert(PLACEMENT.to_owned(), container.placement.as_str().into());
         }
         if !ignore.is_empty() {
             let shown = Shown::of(fields.keys().map(String::as_str));
@@ -105,7 +106,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::shape::PodShape;
+    use crate::core::model::shape::PodShape;
 
     #[test]
     fn what_was_not_asked_for_long_is_forgotten_and_the_rest_is_not_made_again() {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{FieldChange, SidecarDifference, field, image::Image};
-use crate::core::words::Difference;
+use super::{
+    difference::{FieldChange, IMAGE, SidecarDifference},
+    image::Image,
+};
+use crate::core::model::words::Difference;
 
 /// The short text for a Pod's differences: `istio-proxy image 1.27.0 → 1.27.1`.
 ///
@@ -42,7 +45,7 @@ fn change(difference: &SidecarDifference) -> String {
 
 /// `image 1.27.0 → 1.27.1, args, env (3)`
 fn fields(changes: &[FieldChange]) -> String {
-    let image = changes.iter().find(|c| c.pointer == field::IMAGE).map(image);
+    let image = changes.iter().find(|c| c.pointer == IMAGE).map(image);
     // In the order of a container's manifest; `env` before `envFrom` for the eye.
     let others = ["command", "args", "env", "envFrom"].iter().filter_map(|field| {
         let names: BTreeSet<&str> = changes.iter().filter_map(|c| below(&c.pointer, field)).collect();

@@ -1,7 +1,9 @@
 //! The short texts.
 
-use super::*;
-use crate::core::shape::Name;
+use crate::core::{
+    compare::*,
+    model::{Name, words::Difference},
+};
 
 fn image(from: &str, to: &str) -> String {
     title(&[changed("proxy", &[("/image", from, to)])])

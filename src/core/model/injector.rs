@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChangedBy, ObjectKey};
-use crate::core::shape::Name;
+use crate::core::model::name::Name;
+use crate::core::model::{key::ObjectKey, object::ChangedBy};
 
 /// Which object kind an [`InjectorSnapshot`] was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

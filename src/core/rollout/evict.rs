@@ -6,19 +6,19 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
-use super::{FRESH, Phase, Rollout};
+use crate::core::rollout::{FRESH, Phase, Rollout};
 use crate::core::{
-    gate,
-    index::{Pod, Uid},
+    inventory::{Pod, on_delete},
     io::{Effect, EvictOutcome, EvictReply, EvictRequest, Notice, WorkloadRef},
-    model::{Strategy, WorkloadKey, WorkloadSnapshot},
-    on_delete,
-    queue::Priority,
-    shape::Name,
-    status::{self, Progress},
+    model::{
+        Name, Strategy, Uid, WorkloadKey, WorkloadSnapshot,
+        rollout_status::{self, Progress},
+        time::Now,
+        words::{Gate, Outcome, Verdict},
+    },
+    render::queue::Priority,
+    rollout::gate,
     step::Core,
-    time::Now,
-    words::{Gate, Outcome, Verdict},
 };
 
 /// After a failed eviction, or a confirmation that came to nothing, the next try waits this long.
@@ -313,7 +313,7 @@ fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], behind: &[&'a Pod]) -> R
         [] if w.counts.available < w.counts.desired => {
             Err(format!("{} of {desired} Pods available", w.counts.available))
         }
-        [] => match (behind.iter().copied().max_by_key(|pod| place(pod)), status::progress(w)) {
+        [] => match (behind.iter().copied().max_by_key(|pod| place(pod)), rollout_status::progress(w)) {
             (None, Progress::Waiting(what) | Progress::Failed(what)) => Err(what),
             (choice, _) => Ok(choice),
         },

@@ -4,15 +4,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use super::Phase;
+use crate::core::rollout::Phase;
 use crate::core::{
     io::{Effect, Notice, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
-    model::{Stamp, WorkloadKey},
-    owner::Restart,
-    queue::Priority,
+    model::{
+        Stamp, WorkloadKey,
+        owner::Restart,
+        time::Now,
+        words::{Gate, Outcome},
+    },
+    render::queue::Priority,
     step::Core,
-    time::Now,
-    words::{Gate, Outcome},
 };
 
 /// A lost race (409) is run again this often.

@@ -4,24 +4,23 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Phase, QUIET, Rollout};
+use crate::core::rollout::{Phase, QUIET, Rollout};
 use crate::core::{
-    breaker,
     compare::SidecarDifference,
-    io::Notice,
-    judge,
-    model::{Attempt, Stamp, Strategy, WorkloadKey, WorkloadSnapshot},
-    on_delete,
-    policy::Mode,
-    queue::Priority,
-    report::{PodGroup, RolloutReport},
-    scope::Vector,
-    state::Lock,
-    status::{self, Progress},
+    config::Mode,
+    injection::scope::Vector,
+    inventory::on_delete,
+    io::{Lock, Notice},
+    model::{
+        Attempt, Stamp, Strategy, WorkloadKey, WorkloadSnapshot,
+        rollout_status::{self, Progress},
+        time::Now,
+        words::{Difference, Outcome, Verdict},
+    },
+    render::queue::Priority,
+    rollout::{breaker, report::RolloutReport},
     step::{Core, KEPT},
-    time::Now,
-    words::{Difference, Outcome, Verdict},
-    work,
+    verdict::{PodGroup, case, judge},
 };
 
 /// A rollout that an earlier process of ours started longer ago than this is none of ours any more.
@@ -84,7 +83,7 @@ impl Core {
     /// still on the template.
     fn note_finished(&mut self, key: &WorkloadKey) {
         let Some(w) = self.index.workload(key).filter(|_| !self.rollouts.contains_key(key)) else { return };
-        let done = status::progress(w) == Progress::Done && !on_delete::is_waiting(w, &self.index);
+        let done = rollout_status::progress(w) == Progress::Done && !on_delete::is_waiting(w, &self.index);
         let Some(stamp) = w.template.stamp.as_ref().filter(|_| done) else { return };
         if let Some(work) = self.work.get_mut(key).filter(|work| work.ended_stamp.as_deref() != Some(stamp)) {
             work.ended_stamp = Some(Box::new(stamp.clone()));
@@ -115,7 +114,7 @@ impl Core {
         if workload.strategy == Strategy::OnDelete {
             return self.watch_evicting(key, now);
         }
-        match status::progress(workload) {
+        match rollout_status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, now),
             Progress::Waiting(message) => {
                 let crashes = self.new_pods_crash(key, now);
@@ -264,7 +263,7 @@ impl Core {
                     |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
                 let sidecars: BTreeSet<_> = differences().filter(otherwise).map(|d| d.sidecar.clone()).collect();
                 let uid = workload.uid.clone();
-                let (template, fields) = (workload.template.hash.clone(), work::fields(differences()));
+                let (template, fields) = (workload.template.hash.clone(), case::fields(differences()));
                 let lock = Lock { workload: key.clone(), template, fields, at: now.wall };
                 let message = format!("the new Pods still differ: {}", judge::change(groups.iter().copied()));
                 let born = rollout.stamps.last().map_or(rollout.started.wall, |stamp| stamp.timestamp);
@@ -346,5 +345,5 @@ impl Core {
 
 /// How many Pods of the new revision there will be.
 fn expected(workload: &WorkloadSnapshot) -> usize {
-    workload.counts.desired.saturating_sub(status::partition(workload)) as usize
+    workload.counts.desired.saturating_sub(rollout_status::partition(workload)) as usize
 }

@@ -9,11 +9,13 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::core::{
-    canonical::token,
-    fingerprint::Fingerprint,
     io::{EvictOutcome, Input, PatchOutcome, RenderOutcome, WatchEvent},
-    model::Object,
-    shape::{ContainerShape, Packed, PodShape},
+    model::{
+        Object,
+        canonical::whole_word,
+        fingerprint::Fingerprint,
+        shape::{ContainerShape, PodShape, packed::Packed},
+    },
 };
 
 /// Stands for a Pod's own name while the text around it is hashed; no text contains it.
@@ -130,7 +132,7 @@ impl Redactor {
 
     fn text(&self, text: &str, name: Option<&str>) -> String {
         let Some(name) = name else { return self.hash(text) };
-        let parts: Vec<_> = token::replace(text, name, NAME).split(NAME).map(|part| self.hash(part)).collect();
+        let parts: Vec<_> = whole_word::replace(text, name, NAME).split(NAME).map(|part| self.hash(part)).collect();
         parts.join(name)
     }
 

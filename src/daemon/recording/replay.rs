@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::{Asked, FORMAT, Header, Line, comparable};
 use crate::core::{
     io::{Input, WatchEvent},
-    model::{Object, Stamp},
-    owner::{Described, Kind},
+    model::{
+        Object, Stamp,
+        owner::{Kind, custom_kind::Described},
+    },
     report::Report,
     step::Core,
 };

@@ -6,7 +6,7 @@ use super::{
     ASSETS,
     shown::{many, number},
 };
-use crate::core::{policy::Mode, report::Report};
+use crate::core::{config::Mode, report::Report};
 
 /// Around every page.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     core::{
+        model::words::{Gate, Verdict, Word},
         report::Report,
-        words::{Gate, Verdict, Word},
     },
     http::query::{Query, Sort},
 };

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     core::{
         compare::FieldChange,
-        report::{PodGroup, Report, WorkloadReport},
-        words::{Gate, Word},
+        model::words::{Gate, Word},
+        report::{Report, WorkloadReport},
+        verdict::PodGroup,
     },
     document::{Mask, summary::differing},
 };

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     core::{
-        policy::Mode,
+        config::Mode,
+        model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
-        words::{Gate, UndeterminedReason, Verdict, Word},
     },
     document::summary::{Summary, differing, differs},
     http::answers,

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use crate::{
     core::{
-        report::{Report, RolloutReport, WorkloadReport},
-        words::{Gate, Outcome, Verdict, Word},
+        model::words::{Gate, Outcome, Verdict, Word},
+        report::{Report, WorkloadReport},
+        rollout::RolloutReport,
     },
     document::summary::differing,
 };

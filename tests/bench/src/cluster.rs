@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use sidecar_drift::core::{
-    body::{BodyRequest, OwnerIdentity, Template, pod_body},
-    owner::Kind,
-    what_if::WhatIf,
+    config::WhatIf,
+    model::owner::Kind,
+    render::dry_run_pod::{BodyRequest, OwnerIdentity, Template, pod_body},
 };
 use testbed::{Options, Testbed, eventually};
 

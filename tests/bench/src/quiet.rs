@@ -14,10 +14,10 @@ use sidecar_drift::{
         watch::{Scope, Watches},
     },
     core::{
+        config::Policy,
         io::{Effect, Input},
-        policy::Policy,
+        model::time::Now,
         step::Core,
-        time::Now,
     },
 };
 use tokio::{

@@ -101,13 +101,13 @@ fn each_way_upwards_is_found() -> anyhow::Result<()> {
 #[test]
 fn a_layer_may_name_itself_and_what_lies_below() -> anyhow::Result<()> {
     let snippets = [
-        ("core::plan", "use super::words; use crate::core::index; fn f() { super::gate::g(self::inner::h()) }"),
+        ("core::plan", "use super::words; use crate::core::inventory; fn f() { super::gate::g(self::inner::h()) }"),
         ("core", "mod tests { use super::*; }"),
         (
             "cluster::watch::tests",
-            "use super::super::client; use crate::core::words::Reason; use crate::metrics::table;",
+            "use super::super::client; use crate::core::model::words::Reason; use crate::metrics::table;",
         ),
-        ("config", "use crate::core::words::Mode;"),
+        ("config", "use crate::core::model::words::Mode;"),
         ("daemon", "use crate::{cluster::client, config::Config, core, http, metrics::{self, Table}};"),
         ("cli::scan", "use crate::daemon; // not crate::main"),
         ("main", "fn main() { sidecar_drift::cli::run(); }"),

@@ -35,7 +35,7 @@ pub(super) fn files(directory: &str, extension: &str) -> Result<Vec<PathBuf>> {
 /// One path that a source names, made absolute: `crate::…` for our own items, the crate's name for others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// `crate::core::words::Verdict` as four segments; `*` last for a glob import.
+    /// `crate::core::model::words::Verdict` as four segments; `*` last for a glob import.
     pub(super) segments: Vec<String>,
     /// The line it starts on, from 1.
     pub(super) line: usize,

@@ -1,7 +1,7 @@
 //! `diff`
 
 use insta::assert_snapshot;
-use sidecar_drift::{cli::Exit, core::owner::Kind};
+use sidecar_drift::{cli::Exit, core::model::owner::Kind};
 
 use super::{Fake, reports};
 

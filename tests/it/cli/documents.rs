@@ -8,7 +8,7 @@ use serde_json::Value;
 use sidecar_drift::{
     cli::{self, Exit},
     config::NAMES,
-    core::{
+    core::model::{
         owner::{Kind, Restart},
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
     },

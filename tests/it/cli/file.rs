@@ -7,10 +7,12 @@ use sidecar_drift::{
     cli::Exit,
     config::WatchSet,
     core::{
-        owner::{Kind, Restart},
-        policy::Mode,
-        shape::FieldSet,
-        words::Difference,
+        config::Mode,
+        model::{
+            owner::{Kind, Restart},
+            shape::FieldSet,
+            words::Difference,
+        },
     },
 };
 

@@ -8,13 +8,13 @@ use sidecar_drift::{
     cli::{Asked as Signal, Exit, Stopped},
     config::{LogFormat, LogLevel, StopWhen},
     core::{
-        filter::AnnotationMatch,
-        ignore::Glob,
-        owner::Kind,
-        policy::{Mode, Policy},
+        config::{AnnotationMatch, Mode, Policy},
+        model::{
+            Glob, Name,
+            owner::Kind,
+            words::{Outcome, Verdict},
+        },
         report::Report,
-        shape::Name,
-        words::{Outcome, Verdict},
     },
 };
 

@@ -4,11 +4,18 @@ use std::sync::Arc;
 
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
-    model::Stamp,
-    policy::Mode,
-    report::{GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
-    story::{Dependency, Story},
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    config::Mode,
+    injection::GenerationReport,
+    model::{
+        Stamp,
+        words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    },
+    report::{
+        Report, WorkloadReport,
+        explain::{Dependency, Story},
+    },
+    rollout::RolloutReport,
+    verdict::PodGroup,
 };
 
 const UPGRADE: &str = "istio-proxy image 1.27.0 → 1.27.1";

@@ -7,11 +7,13 @@ use sidecar_drift::{
     cli::{Asked as Signal, Exit, Stopped},
     config::StopWhen,
     core::{
+        config::Mode,
         io::Notice,
-        model::WorkloadKey,
-        owner::Kind,
-        policy::Mode,
-        words::{Gate, Outcome},
+        model::{
+            WorkloadKey,
+            owner::Kind,
+            words::{Gate, Outcome},
+        },
     },
 };
 

@@ -3,7 +3,7 @@
 use sidecar_drift::{
     cli::{self, Exit, Stopped},
     config::{Config, StopWhen},
-    core::{policy::Mode, report::Report},
+    core::{config::Mode, report::Report},
 };
 
 use super::{Asked, Fake, reports};

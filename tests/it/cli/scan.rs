@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 use sidecar_drift::{
     cli::Exit,
     config::StopWhen,
-    core::{policy::Mode, state::Stop, words::Word as _},
+    core::{config::Mode, io::Stop, model::words::Word as _},
 };
 
 use super::{Asked, Fake, reports};

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cli,
     core::{
-        ignore::IgnoreUse,
+        compare::IgnoreUse,
+        config::WhatIf,
+        io::Stop,
         report::{IgnoreReport, Report},
-        state::Stop,
-        what_if::WhatIf,
     },
 };
 

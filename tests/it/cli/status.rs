@@ -7,10 +7,8 @@ use serde_json::json;
 use sidecar_drift::{
     cli::{DaemonStatus, Exit, Leader},
     core::{
-        model::WorkloadKey,
-        owner::Kind,
-        state::{Canary, StateRecord, Stop},
-        words::Outcome,
+        io::{Canary, StateRecord, Stop},
+        model::{WorkloadKey, owner::Kind, words::Outcome},
     },
 };
 

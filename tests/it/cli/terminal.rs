@@ -17,12 +17,15 @@ use sidecar_drift::{
     cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
     config::{Config, StopWhen},
     core::{
+        config::Mode,
         io::{Notice, WorkloadRef},
-        model::WorkloadKey,
-        owner::Kind,
-        policy::Mode,
-        report::{Report, RolloutReport},
-        words::{Gate, Outcome},
+        model::{
+            WorkloadKey,
+            owner::Kind,
+            words::{Gate, Outcome},
+        },
+        report::Report,
+        rollout::RolloutReport,
     },
 };
 use testbed::Terminal;

@@ -8,13 +8,10 @@ use std::{
 
 use serde_json::Value;
 use sidecar_drift::core::{
-    body::{BodyRequest, OwnerIdentity, Template, pod_body},
-    compare::{Comparison, Mask, SidecarSelection, compare_all, target_fingerprint, title, volatile},
-    io::Rendering,
-    owner::Kind,
-    shape::PodShape,
-    what_if::WhatIf,
-    words::Difference,
+    compare::{Comparison, Mask, Rendering, SidecarSelection, compare_all, target_fingerprint, title, volatile},
+    config::WhatIf,
+    model::{owner::Kind, shape::PodShape, words::Difference},
+    render::dry_run_pod::{BodyRequest, OwnerIdentity, Template, pod_body},
 };
 
 /// A folder with a ReplicaSet, its running Pods and renderings of its template.

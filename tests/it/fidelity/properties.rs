@@ -9,10 +9,8 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use sidecar_drift::core::{
-    canonical::canonical,
-    compare::{Comparison, Mask, SidecarSelection, compare_all, leaves, volatile},
-    io::Rendering,
-    shape::PodShape,
+    compare::{Comparison, Mask, Rendering, SidecarSelection, compare_all, leaves, volatile},
+    model::{canonical::canonical, shape::PodShape},
 };
 
 /// Text of the kinds that sidecars are given, with all that the canonical forms look for.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::{Value, json};
-use sidecar_drift::core::shape::PodShape;
+use sidecar_drift::core::model::shape::PodShape;
 
 use super::recordings::recording_path;
 

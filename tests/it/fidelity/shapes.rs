@@ -8,10 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sidecar_drift::core::{
-    compare::{Comparison, Mask, SidecarSelection, compare_all, title, volatile},
-    io::Rendering,
-    shape::PodShape,
-    words::Difference,
+    compare::{Comparison, Mask, Rendering, SidecarSelection, compare_all, title, volatile},
+    model::{shape::PodShape, words::Difference},
 };
 
 fn pod(sidecars: &[Value], more: Value) -> Value {

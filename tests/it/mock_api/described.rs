@@ -8,13 +8,17 @@ use sidecar_drift::{
         rollout::patch,
     },
     core::{
+        config::{Policy, WhatIf},
         io::{PatchOutcome, PatchRequest, RenderOutcome, RenderReply, RenderRequest, WatchKind, WorkloadRef},
-        model::{Counts, Object, Stamp, WorkloadKey, WorkloadSnapshot},
-        owner::{Described, Kind, StatusPaths},
-        policy::Policy,
-        shape::{FieldSet, Name},
-        what_if::WhatIf,
-        words::UndeterminedReason,
+        model::{
+            Counts, Name, Object, Stamp, WorkloadKey, WorkloadSnapshot,
+            owner::{
+                Kind,
+                custom_kind::{Described, StatusPaths},
+            },
+            shape::FieldSet,
+            words::UndeterminedReason,
+        },
     },
 };
 

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::events::EventWriter,
     core::{
-        events::{Event, EventReason},
-        io::WorkloadRef,
-        model::WorkloadKey,
-        owner::Kind,
+        io::{Event, EventReason, WorkloadRef},
+        model::{WorkloadKey, owner::Kind},
     },
 };
 

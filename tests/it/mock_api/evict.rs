@@ -7,8 +7,7 @@ use sidecar_drift::{
     cluster::{convert::StampKeys, evict::evict, rollout::patch},
     core::{
         io::{EvictOutcome, EvictRequest, PatchOutcome, PatchRequest, WorkloadRef},
-        model::{Stamp, WorkloadKey},
-        owner::Kind,
+        model::{Stamp, WorkloadKey, owner::Kind},
     },
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::lease::LeaseStore,
-    core::lease::{Lease, LeaseSpec, Reply, Request},
+    core::model::lease::{Lease, LeaseSpec, Reply, Request},
 };
 
 use super::api::{Api, Exchange, pair};

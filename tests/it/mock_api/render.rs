@@ -7,13 +7,9 @@ use sidecar_drift::{
     cluster::{convert::Keys, render::Renderer},
     config::Caller,
     core::{
+        config::{Policy, WhatIf},
         io::{RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
-        model::WorkloadKey,
-        owner::Kind,
-        policy::Policy,
-        shape::FieldSet,
-        what_if::WhatIf,
-        words::UndeterminedReason,
+        model::{WorkloadKey, owner::Kind, shape::FieldSet, words::UndeterminedReason},
     },
 };
 

@@ -7,8 +7,7 @@ use sidecar_drift::{
     cluster::{convert::StampKeys, rollout::patch},
     core::{
         io::{PatchOutcome, PatchRequest, WorkloadRef},
-        model::{Stamp, WorkloadKey},
-        owner::Kind,
+        model::{Stamp, WorkloadKey, owner::Kind},
     },
 };
 

@@ -3,10 +3,7 @@
 use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::state::StateStore,
-    core::{
-        io::Input,
-        state::{StateRecord, Stop},
-    },
+    core::io::{Input, StateRecord, Stop},
 };
 use tokio::{sync::mpsc, task::JoinSet};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sidecar_drift::core::{
     io::{RenderOutcome, RenderRequest},
-    owner::Kind,
+    model::owner::Kind,
 };
 
 use super::{

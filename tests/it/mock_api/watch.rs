@@ -10,11 +10,9 @@ use sidecar_drift::{
         watch::{Scope, Watches},
     },
     core::{
+        config::Policy,
         io::{Input, WatchEvent, WatchKind, WatchSource},
-        model::Object,
-        owner::Kind,
-        policy::Policy,
-        shape::FieldSet,
+        model::{Object, owner::Kind, shape::FieldSet},
     },
 };
 use tokio::sync::mpsc;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
-use sidecar_drift::{cli::Exit, core::state::Stop, http};
+use sidecar_drift::{cli::Exit, core::io::Stop, http};
 
 use super::{ask, fleet, get, published, reading, routes};
 use crate::cli::{Fake, reports};

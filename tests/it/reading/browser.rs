@@ -13,7 +13,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    core::{report::Report, state::Stop, words::Gate},
+    core::{io::Stop, model::words::Gate, report::Report},
     http::Published,
 };
 use testbed::tool;

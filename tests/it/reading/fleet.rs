@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
-    policy::Mode,
-    report::{AlertsReport, GenerationReport, PodGroup, Report, RolloutReport, WorkloadReport},
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    config::Mode,
+    injection::GenerationReport,
+    model::words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
+    report::{Report, WorkloadReport},
+    rollout::{AlertsReport, RolloutReport},
+    verdict::PodGroup,
 };
 
 use crate::cli::reports;

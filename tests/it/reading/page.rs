@@ -1,10 +1,7 @@
 //! The web page, as it leaves the program.
 
 use axum::{body::Body, http::Request};
-use sidecar_drift::core::{
-    report::{AlertsReport, Report},
-    state::Stop,
-};
+use sidecar_drift::core::{io::Stop, report::Report, rollout::AlertsReport};
 
 use super::{ask, fleet, get, published, reading, routes};
 use crate::cli::reports;

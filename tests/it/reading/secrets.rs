@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use sidecar_drift::{
     core::{
         compare::{FieldChange, SidecarDifference},
+        model::words::Difference,
         report::Report,
-        words::Difference,
     },
     metrics,
 };

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    io::{Confirmation, EvictRequest, Rendering, WatchKind},
+    compare::Rendering,
+    io::{Confirmation, EvictRequest, WatchKind},
     model::{
-        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        owner::{Kind, custom_kind::Described},
     },
-    owner::{Described, Kind},
-    shape::Name,
 };
 
 use super::pods::{Container, shape};

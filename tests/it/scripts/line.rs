@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
-use sidecar_drift::core::shape::Name;
+use sidecar_drift::core::model::Name;
 
 /// One line: when, what, and its words.
 #[derive(Clone, Debug)]

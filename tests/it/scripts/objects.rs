@@ -8,11 +8,9 @@ use sidecar_drift::core::{
     io::WatchKind,
     model::{
         ChangedBy, ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry,
-        InjectorKind, InjectorSnapshot, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Params,
-        Requirement, Selector, ServiceSnapshot, Strategy, TriggerSnapshot, WorkloadSnapshot,
+        InjectorKind, InjectorSnapshot, Name, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Params,
+        Requirement, Selector, ServiceSnapshot, Strategy, TriggerSnapshot, WorkloadSnapshot, owner::Kind,
     },
-    owner::Kind,
-    shape::Name,
 };
 
 use super::{cluster::owner, line::Line, stage::BEGINNING};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sidecar_drift::core::shape::PodShape;
+use sidecar_drift::core::model::shape::PodShape;
 
 /// One container: its name, its image's tag, and what else is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

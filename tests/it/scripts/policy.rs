@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 use sidecar_drift::core::{
-    ignore::{Glob, IgnoreRule, Ignored},
-    model::WorkloadKey,
-    owner::Kind,
-    policy::{Mode, Policy},
-    shape::Name,
-    trigger::Trigger,
-    window::windows,
-    words::{Difference, Word as _},
+    compare::{IgnoreRule, Ignored},
+    config::{Mode, Policy, Trigger, window::windows},
+    model::{
+        Glob, Name, WorkloadKey,
+        owner::Kind,
+        words::{Difference, Word as _},
+    },
 };
 
 use super::line::{Line, duration};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use sidecar_drift::core::{
-    status::{self, Progress},
+use sidecar_drift::core::model::{
+    rollout_status::{self, Progress},
     words::{Gate, UndeterminedReason},
 };
 
@@ -161,7 +161,7 @@ impl Random {
         }
         for (_, path) in WORKLOADS {
             let unfinished =
-                |key| self.stage.cluster.workload(&key).is_some_and(|w| status::progress(w) != Progress::Done);
+                |key| self.stage.cluster.workload(&key).is_some_and(|w| rollout_status::progress(w) != Progress::Done);
             if self.stage.cluster.find(path).is_ok_and(unfinished) {
                 self.play(&format!("rolled {path}"))?;
             }

@@ -7,13 +7,15 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use sidecar_drift::core::{
+    config::{Mode, Policy},
     io::{Effect, Input, RenderOutcome, WorkloadRef},
-    model::WorkloadKey,
-    policy::{Mode, Policy},
-    report::{Report, RolloutReport},
-    shape::Name,
-    time::Now,
-    words::{UndeterminedReason, Verdict},
+    model::{
+        Name, WorkloadKey,
+        time::Now,
+        words::{UndeterminedReason, Verdict},
+    },
+    report::Report,
+    rollout::RolloutReport,
 };
 
 /// A rendering that confirmed a rollout proves nothing after this long.

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 
 use sidecar_drift::core::{
-    events::Event,
-    io::{Effect, Notice, WatchKind},
-    policy::Mode,
+    config::Mode,
+    io::{Effect, Event, Notice, StateRecord, WatchKind},
+    model::words::Outcome,
     report::{Report, WorkloadReport},
-    state::StateRecord,
-    words::Outcome,
 };
 
 /// What is to be done (`>`) and what is told (`!`); `None` for what is shown elsewhere.

@@ -8,18 +8,14 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
-    alerts::AlertsAnswer,
-    io::AlertsReply,
-    io::{Effect, EvictOutcome, EvictReply, EvictRequest, Input},
-    io::{PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply, RenderRequest},
-    io::{WatchKind, WatchSource},
-    model::WorkloadKey,
-    policy::{Mode, Policy},
+    config::{Mode, Policy},
+    io::{
+        AlertsAnswer, AlertsReply, Effect, EvictOutcome, EvictReply, EvictRequest, Input, PatchOutcome, PatchReply,
+        PatchRequest, RenderOutcome, RenderReply, RenderRequest, StateRecord, WatchKind, WatchSource,
+    },
+    model::{Name, WorkloadKey, time::Now},
     report::Report,
-    shape::Name,
-    state::StateRecord,
     step::Core,
-    time::Now,
 };
 
 use super::{

@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
-    alerts::AlertsAnswer,
-    io::{EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
-    model::{Object, WorkloadKey},
-    owner::Kind,
-    shape::Name,
-    state::{Retry, StateRecord, Stop},
-    words::{UndeterminedReason, Word as _},
+    io::{
+        AlertsAnswer, EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, Retry, StateRecord, Stop,
+        WatchEvent, WatchKind, WatchSource,
+    },
+    model::{
+        Name, Object, WorkloadKey,
+        owner::Kind,
+        words::{UndeterminedReason, Word as _},
+    },
 };
 
 use super::{

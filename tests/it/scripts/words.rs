@@ -1,6 +1,6 @@
 //! The words that a report uses, for the vocabulary's test.
 
-use sidecar_drift::core::{report::Report, words::Word};
+use sidecar_drift::core::{model::words::Word, report::Report};
 
 fn word<W: Word>(word: W) -> (&'static str, &'static str) {
     (W::VOCABULARY, word.as_str())

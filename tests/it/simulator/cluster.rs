@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        Attempt, Counts, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
-        TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
+        Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
+        TemplateSnapshot, WorkloadKey, WorkloadSnapshot, owner::Kind,
     },
-    owner::Kind,
-    shape::Name,
 };
 
 use super::injection::{Content, Shapes};

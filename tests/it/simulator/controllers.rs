@@ -1,10 +1,7 @@
 //! The controllers of Deployments, StatefulSets and DaemonSets: what they make of a workload in one round.
 
 use jiff::Timestamp;
-use sidecar_drift::core::{
-    model::{Counts, ObjectKey, Strategy, WorkloadKey, WorkloadSnapshot},
-    owner::Kind,
-};
+use sidecar_drift::core::model::{Counts, ObjectKey, Strategy, WorkloadKey, WorkloadSnapshot, owner::Kind};
 
 use super::{
     cluster::{Cluster, Fate, Pod, Revision},

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sidecar_drift::core::{
+    model::words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
     report::Report,
-    words::{Difference, Gate, Outcome, UndeterminedReason, Verdict, Word},
 };
 
 use super::fault;

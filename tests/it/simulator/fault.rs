@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use sidecar_drift::core::{
     io::WatchKind,
-    model::{Strategy, WorkloadKey},
-    owner::Kind,
-    words::UndeterminedReason,
+    model::{Strategy, WorkloadKey, owner::Kind, words::UndeterminedReason},
 };
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sidecar_drift::core::{io::WatchSource, shape::Name};
+use sidecar_drift::core::{io::WatchSource, model::Name};
 
 use super::{
     process::{Feed, backing},

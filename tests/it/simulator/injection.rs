@@ -9,8 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use sidecar_drift::core::{
     io::RenderOutcome,
-    shape::{Name, PodShape},
-    words::UndeterminedReason,
+    model::{Name, shape::PodShape, words::UndeterminedReason},
 };
 
 /// The sidecar's name.

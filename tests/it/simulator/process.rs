@@ -10,9 +10,9 @@ use jiff::SignedDuration;
 use sidecar_drift::{
     config::Recording,
     core::{
+        config::Policy,
         io::{Input, WatchSource},
-        policy::Policy,
-        shape::Name,
+        model::Name,
         step::Core,
     },
     daemon::recording::Recorder,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sidecar_drift::core::{io::WatchSource, state::StateRecord};
+use sidecar_drift::core::io::{StateRecord, WatchSource};
 
 use super::{
     cluster::Fate,

@@ -4,13 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
-    io::{Effect, Input, WatchEvent},
-    model::{Object, WorkloadKey},
-    policy::{Mode, Policy},
+    config::{Mode, Policy},
+    io::{Canary, Effect, Input, StateRecord, WatchEvent},
+    model::{Name, Object, WorkloadKey, time::Now},
     report::Report,
-    shape::Name,
-    state::{Canary, StateRecord},
-    time::Now,
 };
 
 use super::{fault, truth::speaks_for_it, waiting::Waiting, world::at_of_history};

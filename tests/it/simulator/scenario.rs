@@ -3,13 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use sidecar_drift::core::{
-    alerts::AlertMatcher,
-    ignore::Glob,
-    model::{Owner, Strategy, WorkloadKey},
-    owner::Kind,
-    policy::{Mode, Policy},
-    window::windows,
-    words::Difference,
+    config::{AlertMatcher, Mode, Policy, window::windows},
+    model::{Glob, Owner, Strategy, WorkloadKey, owner::Kind, words::Difference},
 };
 
 use super::{

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sidecar_drift::core::{
-    alerts::AlertsAnswer,
+    compare::Rendering,
     io::{
-        AlertsReply, Confirmation, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome, RenderReply,
-        RenderRequest, Rendering, WatchKind,
+        AlertsAnswer, AlertsReply, Confirmation, Input, PatchOutcome, PatchReply, PatchRequest, RenderOutcome,
+        RenderReply, RenderRequest, StateRecord, WatchKind,
     },
-    shape::Name,
-    state::StateRecord,
-    words::UndeterminedReason,
+    model::{Name, words::UndeterminedReason},
 };
 
 use super::{

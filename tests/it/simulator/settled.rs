@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
-    policy::Mode,
-    report::{Report, RolloutReport, WorkloadReport},
-    state::Canary,
-    status::{self, Progress},
-    words::{Gate, UndeterminedReason, Verdict},
+    config::Mode,
+    io::Canary,
+    model::{
+        rollout_status::{self, Progress},
+        words::{Gate, UndeterminedReason, Verdict},
+    },
+    report::{Report, WorkloadReport},
+    rollout::RolloutReport,
 };
 
 use super::{
@@ -56,7 +59,7 @@ impl World {
                 .with_context(|| format!("in the end {}/{} is {}: {:?}", w.namespace, w.name, w.verdict, w.message))?;
         }
         for key in self.cluster.workloads.keys() {
-            let progress = self.cluster.workload(key).map(status::progress);
+            let progress = self.cluster.workload(key).map(rollout_status::progress);
             ensure!(progress == Some(Progress::Done) || self.rests(key), "{key} never got done: {progress:?}");
         }
         Ok(())
@@ -65,7 +68,9 @@ impl World {
     /// What is not done in the end, by its owner's will.
     fn rests(&self, key: &sidecar_drift::core::model::WorkloadKey) -> bool {
         self.cluster.workload(key).is_none_or(|w| {
-            w.paused || matches!(w.strategy, sidecar_drift::core::model::Strategy::OnDelete) || status::partition(w) > 0
+            w.paused
+                || matches!(w.strategy, sidecar_drift::core::model::Strategy::OnDelete)
+                || rollout_status::partition(w) > 0
         })
     }
 

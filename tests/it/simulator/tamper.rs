@@ -3,17 +3,10 @@
 use std::time::Duration;
 
 use sidecar_drift::core::{
-    alerts::AlertMatcher,
-    ignore::Glob,
-    io::{Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, WatchEvent, WorkloadRef},
-    model::{Object, Stamp, Strategy},
-    owner::Kind,
-    policy::{Mode, Policy},
+    config::{AlertMatcher, Mode, Policy, window::windows},
+    io::{Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent, WorkloadRef},
+    model::{Glob, Name, Object, Stamp, Strategy, owner::Kind, words::Gate},
     report::Report,
-    shape::Name,
-    state::StateRecord,
-    window::windows,
-    words::Gate,
 };
 
 use super::{

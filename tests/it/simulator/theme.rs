@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use sidecar_drift::core::{
-    model::Strategy,
-    owner::Kind,
-    policy::Mode,
-    words::{Difference, UndeterminedReason},
+    config::Mode,
+    model::{
+        Strategy,
+        owner::Kind,
+        words::{Difference, UndeterminedReason},
+    },
 };
 
 use super::{

@@ -5,14 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use jiff::SignedDuration;
 use sidecar_drift::core::{
-    io::{Input, WatchEvent, WatchKind, WatchSource},
+    io::{Input, Retry, StateRecord, Stop, WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, Counts, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot,
-        NamespaceSnapshot, NodeSnapshot, Object, Selector, ServiceSnapshot, Strategy, WorkloadKey,
+        ConfigKind, ConfigSnapshot, Counts, EndpointsSnapshot, InjectorEntry, InjectorKind, InjectorSnapshot, Name,
+        NamespaceSnapshot, NodeSnapshot, Object, Selector, ServiceSnapshot, Strategy, WorkloadKey, owner::Kind,
     },
-    owner::Kind,
-    shape::Name,
-    state::{Retry, StateRecord, Stop},
 };
 
 use super::{

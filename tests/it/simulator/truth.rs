@@ -7,14 +7,14 @@ use std::{
 
 use anyhow::{Result, ensure};
 use sidecar_drift::core::{
-    io::{Effect, EvictRequest, Notice, PatchRequest},
-    model::{Strategy, WorkloadKey, WorkloadSnapshot},
-    owner::Kind,
-    policy::{Mode, Policy},
-    shape::Name,
-    state::StateRecord,
-    status::{self, Progress},
-    words::Outcome,
+    config::{Mode, Policy},
+    io::{Effect, EvictRequest, Notice, PatchRequest, StateRecord},
+    model::{
+        Name, Strategy, WorkloadKey, WorkloadSnapshot,
+        owner::Kind,
+        rollout_status::{self, Progress},
+        words::Outcome,
+    },
 };
 
 use super::{
@@ -161,7 +161,7 @@ impl Truth {
             w.uid == flight.uid
                 && w.template.hash == flight.template
                 && w.template.stamp.as_ref() == Some(&flight.request.stamp)
-                && matches!(status::progress(w), Progress::Waiting(_))
+                && matches!(rollout_status::progress(w), Progress::Waiting(_))
         });
         if !lasts {
             self.flights.remove(key);

@@ -8,10 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
     io::{EvictOutcome, EvictRequest, Input, WatchEvent, WatchKind},
-    model::{Object, ObjectKey, PodSnapshot, Strategy, WorkloadKey, WorkloadSnapshot},
-    owner::Kind,
-    shape::Name,
-    time::Now,
+    model::{Name, Object, ObjectKey, PodSnapshot, Strategy, WorkloadKey, WorkloadSnapshot, owner::Kind, time::Now},
 };
 
 use super::{fault, truth::speaks_for_it, world::at_of_history};

@@ -11,11 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use sidecar_drift::{
     config::Recording,
     core::{
-        io::{Effect, EvictRequest, Input, PatchRequest, RenderRequest, WatchEvent, WatchSource},
-        model::WorkloadKey,
-        policy::Mode,
-        state::StateRecord,
-        time::Now,
+        config::Mode,
+        io::{Effect, EvictRequest, Input, PatchRequest, RenderRequest, StateRecord, WatchEvent, WatchSource},
+        model::{WorkloadKey, time::Now},
     },
 };
 

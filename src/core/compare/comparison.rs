@@ -1,0 +1,161 @@
+//! One Pod against the renderings of its template.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    difference::{Comparison, FieldChange, IMAGE, PLACEMENT, SidecarDifference, Text},
+    field::{self, NameMap},
+    ignore::{self, IgnoreRule, IgnoreUse},
+    mask::Mask,
+    rendering::Rendering,
+    sidecar::{self, SidecarSelection},
+};
+use crate::core::model::{
+    Name,
+    shape::{ContainerShape, PodShape},
+    words::{Difference, Placement, Word as _},
+};
+
+/// What a running Pod's sidecars and app containers are against one rendering.
+///
+/// `patched_images` names the containers of the running Pod whose image belongs to another field manager than the Pod's
+/// creator (rule C9): a difference there is `mutated_live`, the sidecar's other fields are `changed` all the same. A
+/// sidecar that moved between the lists is `placement`, and has a second entry if its fields differ, too (rule C2).
+pub fn compare(
+    running: &PodShape,
+    rendering: &Rendering,
+    selection: &SidecarSelection,
+    mask: &Mask,
+    names: Option<&NameMap<'_>>,
+    patched_images: &[Name],
+) -> Comparison {
+    let sidecars = selection.sidecars(rendering, Some(running));
+    let mut differences = Vec::new();
+    for sidecar in &sidecars {
+        let one = |difference, fields| SidecarDifference { sidecar: sidecar.clone(), difference, fields };
+        match sidecar::pair(rendering, running, sidecar) {
+            (None, None) => {}
+            (None, Some(_)) => differences.push(one(Difference::Missing, Vec::new())),
+            (Some(_), None) => differences.push(one(Difference::Removed, Vec::new())),
+            (Some(runs), Some(rendered)) => {
+                let fields = field::changes(runs, rendered, &field::View { mask: mask.of(sidecar), names });
+                let patched = patched_images.contains(sidecar);
+                let (live, changed): (Vec<_>, Vec<_>) =
+                    fields.into_iter().partition(|field| patched && field.pointer == IMAGE);
+                let moved = placement_change(runs, rendered, mask);
+                let entries = [
+                    (Difference::Changed, changed),
+                    (Difference::Placement, moved.into_iter().collect()),
+                    (Difference::MutatedLive, live),
+                ];
+                differences
+                    .extend(entries.into_iter().filter(|(_, fields)| !fields.is_empty()).map(|(d, f)| one(d, f)));
+            }
+        }
+    }
+    Comparison { differences, collateral: collateral(running, rendering, &sidecars, mask, names) }
+}
+
+/// What a running Pod is against several renderings of its template (rule R8): in sync if it matches any of them.
+///
+/// `running_name` is the Pod's name, used where a rendering has a name of its own. Where the Pod matches none, the
+/// rendering that it is nearest to is told, of several the latest. No renderings: nothing differs.
+pub fn compare_all(
+    running: &PodShape,
+    running_name: &str,
+    renderings: &[Rendering],
+    selection: &SidecarSelection,
+    mask: &Mask,
+    patched_images: &[Name],
+) -> Comparison {
+    let against = Against { renderings, selection, mask, ignore: &[], namespaces: None };
+    compare_against(running, running_name, patched_images, &against).0
+}
+
+/// What a running Pod is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Against<'a> {
+    /// The renderings of its template.
+    pub renderings: &'a [Rendering],
+    /// Which containers are sidecars.
+    pub selection: &'a SidecarSelection,
+    /// What is volatile.
+    pub mask: &'a Mask,
+    /// What the site leaves out.
+    pub ignore: &'a [IgnoreRule],
+    /// The namespaces of the renderings and of the running Pod, where they are two.
+    pub namespaces: Option<(&'a str, &'a str)>,
+}
+
+/// As [`compare_all`], and which rules left something out of it.
+pub fn compare_against(
+    running: &PodShape,
+    running_name: &str,
+    patched_images: &[Name],
+    against: &Against<'_>,
+) -> (Comparison, BTreeSet<IgnoreUse>) {
+    let Against { renderings, selection, mask, ignore, namespaces } = *against;
+    // With one that is as a later one nothing more is found.
+    let distinct = renderings
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(n, rendering)| !renderings.iter().skip(n + 1).any(|later| later == *rendering));
+    let comparisons = distinct.map(|(_, rendering)| {
+        let rendered = rendering.pod_name.as_deref();
+        // No name is ever replaced by another where there is only one.
+        let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };
+        let names = Some(names).filter(|_| rendered.is_some() || namespaces.is_some());
+        let mut found = compare(running, rendering, selection, mask, names.as_ref(), patched_images);
+        let uses = ignore::leave_out(ignore, &mut found);
+        (found, uses)
+    });
+    let fields = |comparison: &Comparison| -> usize {
+        // A missing or removed sidecar has no fields, and is no smaller a difference for that.
+        comparison.differences.iter().map(|d| d.fields.len().max(1)).sum()
+    };
+    comparisons.min_by_key(|(found, _)| (fields(found), found.collateral.len())).unwrap_or_default()
+}
+
+fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {
+    let differs = running.placement != rendered.placement && !mask.of(&rendered.name).hides(PLACEMENT);
+    let text = |placement: Placement| Some(Text::from(placement.as_str()));
+    differs.then(|| FieldChange {
+        pointer: PLACEMENT.to_owned(),
+        running: text(running.placement),
+        rendered: text(rendered.placement),
+    })
+}
+
+/// Differences of the template's own containers (rule C14).
+fn collateral(
+    running: &PodShape,
+    rendering: &Rendering,
+    sidecars: &BTreeSet<Name>,
+    mask: &Mask,
+    names: Option<&NameMap<'_>>,
+) -> Vec<FieldChange> {
+    let mut changes = Vec::new();
+    for app in rendering.template.containers.iter().filter(|c| !sidecars.contains(&c.name)) {
+        let prefix = format!("/{}", field::escaped(&app.name));
+        let view = field::View { mask: mask.of(&app.name), names };
+        match (running.container(&app.name), rendering.rendered.container(&app.name)) {
+            (Some(runs), Some(rendered)) => {
+                let fields = field::changes(runs, rendered, &view).into_iter().filter(field::of_default_set);
+                let context = field::collateral_changes(runs, rendered, &view);
+                changes
+                    .extend(fields.chain(context).map(|f| FieldChange { pointer: prefix.clone() + &f.pointer, ..f }));
+            }
+            (None, None) => {}
+            (runs, rendered) => {
+                let image = |c: Option<&ContainerShape>| c.map(|c| Arc::clone(&c.image));
+                changes.push(FieldChange { pointer: prefix, running: image(runs), rendered: image(rendered) });
+            }
+        }
+    }
+    changes.sort();
+    changes
+}
+
+#[cfg(test)]
+mod tests;

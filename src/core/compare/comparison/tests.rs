@@ -1,0 +1,336 @@
+//! Rules C2, C9, C13, C14, R3 and R8, and the words that a difference gets.
+
+#![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::core::{
+    compare::*,
+    model::{Glob, Name, shape::PodShape, words::Difference},
+};
+
+/// A Pod with an app and, if given, a sidecar.
+fn pod(sidecar: Option<Value>) -> PodShape {
+    in_list("containers", sidecar)
+}
+
+fn in_list(list: &str, sidecar: Option<Value>) -> PodShape {
+    let mut spec = json!({ "containers": [{ "name": "app", "image": "app:1" }] });
+    match (spec.get_mut(list).and_then(Value::as_array_mut), sidecar) {
+        (Some(containers), sidecar) => containers.extend(sidecar),
+        (None, sidecar) => spec[list] = sidecar.into_iter().collect(),
+    }
+    PodShape::from_pod(&json!({ "spec": spec }))
+}
+
+fn proxy(image: &str, args: &[&str]) -> Value {
+    json!({ "name": "proxy", "image": image, "args": args })
+}
+
+fn proxy_env(env: Value) -> PodShape {
+    pod(Some(json!({ "name": "proxy", "image": "proxy:1", "env": env })))
+}
+
+fn rendering(rendered: &PodShape) -> Rendering {
+    Rendering { template: Arc::new(pod(None)), rendered: Arc::new(rendered.clone()), pod_name: None }
+}
+
+fn against(running: &PodShape, rendered: &PodShape) -> Comparison {
+    compare(running, &rendering(rendered), &SidecarSelection::default(), &Mask::default(), None, &[])
+}
+
+fn changes(fields: &[FieldChange]) -> Vec<(&str, Option<&str>, Option<&str>)> {
+    fields.iter().map(|f| (f.pointer.as_str(), f.running.as_deref(), f.rendered.as_deref())).collect()
+}
+
+fn kinds(comparison: &Comparison) -> Vec<Difference> {
+    comparison.differences.iter().map(|d| d.difference).collect()
+}
+
+#[test]
+fn equal_pods_do_not_differ() {
+    let a = pod(Some(proxy("proxy:1", &["run"])));
+    assert_eq!(against(&a, &a), Comparison::default());
+    assert_eq!(title(&[]), "");
+}
+
+#[test]
+fn changed_fields_are_named_one_by_one() {
+    let a = pod(Some(proxy("proxy:1", &["run", "--level=info"])));
+    let b = pod(Some(proxy("proxy:2", &["run", "--level=debug", "--more"])));
+    let found = against(&a, &b);
+    assert_eq!(kinds(&found), [Difference::Changed]);
+    assert_eq!(
+        changes(&found.differences[0].fields),
+        [
+            ("/args/1", Some("--level=info"), Some("--level=debug")),
+            ("/args/2", None, Some("--more")),
+            ("/image", Some("proxy:1"), Some("proxy:2")),
+        ]
+    );
+    assert_eq!(title(&found.differences), "proxy image 1 → 2, args");
+}
+
+#[test]
+fn what_is_empty_is_not_the_same_as_nothing() {
+    let config = |value: &str| proxy_env(json!([{ "name": "CONFIG", "value": value }]));
+    let found = |running: &str, rendered: &str| against(&config(running), &config(rendered));
+    let left_out = |empty: &str, shown: &str| {
+        let found = found(&format!(r#"{{"a":1,"b":{empty}}}"#), r#"{"a":1}"#);
+        assert_eq!(changes(&found.differences[0].fields), [("/env/CONFIG/value/b", Some(shown), None)]);
+    };
+    left_out("{}", "{}");
+    left_out("[]", "[]");
+    assert_eq!(kinds(&found(r#"{"a":{}}"#, r#"{"a":[]}"#)), [Difference::Changed]);
+}
+
+#[test]
+fn pointers_follow_rfc_6901() {
+    let a = proxy_env(json!([{ "name": "a/b~c", "value": "1" }]));
+    let found = against(&a, &proxy_env(json!([])));
+    assert_eq!(changes(&found.differences[0].fields), [("/env/a~1b~0c/value", Some("1"), None)]);
+    assert_eq!(title(&found.differences), "proxy env a/b~c");
+}
+
+#[test]
+fn c13_rendered_but_not_running_is_missing() {
+    let found = against(&pod(None), &pod(Some(proxy("proxy:1", &[]))));
+    assert_eq!(kinds(&found), [Difference::Missing]);
+    assert_eq!(found.differences[0].fields, []);
+    assert_eq!(title(&found.differences), "proxy missing");
+}
+
+#[test]
+fn running_but_not_rendered_is_removed() {
+    let found = against(&pod(Some(proxy("proxy:1", &[]))), &pod(None));
+    assert_eq!(kinds(&found), [Difference::Removed]);
+    assert_eq!(title(&found.differences), "proxy removed");
+}
+
+#[test]
+fn c1_a_placeholder_that_is_not_filled_is_no_sidecar_yet_or_no_more() {
+    let waiting = pod(Some(proxy("auto", &[])));
+    let filled = pod(Some(proxy("x/y:1", &["run"])));
+    let by = |running: &PodShape, rendered: &PodShape| {
+        let rendering = Rendering { template: Arc::new(waiting.clone()), ..rendering(rendered) };
+        compare(running, &rendering, &SidecarSelection::default(), &Mask::default(), None, &[])
+    };
+    assert_eq!(kinds(&by(&waiting, &filled)), [Difference::Missing]);
+    assert_eq!(kinds(&by(&filled, &waiting)), [Difference::Removed]);
+    assert_eq!(by(&waiting, &waiting), Comparison::default());
+    let newer = pod(Some(proxy("x/y:2", &["run"])));
+    assert_eq!(kinds(&by(&filled, &newer)), [Difference::Changed]);
+}
+
+#[test]
+fn c2_a_move_between_the_lists_is_a_difference_of_its_own() {
+    let ordinary = pod(Some(proxy("proxy:1", &[])));
+    let mut native = proxy("proxy:1", &[]);
+    native["restartPolicy"] = json!("Always");
+    let native = in_list("initContainers", Some(native));
+    let found = against(&ordinary, &native);
+    assert_eq!(kinds(&found), [Difference::Placement]);
+    assert_eq!(changes(&found.differences[0].fields), [("/placement", Some("ordinary"), Some("native"))]);
+    assert_eq!(title(&found.differences), "proxy → native");
+    assert_eq!(title(&against(&native, &ordinary).differences), "proxy → ordinary");
+
+    let mut newer = proxy("proxy:2", &[]);
+    newer["restartPolicy"] = json!("Always");
+    let found = against(&ordinary, &in_list("initContainers", Some(newer)));
+    assert_eq!(kinds(&found), [Difference::Changed, Difference::Placement]);
+    assert_eq!(title(&found.differences), "proxy image 1 → 2 + proxy → native");
+}
+
+#[test]
+fn c9_an_image_patched_live_is_told_apart_from_what_the_injector_changed() {
+    let running = pod(Some(proxy("proxy:debug", &["run"])));
+    let with = |rendered: &PodShape, patched: &[Name]| {
+        compare(&running, &rendering(rendered), &SidecarSelection::default(), &Mask::default(), None, patched)
+    };
+    let rendered = pod(Some(proxy("proxy:1", &["run"])));
+    let patched = [Name::from("proxy")];
+    let found = with(&rendered, &patched);
+    assert_eq!(kinds(&found), [Difference::MutatedLive]);
+    assert_eq!(title(&found.differences), "proxy image debug → 1 (patched live)");
+    assert_eq!(kinds(&with(&rendered, &[])), [Difference::Changed]);
+    assert_eq!(kinds(&with(&rendered, &[Name::from("other")])), [Difference::Changed]);
+
+    let more = pod(Some(proxy("proxy:1", &["run", "--more"])));
+    let found = with(&more, &patched);
+    assert_eq!(kinds(&found), [Difference::Changed, Difference::MutatedLive]);
+    assert_eq!(changes(&found.differences[0].fields), [("/args/1", None, Some("--more"))]);
+    assert_eq!(with(&running, &patched), Comparison::default(), "patched to what is rendered now");
+}
+
+#[test]
+fn c14_changes_of_app_containers_are_collateral() {
+    let app = |container: Value| PodShape::from_pod(&json!({ "spec": { "containers": [container] } }));
+    let running = app(json!({
+        "name": "app", "image": "app:1", "volumeMounts": [{ "name": "a", "mountPath": "/a" }],
+        "securityContext": { "runAsUser": 1 },
+    }));
+    let rendered = app(json!({
+        "name": "app", "image": "app:1@sha256:0123", "env": [{ "name": "REGION", "value": "eu" }],
+        "volumeMounts": [{ "name": "b", "mountPath": "/b" }], "securityContext": { "runAsUser": 2 },
+    }));
+    let found = against(&running, &rendered);
+    assert_eq!(found.differences, []);
+    assert_eq!(
+        changes(&found.collateral),
+        [
+            ("/app/env/REGION/value", None, Some("eu")),
+            ("/app/image", Some("app:1"), Some("app:1@sha256:0123")),
+            ("/app/securityContext/runAsUser", Some("1"), Some("2")),
+        ]
+    );
+    let gone = against(&running, &app(json!({ "name": "other" })));
+    assert_eq!(changes(&gone.collateral), [("/app", Some("app:1"), None)]);
+}
+
+#[test]
+fn c14_a_sidecars_own_security_context_is_not_compared() {
+    let with = |user: u32| {
+        let mut sidecar = proxy("proxy:1", &[]);
+        sidecar["securityContext"] = json!({ "runAsUser": user });
+        pod(Some(sidecar))
+    };
+    assert_eq!(against(&with(1), &with(2)), Comparison::default());
+}
+
+fn named(pod: &str, image: &str, peers: &str) -> PodShape {
+    proxy_env(json!([
+        { "name": "APP_ID", "value": pod },
+        { "name": "HOST", "value": format!("{pod}.db.shop.svc:80") },
+        { "name": "PEERS", "value": peers },
+        { "name": "CONFIG", "value": format!("[{{\"name\":\"{pod}\",\"x\":\"long\"}},{{\"name\":\"b\",\"x\":\"other\"}}]") },
+        { "name": "IMAGE", "value": image },
+    ]))
+}
+
+#[test]
+fn r3_a_field_that_only_follows_the_pods_name_is_equal() {
+    let peers = "db-0,db-1,db-6,db-10";
+    let names = NameMap { rendered: "db-6", running: "db-1", namespaces: None };
+    let by = |running: &PodShape, rendered: &PodShape| {
+        let (selection, mask) = (SidecarSelection::default(), Mask::default());
+        compare(running, &rendering(rendered), &selection, &mask, Some(&names), &[])
+    };
+    assert_eq!(by(&named("db-1", "x", peers), &named("db-6", "x", peers)), Comparison::default());
+    let found = by(&named("db-1", "x", peers), &named("db-6", "y", peers));
+    assert_eq!(changes(&found.differences[0].fields), [("/env/IMAGE/value", Some("x"), Some("y"))]);
+    let found = by(&named("db-1", "x", peers), &named("db-60", "x", peers));
+    assert_eq!(found.differences[0].fields.len(), 2 + 4, "db-60 is another name: {found:?}");
+}
+
+#[test]
+fn r3_a_list_that_names_all_pods_of_a_set_has_an_entry_for_each() {
+    let peers = |six: &str| {
+        proxy_env(json!([{
+            "name": "PEERS",
+            "value": format!(r#"[{{"name":"db-1","x":"the first"}},{{"name":"db-6","x":"{six}"}}]"#),
+        }]))
+    };
+    let names = NameMap { rendered: "db-1", running: "db-6", namespaces: None };
+    let by = |six: &str| {
+        let (selection, mask) = (SidecarSelection::default(), Mask::default());
+        compare(&peers("the sixth"), &rendering(&peers(six)), &selection, &mask, Some(&names), &[])
+    };
+    assert_eq!(by("the sixth"), Comparison::default());
+    assert_eq!(
+        changes(&by("another").differences[0].fields),
+        [("/env/PEERS/value/[name 1]/x", Some("\"the sixth\""), Some("\"another\""))]
+    );
+}
+
+#[test]
+fn r3_of_several_renderings_each_has_a_name_of_its_own_and_none_needs_no_name() {
+    let running = named("db-1", "x", "");
+    let rendered = |name: Option<&str>, image: &str| Rendering {
+        pod_name: name.map(Into::into),
+        ..rendering(&named(name.unwrap_or("db-1"), image, ""))
+    };
+    let found = |renderings: &[Rendering]| {
+        let (selection, mask) = (SidecarSelection::default(), Mask::default());
+        compare_all(&running, "db-1", renderings, &selection, &mask, &[])
+    };
+    assert_eq!(found(&[rendered(Some("db-6"), "y"), rendered(Some("db-7"), "x")]), Comparison::default());
+    assert_eq!(found(&[rendered(None, "x")]), Comparison::default());
+    assert_eq!(
+        changes(&found(&[rendered(None, "y")]).differences[0].fields),
+        [("/env/IMAGE/value", Some("x"), Some("y"))]
+    );
+}
+
+#[test]
+fn r8_a_mere_change_of_order_is_recognised_as_such() {
+    let args = |args: &[&str]| pod(Some(proxy("proxy:1", args)));
+    let reordered = |a: &[&str], b: &[&str]| against(&args(a), &args(b)).looks_reordered();
+    assert!(reordered(&["--a=1", "--b=2"], &["--b=2", "--a=1"]));
+    assert!(reordered(&["--hosts=a,b"], &["--hosts=b,a"]));
+    assert!(!reordered(&["--a=1", "--b=2"], &["--b=2", "--a=3"]));
+    assert!(!reordered(&["--a=1"], &["--a=1", "--b=2"]));
+    assert!(!reordered(&["--a=1"], &["--a=1"]), "no difference at all");
+    let other_image = against(&pod(Some(proxy("proxy:12", &[]))), &pod(Some(proxy("proxy:21", &[]))));
+    assert!(!other_image.looks_reordered());
+    assert!(!against(&pod(None), &args(&[])).looks_reordered(), "a missing sidecar");
+}
+
+#[test]
+fn r3_an_image_does_not_follow_the_pods_name() {
+    let names = NameMap { rendered: "db-6", running: "db-1", namespaces: None };
+    let of = |tag: &str| pod(Some(proxy(&format!("proxy:{tag}"), &[])));
+    let (selection, mask) = (SidecarSelection::default(), Mask::default());
+    let found = compare(&of("db-1"), &rendering(&of("db-6")), &selection, &mask, Some(&names), &[]);
+    assert_eq!(kinds(&found), [Difference::Changed]);
+}
+
+#[test]
+fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() {
+    let target = |pod: &str, image: &str, mask: &Mask| {
+        let rendering = Rendering { pod_name: Some(pod.into()), ..rendering(&named(pod, image, "")) };
+        target_fingerprint(&rendering, &SidecarSelection::default(), mask, &[])
+    };
+    let none = Mask::default();
+    assert!(target("db-6", "x", &none).starts_with("v1:"));
+    assert_eq!(target("db-6", "x", &none), target("db-7", "x", &none));
+    assert_ne!(target("db-6", "x", &none), target("db-6", "y", &none));
+    let mask = Mask { pointers: [("proxy".into(), ["/env/IMAGE/value".into()].into())].into(), ..Mask::default() };
+    assert_eq!(target("db-6", "x", &mask), target("db-6", "y", &mask));
+
+    // What the site leaves out does not count, and nothing else is left out with it.
+    let without = |image: &str, ignore: &[IgnoreRule]| {
+        target_fingerprint(
+            &rendering(&named("db-6", image, "")),
+            &SidecarSelection::default(),
+            &Mask::default(),
+            ignore,
+        )
+    };
+    let env = |name: &str| [IgnoreRule { sidecar: Glob::new("*"), what: Ignored::Env(Glob::new(name)) }];
+    assert_eq!(without("x", &env("IMAGE")), without("y", &env("IMAGE")));
+    assert_ne!(without("x", &env("PEERS")), without("y", &env("PEERS")));
+    assert_ne!(without("x", &env("IMAGE")), without("x", &[]));
+
+    // What is remembered is said of the same sidecars only, and of nobody who masks, leaves out or renames something.
+    let targets = Targets::default();
+    let selection = SidecarSelection::default();
+    for _ in 0..2 {
+        for image in ["x", "y", "z"] {
+            for (mask, ignore) in [(&none, &[][..]), (&mask, &[]), (&none, &env("IMAGE")), (&none, &env("PEERS"))] {
+                for pod_name in [None, Some("db-6".into())] {
+                    let rendering = Rendering { pod_name, ..rendering(&named("db-6", image, "")) };
+                    let expected = target_fingerprint(&rendering, &selection, mask, ignore);
+                    assert_eq!(targets.of(&rendering, &selection, mask, ignore), expected);
+                }
+            }
+        }
+    }
+
+    let moved = |list: &str| {
+        let rendered = in_list(list, Some(proxy("proxy:1", &[])));
+        targets.of(&rendering(&rendered), &selection, &none, &[])
+    };
+    assert_ne!(moved("containers"), moved("initContainers"));
+}

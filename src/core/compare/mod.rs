@@ -1,0 +1,31 @@
+//! Comparing a running Pod with a rendering.
+//!
+//! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf
+//! by leaf ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
+//! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).
+
+mod comparison;
+mod difference;
+mod field;
+mod ignore;
+mod image;
+mod mask;
+mod redacted_pointer;
+mod rendering;
+mod sidecar;
+mod target;
+mod title;
+mod volatile;
+
+pub use self::{
+    comparison::{Against, compare, compare_against, compare_all},
+    difference::{Comparison, FieldChange, IMAGE, SidecarDifference, Text},
+    field::{NameMap, leaves},
+    ignore::{IgnoreRule, IgnoreUse, Ignored, leave_out},
+    mask::Mask,
+    rendering::Rendering,
+    sidecar::{SidecarSelection, injected},
+    target::{Targets, target_fingerprint},
+    title::title,
+    volatile::{Unstable, volatile},
+};

@@ -1,0 +1,125 @@
+//! What Pods have in common is kept once.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::core::inventory::{
+    Index,
+    compact::{Pod, ReplicaSet, SetOfUid},
+};
+use crate::core::{
+    compare::Rendering,
+    model::{Name, Owner, WorkloadSnapshot, shape::PodShape},
+};
+
+impl Index {
+    /// Replace what a Pod shares with others by the shared copy.
+    pub(super) fn intern(&mut self, pod: &mut Pod) {
+        share(&mut self.names, &mut pod.key.namespace);
+        if let Some(known) = self.made.get(&pod.made) {
+            pod.made = known.clone();
+            return;
+        }
+        let made = Arc::make_mut(&mut pod.made);
+        self.share_shape(&mut made.shape);
+        share(&mut self.names, &mut made.revision);
+        share(&mut self.names, &mut made.service_account);
+        if let Some(owner) = &mut made.owner {
+            self.share_owner(owner);
+        }
+        self.made.insert(pod.made.clone());
+    }
+
+    fn share_owner(&mut self, owner: &mut Arc<Owner>) {
+        if let Some(known) = self.owners.get(owner) {
+            *owner = known.clone();
+            return;
+        }
+        let new = Arc::make_mut(owner);
+        for word in [&mut new.api_version, &mut new.kind] {
+            share(&mut self.names, word);
+        }
+        // Its own object has the same texts.
+        if let Some(SetOfUid(set)) = self.replica_set_by_uid.get(&new.uid) {
+            (new.uid, new.name) = (set.uid.clone(), set.key.name.clone());
+        } else if let Some((uid, key)) = self.workload_by_uid.get_key_value(&new.uid) {
+            (new.uid, new.name) = (uid.clone(), key.name.clone());
+        }
+        self.owners.insert(owner.clone());
+    }
+
+    /// The same for a ReplicaSet, of which a workload has many.
+    pub(super) fn intern_replica_set(&mut self, set: &mut ReplicaSet) {
+        for word in [&mut set.key.namespace, &mut set.hash] {
+            share(&mut self.names, word);
+        }
+        if let Some(owner) = &mut set.owner {
+            self.share_owner(owner);
+        }
+    }
+
+    /// The same for a workload.
+    pub(super) fn intern_workload(&mut self, workload: &mut WorkloadSnapshot) {
+        let names = &mut self.names;
+        share(names, &mut workload.key.namespace);
+        for word in [&mut workload.current_revision, &mut workload.update_revision] {
+            share(names, word);
+        }
+        share(names, &mut workload.template.service_account);
+        // Most labels have a word that many have, or the workload's own name.
+        let labels = std::mem::take(&mut workload.template.labels).into_iter().map(|(mut label, mut text)| {
+            share(names, &mut label);
+            if text == workload.key.name {
+                text = workload.key.name.clone();
+            } else {
+                share(names, &mut text);
+            }
+            (label, text)
+        });
+        workload.template.labels = labels.collect();
+        if let Some(by) = &mut workload.changed_by {
+            share(names, &mut by.manager);
+        }
+    }
+
+    /// Replace what a rendering shares with Pods, or with other renderings, by the shared copy.
+    pub fn share(&mut self, rendering: &mut Rendering) {
+        for shape in [&mut rendering.template, &mut rendering.rendered] {
+            if self.share_shape(shape) {
+                // One more that nobody may have any more some day.
+                self.departed += 1;
+            }
+        }
+    }
+
+    /// Whether it was not known before.
+    fn share_shape(&mut self, shape: &mut Arc<PodShape>) -> bool {
+        if let Some(known) = self.shapes.get(shape) {
+            *shape = known.clone();
+            return false;
+        }
+        let new = Arc::make_mut(shape);
+        for container in &mut new.containers {
+            self.containers.share(container, &mut self.names);
+        }
+        self.shapes.insert(shape.clone());
+        true
+    }
+
+    /// Drop shapes and names that only the intern tables hold.
+    pub(super) fn forget_unused(&mut self) {
+        self.departed = 0;
+        self.made.retain(|made| Arc::strong_count(made) > 1);
+        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        self.containers.forget_unused();
+        self.owners.retain(|owner| Arc::strong_count(owner) > 1);
+        self.names.retain(|name| Arc::strong_count(name) > 1);
+    }
+}
+
+pub(super) fn share(names: &mut HashSet<Name>, name: &mut Name) {
+    if let Some(known) = names.get(name) {
+        *name = known.clone();
+    } else {
+        names.insert(name.clone());
+    }
+}

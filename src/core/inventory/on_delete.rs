@@ -1,0 +1,101 @@
+//! Workloads whose Pods are replaced only when somebody deletes them: because their strategy says so, or because they are
+//! stuck.
+//!
+//! Their owner may have changed the template and be waiting with the Pods: then Pods of several revisions run side by side
+//! for as long as he likes. What an older Pod runs is judged, and a new one is made in its place, only where the template
+//! of its revision is known to be the present one but for our stamp.
+
+use std::collections::BTreeMap;
+
+use crate::core::{
+    inventory::{Index, compact::Pod},
+    model::{
+        Name, Strategy, WorkloadSnapshot,
+        owner::Kind,
+        rollout_status::{self, Progress},
+    },
+};
+
+/// Its Pods that run, or are to run: those that are on their way out included.
+pub(in crate::core) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Pod> {
+    let mut pods = index.pods_of(w);
+    pods.retain(|pod| !pod.state.finished && !pod.state.mirror);
+    pods
+}
+
+/// The Pod is not of the newest revision of its workload.
+pub(in crate::core) fn is_behind(w: &WorkloadSnapshot, pod: &Pod) -> bool {
+    if w.key.kind == Kind::DAEMON_SET {
+        pod.made.template_generation < w.template_generation
+    } else if w.key.kind.has_template_only() {
+        // Of what nobody stamped each Pod is as good as any other.
+        w.template.stamp.as_ref().is_some_and(|stamp| pod.made.stamped != Some(stamp.timestamp))
+    } else {
+        pod.made.revision != w.update_revision
+    }
+}
+
+/// Whether a Pod was made from the present template but for our stamp; `None`: that is not known. `templates`: see
+/// [`Confirmation::templates`](crate::core::io::Confirmation::templates).
+fn same_template(w: &WorkloadSnapshot, pod: &Pod, templates: &BTreeMap<Name, Name>) -> Option<bool> {
+    // Where nothing tells of older templates the present one is taken for all there is; what the owner changed in an app
+    // container shows as collateral.
+    if !is_behind(w, pod) || w.key.kind.has_template_only() {
+        return Some(true);
+    }
+    Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
+}
+
+/// Pods of it are to be evicted, or something else is to be waited for before a rollout of it is finished.
+pub(in crate::core) fn is_waiting(w: &WorkloadSnapshot, index: &Index) -> bool {
+    let left = w.key.kind.is_replicas() && alive(w, index).into_iter().any(|pod| is_behind(w, pod));
+    left || matches!(rollout_status::progress(w), Progress::Waiting(_))
+}
+
+/// What pins a set whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not
+/// start before it looks at the next one, and makes it no new one when the template is mended meanwhile.
+pub(in crate::core) fn pinned(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
+    let pods = if w.key.kind.row().ordinals { alive(w, index) } else { Vec::new() };
+    let broken = pods.into_iter().find(|pod| pod.state.crashing && !pod.state.terminating)?;
+    let name = &broken.key.name;
+    Some(format!("Pod {name} does not start, and the set waits for it: once the template is right, delete that Pod"))
+}
+
+/// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.
+pub(in crate::core) fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
+    if w.key.kind != Kind::DAEMON_SET {
+        return pod.made.revision.clone();
+    }
+    // As the controller names them, cut to the length of a name.
+    let prefix: String = w.key.name.chars().take(223).collect();
+    Name::from(format!("{prefix}-{}", pod.made.revision))
+}
+
+/// Its Pods of other revisions that are known to have the same template.
+pub(in crate::core) fn alike<'a>(
+    w: &'a WorkloadSnapshot,
+    index: &'a Index,
+    templates: &'a BTreeMap<Name, Name>,
+) -> impl Iterator<Item = &'a Pod> {
+    older(w, index).filter(|pod| same_template(w, pod, templates) == Some(true))
+}
+
+/// Some Pod of it runs an older template, as far as is known, or nobody knows whether it does.
+pub(in crate::core) fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates) != Some(true))
+}
+
+/// Some Pod of it is known to run an older template: its owner waits with his own change.
+pub(in crate::core) fn is_pending(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates) == Some(false))
+}
+
+/// What some Pod of it runs is not known: its revisions were not read yet.
+pub(in crate::core) fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+    older(w, index).any(|pod| same_template(w, pod, templates).is_none())
+}
+
+fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a Pod> {
+    let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
+    pods.into_iter().filter(|pod| !pod.state.terminating && is_behind(w, pod))
+}

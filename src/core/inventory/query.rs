@@ -1,0 +1,222 @@
+//! What the index is asked.
+
+use std::collections::HashSet;
+
+use crate::core::inventory::{
+    Index,
+    compact::{KeptPod, Pod, ReplicaSet, SetOfUid},
+};
+use crate::core::{
+    io::{WatchKind, WatchSource},
+    model::{
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorSnapshot, Name,
+        NamespaceSnapshot, ObjectKey, Owner, ServiceSnapshot, TriggerSnapshot, WorkloadKey, WorkloadSnapshot,
+        owner::Kind,
+    },
+};
+
+impl Index {
+    /// The workloads, sorted.
+    pub fn workloads(&self) -> impl Iterator<Item = (&WorkloadKey, &WorkloadSnapshot)> {
+        self.workloads.iter().map(|(key, workload)| (key, &**workload))
+    }
+
+    /// The workloads of one namespace.
+    pub fn workloads_in<'a>(&'a self, namespace: &'a Name) -> impl Iterator<Item = &'a WorkloadSnapshot> {
+        let first = WorkloadKey { namespace: namespace.clone(), kind: Kind::DEPLOYMENT, name: Name::from("") };
+        self.workloads.range(first..).map(|(_, w)| &**w).take_while(move |w| w.key.namespace == *namespace)
+    }
+
+    /// How many workloads there are.
+    pub fn workload_count(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// One workload.
+    pub fn workload(&self, key: &WorkloadKey) -> Option<&WorkloadSnapshot> {
+        self.workloads.get(key).map(|workload| &**workload)
+    }
+
+    /// One Namespace.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceSnapshot> {
+        self.namespaces.get(name)
+    }
+
+    /// Whether Namespaces, and with them what their owners say, can be read.
+    pub fn reads_namespaces(&self) -> bool {
+        let source = WatchSource { kind: WatchKind::Namespaces, namespace: None };
+        self.sources.get(&source).is_some_and(|state| state.synced && state.unavailable.is_none())
+    }
+
+    /// The Namespaces, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
+        self.namespaces.iter()
+    }
+
+    /// The objects that triggers name.
+    pub fn triggered(&self) -> impl Iterator<Item = &TriggerSnapshot> {
+        self.triggered.values()
+    }
+
+    /// The objects of which only a hash is kept.
+    pub fn configs(&self) -> impl Iterator<Item = &ConfigSnapshot> {
+        self.configs.values()
+    }
+
+    /// All injector objects.
+    pub fn injectors(&self) -> impl Iterator<Item = &InjectorSnapshot> {
+        self.injectors.values()
+    }
+
+    /// The objects of one kind in one namespace of which only a hash is kept.
+    pub fn configs_in<'a>(&'a self, kind: ConfigKind, namespace: &'a str) -> impl Iterator<Item = &'a ConfigSnapshot> {
+        self.configs.values().filter(move |config| config.kind == kind && *config.key.namespace == *namespace)
+    }
+
+    /// One Service behind an injector.
+    pub fn service(&self, key: &ObjectKey) -> Option<&ServiceSnapshot> {
+        self.services.get(key)
+    }
+
+    /// The Services of a namespace that backs an injector.
+    pub fn services_in(&self, namespace: &str) -> impl Iterator<Item = &ServiceSnapshot> {
+        self.services.values().filter(move |s| *s.key.namespace == *namespace)
+    }
+
+    /// The slices of a Service.
+    pub fn endpoints_of<'a>(&'a self, service: &'a ObjectKey) -> impl Iterator<Item = &'a EndpointsSnapshot> {
+        self.endpoints.values().filter(move |e| e.key.namespace == service.namespace && e.service == service.name)
+    }
+
+    /// How many Pods of a workload may be missing by its PodDisruptionBudgets: the strictest decides. `None`: it has none.
+    pub fn disruptions_allowed(&self, workload: &WorkloadSnapshot) -> Option<u32> {
+        let selects = |budget: &&DisruptionBudgetSnapshot| budget.selector.matches(&workload.template.labels);
+        let first = ObjectKey { namespace: workload.key.namespace.clone(), name: Name::from("") };
+        let here = self.budgets.range(first..).map(|(_, budget)| budget);
+        let here = here.take_while(|budget| budget.key.namespace == workload.key.namespace);
+        here.filter(selects).map(|budget| budget.allowed).min()
+    }
+
+    /// One Pod.
+    pub fn pod(&self, key: &ObjectKey) -> Option<&Pod> {
+        self.pods.get(key).map(|kept| &*kept.0)
+    }
+
+    /// The lowest kubelet version in the cluster: some injectors decide by it (native sidecars).
+    pub fn kubelet_floor(&self) -> Option<(u32, u32)> {
+        self.nodes.values().filter_map(|node| node.kubelet).min()
+    }
+
+    /// Nodes that are not ready, of how many.
+    pub fn unready_nodes(&self) -> (usize, usize) {
+        (self.nodes.values().filter(|node| !node.ready).count(), self.nodes.len())
+    }
+
+    /// The workload whose Pod this is: directly, or through its ReplicaSet.
+    pub fn workload_of(&self, pod: &Pod) -> Option<&WorkloadKey> {
+        let owner = pod.made.owner.as_ref()?;
+        if let Some(key) = self.workload_by_uid.get(&owner.uid) {
+            return Some(key);
+        }
+        let SetOfUid(replica_set) = self.replica_set_by_uid.get(&owner.uid)?;
+        self.workload_by_uid.get(&replica_set.owner.as_ref()?.uid)
+    }
+
+    /// The workload with this uid.
+    pub fn workload_with_uid(&self, uid: &str) -> Option<&WorkloadKey> {
+        self.workload_by_uid.get(uid)
+    }
+
+    /// The ReplicaSet that holds a Deployment's current template: its revision is the Deployment's own.
+    pub fn newest_replica_set(&self, deployment: &WorkloadSnapshot) -> Option<&ReplicaSet> {
+        let mut sets = self.replica_sets_by_owner.get(&deployment.uid)?.iter().map(|set| &**set);
+        if deployment.key.kind == Kind::ROLLOUT {
+            // While its canary goes through its steps, or after that was aborted, the stable one is what runs.
+            return sets.find(|rs| rs.hash == deployment.current_revision && !rs.hash.is_empty());
+        }
+        if deployment.key.kind.described().is_some() {
+            // How its controller numbers them nobody said; where all Pods are of one, that is it.
+            let runs = |kept: &KeptPod| !kept.0.state.terminating && !kept.0.state.finished;
+            let mut used = sets.filter(|rs| self.pods_by_owner.get(&rs.uid).is_some_and(|pods| pods.iter().any(runs)));
+            return used.next().filter(|_| used.next().is_none());
+        }
+        sets.find(|rs| rs.revision == deployment.revision && rs.revision > 0)
+    }
+
+    /// All Pods that belong to a workload, of any revision, sorted by name.
+    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a Pod> {
+        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
+        let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
+            self.replica_sets_by_owner.get(&workload.uid).into_iter().flatten().flat_map(|rs| owned(&rs.uid)).collect()
+        } else {
+            owned(&workload.uid).collect()
+        };
+        pods.sort_by(|a, b| a.key.cmp(&b.key));
+        pods
+    }
+
+    /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
+    /// that stand alone. With each, the kind and name to report it under.
+    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
+        // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
+        let strays = self.pods_by_owner.values().filter(|pods| {
+            let any = pods.iter().next();
+            any.is_some_and(|pod| self.stray(&pod.0).is_some())
+        });
+        // In an order of their own, or two runs of one history would tell of them in two.
+        let sorted = |pods: &'a HashSet<KeptPod>| {
+            let mut pods: Vec<_> = pods.iter().map(|kept| &*kept.0).collect();
+            pods.sort_by(|a, b| a.key.cmp(&b.key));
+            pods
+        };
+        strays.flat_map(sorted).filter_map(|pod| {
+            let (kind, name) = self.stray(pod)?;
+            Some((pod, kind, name))
+        })
+    }
+
+    /// How often a stray came, changed or went.
+    pub fn strays_seen(&self) -> u64 {
+        self.strays_seen
+    }
+
+    /// We know how to render what this owns, and its kind is looked at, or was left out by a person.
+    pub(super) fn is_known(&self, owner: &Owner) -> bool {
+        let names = |kind: Kind| kind.is_named_by(&owner.api_version, &owner.kind);
+        let watched = |source: &WatchSource| matches!(source.kind, WatchKind::Workloads(kind) if names(kind));
+        Kind::usual().any(names) || self.sources.keys().any(watched)
+    }
+
+    /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
+    pub(super) fn stray(&self, pod: &Pod) -> Option<(Name, Name)> {
+        let Some(owner) = &pod.made.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
+        if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
+            // One that is not listed yet may belong to a kind that is known.
+            let SetOfUid(set) = self.replica_set_by_uid.get(&owner.uid)?;
+            match &set.owner {
+                Some(top) if self.is_known(top) => return None,
+                Some(top) => return Some((top.kind.clone(), top.name.clone())),
+                None => {}
+            }
+        }
+        if self.is_known(owner) {
+            return None;
+        }
+        Some((owner.kind.clone(), owner.name.clone()))
+    }
+
+    /// The one copy of a word that many objects have in common, if there is one.
+    pub fn word(&self, word: &str) -> Name {
+        self.names.get(word).cloned().unwrap_or_else(|| word.into())
+    }
+
+    /// How many Pods are kept.
+    pub fn pod_count(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// How many different shapes they have.
+    pub fn shape_count(&self) -> usize {
+        self.shapes.len()
+    }
+}

@@ -1,0 +1,205 @@
+use crate::core::inventory::*;
+use crate::core::model::{Owner, ReplicaSetSnapshot, ServiceSnapshot, shape::PodShape, test_objects};
+
+const PODS: WatchSource = WatchSource { kind: WatchKind::Pods, namespace: None };
+
+fn names(index: &Index) -> Vec<String> {
+    let mut names: Vec<_> = index.pods.iter().map(|pod| pod.key().name.to_string()).collect();
+    names.sort();
+    names
+}
+
+fn apply(name: &str) -> WatchEvent {
+    WatchEvent::Apply(Object::Pod(test_objects::pod(name, None)))
+}
+
+fn list(index: &mut Index, listed: &[&str]) -> usize {
+    let events = listed.iter().map(|name| apply(name));
+    let events = std::iter::once(WatchEvent::ResetStarted).chain(events).chain([WatchEvent::ResetDone]);
+    events.map(|event| index.apply(&PODS, event).len()).sum()
+}
+
+#[test]
+fn a_list_brings_what_is_there_and_forgets_what_is_not() {
+    let mut index = Index::expecting([PODS]);
+    assert!(!index.synced());
+    assert_eq!(list(&mut index, &["a", "b"]), 2);
+    assert!(index.synced() && index.source_synced(&PODS));
+    assert_eq!(list(&mut index, &["a", "b"]), 0);
+    assert_eq!(list(&mut index, &["b", "c"]), 2);
+    assert_eq!(names(&index), ["b", "c"]);
+}
+
+#[test]
+fn nothing_is_forgotten_before_the_list_is_complete() {
+    let mut index = Index::expecting([PODS]);
+    list(&mut index, &["a", "b"]);
+    for event in [WatchEvent::ResetStarted, apply("b")] {
+        assert!(index.apply(&PODS, event).is_empty());
+    }
+    assert_eq!(names(&index), ["a", "b"]);
+    // The list broke off and begins anew: what the first attempt brought does not count.
+    assert_eq!(list(&mut index, &["a"]), 1);
+    assert_eq!(names(&index), ["a"]);
+}
+
+#[test]
+fn a_list_of_one_namespace_leaves_the_others_alone() {
+    let of = |namespace: &str| WatchSource { kind: WatchKind::Pods, namespace: Some(namespace.into()) };
+    let mut index = Index::expecting([of("shop"), of("bank")]);
+    let mut pod = test_objects::pod("a", None);
+    index.apply(&of("shop"), WatchEvent::Apply(Object::Pod(pod.clone())));
+    pod.key.namespace = "bank".into();
+    index.apply(&of("bank"), WatchEvent::Apply(Object::Pod(pod)));
+    for event in [WatchEvent::ResetStarted, WatchEvent::ResetDone] {
+        index.apply(&of("bank"), event);
+    }
+    let left: Vec<_> = index.pods.iter().map(|pod| &*pod.key().namespace).collect();
+    assert_eq!(left, ["shop"]);
+    assert!(!index.synced(), "the other one has listed nothing yet");
+}
+
+#[test]
+fn what_cannot_be_had_is_not_waited_for_and_may_come_back() {
+    let mut index = Index::expecting([PODS]);
+    index.apply(&PODS, WatchEvent::Unavailable { forbidden: true, message: "no right".to_owned() });
+    assert!(index.synced() && !index.source_synced(&PODS));
+    assert_eq!(index.unavailable().map(|(_, why)| why).collect::<Vec<_>>(), ["no right"]);
+    list(&mut index, &["a"]);
+    assert_eq!(index.unavailable().count(), 0);
+}
+
+#[test]
+fn backends_are_waited_for_as_long_as_they_are_wanted() {
+    let service = |namespace: &str| WatchSource { kind: WatchKind::Services, namespace: Some(namespace.into()) };
+    let object = || {
+        let key = ObjectKey { namespace: "mesh".into(), name: "injector".into() };
+        Object::Service(ServiceSnapshot { key, selector: BTreeMap::new() })
+    };
+    let mut index = Index::expecting([PODS]);
+    list(&mut index, &[]);
+    index.set_backends(&BTreeSet::from(["mesh".into()]));
+    assert!(!index.synced());
+    assert_eq!(index.apply(&service("mesh"), WatchEvent::Apply(object())).len(), 1);
+    index.set_backends(&BTreeSet::new());
+    assert!(index.synced() && index.services.is_empty());
+    // The stream that was stopped may still have had something to say: nobody waits for the rest of it.
+    assert!(index.apply(&service("mesh"), WatchEvent::ResetStarted).is_empty());
+    assert!(index.apply(&service("mesh"), WatchEvent::Apply(object())).is_empty());
+    assert!(index.synced() && index.services.is_empty());
+}
+
+#[test]
+fn deployments_behind_an_injector_are_waited_for_where_they_are_not_watched_anyway() {
+    let deployments = |namespace: Option<&str>| WatchSource {
+        kind: WatchKind::Workloads(Kind::DEPLOYMENT),
+        namespace: namespace.map(Into::into),
+    };
+    let backends = BTreeSet::from(["mesh".into()]);
+    for (watched, added) in [(None, false), (Some("mesh"), false), (Some("shop"), true)] {
+        let mut index = Index::expecting([deployments(watched)]);
+        index.set_backends(&backends);
+        let of_mesh = index.sources.contains_key(&deployments(Some("mesh")));
+        assert_eq!(of_mesh, added || watched == Some("mesh"), "{watched:?}");
+        index.set_backends(&BTreeSet::new());
+        assert!(index.sources.contains_key(&deployments(watched)), "what is watched anyway stays");
+        assert_eq!(index.sources.len(), 1);
+    }
+}
+
+#[test]
+fn a_pod_finds_its_workload_whatever_is_heard_of_first() {
+    let owner = |kind: &str, uid: &str| Owner {
+        api_version: "apps/v1".into(),
+        kind: kind.into(),
+        name: "web".into(),
+        uid: uid.into(),
+    };
+    let pod = test_objects::pod("a", Some(owner("ReplicaSet", "uid-rs")));
+    let replica_set = ReplicaSetSnapshot {
+        key: ObjectKey { namespace: "shop".into(), name: "web-1".into() },
+        uid: "uid-rs".into(),
+        owner: Some(owner("Deployment", "uid-web")),
+        revision: 1,
+        hash: "h1".into(),
+    };
+    let workload = test_objects::workload(Kind::DEPLOYMENT, "web");
+    let objects =
+        [Object::Pod(pod.clone()), Object::ReplicaSet(replica_set), Object::Workload(Box::new(workload.clone()))];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut index = Index::default();
+        for at in order {
+            index.upsert(objects[at].clone());
+        }
+        assert_eq!(index.workload_of(&Pod::from(pod.clone())), Some(&workload.key), "{order:?}");
+        assert_eq!(index.pods_of(&workload).len(), 1);
+        assert_eq!(index.newest_replica_set(&workload).map(|rs| &*rs.uid), Some("uid-rs"));
+        assert_eq!(index.strays().count(), 0);
+    }
+}
+
+/// Twins: the Pods of a ReplicaSet are somebody's only if it is looked at itself, or what owns it is.
+#[test]
+fn pods_of_replica_sets_are_strays_unless_somebody_looks_at_them() {
+    let source = |kind| WatchSource { kind, namespace: None };
+    let owner = |api_version: &str, kind: &str, name: &str| Owner {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: format!("uid-{name}").into(),
+    };
+    let set = |name: &str, owner: Option<Owner>| ReplicaSetSnapshot {
+        key: ObjectKey { namespace: "shop".into(), name: name.into() },
+        uid: format!("uid-{name}").into(),
+        owner,
+        revision: 0,
+        hash: "".into(),
+    };
+    for (watched, strays) in
+        [(vec![], vec!["game/x", "plain/x"]), (vec![WatchKind::Workloads(Kind::REPLICA_SET)], vec!["game/x"])]
+    {
+        let kinds = [WatchKind::Pods, WatchKind::ReplicaSets, WatchKind::Workloads(Kind::DEPLOYMENT)];
+        let mut index = Index::expecting(kinds.into_iter().chain(watched).map(source));
+        let mut put = |kind, object| drop(index.apply(&source(kind), WatchEvent::Apply(object)));
+        for (name, top) in [
+            ("plain", None),
+            ("game", Some(owner("game.example.com/v1", "Fleet", "fleet"))),
+            ("web-1", Some(owner("apps/v1", "Deployment", "web"))),
+        ] {
+            put(WatchKind::ReplicaSets, Object::ReplicaSet(set(name, top)));
+            let pod = test_objects::pod(&format!("{name}-x"), Some(owner("apps/v1", "ReplicaSet", name)));
+            put(WatchKind::Pods, Object::Pod(pod));
+        }
+        let mut found: Vec<_> = index.strays().map(|(pod, ..)| pod.key.name.replace("-x", "/x")).collect();
+        found.sort();
+        assert_eq!(found, strays);
+    }
+}
+
+#[test]
+fn shapes_are_shared_and_dropped_when_nobody_has_them() {
+    let mut index = Index::expecting([PODS]);
+    let shaped = |name: &str, image: &str| {
+        let spec = serde_json::json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
+        let mut pod = test_objects::pod(name, None);
+        pod.shape = Arc::new(PodShape::from_pod(&spec));
+        WatchEvent::Apply(Object::Pod(pod))
+    };
+    for at in 0..500 {
+        index.apply(&PODS, shaped(&format!("pod-{at}"), "app:1"));
+    }
+    assert_eq!((index.pod_count(), index.shape_count()), (500, 1));
+    index.apply(&PODS, shaped("other", "app:2"));
+    assert_eq!(index.shape_count(), 2);
+    // Pods come and go, each with an image of its own: now and then what nobody has is swept away.
+    list(&mut index, &[]);
+    for at in 0..2000 {
+        let (name, image) = (format!("pod-{at}"), format!("app:{at}"));
+        index.apply(&PODS, shaped(&name, &image));
+        index.apply(&PODS, WatchEvent::Delete(ObjectKey { namespace: "shop".into(), name: name.into() }));
+    }
+    assert_eq!(index.pod_count(), 0);
+    // Images are names, too.
+    let left = [index.made.len(), index.shape_count(), index.names.len()];
+    assert!(left[0] <= 260 && left[1] <= 260 && left[2] <= 268, "{left:?}");
+}

@@ -1,0 +1,109 @@
+//! What outlives the process in the ConfigMap `sidecar-drift-state`. Everything else is recomputed from the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::core::model::{Name, WorkloadKey, words::Outcome};
+
+/// The content of the state ConfigMap.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRecord {
+    /// The ConfigMap's resourceVersion that this was read at: a write holds only for it. Not part of the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<Name>,
+    /// Set: a person paused all rollouts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Stop>,
+    /// Set: the breaker is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Stop>,
+    /// Outcomes of the last rollouts, newest last, at most ten: what the breaker looks at.
+    #[serde(default)]
+    pub recent: Vec<Outcome>,
+    /// The first rollouts after a move, by the scope that moved, in the words of [`Scope`](crate::core::injection::scope::Scope).
+    #[serde(default)]
+    pub canaries: BTreeMap<String, Canary>,
+    /// Workloads that still differed after our own rollout, by their uid (rule C11).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub locks: BTreeMap<Name, Lock>,
+    /// Workloads that a person wants to be tried again, by their uid.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retries: BTreeMap<Name, Retry>,
+}
+
+/// The lock on a workload that still differed after our rollout: it holds as long as the template is the same, but for
+/// our stamp, and nothing differs but these fields. A nonce gives a new fingerprint each time, so that is no key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// The hash of its template without our stamp.
+    pub template: Name,
+    /// The fields that differed, as `container/pointer`.
+    pub fields: BTreeSet<String>,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// A person's word that a workload may be tried again, whatever came of rollouts before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// Rollouts before this do not count any more, except for the daily cap.
+    pub at: Timestamp,
+}
+
+/// Why and since when something is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// For people.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// The first rollouts after a scope moved, which prove what it brings before the others follow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canary {
+    /// Which workloads went first.
+    pub workloads: Vec<WorkloadKey>,
+    /// When the first of them was started: old records are dropped.
+    pub started: Timestamp,
+    /// When the last of them converged; the soak counts from here.
+    pub converged: Option<Timestamp>,
+    /// One came so soon after the move that it proved nothing either way; before this time the next would not, either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_early_until: Option<Timestamp>,
+}
+
+impl Canary {
+    /// One that nobody has gone for yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self { workloads: Vec::new(), started: now, converged: None, too_early_until: None }
+    }
+
+    /// Whether a rollout now would come too soon after the move to prove anything.
+    pub fn too_early(&self, now: Timestamp) -> bool {
+        self.too_early_until.is_some_and(|until| now < until)
+    }
+
+    /// This workload goes first, if fewer than `wanted` do so far.
+    pub fn enlist(&mut self, workload: &WorkloadKey, wanted: usize) {
+        if self.workloads.len() < wanted && !self.workloads.contains(workload) {
+            self.workloads.push(workload.clone());
+            self.converged = None;
+        }
+    }
+}
+
+impl StateRecord {
+    /// Writes down that this workload goes first in a scope, if fewer than `wanted` do so far. Records that were begun more
+    /// than 30 days ago are dropped: nobody waits for them.
+    pub fn enlist_canary(&mut self, scope: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
+        self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
+        self.canaries.entry(scope.to_owned()).or_insert_with(|| Canary::new(now)).enlist(workload, wanted);
+    }
+}

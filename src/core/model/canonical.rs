@@ -1,0 +1,47 @@
+//! Values that mean the same although their bytes differ (rules C5 and C10).
+//!
+//! A value is brought into canonical form by its *shape*, never by the name of an injector or a variable, so that an
+//! injector which nobody here knows is served too. Each shape is one row of [`SHAPES`] and one file.
+
+pub mod base64;
+pub mod json;
+pub mod pem;
+pub mod whole_word;
+
+use serde_json::Value;
+
+/// A value in canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canonical {
+    /// How the text stands for the value, where that is not plain from the value itself: `base64`, `pem`. Two texts
+    /// that hold the same value in different encodings are not the same: their reader would notice.
+    pub encoding: Option<&'static str>,
+    /// The value. Text that has no known shape stays the string it is.
+    pub value: Value,
+}
+
+/// One shape of values.
+pub struct Shape {
+    /// For people and tests.
+    pub name: &'static str,
+    /// Recognises the shape and brings it into canonical form; `None`: the text has another shape.
+    pub read: fn(&str) -> Option<Canonical>,
+}
+
+/// The shapes, tried in this order.
+pub const SHAPES: &[Shape] = &[
+    Shape { name: "json", read: json::read },
+    Shape { name: "pem", read: pem::read },
+    Shape { name: "base64 of json", read: base64::read },
+];
+
+/// The canonical form of a text: by the first shape that it has, else byte by byte.
+pub fn canonical(text: &str) -> Canonical {
+    SHAPES
+        .iter()
+        .find_map(|shape| (shape.read)(text))
+        .unwrap_or_else(|| Canonical { encoding: None, value: Value::String(text.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests;

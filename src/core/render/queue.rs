@@ -1,0 +1,298 @@
+//! Which workload is rendered next.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+
+use crate::core::model::{Name, WorkloadKey};
+
+/// How urgent a rendering is; the first goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// A rollout waits for it.
+    Confirm,
+    /// What runs differs from the first rendering, and a verdict takes a second one. At most one for each first one, so that
+    /// it takes at most half of the budget; without it the first verdict would come when half of everything is done.
+    Second,
+    /// The workload itself is new or changed.
+    Changed,
+    /// Something that injection depends on moved.
+    Moved,
+    /// It is time to look again.
+    Periodic,
+}
+
+/// What keeps moving is rendered all the same after this long: a ConfigMap that is written every few seconds must not
+/// keep every verdict open.
+pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// So many workloads of a namespace are served in a row, so that their templates can be read together.
+const TURN: usize = 16;
+
+/// Workloads that want a rendering: each at most once, not before its time, by priority, fair between namespaces.
+#[derive(Debug, Default)]
+pub struct RenderQueue {
+    entries: HashMap<WorkloadKey, Entry>,
+    /// Those whose time has not come.
+    waiting: BTreeSet<(Duration, WorkloadKey)>,
+    /// Those whose time has come.
+    ready: BTreeMap<Priority, Lane>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    due: Duration,
+    priority: Priority,
+    /// When it was wanted first, or since what settled moved again.
+    since: Duration,
+    /// What it depends on did not settle in time.
+    unsettled: bool,
+    ready: bool,
+}
+
+/// One priority: a queue for each namespace, served in turn.
+#[derive(Debug, Default)]
+struct Lane {
+    queues: BTreeMap<Name, Waiting>,
+    last: Option<Name>,
+    /// So many of the last namespace are served before it is another one's turn.
+    left: usize,
+    /// Whose first one was looked at last when others had to wait.
+    looked_at: Option<Name>,
+    /// A namespace gives a sample in its first turn, a single workload: after a move of an injector one of each shows what is
+    /// coming.
+    samples: bool,
+}
+
+/// Who waits in one namespace.
+#[derive(Debug, Default)]
+struct Waiting {
+    keys: VecDeque<WorkloadKey>,
+    /// It had a turn.
+    sampled: bool,
+}
+
+impl Lane {
+    fn of(priority: Priority) -> Self {
+        Self { samples: priority == Priority::Moved, ..Self::default() }
+    }
+
+    fn push(&mut self, key: WorkloadKey) {
+        self.queues.entry(key.namespace.clone()).or_default().keys.push_back(key);
+    }
+
+    fn remove(&mut self, key: &WorkloadKey) {
+        if let Some(waiting) = self.queues.get_mut(&key.namespace) {
+            waiting.keys.retain(|k| k != key);
+            if waiting.keys.is_empty() {
+                self.queues.remove(&key.namespace);
+            }
+        }
+    }
+
+    /// The first one of the namespace whose turn it is that `may` be given. Only if there is none, the first one of another
+    /// namespace: that has no turn for it, and who waits is the next one still.
+    fn pop(&mut self, patience: &mut usize, may: &impl Fn(&WorkloadKey) -> bool) -> Option<WorkloadKey> {
+        let last = self.last.as_ref();
+        let goes_on = last.filter(|last| self.left > 0 && self.queues.contains_key(*last));
+        let begins = goes_on.is_none();
+        let next = goes_on.or_else(|| after(&self.queues, last).next().map(|(namespace, _)| namespace))?.clone();
+        if let Some(place) = self.first_that_may(&next, patience, may) {
+            if begins {
+                let sampled = self.queues.get(&next).is_some_and(|waiting| waiting.sampled);
+                self.left = if sampled || !self.samples { TURN } else { 1 };
+                self.last = Some(next.clone());
+            }
+            self.left -= 1;
+            return self.take(&next, place);
+        }
+        let others = after(&self.queues, self.looked_at.as_ref()).map(|(namespace, _)| namespace.clone());
+        let others: Vec<_> = others.filter(|other| *other != next).take(*patience).collect();
+        for other in others {
+            self.looked_at = Some(other.clone());
+            if let Some(place) = self.first_that_may(&other, patience, may) {
+                return self.take(&other, place);
+            }
+        }
+        None
+    }
+
+    fn first_that_may(
+        &self,
+        namespace: &Name,
+        patience: &mut usize,
+        may: &impl Fn(&WorkloadKey) -> bool,
+    ) -> Option<usize> {
+        let keys = &self.queues.get(namespace)?.keys;
+        let looked_at = keys.iter().take(*patience);
+        let found = looked_at.clone().position(may);
+        *patience -= found.unwrap_or(looked_at.len());
+        found
+    }
+
+    fn take(&mut self, namespace: &Name, place: usize) -> Option<WorkloadKey> {
+        let waiting = self.queues.get_mut(namespace)?;
+        waiting.sampled = true;
+        let key = waiting.keys.remove(place);
+        if waiting.keys.is_empty() {
+            self.queues.remove(namespace);
+        }
+        key
+    }
+
+    /// Those that come next, without a turn of another namespace in between.
+    fn rest_of_turn(&self) -> impl Iterator<Item = &WorkloadKey> {
+        let waiting = self.last.as_ref().and_then(|last| self.queues.get(last));
+        waiting.into_iter().flat_map(|waiting| &waiting.keys).take(self.left)
+    }
+}
+
+/// All of them, once around, beginning after this one.
+fn after<'q>(
+    queues: &'q BTreeMap<Name, Waiting>,
+    namespace: Option<&Name>,
+) -> impl Iterator<Item = (&'q Name, &'q Waiting)> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let (later, earlier) = match namespace {
+        Some(namespace) => (Excluded(namespace), Included(namespace)),
+        None => (Unbounded, Unbounded),
+    };
+    let earlier = namespace.map(|_| queues.range::<Name, _>((Unbounded, earlier)));
+    queues.range::<Name, _>((later, Unbounded)).chain(earlier.into_iter().flatten())
+}
+
+#[cfg(test)]
+impl Priority {
+    const ALL: [Self; 5] = [Self::Confirm, Self::Second, Self::Changed, Self::Moved, Self::Periodic];
+}
+
+impl RenderQueue {
+    /// Wants a rendering once what moved has settled, at `due`. What keeps moving is rendered all the same after
+    /// [`LONGEST_WAIT`].
+    pub fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+        let waiting = self.entries.get(key).filter(|old| old.priority < Priority::Periodic);
+        // What had settled and waits for others begins anew: nobody knows whether what is in force now is what just moved.
+        let since = waiting.filter(|old| old.unsettled || old.due > now).map_or(now, |old| old.since);
+        let latest = (since + LONGEST_WAIT).max(now);
+        self.schedule(key, due.min(latest), priority, now);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.since = since;
+            entry.unsettled = latest < due;
+        }
+    }
+
+    /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
+    /// urgent priority. A periodic look gives way to any other wish.
+    pub fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+        let mut entry = Entry { due, priority, since: now, unsettled: false, ready: false };
+        if let Some(old) = self.entries.get(key).copied() {
+            if priority == Priority::Periodic && old.priority < priority {
+                return;
+            }
+            if old.priority < Priority::Periodic {
+                entry.since = old.since;
+            }
+            entry.priority = priority.min(old.priority);
+            self.cancel(key);
+        }
+        entry.ready = entry.due <= now;
+        if entry.ready {
+            self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key.clone());
+        } else {
+            self.waiting.insert((entry.due, key.clone()));
+        }
+        self.entries.insert(key.clone(), entry);
+    }
+
+    /// Wants no rendering any more.
+    pub fn cancel(&mut self, key: &WorkloadKey) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        if entry.ready {
+            if let Some(lane) = self.ready.get_mut(&entry.priority) {
+                lane.remove(key);
+            }
+        } else {
+            self.waiting.remove(&(entry.due, key.clone()));
+        }
+    }
+
+    /// Wants no rendering any more, unless a rollout waits for it.
+    pub fn drop_wish(&mut self, key: &WorkloadKey) {
+        if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
+            self.cancel(key);
+        }
+    }
+
+    /// Whether it is wanted soon: anything but a periodic look.
+    pub fn due(&self, key: &WorkloadKey) -> Option<Duration> {
+        self.entries.get(key).map(|entry| entry.due)
+    }
+
+    /// Whether a workload waits for a rendering.
+    pub fn wants(&self, key: &WorkloadKey) -> bool {
+        self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)
+    }
+
+    /// The next one whose time has come and that `may` be given now. Others pass who may not, and `patience` says how many of
+    /// these are looked at; each takes one of it.
+    pub fn pop(
+        &mut self,
+        now: Duration,
+        patience: &mut usize,
+        may: impl Fn(&WorkloadKey) -> bool,
+    ) -> Option<(WorkloadKey, Priority)> {
+        self.promote(now);
+        let mut lanes = self.ready.iter_mut();
+        let (priority, key) = lanes.find_map(|(p, lane)| lane.pop(patience, &may).map(|key| (*p, key)))?;
+        self.entries.remove(&key);
+        Some((key, priority))
+    }
+
+    /// After this one was given: those of its namespace that are given next, unless something more urgent comes; none if
+    /// it only passed others.
+    pub fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
+        let next = self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn);
+        next.filter(|next| next.namespace == key.namespace)
+    }
+
+    fn promote(&mut self, now: Duration) {
+        while let Some((due, _)) = self.waiting.first()
+            && *due <= now
+        {
+            let Some((_, key)) = self.waiting.pop_first() else { return };
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.ready = true;
+                self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key);
+            }
+        }
+    }
+
+    /// When to look again: now if something is ready, else when the next one is due.
+    pub fn next_due(&mut self, now: Duration) -> Option<Duration> {
+        self.promote(now);
+        if self.ready.values().any(|lane| !lane.queues.is_empty()) {
+            return Some(now);
+        }
+        self.waiting.first().map(|(due, _)| *due)
+    }
+
+    /// How many wait, periodic looks left out.
+    pub fn len(&self) -> usize {
+        self.entries.values().filter(|e| e.priority < Priority::Periodic || e.ready).count()
+    }
+
+    /// How long the one that has waited longest is overdue.
+    pub fn overdue(&self, now: Duration) -> Duration {
+        let first = self.entries.values().map(|entry| entry.due).min();
+        first.map_or(Duration::ZERO, |due| now.saturating_sub(due))
+    }
+
+    /// Nothing waits but periodic looks.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The state ConfigMap: what it says, what we want it to say, and writing it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::core::{
+    config::Mode,
+    io::{Effect, StateRecord},
+    model::time::Now,
+    step::Core,
+};
+
+/// After a write that changed nothing the next one waits this long, and twice as long after each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait between two writes.
+const LAST_RETRY: Duration = Duration::from_mins(1);
+
+/// The state ConfigMap.
+#[derive(Debug, Default)]
+pub(in crate::core) struct Record {
+    /// As we want it; `None`: it was never read.
+    wanted: Option<StateRecord>,
+    /// As it was read last.
+    read: Option<StateRecord>,
+    /// It can be read.
+    readable: bool,
+    /// A write is under way.
+    writing: bool,
+    /// Writes in a row that changed nothing.
+    failures: u32,
+    /// No write before then.
+    rests_until: Duration,
+}
+
+impl Record {
+    /// What it says; `None`: missing or unreadable.
+    pub(in crate::core) fn get(&self) -> Option<&StateRecord> {
+        self.wanted.as_ref().filter(|_| self.readable)
+    }
+
+    /// What is to be on record, also while it cannot be read.
+    pub(in crate::core) fn wanted(&self) -> Option<&StateRecord> {
+        self.wanted.as_ref()
+    }
+
+    pub(in crate::core) fn writing(&self) -> bool {
+        self.writing
+    }
+
+    /// We want something that the ConfigMap does not say, yet.
+    pub(in crate::core) fn unwritten(&self) -> bool {
+        let content = |r: &StateRecord| StateRecord { resource_version: None, ..r.clone() };
+        self.read.is_some() && self.readable && self.wanted.as_ref().map(content) != self.read.as_ref().map(content)
+    }
+
+    /// We want nothing but what it says.
+    pub(in crate::core) fn drop_changes(&mut self) {
+        self.wanted.clone_from(&self.read);
+    }
+
+    /// Takes it in as it is now, keeping what we have changed and not written yet.
+    fn take_in(&mut self, read: Option<StateRecord>, now: Duration) {
+        let answered = std::mem::take(&mut self.writing);
+        self.readable = read.is_some();
+        // While it is missing, what we want stays: breaker and canaries are on record when it is back.
+        let Some(read) = read else { return };
+        let base = self.read.replace(read.clone());
+        let version = base.as_ref().and_then(|base| base.resource_version.clone());
+        self.wanted = Some(match self.wanted.take() {
+            Some(mine) => merged(mine, &base.unwrap_or_default(), &read),
+            None => read,
+        });
+        let moved = self.read.as_ref().and_then(|read| read.resource_version.clone()) != version;
+        if moved || !self.unwritten() {
+            self.failures = 0;
+            self.rests_until = Duration::ZERO;
+        } else if answered {
+            self.rests_until = now + FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
+            self.failures += 1;
+        }
+    }
+}
+
+/// What we changed since `base`, and for the rest what was read.
+fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRecord {
+    StateRecord {
+        resource_version: read.resource_version.clone(),
+        paused: if mine.paused == base.paused { read.paused.clone() } else { mine.paused },
+        breaker: if mine.breaker == base.breaker { read.breaker.clone() } else { mine.breaker },
+        recent: if mine.recent == base.recent { read.recent.clone() } else { mine.recent },
+        canaries: merged_map(mine.canaries, &base.canaries, &read.canaries),
+        locks: merged_map(mine.locks, &base.locks, &read.locks),
+        retries: merged_map(mine.retries, &base.retries, &read.retries),
+    }
+}
+
+/// The same for entries: those that we added, changed or removed since `base`, and all others as they were read.
+fn merged_map<K: Ord + Clone, V: PartialEq + Clone>(
+    mine: BTreeMap<K, V>,
+    base: &BTreeMap<K, V>,
+    read: &BTreeMap<K, V>,
+) -> BTreeMap<K, V> {
+    let mut all = read.clone();
+    all.retain(|key, _| !base.contains_key(key) || mine.contains_key(key));
+    all.extend(mine.into_iter().filter(|(key, value)| base.get(key) != Some(value)));
+    all
+}
+
+impl Core {
+    pub(in crate::core) fn state_read(&mut self, read: Option<StateRecord>, now: Now) {
+        let before = self.record.wanted().cloned();
+        self.record.take_in(read, now.elapsed);
+        self.mark_unlocked(before.as_ref());
+        self.replan = true;
+    }
+
+    fn may_write_state(&self) -> bool {
+        self.leader && self.policy.mode == Mode::Enforce && !self.record.writing && self.record.unwritten()
+    }
+
+    pub(in crate::core) fn write_state(&mut self, now: Now) {
+        if self.may_write_state()
+            && self.record.rests_until <= now.elapsed
+            && let Some(wanted) = &self.record.wanted
+        {
+            self.record.writing = true;
+            self.effects.push(Effect::WriteState(wanted.clone()));
+        }
+    }
+
+    /// When it is to be written, if it is.
+    pub(in crate::core) fn next_write(&self) -> Option<Duration> {
+        self.may_write_state().then_some(self.record.rests_until)
+    }
+
+    /// Changes the record. A person at a terminal works without the ConfigMap: then it lives as long as the process.
+    pub(in crate::core) fn note(&mut self, change: impl FnOnce(&mut StateRecord)) {
+        let record = &mut self.record;
+        if self.policy.one_shot && record.wanted.is_none() {
+            record.wanted = Some(StateRecord::default());
+            record.readable = true;
+        }
+        if let Some(wanted) = &mut record.wanted {
+            change(wanted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
