@@ -380,7 +380,7 @@ impl Engine {
                 Effect::ProbeGuard => self.workers.probe_guard(),
                 Effect::AskAlerts(request) => self.workers.ask_alerts(request),
                 Effect::WriteEvent(event) => self.workers.write_event(event, now.wall, self.term),
-                Effect::Tell(notice) => notices.push(notice),
+                Effect::Notify(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),
             }
         }

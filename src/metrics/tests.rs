@@ -15,7 +15,7 @@ use crate::core::{
         owner::Kind,
         words::{Difference, Gate, Outcome, Verdict},
     },
-    render::render_throttle::Limits,
+    render::Limits,
     report::{IgnoreReport, Report, WorkloadReport},
     rollout::{AlertsReport, RolloutReport},
     verdict::PodGroup,
@@ -116,7 +116,7 @@ fn record_everything() {
     drop(super::WatchHealth::new("pods"));
     super::notified("sent");
     super::reloaded(true);
-    super::told(&Notice::GenerationMoved {
+    super::told(&Notice::ScopeMoved {
         scope: "namespace shop".to_owned(),
         cause: "ConfigMap a/b".to_owned(),
         workloads: 1,

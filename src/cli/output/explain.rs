@@ -11,10 +11,7 @@ use super::{
 };
 use crate::core::{
     model::words::{Gate, Word},
-    report::{
-        Report, WorkloadReport,
-        explain::{Dependency, Story},
-    },
+    report::{Dependency, Report, Story, WorkloadReport},
 };
 
 /// The dependencies that were changed last are the likeliest cause; so many are shown.

@@ -5,7 +5,7 @@ use super::{
     scope::{Scope, scope_of},
 };
 use crate::core::{
-    inventory::{Index, params::params},
+    inventory::{Index, params},
     model::{InjectorKind, ObjectKey},
 };
 

@@ -1,14 +1,15 @@
 //! What Pods have in common is kept once.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use crate::core::inventory::{
-    Index,
+use super::{
     compact::{Pod, ReplicaSet, SetOfUid},
+    containers::share,
+    index::Index,
 };
 use crate::core::{
     compare::Rendering,
-    model::{Name, Owner, WorkloadSnapshot, shape::PodShape},
+    model::{Owner, WorkloadSnapshot, shape::PodShape},
 };
 
 impl Index {
@@ -113,13 +114,5 @@ impl Index {
         self.containers.forget_unused();
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
-    }
-}
-
-pub(super) fn share(names: &mut HashSet<Name>, name: &mut Name) {
-    if let Some(known) = names.get(name) {
-        *name = known.clone();
-    } else {
-        names.insert(name.clone());
     }
 }

@@ -5,26 +5,24 @@
 //! for as long as he likes. What an older Pod runs is judged, and a new one is made in its place, only where the template
 //! of its revision is known to be the present one but for our stamp.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::{
-    inventory::{Index, compact::Pod},
-    model::{
-        Name, Strategy, WorkloadSnapshot,
-        owner::Kind,
-        rollout_status::{self, Progress},
-    },
+use super::{compact::Pod, index::Index};
+use crate::core::model::{
+    Name, Strategy, WorkloadSnapshot,
+    owner::Kind,
+    rollout_status::{self, Progress},
 };
 
 /// Its Pods that run, or are to run: those that are on their way out included.
-pub(in crate::core) fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Pod> {
+pub fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Pod> {
     let mut pods = index.pods_of(w);
     pods.retain(|pod| !pod.state.finished && !pod.state.mirror);
     pods
 }
 
 /// The Pod is not of the newest revision of its workload.
-pub(in crate::core) fn is_behind(w: &WorkloadSnapshot, pod: &Pod) -> bool {
+pub fn is_outdated(w: &WorkloadSnapshot, pod: &Pod) -> bool {
     if w.key.kind == Kind::DAEMON_SET {
         pod.made.template_generation < w.template_generation
     } else if w.key.kind.has_template_only() {
@@ -40,21 +38,21 @@ pub(in crate::core) fn is_behind(w: &WorkloadSnapshot, pod: &Pod) -> bool {
 fn same_template(w: &WorkloadSnapshot, pod: &Pod, templates: &BTreeMap<Name, Name>) -> Option<bool> {
     // Where nothing tells of older templates the present one is taken for all there is; what the owner changed in an app
     // container shows as collateral.
-    if !is_behind(w, pod) || w.key.kind.has_template_only() {
+    if !is_outdated(w, pod) || w.key.kind.has_template_only() {
         return Some(true);
     }
     Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
 }
 
 /// Pods of it are to be evicted, or something else is to be waited for before a rollout of it is finished.
-pub(in crate::core) fn is_waiting(w: &WorkloadSnapshot, index: &Index) -> bool {
-    let left = w.key.kind.is_replicas() && alive(w, index).into_iter().any(|pod| is_behind(w, pod));
+pub fn is_waiting(w: &WorkloadSnapshot, index: &Index) -> bool {
+    let left = w.key.kind.is_replicas() && alive(w, index).into_iter().any(|pod| is_outdated(w, pod));
     left || matches!(rollout_status::progress(w), Progress::Waiting(_))
 }
 
-/// What pins a set whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not
+/// What a set is stuck at whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not
 /// start before it looks at the next one, and makes it no new one when the template is mended meanwhile.
-pub(in crate::core) fn pinned(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
+pub fn stuck_pod(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
     let pods = if w.key.kind.row().ordinals { alive(w, index) } else { Vec::new() };
     let broken = pods.into_iter().find(|pod| pod.state.crashing && !pod.state.terminating)?;
     let name = &broken.key.name;
@@ -62,7 +60,7 @@ pub(in crate::core) fn pinned(w: &WorkloadSnapshot, index: &Index) -> Option<Str
 }
 
 /// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.
-pub(in crate::core) fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
+pub fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
     if w.key.kind != Kind::DAEMON_SET {
         return pod.made.revision.clone();
     }
@@ -72,7 +70,7 @@ pub(in crate::core) fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
 }
 
 /// Its Pods of other revisions that are known to have the same template.
-pub(in crate::core) fn alike<'a>(
+pub fn alike<'a>(
     w: &'a WorkloadSnapshot,
     index: &'a Index,
     templates: &'a BTreeMap<Name, Name>,
@@ -81,21 +79,27 @@ pub(in crate::core) fn alike<'a>(
 }
 
 /// Some Pod of it runs an older template, as far as is known, or nobody knows whether it does.
-pub(in crate::core) fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+pub fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
     older(w, index).any(|pod| same_template(w, pod, templates) != Some(true))
 }
 
 /// Some Pod of it is known to run an older template: its owner waits with his own change.
-pub(in crate::core) fn is_pending(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+pub fn is_pending(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
     older(w, index).any(|pod| same_template(w, pod, templates) == Some(false))
 }
 
 /// What some Pod of it runs is not known: its revisions were not read yet.
-pub(in crate::core) fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
+pub fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
     older(w, index).any(|pod| same_template(w, pod, templates).is_none())
 }
 
 fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a Pod> {
     let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
-    pods.into_iter().filter(|pod| !pod.state.terminating && is_behind(w, pod))
+    pods.into_iter().filter(|pod| !pod.state.terminating && is_outdated(w, pod))
+}
+
+/// The Pods that a rollout by evictions has not replaced yet.
+pub fn not_replaced(w: &WorkloadSnapshot, index: &Index) -> BTreeSet<Name> {
+    let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
+    pods.into_iter().filter(|pod| is_outdated(w, pod)).map(|pod| pod.key.name.clone()).collect()
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::core::inventory::{
-    Index,
+use super::{
     compact::{KeptPod, Pod, ReplicaSet, SetOfUid},
+    index::Index,
 };
 use crate::core::{
     io::{WatchKind, WatchSource},
@@ -157,11 +157,11 @@ impl Index {
 
     /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
     /// that stand alone. With each, the kind and name to report it under.
-    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
-        // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
-        let strays = self.pods_by_owner.values().filter(|pods| {
+    pub fn unmanaged<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
+        // By owners, of which there are far fewer than Pods: all of one owner are unmanaged, or none is.
+        let unmanaged = self.pods_by_owner.values().filter(|pods| {
             let any = pods.iter().next();
-            any.is_some_and(|pod| self.stray(&pod.0).is_some())
+            any.is_some_and(|pod| self.unmanaged_owner(&pod.0).is_some())
         });
         // In an order of their own, or two runs of one history would tell of them in two.
         let sorted = |pods: &'a HashSet<KeptPod>| {
@@ -169,15 +169,15 @@ impl Index {
             pods.sort_by(|a, b| a.key.cmp(&b.key));
             pods
         };
-        strays.flat_map(sorted).filter_map(|pod| {
-            let (kind, name) = self.stray(pod)?;
+        unmanaged.flat_map(sorted).filter_map(|pod| {
+            let (kind, name) = self.unmanaged_owner(pod)?;
             Some((pod, kind, name))
         })
     }
 
-    /// How often a stray came, changed or went.
-    pub fn strays_seen(&self) -> u64 {
-        self.strays_seen
+    /// How often an unmanaged Pod came, changed or went.
+    pub fn unmanaged_seen(&self) -> u64 {
+        self.unmanaged_seen
     }
 
     /// We know how to render what this owns, and its kind is looked at, or was left out by a person.
@@ -188,7 +188,7 @@ impl Index {
     }
 
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
-    pub(super) fn stray(&self, pod: &Pod) -> Option<(Name, Name)> {
+    pub(super) fn unmanaged_owner(&self, pod: &Pod) -> Option<(Name, Name)> {
         let Some(owner) = &pod.made.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
         if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
             // One that is not listed yet may belong to a kind that is known.

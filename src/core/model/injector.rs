@@ -53,6 +53,13 @@ pub struct InjectorSnapshot {
     pub changed_by: Option<ChangedBy>,
 }
 
+impl InjectorSnapshot {
+    /// The Services behind a webhook configuration.
+    pub fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.entries.iter().filter_map(|entry| entry.service.as_ref())
+    }
+}
+
 /// Of a policy the kind of its params, of a binding which of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Params {

@@ -4,11 +4,8 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::core::{
-    io::Canary,
-    model::WorkloadKey,
-    rollout::gate::{self, Candidate, Held, Situation},
-};
+use super::gate::{self, Candidate, Held, Situation};
+use crate::core::{io::Canary, model::WorkloadKey};
 
 /// What to start, and what waits for what. Nothing of it is executed by looking at it.
 #[must_use = "a plan that nobody reads starts nothing and explains nothing"]
@@ -32,7 +29,8 @@ pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situati
         let key = candidate.workload.key.clone();
         let held = gate::held(&candidate, &situation);
         if held.gate.is_some() {
-            plan.next = sooner(plan.next, held.in_enforce.and_then(|gate| gate::ends(gate, &candidate, &situation)));
+            plan.next =
+                sooner(plan.next, held.in_enforce.and_then(|gate| gate::ends::ends(gate, &candidate, &situation)));
             plan.held.push((key, held));
             continue;
         }
@@ -43,7 +41,7 @@ pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situati
         let wanted = situation.policy.canary;
         for scope in candidate.proves().into_iter().filter(|_| wanted > 0) {
             let canary = situation.canaries.entry(scope).or_insert_with(|| Canary::new(situation.now.wall));
-            canary.enlist(&key, wanted);
+            canary.register(&key, wanted);
         }
         plan.start.push(key);
     }

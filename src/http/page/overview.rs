@@ -277,7 +277,7 @@ impl Activity {
     pub(super) fn of(report: &std::sync::Arc<Report>) -> Self {
         let moves = report.generations.iter().map(|g| Move {
             scope: g.scope.clone(),
-            generation: g.generation,
+            generation: g.version,
             cause: g.cause.clone(),
             at: When::ago(g.at, report.taken),
         });

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::verdict::judge::{Birth, Evidence};
 use crate::core::{
     inventory::Pod,
     model::{Name, words::Difference},
     verdict::{
-        PodGroup,
-        case::{Judged, RenderSet},
+        case::RenderSet,
+        evidence::{Evidence, ObservedPod},
+        judged::Judged,
+        pod_group::PodGroup,
     },
 };
 
@@ -57,8 +58,8 @@ pub(super) fn newer_than_the_last_rendering(
 }
 
 /// A Pod that was born since the first rendering and is as rendered.
-pub(super) fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod], judged: &Judged) -> Option<Birth> {
+pub(super) fn agreeing(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod], judged: &Judged) -> Option<ObservedPod> {
     let differs = |pod: &Pod| judged.groups.iter().any(|g| g.pods.contains(&pod.key.name));
     let newest = born_since(e, set, pods).filter(|pod| !differs(pod)).map(|pod| pod.created).max()?;
-    (!judged.sidecars.is_empty()).then(|| Birth::Agrees(newest, judged.sidecars.iter().cloned().collect()))
+    (!judged.sidecars.is_empty()).then(|| ObservedPod::Agrees(newest, judged.sidecars.iter().cloned().collect()))
 }

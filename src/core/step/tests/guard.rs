@@ -1,3 +1,5 @@
+//! Whether the API server holds us to dry runs, and what is not begun without that.
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -46,12 +48,12 @@ fn the_daemon_probes_at_the_start_every_minute_and_soon_after_a_failure() {
     assert_eq!(probes(&effects), 1);
     assert_eq!(probes(&core.step(Input::Timer, at(30))), 0, "the answer is outstanding");
     let effects = core.step(Input::Guard(true), at(31));
-    assert_eq!((probes(&effects), core.guard_report(at(31))), (0, Some(true)));
+    assert_eq!((probes(&effects), core.report(at(31)).guard), (0, Some(true)));
     assert!(effects.contains(&Effect::WakeAt(at(60).elapsed)));
     assert_eq!(probes(&core.step(Input::Timer, at(59))), 0);
     assert_eq!(probes(&core.step(Input::Timer, at(60))), 1);
     assert_eq!(probes(&core.step(Input::Guard(false), at(60))), 0);
-    assert_eq!(core.guard_report(at(60)), Some(false));
+    assert_eq!(core.report(at(60)).guard, Some(false));
     assert_eq!(probes(&core.step(Input::Timer, at(69))), 0);
     assert_eq!(probes(&core.step(Input::Timer, at(70))), 1);
 }
@@ -60,8 +62,8 @@ fn the_daemon_probes_at_the_start_every_minute_and_soon_after_a_failure() {
 fn a_refusal_is_believed_for_65_seconds_from_its_question() {
     let (mut core, _) = leading(policy());
     _ = core.step(Input::Guard(true), at(20));
-    assert!(core.guarded(at(64)) && !core.guarded(at(65)));
-    assert_eq!(core.guard_report(at(65)), Some(false));
+    assert_eq!(core.report(at(64)).guard, Some(true));
+    assert_eq!(core.report(at(65)).guard, Some(false));
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn nobody_probes_who_needs_no_guard_or_does_not_lead() {
     for policy in cases {
         let (mut core, effects) = leading(policy);
         assert_eq!(probes(&effects) + probes(&core.step(Input::Timer, at(100))), 0);
-        assert_eq!(core.guard_report(at(100)), None);
+        assert_eq!(core.report(at(100)).guard, None);
     }
     let mut core = Core::new(policy(), [], 0, at(0));
     assert_eq!(probes(&core.step(Input::Timer, at(1))), 0);
