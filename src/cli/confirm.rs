@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use inquire::{InquireError, Text};
 
 use super::{
-    Context, Exit,
+    context::Context,
+    exit::Exit,
     look::Looked,
     output::{
         diff::describe,

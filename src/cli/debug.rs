@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::{Context, Exit, address};
+use super::{address, context::Context, engine::DaemonStatus, exit::Exit};
 use crate::{
     config::{Config, LeaseAt, Purpose, Settings, State},
     outbound,
@@ -179,7 +179,7 @@ fn configuration(config: &Config) -> String {
     format!("{document:#}\n")
 }
 
-fn state_of(status: &super::DaemonStatus) -> String {
+fn state_of(status: &DaemonStatus) -> String {
     let leader = status.leader.as_ref().map(|leader| {
         let renewed = leader.renewed.map(|at| at.to_string());
         json!({ "holder": leader.holder, "renewed": renewed, "present": !leader.is_gone(status.now) })

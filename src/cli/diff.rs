@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::{
-    Context, Exit,
-    args::WorkloadName,
+    context::Context,
+    exit::Exit,
     look::Look,
     output::{diff, table::Page},
+    workload_name::WorkloadName,
 };
 use crate::config::Purpose;
 

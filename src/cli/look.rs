@@ -5,9 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{
-    Context, Exit, UsageError,
-    args::WorkloadName,
+    context::Context,
     engine::{Stopped, look},
+    exit::{Exit, UsageError},
     lines,
     output::{
         document::{self, Document},
@@ -15,6 +15,7 @@ use super::{
         table::Form,
     },
     progress::Bar,
+    workload_name::WorkloadName,
 };
 use crate::{
     config::{Config, Display, Kinds, OutputFormat, Rendering, Selection, Settings, Show, StopWhen},

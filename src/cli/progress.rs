@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Console, notices, output::text::one_line};
+use super::{notices, output::Console, output::text::one_line};
 use crate::core::{io::Notice, model::words::Gate, report::Report};
 
 /// The bar, or what stands for it.

@@ -6,7 +6,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    Context, Exit,
+    context::Context,
+    exit::Exit,
     look::form,
     output::{
         document::{self, Document},

@@ -6,9 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    Context, Exit, UsageError,
     confirm::{self, Chosen},
+    context::Context,
     engine::look,
+    exit::{Exit, UsageError},
     lines,
     look::form,
     notices,

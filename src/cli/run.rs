@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Exit, lines, notices, output::rollout::Tally};
+use super::{context::Context, exit::Exit, lines, notices, output::rollout::Tally};
 use crate::{
     config::{
         Daemon, Kinds, Leadership, LeaseAt, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,

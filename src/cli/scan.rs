@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::{
-    Context, Exit,
+    context::Context,
+    exit::Exit,
     look::{Look, Looked},
     output::{scan, table::Page},
     watch,

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Context, Exit, address,
+    address,
+    context::Context,
     engine::DaemonStatus,
+    exit::Exit,
     output::{
         document::{self, API_VERSION},
         text::{age, one_line, printable},

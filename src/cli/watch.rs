@@ -1,8 +1,9 @@
 //! `scan --watch`: the result, again and again.
 
 use super::{
-    Context, Exit,
+    context::Context,
     engine::look,
+    exit::Exit,
     lines,
     look::form,
     output::{
