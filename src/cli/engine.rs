@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
 use http::Uri;
 use jiff::Timestamp;
 
 use crate::{
     config::{Config, StopWhen},
-    core::io::{Notice, WatchKind, WatchSource, WorkloadRef},
+    core::io::{Notice, Stop, WatchKind, WatchSource, WorkloadRef},
     daemon,
+    operator::Installation,
+    outbound::{Client, Limits},
 };
 
-pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped, Whom};
+pub use crate::{
+    daemon::{Asked, Ended, Progress, Stopped},
+    operator::{DaemonStatus, LeaseHolder, NamedWorkload},
+};
 
 /// What commands ask of the engine.
 pub trait Engine {
@@ -25,7 +31,7 @@ pub trait Engine {
     fn now(&self) -> Timestamp;
 
     /// Looks for a workload by its kind and name, in this namespace or in that of the kubeconfig's context.
-    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef>;
+    fn find(&self, config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef>;
 
     /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
     fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()>;
@@ -53,36 +59,45 @@ impl Engine for Daemon {
     }
 
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()> {
-        daemon::pause(config, reason)
+        let stop = Stop { reason: reason.to_owned(), at: self.now() };
+        block_on(async { Installation::connect(config).await?.pause(&stop).await })
     }
 
     fn now(&self) -> Timestamp {
         daemon::clock::now().wall
     }
 
-    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
-        daemon::find(config, whom)
+    fn find(&self, config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef> {
+        block_on(async { Installation::connect(config).await?.find(named).await })
     }
 
     fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
-        daemon::retry(config, workload)
+        let now = self.now();
+        block_on(async { Installation::connect(config).await?.retry(workload, now).await })
     }
 
     fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
-        daemon::accept(config, workload, until, reason)
+        block_on(async { Installation::connect(config).await?.accept(workload, until, reason).await })
     }
 
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
-        daemon::status(config, api)
+        block_on(async { Installation::connect(config).await?.status(api, || self.now()).await })
     }
 
     fn fetch(&self, url: &Uri) -> anyhow::Result<String> {
-        daemon::fetch(url)
+        let client = Client::plain(Limits::EXTERNAL);
+        let body = block_on(async { Ok(client.get(url).await?) })?;
+        String::from_utf8(body.into()).context("the answer is no text")
     }
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {
-        daemon::resume(config)
+        block_on(async { Installation::connect(config).await?.resume().await })
     }
+}
+
+/// Does what a command asks of the cluster, and waits for it.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    daemon::runtime()?.block_on(work)
 }
 
 /// Runs the engine for a person who wants to know about workloads. That there are none may only be said if we could see

@@ -51,7 +51,7 @@ use self::{
 };
 pub use self::{
     args::{Args, definition},
-    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, Leader, Progress, Stopped, Whom},
+    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, LeaseHolder, NamedWorkload, Progress, Stopped},
     exit::Exit,
     output::Console,
 };

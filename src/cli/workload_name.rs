@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{engine::Whom, exit::UsageError};
+use super::{engine::NamedWorkload, exit::UsageError};
 use crate::{
     config::{DnsLabel, values::KindName},
     core::model::{Name, owner::Kind},
@@ -32,9 +32,9 @@ impl WorkloadName {
     }
 
     /// It, where `--namespace` says if its name does not.
-    pub(super) fn within(self, flag: Option<DnsLabel>) -> Result<Whom, UsageError> {
+    pub(super) fn within(self, flag: Option<DnsLabel>) -> Result<NamedWorkload, UsageError> {
         let namespace = self.namespace(flag.as_slice())?.cloned().or(flag);
-        Ok(Whom { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })
+        Ok(NamedWorkload { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })
     }
 }
 

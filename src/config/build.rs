@@ -57,6 +57,11 @@ pub enum Purpose {
 }
 
 impl Config {
+    /// The namespace of the state ConfigMap: the configured one, or `default`, that of the kubeconfig's context.
+    pub fn state_namespace_or<'a>(&'a self, default: &'a str) -> &'a str {
+        self.state_namespace.as_deref().unwrap_or(default)
+    }
+
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
         yield_to_opposites(&given.selection, &mut file);

@@ -10,16 +10,15 @@ use tokio::{
 };
 
 use super::{
-    Asked, Ended, Progress, Stopped, clock, connected,
+    Asked, Ended, Progress, Stopped, clock,
     leading::{self, GiveBack, Leading},
     recording::Recorder,
     signals::Signals,
-    state_namespace,
     workers::Workers,
 };
 use crate::{
     cluster::{
-        client::{Cluster, Server},
+        client::{Cluster, Connection, Server, connect},
         convert::Keys,
         lease::LeaseStore,
         state::StateStore,
@@ -68,7 +67,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     };
     let (sender, inputs) = mpsc::channel(INPUTS);
     let keys = Keys::of(&config.policy);
-    let own = state_namespace(&config, &cluster);
+    let own = config.state_namespace_or(cluster.namespace()).to_owned();
     let store = StateStore::new(cluster.clone(), &own);
     let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
     let published = Published::new(clock::elapsed);
@@ -172,7 +171,7 @@ fn stand(
 
 /// Connects, and finds out what the server is and whether what we were told to look at exists.
 async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
-    let cluster = connected(&config).await?;
+    let cluster = connect(&Connection::from(&config.connection)).await?;
     let mut somewhere = None;
     if let WatchSet::Namespaces(namespaces) = &config.watch {
         somewhere = namespaces.first().map(|n| &**n);

@@ -3,6 +3,7 @@
 //!
 //! A later version may add fields. One that removes or renames any is called `sidecar-drift/v2`.
 
+pub mod api;
 pub mod mask;
 mod schema;
 mod story;

@@ -12,12 +12,13 @@ use axum::{
 use serde::Serialize;
 
 use super::{
-    Reader,
-    answers::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
-    openapi,
+    Reader, openapi,
     query::{self, BadQuery, Query},
 };
-use crate::core::report::Report;
+use crate::{
+    core::report::Report,
+    document::api::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
+};
 
 /// The routes.
 pub(super) fn router() -> Router<Reader> {
@@ -80,7 +81,8 @@ async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result
 
 async fn workloads(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     let query = Query::parse(raw.as_deref())?;
-    Ok(answer(&WorkloadList::of(&*report(&reader)?, &query, &reader.mask)))
+    let report = report(&reader)?;
+    Ok(answer(&WorkloadList::of(&report, query.select(&report), &reader.mask)))
 }
 
 async fn workload(

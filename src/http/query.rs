@@ -1,6 +1,6 @@
 //! What a reader may ask of the list of workloads: filter, order, page. The API and the web page take the same words.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::{
         model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
     },
-    document::summary::differing,
+    document::{api::Selected, summary::differing},
 };
 
 /// Workloads on a page, if nothing else is asked for.
@@ -202,17 +202,6 @@ impl Default for Query {
     }
 }
 
-/// One page of what was asked for.
-#[derive(Debug)]
-pub struct Selected<'r> {
-    /// All that match, on all pages.
-    pub total: usize,
-    /// How many pages that makes; at least one.
-    pub pages: usize,
-    /// Those of this page.
-    pub workloads: Vec<&'r Arc<WorkloadReport>>,
-}
-
 impl Query {
     /// Reads what stands behind the `?` of an address. An empty value is as good as none, because forms send them.
     pub fn parse(raw: Option<&str>) -> Result<Self, BadQuery> {
@@ -265,7 +254,8 @@ impl Query {
         }
         let start = self.page.saturating_sub(1).saturating_mul(self.limit);
         let workloads = found.into_iter().skip(start).take(self.limit).collect();
-        Selected { total, pages: total.div_ceil(self.limit).max(1), workloads }
+        let pages = total.div_ceil(self.limit).max(1);
+        Selected { total, page: self.page, pages, limit: self.limit, workloads }
     }
 
     fn matches(&self, w: &WorkloadReport) -> bool {

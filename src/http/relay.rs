@@ -1,6 +1,6 @@
 //! What a follower is asked is answered by the leader, where that can be reached: only the leader knows verdicts.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use axum::{
     body::Body,
@@ -10,20 +10,10 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use tokio::time;
+use http_body_util::Full;
 
 use super::{Published, api::problem};
-
-/// An answer that takes longer is none: a page of the largest list takes a fraction of it.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// No answer is longer: a thousand workloads with all their differences are some megabytes.
-const LONGEST: usize = 64 << 20;
+use crate::outbound::{Client, Limits, RequestError};
 
 /// Says that a request was passed on already, so that two replicas that take each other for the leader do not play ball.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-sidecar-drift-passed-on");
@@ -40,36 +30,6 @@ const ANSWERED: [HeaderName; 5] = [
     header::ALLOW,
     HeaderName::from_static("x-report-taken"),
 ];
-
-/// There was no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum NoAnswer {
-    /// It took too long.
-    #[error("it takes longer than {} s", PATIENCE.as_secs())]
-    Late,
-    /// Nobody listens there, or the network does not let us.
-    #[error("no connection")]
-    Unreachable,
-    /// The connection broke, or something else than HTTP was spoken.
-    #[error("the connection was lost")]
-    Lost,
-}
-
-/// Asks by GET, over HTTP without TLS.
-pub async fn fetch(request: http::Request<Full<Bytes>>) -> Result<http::Response<Bytes>, NoAnswer> {
-    // A new one for each question: there are few, and the leader may be another at the next.
-    let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(PATIENCE / 2));
-    let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
-    let answered = async {
-        let answer = client.request(request).await;
-        let answer = answer.map_err(|error| if error.is_connect() { NoAnswer::Unreachable } else { NoAnswer::Lost })?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, LONGEST).collect().await.map_err(|_| NoAnswer::Lost)?.to_bytes();
-        Ok(http::Response::from_parts(head, body))
-    };
-    time::timeout(PATIENCE, answered).await.unwrap_or(Err(NoAnswer::Late))
-}
 
 /// Lets the leader answer, if we follow one that can be reached; `open`: we are reached by others, too. A listener on
 /// loopback is for whoever forwards the port of this very replica.
@@ -120,8 +80,10 @@ fn question(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<
     Some(question)
 }
 
-async fn pass_on(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, NoAnswer> {
-    let (head, body) = fetch(question.ok_or(NoAnswer::Lost)?).await?.into_parts();
+async fn pass_on(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, RequestError> {
+    let question = question.ok_or(RequestError::Request)?;
+    // A new client for each question: there are few, and the leader may be another at the next.
+    let (head, body) = Client::plain(Limits::REPLICA).ask(question).await?.into_parts();
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = head.status;
     for name in &ANSWERED {

@@ -10,7 +10,7 @@ use tokio::time;
 use super::Message;
 use crate::{
     config::NotifyFormat,
-    outbound::{Client, NoAnswer, NotAnAddress, USER_AGENT, connect, send},
+    outbound::{Client, NotAnAddress, RequestError, client_for},
 };
 
 /// A message is sent at most so often, and between two attempts is waited so long, and then twice as long.
@@ -28,7 +28,7 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at this address.
     pub fn new(url: &str, format: NotifyFormat) -> Result<Self, NotAnAddress> {
-        let (client, url) = connect("notify-url", url)?;
+        let (client, url) = client_for("notify-url", url)?;
         Ok(Self { client, url, format })
     }
 
@@ -60,15 +60,17 @@ impl Webhook {
             .method(Method::POST)
             .uri(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(body))
-            .map_err(|_| (NoAnswer::Request.to_string(), false))?;
+            .map_err(|_| (RequestError::Request.to_string(), false))?;
         // What went wrong is told without its source, whose text may hold the address.
-        let status = send(&self.client, request).await.map_err(|why| (why.to_string(), true))?;
+        let status = self.client.send(request).await.map_err(|why| (why.to_string(), true))?;
         if status.is_success() {
             return Ok(());
         }
-        Err((NoAnswer::Status(status).to_string(), status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS))
+        Err((
+            RequestError::Status(status).to_string(),
+            status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+        ))
     }
 }
 

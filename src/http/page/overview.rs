@@ -17,8 +17,10 @@ use crate::{
         model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
     },
-    document::summary::{Summary, differing, differs},
-    http::answers,
+    document::{
+        api,
+        summary::{Summary, differing, differs},
+    },
 };
 
 /// Changes on the first page; the list of workloads has all.
@@ -193,7 +195,7 @@ struct Planned {
 
 impl PlanPage {
     pub(super) fn of(report: &std::sync::Arc<Report>) -> Self {
-        let plan = answers::Plan::of(report);
+        let plan = api::Plan::of(report);
         let enforce = report.mode == Mode::Enforce;
         let left = report.rollouts_left.map_or("no limit".to_owned(), |n| n.to_string());
         let rolling = RolloutRow::rolling(report);
@@ -222,7 +224,7 @@ impl PlanPage {
 }
 
 impl Group {
-    fn of(held: answers::Held, report: &Report) -> Self {
+    fn of(held: api::Held, report: &Report) -> Self {
         let shown = held.workloads.len();
         let then = held.gate_in_enforce;
         let title = match (held.gate, then) {
@@ -236,7 +238,7 @@ impl Group {
             (Some(_), Some(then)) => format!("in enforce mode: {}", then.meaning()),
             (Some(gate), None) => gate.meaning().to_owned(),
         };
-        let row = |w: answers::Planned| Planned {
+        let row = |w: api::Planned| Planned {
             href: href(&w.namespace, &w.kind, &w.name),
             kind: w.kind.to_string(),
             namespace: w.namespace.to_string(),

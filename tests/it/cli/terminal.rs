@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
+    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, NamedWorkload, Progress, Stopped},
     config::{Config, StopWhen},
     core::{
         config::Mode,
@@ -78,7 +78,7 @@ impl Engine for Staged {
         jiff::Timestamp::UNIX_EPOCH
     }
 
-    fn find(&self, _config: &Config, _whom: &Whom) -> Result<WorkloadRef> {
+    fn find(&self, _config: &Config, _named: &NamedWorkload) -> Result<WorkloadRef> {
         anyhow::bail!("there are no workloads here")
     }
 

@@ -8,20 +8,19 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{clock, connected, runtime, state_namespace};
+use super::Installation;
 use crate::{
     cluster::{
         client::{Call, Cluster},
         lease::LeaseStore,
-        state::StateStore,
     },
-    config::{API_LISTEN, Config, LeaseId},
+    config::{API_LISTEN, LeaseId},
     core::{
         io::StateRecord,
         model::lease::{LeaseSpec, Reply, Request as Ask},
     },
-    http::{API_STATUS, fetch},
-    outbound,
+    http::API_STATUS,
+    outbound::{self, Client, Limits},
 };
 
 /// Where the API listens, if nothing else is said.
@@ -35,7 +34,7 @@ pub struct DaemonStatus {
     /// What the state ConfigMap holds; `None`: it is missing or makes no sense, which means paused.
     pub record: Option<StateRecord>,
     /// Who leads, if there is a Lease.
-    pub leader: Option<Leader>,
+    pub leader: Option<LeaseHolder>,
     /// What the leader's API says of how things stand, or why that is not known, and what helps.
     pub api: Result<Value, String>,
     /// When this was asked.
@@ -44,7 +43,7 @@ pub struct DaemonStatus {
 
 /// Who holds the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
+pub struct LeaseHolder {
     /// The replica.
     pub holder: String,
     /// When it said last that it is there.
@@ -55,7 +54,7 @@ pub struct Leader {
     pub port: Option<u16>,
 }
 
-impl Leader {
+impl LeaseHolder {
     /// `None`: it was given back, and nobody took it.
     fn of(spec: &LeaseSpec) -> Option<Self> {
         (!spec.holder.is_empty()).then(|| Self {
@@ -71,54 +70,52 @@ impl Leader {
         let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
         self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
     }
-}
 
-/// Reads what the daemon left in the cluster.
-pub fn status(config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
-    runtime()?.block_on(async {
-        let cluster = connected(config).await?;
-        let namespace = state_namespace(config, &cluster);
-        let record = StateStore::new(cluster.clone(), &namespace).read().await?;
-        let LeaseId { name: lease, namespace: its } = &config.lease;
-        let its = its.as_deref().unwrap_or(&namespace);
-        let leader = match LeaseStore::new(cluster.clone(), its, lease).ask(&Ask::Read).await {
-            Reply::Is(lease) => Leader::of(&lease.spec),
-            Reply::Missing => None,
-            Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
-            Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
-        };
-        let now = clock::now().wall;
-        let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
-        let api = match (api, present) {
-            (Some(address), _) => at(address).await,
-            (None, Some(leader)) => of(leader, &namespace, &cluster).await,
-            (None, None) => Err(format!(
-                "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
-                 `--lease-name`, or forward the daemon's port, {API_PORT}, and give `--api`"
-            )),
-        };
-        Ok(DaemonStatus { namespace, record, leader, api, now })
-    })
-}
-
-impl Leader {
     /// Its Pod: the identity without the number that is new in each process.
     fn pod(&self) -> &str {
         self.holder.rsplit_once('_').map_or(&*self.holder, |(pod, _)| pod)
     }
 }
 
+impl Installation {
+    /// Reads what the daemon left in the cluster, and asks the leader's API: at `api`, if a person gave an address.
+    ///
+    /// `clock` is read once the Lease is known.
+    pub async fn status(&self, api: Option<&Uri>, clock: impl FnOnce() -> Timestamp) -> anyhow::Result<DaemonStatus> {
+        let Self { cluster, namespace, state, lease: LeaseId { name: lease, namespace: its } } = self;
+        let record = state.read().await?;
+        let its = its.as_deref().unwrap_or(namespace);
+        let leader = match LeaseStore::new(cluster.clone(), its, lease).ask(&Ask::Read).await {
+            Reply::Is(lease) => LeaseHolder::of(&lease.spec),
+            Reply::Missing => None,
+            Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
+            Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
+        };
+        let now = clock();
+        let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
+        let api = match (api, present) {
+            (Some(address), _) => ask_address(address).await,
+            (None, Some(leader)) => ask_leader(leader, namespace, cluster).await,
+            (None, None) => Err(format!(
+                "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
+                 `--lease-name`, or forward the daemon's port, {API_PORT}, and give `--api`"
+            )),
+        };
+        Ok(DaemonStatus { namespace: namespace.clone(), record, leader, api, now })
+    }
+}
+
 /// Asks at an address that a person gave.
-async fn at(address: &Uri) -> Result<Value, String> {
+async fn ask_address(address: &Uri) -> Result<Value, String> {
     let not = |why: &dyn std::fmt::Display| format!("{address} does not answer: {why}");
     let uri = outbound::at(address, API_STATUS).map_err(|error| not(&error))?;
     let request = Request::get(uri).body(Full::<Bytes>::default()).map_err(|error| not(&error))?;
-    let answer = fetch(request).await.map_err(|why| not(&why))?;
+    let answer = Client::plain(Limits::REPLICA).ask(request).await.map_err(|why| not(&why))?;
     understood(answer.status().as_u16(), answer.body())
 }
 
 /// Asks by way of the API server, where the leader's API is open to others than its own Pod.
-async fn of(leader: &Leader, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
+async fn ask_leader(leader: &LeaseHolder, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
     let pod = leader.pod();
     let by_hand = format!(
         "`kubectl -n {namespace} port-forward pod/{pod} {API_PORT}`, then `sidecar-drift status --api \
