@@ -106,7 +106,7 @@ fn ask(w: &WorkloadReport, number: usize, of: usize) -> anyhow::Result<Option<An
 
 fn show(context: &mut Context<'_>, w: &WorkloadReport, looked: &Looked) {
     let mut text = String::new();
-    describe(&mut text, w, &looked.mask, context.console.width());
+    describe(&mut text, w, &looked.redaction, context.console.width());
     context.console.note(text.trim_end());
 }
 

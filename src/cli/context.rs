@@ -8,7 +8,7 @@ use super::{
     engine::Engine,
     exit::UsageError,
     logging,
-    output::{Console, mask::Mask},
+    output::{Console, redaction::Redaction},
 };
 use crate::config::{Client, Config, File, Origin, Purpose, Settings, Voice};
 
@@ -41,10 +41,10 @@ impl Context<'_> {
     }
 
     /// Hides values, unless they are asked for.
-    pub(super) fn mask(config: &Config) -> anyhow::Result<Mask> {
+    pub(super) fn redaction(config: &Config) -> anyhow::Result<Redaction> {
         if config.display.values {
-            return Ok(Mask::none());
+            return Ok(Redaction::none());
         }
-        Mask::random().context("the system gives no random numbers, without which values cannot be hidden")
+        Redaction::random().context("the system gives no random numbers, without which values cannot be hidden")
     }
 }

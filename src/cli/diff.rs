@@ -36,7 +36,7 @@ impl Diff {
             looked.must_have(only)?;
         }
         let page = Page::of(context.console, looked.form());
-        looked.print(context, |report, mask| diff::text(report, mask, page))?;
+        looked.print(context, |report, redaction| diff::text(report, redaction, page))?;
         Ok(looked.exit())
     }
 }

@@ -29,7 +29,7 @@ impl Explain {
         let looked = context.look(config)?;
         looked.must_have(&only)?;
         let page = Page::of(context.console, looked.form());
-        looked.print(context, |report, mask| explain::text(report, mask, page))?;
+        looked.print(context, |report, redaction| explain::text(report, redaction, page))?;
         Ok(looked.exit())
     }
 }

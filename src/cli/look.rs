@@ -11,7 +11,7 @@ use super::{
     lines,
     output::{
         document::{self, Document},
-        mask::Mask,
+        redaction::Redaction,
         table::Form,
     },
     progress::Bar,
@@ -58,7 +58,7 @@ impl Look {
 /// What was seen, and how it is to be shown.
 pub(super) struct Looked {
     pub(super) report: Arc<Report>,
-    pub(super) mask: Mask,
+    pub(super) redaction: Redaction,
     stopped: Option<Stopped>,
     show: Show,
 }
@@ -81,7 +81,7 @@ impl Looked {
     pub(super) fn print(
         &self,
         context: &mut Context<'_>,
-        table: impl FnOnce(&Report, &Mask) -> String,
+        table: impl FnOnce(&Report, &Redaction) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.show.format {
             _ if self.show.as_lines => {
@@ -90,9 +90,9 @@ impl Looked {
             }
             // There is nothing to show, and that is not to say that there is nothing.
             _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
-            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.mask),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.redaction),
             OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&Document::new(&self.report, &self.mask), self.show.format)?
+                document::write(&Document::new(&self.report, &self.redaction), self.show.format)?
             }
         };
         context.console.print(&text)?;
@@ -120,13 +120,13 @@ impl Looked {
 impl Context<'_> {
     /// Looks once.
     pub(super) fn look(&mut self, config: Config) -> anyhow::Result<Looked> {
-        let (show, mask) = (config.display, Self::mask(&config)?);
+        let (show, redaction) = (config.display, Self::redaction(&config)?);
         let mut bar = Bar::new(self.console);
         let ended = look(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         if ended.stopped.is_some() && !ended.report.synced {
             self.console.complain("error: stopped before the cluster was listed");
         }
-        Ok(Looked { report: ended.report, mask, stopped: ended.stopped, show })
+        Ok(Looked { report: ended.report, redaction, stopped: ended.stopped, show })
     }
 }

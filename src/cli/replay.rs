@@ -41,12 +41,12 @@ impl Replay {
         let Self { file, at, display } = self;
         let given = Settings { display, ..Settings::default() };
         let config = context.configure(given, Purpose::Look(None))?;
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
+        let (format, redaction) = (config.display.format, Context::redaction(&config)?);
         let replayed = replay(&file, at)?;
         if at.is_some() {
             let report = &replayed.report;
             let text = match format {
-                OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &mask), format)?,
+                OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &redaction), format)?,
                 OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
                     scan::text(report, true, Page::of(context.console, form(format)))
                 }

@@ -140,7 +140,7 @@ fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Resul
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (show, mask) = (config.display, Context::mask(&config)?);
+    let (show, redaction) = (config.display, Context::redaction(&config)?);
     let mut bar = Bar::new(context.console);
     let mut begun = None;
     let ended = look(context.engine, config, StopWhen::RolledOut, &mut |report, told| {
@@ -163,7 +163,7 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
                 rollout::result(report, end, Page::of(context.console, form(show.format)))
             }
             OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&RolloutDocument::new(report, end, tally, &mask), show.format)?
+                document::write(&RolloutDocument::new(report, end, tally, &redaction), show.format)?
             }
         };
         context.console.print(&text)?;

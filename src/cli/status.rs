@@ -75,7 +75,7 @@ pub(super) struct StatusDocument<'a> {
     /// The first rollouts after something moved.
     canaries: Vec<Canary<'a>>,
     /// Who holds the Lease; null: nobody.
-    leader: Option<Leader<'a>>,
+    leader: Option<LeaderDocument<'a>>,
     /// What the leader's API says at `/api/v1/status`; null: it was not reached.
     api: Option<&'a Value>,
     /// Why it was not reached, and what helps; null: it was.
@@ -97,7 +97,8 @@ struct Canary<'a> {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Leader<'a> {
+#[schemars(rename = "Leader")]
+struct LeaderDocument<'a> {
     /// The replica.
     holder: &'a str,
     /// When it said last that it is there, RFC 3339, UTC.
@@ -124,7 +125,7 @@ impl<'a> StatusDocument<'a> {
             breaker: record.and_then(|r| r.breaker.as_ref()).map(Stopped::of),
             recent: record.iter().flat_map(|r| &r.recent).copied().collect(),
             canaries: record.iter().flat_map(|r| &r.canaries).map(canary).collect(),
-            leader: status.leader.as_ref().map(|leader| Leader {
+            leader: status.leader.as_ref().map(|leader| LeaderDocument {
                 holder: &leader.holder,
                 renewed: leader.renewed.map(|at| at.to_string()),
                 present: !leader.is_gone(status.now),

@@ -14,8 +14,10 @@ use crate::core::{
 
 /// The uid of a workload; `None`: there is none of that name.
 pub async fn workload_uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, Error> {
-    let answer =
-        cluster.call(Call::get(paths::workload(key))).await.map_err(|lost| Error::of_lost(cluster.url(), lost))?;
+    let answer = cluster
+        .call(Call::get(paths::workload(key)))
+        .await
+        .map_err(|error| Error::of_no_answer(cluster.url(), error))?;
     match answer.status.as_u16() {
         200 => Ok(answer.json().pointer("/metadata/uid").and_then(Value::as_str).map(Name::from)),
         404 => Ok(None),
@@ -29,7 +31,7 @@ pub async fn accept_drift(cluster: &Cluster, workload: &WorkloadRef, until: &str
     let fields = json!({ "metadata": { "uid": &*workload.uid, "annotations": annotations } });
     let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::workload(&workload.key));
     let answer = cluster.call(Call::merge_patch(path, &fields)).await;
-    let answer = answer.map_err(|lost| Error::of_lost(cluster.url(), lost))?;
+    let answer = answer.map_err(|error| Error::of_no_answer(cluster.url(), error))?;
     if answer.status.is_success() {
         return Ok(());
     }

@@ -65,7 +65,7 @@ impl EventWriter {
 
     /// Whether it was carried out; not, if the answer is this one. Every other one is an error.
     async fn does(&self, call: Call, unless: u16) -> Result<bool, String> {
-        let answer = self.cluster.call(call).await.map_err(|lost| lost.sentence())?;
+        let answer = self.cluster.call(call).await.map_err(|error| error.sentence())?;
         match answer.status.as_u16() {
             200 | 201 => Ok(true),
             code if code == unless => Ok(false),

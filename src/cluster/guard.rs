@@ -31,7 +31,7 @@ pub async fn probe(cluster: &Cluster, namespace: &str) -> Probe {
         Ok(answer) if answer.status.is_success() => Probe::LetThrough,
         Ok(answer) if is_refusal(&answer) => Probe::Refused,
         Ok(answer) => Probe::Unknown(answer.message()),
-        Err(lost) => Probe::Unknown(lost.sentence()),
+        Err(error) => Probe::Unknown(error.sentence()),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
-    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, Lost},
+    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer},
     paths,
     watch::{self, News, Target, Whole},
 };
@@ -137,7 +137,7 @@ impl StateStore {
         match self.try_write(state, version).await {
             Ok(answer) if answer.status.is_success() => return record(&answer.json()),
             Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
-            Err(lost) => tracing::warn!(error = lost.sentence(), "state may not have been written"),
+            Err(error) => tracing::warn!(error = error.sentence(), "state may not have been written"),
         }
         self.read_or_none().await
     }
@@ -162,7 +162,7 @@ impl StateStore {
             } else {
                 self.cluster.call(self.creation(&state)).await
             };
-            let answer = answer.map_err(|lost| self.lost(lost))?;
+            let answer = answer.map_err(|error| self.no_answer(error))?;
             match answer.status.as_u16() {
                 409 if attempts < EDIT_ATTEMPTS => attempts += 1,
                 200 | 201 => return Ok(()),
@@ -173,7 +173,7 @@ impl StateStore {
 
     /// Create the ConfigMap; for `sidecar-drift resume` where no chart did.
     pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
-        let answer = self.cluster.call(self.creation(state)).await.map_err(|lost| self.lost(lost))?;
+        let answer = self.cluster.call(self.creation(state)).await.map_err(|error| self.no_answer(error))?;
         if answer.status.is_success() {
             return Ok(record(&answer.json()));
         }
@@ -195,13 +195,13 @@ impl StateStore {
         })
     }
 
-    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, Lost> {
+    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, NoAnswer> {
         let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
         self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), &fields)).await
     }
 
     async fn get(&self) -> Result<Answer, Error> {
-        self.cluster.call(Call::get(self.path())).await.map_err(|lost| self.lost(lost))
+        self.cluster.call(Call::get(self.path())).await.map_err(|error| self.no_answer(error))
     }
 
     fn creation(&self, state: &StateRecord) -> Call {
@@ -218,8 +218,8 @@ impl StateStore {
         format!("{}/{CONFIG_MAP}", paths::config_maps(&self.namespace))
     }
 
-    fn lost(&self, lost: Lost) -> Error {
-        Error::of_lost(self.cluster.url(), lost)
+    fn no_answer(&self, error: NoAnswer) -> Error {
+        Error::of_no_answer(self.cluster.url(), error)
     }
 
     fn refused(&self, what: &'static str, answer: &Answer) -> Error {

@@ -71,13 +71,13 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let store = StateStore::new(cluster.clone(), &own);
     let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
     let published = Published::new(clock::elapsed);
-    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me, &published);
+    let (leading, give_back, keeper) = stand_for_election(&config, &cluster, &own, &me, &published);
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
     workers.ask_alerts_of(config.alerts.as_deref().map(Prometheus::new).transpose()?);
     if let Some(keeper) = keeper {
-        workers.also(keeper);
+        workers.spawn_for_life(keeper);
     }
     super::listen::start(&config, &published, &mut workers).await?;
     let notifier = super::listen::notify(&config, &mut workers)?;
@@ -105,12 +105,12 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
                 Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
             }
         }
-        workers.also(store.watch(streaming, sender));
+        workers.spawn_for_life(store.watch(streaming, sender));
     }
     let (obeyed, changes) = mpsc::channel(1);
     let patience = patience(&config.policy);
     let seen_by_a_person = config.policy.one_shot && stop == StopWhen::RolledOut;
-    workers.also(super::reload::watch(config, obeyed));
+    workers.spawn_for_life(super::reload::watch(config, obeyed));
     let report = Arc::new(core.report(now));
     let listed = HashSet::new();
     let mut engine = Engine {
@@ -149,7 +149,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
 type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
-fn stand(
+fn stand_for_election(
     config: &Config,
     cluster: &Cluster,
     own: &str,

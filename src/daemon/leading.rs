@@ -16,7 +16,7 @@ use crate::{
         Name,
         lease::{Election, LeaseSpec, LeaseTimes, Reply, Request, Tenure, Turn},
     },
-    http::{Leader, Published},
+    http::{LeaderEndpoint, Published},
 };
 
 /// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
@@ -148,10 +148,10 @@ impl Keeper {
 
     /// Says who leads. An address that makes no sense is none.
     fn publish(&self) {
-        let leader = |spec: &LeaseSpec| Leader { name: spec.holder.clone(), api: spec.api.parse().ok() };
+        let leader = |spec: &LeaseSpec| LeaderEndpoint { name: spec.holder.clone(), api: spec.api.parse().ok() };
         let leader = self.election.held().map(leader);
         if self.published.leader() != leader {
-            self.published.led_by(leader);
+            self.published.set_leader(leader);
         }
     }
 

@@ -153,7 +153,7 @@ impl Workers {
     }
 
     /// Runs something else for as long as the process lives.
-    pub(super) fn also(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn_for_life(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    API_VERSION, Change, Generation, Mask, Rollout, Stopped, Workload,
+    API_VERSION, Change, Generation, Redaction, Rollout, Stopped, Workload,
     summary::{Summary, differing, differs},
 };
 use crate::core::{
@@ -274,7 +274,7 @@ impl Status {
 
 impl WorkloadList {
     /// What was selected of this report.
-    pub fn of(report: &Report, selected: Selected<'_>, mask: &Mask) -> Self {
+    pub fn of(report: &Report, selected: Selected<'_>, redaction: &Redaction) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "WorkloadList",
@@ -284,20 +284,20 @@ impl WorkloadList {
             page: selected.page,
             pages: selected.pages,
             limit: selected.limit,
-            workloads: selected.workloads.into_iter().map(|w| Workload::of(w, mask)).collect(),
+            workloads: selected.workloads.into_iter().map(|w| Workload::of(w, redaction)).collect(),
         }
     }
 }
 
 impl OneWorkload {
     /// All that is known of `w`.
-    pub fn of(report: &Report, w: &WorkloadReport, mask: &Mask) -> Self {
+    pub fn of(report: &Report, w: &WorkloadReport, redaction: &Redaction) -> Self {
         let own = report.rollouts.iter().filter(|r| r.kind == w.kind && r.namespace == w.namespace && r.name == w.name);
         Self {
             api_version: API_VERSION,
             kind: "Workload",
             taken: report.taken.to_string(),
-            workload: Workload::of(w, mask),
+            workload: Workload::of(w, redaction),
             rollouts: own.map(Rollout::of).collect(),
         }
     }

@@ -82,7 +82,7 @@ async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result
 async fn workloads(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     let query = Query::parse(raw.as_deref())?;
     let report = report(&reader)?;
-    Ok(answer(&WorkloadList::of(&report, query.select(&report), &reader.mask)))
+    Ok(answer(&WorkloadList::of(&report, query.select(&report), &reader.redaction)))
 }
 
 async fn workload(
@@ -95,7 +95,7 @@ async fn workload(
     let found = find(&report, &namespace, &kind, &name);
     let w =
         found.ok_or_else(|| Refusal::NotFound(format!("there is no {kind} `{name}` in namespace `{namespace}`")))?;
-    Ok(answer(&OneWorkload::of(&report, w, &reader.mask)))
+    Ok(answer(&OneWorkload::of(&report, w, &reader.redaction)))
 }
 
 async fn generations(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {

@@ -14,7 +14,7 @@ mod tests;
 
 pub use self::{
     openapi::{STATUS as API_STATUS, document},
-    published::{Leader, Published},
+    published::{LeaderEndpoint, Published},
     reader::Reader,
     server::{BindError, bind, probes, serve},
 };

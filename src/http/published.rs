@@ -16,7 +16,7 @@ use crate::core::{model::Name, report::Report};
 
 /// The replica that holds the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leader {
+pub struct LeaderEndpoint {
     /// What it is called there: its Pod, and a number.
     pub name: Name,
     /// Where it answers those who read, as `address:port`; `None`: on loopback only.
@@ -30,7 +30,7 @@ pub struct Published(Arc<Shared>);
 
 struct Shared {
     report: watch::Sender<Option<Arc<Report>>>,
-    leader: Mutex<Option<Leader>>,
+    leader: Mutex<Option<LeaderEndpoint>>,
     /// Milliseconds of `elapsed` at the engine's last tick.
     ticked: AtomicU64,
     elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
@@ -68,7 +68,7 @@ impl Published {
     }
 
     /// Who leads from now on, as far as it is known: in what is published already, too.
-    pub fn led_by(&self, leader: Option<Leader>) {
+    pub fn set_leader(&self, leader: Option<LeaderEndpoint>) {
         let name = leader.as_ref().map(|leader| leader.name.clone());
         *self.0.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
         self.0.report.send_if_modified(|report| {
@@ -79,7 +79,7 @@ impl Published {
     }
 
     /// Who leads; `None`: nobody, or there is no election.
-    pub fn leader(&self) -> Option<Leader> {
+    pub fn leader(&self) -> Option<LeaderEndpoint> {
         self.0.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

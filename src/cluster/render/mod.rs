@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
-    client::{Call, Cluster, Lost},
+    client::{Call, Cluster, NoAnswer},
     convert::{self, Keys, Needed},
     paths,
 };
@@ -174,7 +174,7 @@ impl Renderer {
                 Some(user) => call.impersonating(user.clone()),
                 None => call,
             };
-            let answer = self.cluster.call(call).await.map_err(lost)?;
+            let answer = self.cluster.call(call).await.map_err(no_answer)?;
             let json = read::judged(&answer, request.fields);
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
@@ -215,7 +215,7 @@ impl Renderer {
     }
 
     async fn get_part(&self, path: &str, needed: Needed) -> Result<Value, RenderOutcome> {
-        let answer = self.cluster.call(Call::get(path)).await.map_err(lost)?;
+        let answer = self.cluster.call(Call::get(path)).await.map_err(no_answer)?;
         let reason = match answer.status.as_u16() {
             200 => return Ok(answer.part(needed)),
             404 => return Err(RenderOutcome::Gone),
@@ -274,6 +274,6 @@ fn undetermined(message: String) -> RenderOutcome {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-fn lost(lost: Lost) -> RenderOutcome {
-    undetermined(lost.sentence())
+fn no_answer(error: NoAnswer) -> RenderOutcome {
+    undetermined(error.sentence())
 }

@@ -159,7 +159,7 @@ fn is_lost(error: &watcher::Error) -> bool {
 }
 
 fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
-    let client = if target.many { cluster.listing() } else { cluster.kube() };
+    let client = if target.many { cluster.for_long_lists() } else { cluster.kube() };
     match &target.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
         None => Api::all_with(client, &target.row),

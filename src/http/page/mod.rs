@@ -82,7 +82,7 @@ async fn workload(
 ) -> Response {
     let Some(report) = reader.published.report() else { return not_yet() };
     if let Some(w) = api::find(&report, &namespace, &kind, &name) {
-        return render(&headers, StatusCode::OK, &report, &one::OneWorkload::of(&report, w, &reader.mask));
+        return render(&headers, StatusCode::OK, &report, &one::OneWorkload::of(&report, w, &reader.redaction));
     }
     let text = format!("There is no {kind} `{name}` in namespace `{namespace}`; it may have been deleted.");
     render(&headers, StatusCode::NOT_FOUND, &report, &Message::new(&report, "No such workload", text))

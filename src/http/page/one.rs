@@ -15,7 +15,7 @@ use crate::{
         report::{Report, WorkloadReport},
         verdict::PodGroup,
     },
-    document::{Mask, summary::differing},
+    document::{Redaction, summary::differing},
 };
 
 /// `/workloads/{namespace}/{kind}/{name}`
@@ -80,14 +80,14 @@ enum Kind {
 }
 
 impl OneWorkload {
-    pub(super) fn of(report: &Arc<Report>, w: &WorkloadReport, mask: &Mask) -> Self {
+    pub(super) fn of(report: &Arc<Report>, w: &WorkloadReport, redaction: &Redaction) -> Self {
         let own = report.rollouts.iter().filter(|r| r.kind == w.kind && r.namespace == w.namespace && r.name == w.name);
         Self {
             frame: Frame::new(report, format!("{}/{} in {}", w.kind, w.name, w.namespace), ""),
             w: Row::of(w, report.taken),
             namespace_href: list(&[("namespace", &w.namespace)]),
             facts: facts(report, w),
-            groups: w.differing.iter().enumerate().map(|(i, group)| Group::of(i, group, mask)).collect(),
+            groups: w.differing.iter().enumerate().map(|(i, group)| Group::of(i, group, redaction)).collect(),
             unstable: w.masked.clone(),
             rollouts: own.map(|r| RolloutRow::of(r, report.taken)).collect(),
         }
@@ -132,13 +132,13 @@ fn facts(report: &Report, w: &WorkloadReport) -> Vec<Fact> {
 }
 
 impl Group {
-    fn of(index: usize, group: &PodGroup, mask: &Mask) -> Self {
+    fn of(index: usize, group: &PodGroup, redaction: &Redaction) -> Self {
         let names: Vec<_> = group.pods.iter().map(AsRef::as_ref).collect();
         let sidecars = group.differences.iter().map(|d| Sidecar {
             name: d.sidecar.to_string(),
             difference: d.difference.as_str(),
             meaning: d.difference.meaning(),
-            fields: d.fields.iter().map(|change| Field::of(change, mask.change(change))).collect(),
+            fields: d.fields.iter().map(|change| Field::of(change, redaction.change(change))).collect(),
         });
         let pods = names.len();
         Self {
@@ -147,7 +147,7 @@ impl Group {
             pods_title: format!("Names of {}", many(pods, "Pod")),
             pods: names.join(", "),
             sidecars: sidecars.collect(),
-            collateral: group.collateral.iter().map(|change| Field::of(change, mask.collateral(change))).collect(),
+            collateral: group.collateral.iter().map(|change| Field::of(change, redaction.collateral(change))).collect(),
         }
     }
 }

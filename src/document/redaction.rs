@@ -12,12 +12,12 @@ use crate::core::compare::FieldChange;
 /// How values are shown. The key is made anew in each process, so that equal values look equal within one output, and
 /// nobody can try values against a hash that was written down.
 #[derive(Clone)]
-pub struct Mask {
+pub struct Redaction {
     /// `None`: values are shown as they are.
     hmac: Option<Hmac<Sha256>>,
 }
 
-impl Mask {
+impl Redaction {
     /// Values are shown as they are.
     pub fn none() -> Self {
         Self { hmac: None }
@@ -69,8 +69,8 @@ impl Mask {
     }
 }
 
-impl std::fmt::Debug for Mask {
+impl std::fmt::Debug for Redaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.hmac.is_some() { "Mask(values hidden)" } else { "Mask(values shown)" })
+        f.write_str(if self.hmac.is_some() { "Redaction(values hidden)" } else { "Redaction(values shown)" })
     }
 }
