@@ -15,14 +15,14 @@ use crate::{
 };
 
 pub use crate::{
-    daemon::{Asked, Ended, Progress, Stopped},
+    daemon::{Progress, RunResult, StopSignal, Stopped},
     operator::{DaemonStatus, LeaseHolder, NamedWorkload},
 };
 
 /// What commands ask of the engine.
 pub trait Engine {
     /// Connects, works until `stop` says so, and returns the last report.
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended>;
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult>;
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()>;
@@ -54,7 +54,7 @@ pub trait Engine {
 pub struct Daemon;
 
 impl Engine for Daemon {
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
         daemon::run(config, stop, progress)
     }
 
@@ -107,7 +107,7 @@ pub(super) fn look(
     config: Config,
     stop: StopWhen,
     progress: &mut Progress<'_>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<RunResult> {
     let mut unseen = BTreeSet::new();
     let ended = engine.run(config, stop, &mut |report, told| {
         unseen.extend(told.iter().filter_map(unseen_workloads).cloned());

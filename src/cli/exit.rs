@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::engine::{Asked, Stopped};
+use super::engine::{StopSignal, Stopped};
 
 /// How a command ends. `2` is for what was asked wrongly: nothing was contacted then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ impl Exit {
     /// Of a command that a signal stopped.
     pub(super) fn by(stopped: Stopped) -> Self {
         match stopped.by {
-            Asked::Interrupt => Self::Interrupted,
-            Asked::Terminate => Self::Terminated,
+            StopSignal::Interrupt => Self::Interrupted,
+            StopSignal::Terminate => Self::Terminated,
         }
     }
 }

@@ -51,7 +51,7 @@ use self::{
 };
 pub use self::{
     args::{Args, definition},
-    engine::{Asked, Daemon, DaemonStatus, Ended, Engine, LeaseHolder, NamedWorkload, Progress, Stopped},
+    engine::{Daemon, DaemonStatus, Engine, LeaseHolder, NamedWorkload, Progress, RunResult, StopSignal, Stopped},
     exit::Exit,
     output::Console,
 };

@@ -3,7 +3,7 @@
 pub mod clock;
 mod engine;
 mod events;
-mod leading;
+mod leadership;
 mod listen;
 pub mod recording;
 mod reload;
@@ -23,7 +23,7 @@ pub type Progress<'a> = dyn FnMut(&Report, &[Notice]) + Send + 'a;
 
 /// How a run came to its end.
 #[derive(Clone, Debug)]
-pub struct Ended {
+pub struct RunResult {
     /// What was known at the end.
     pub report: Arc<Report>,
     /// The signal that ended it before its time, if one did.
@@ -33,15 +33,15 @@ pub struct Ended {
 /// A run that a signal ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// How we were asked.
-    pub by: Asked,
-    /// We were asked twice, and left what was under way.
+    /// The signal.
+    pub by: StopSignal,
+    /// It came twice, and we left what was under way.
     pub at_once: bool,
 }
 
-/// How we can be asked to stop.
+/// The signals that stop us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum StopSignal {
     /// By SIGINT: somebody pressed Ctrl-C.
     Interrupt,
     /// By SIGTERM: Kubernetes, or a service manager.
@@ -49,7 +49,7 @@ pub enum Asked {
 }
 
 /// Connects, works until `stop` says so, and returns the last report.
-pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
+pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let runtime = runtime()?;
     let ended = runtime.block_on(engine::run(config, stop, progress));
     // A name that is being looked up, or a login plugin that waits for somebody, must not keep us.

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Asked;
+use super::StopSignal;
 
 /// SIGTERM and SIGINT, from the moment on that this exists.
 ///
@@ -23,10 +23,10 @@ impl Signals {
     }
 
     /// Waits for either.
-    pub(super) async fn asked(&mut self) -> Asked {
+    pub(super) async fn received(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     clock,
     events::{self, Events},
-    leading::Leading,
+    leadership::Leadership,
 };
 use crate::{
     cluster::{
@@ -34,12 +34,12 @@ use crate::{
 pub(super) struct Workers {
     cluster: Cluster,
     /// Our own namespace.
-    own: String,
+    own_namespace: String,
     keys: Keys,
     renderer: Arc<Renderer>,
     store: StateStore,
     /// Asked right before each write.
-    leading: Leading,
+    leading: Leadership,
     inputs: mpsc::Sender<Input>,
     events: Events,
     /// Who knows which alerts fire.
@@ -50,10 +50,10 @@ pub(super) struct Workers {
 impl Workers {
     pub(super) fn new(
         cluster: Cluster,
-        own: String,
+        own_namespace: String,
         keys: Keys,
         store: StateStore,
-        leading: Leading,
+        leading: Leadership,
         instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Workers {
         let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(writing);
-        Self { cluster, own, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
+        Self { cluster, own_namespace, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
     }
 
     /// Dry runs are sent as somebody else from now on.
@@ -106,21 +106,21 @@ impl Workers {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
         self.tasks.spawn(async move {
-            store.write_and_tell(&record, &may_write, &inputs).await;
+            store.write_and_notify(&record, &may_write, &inputs).await;
         });
     }
 
     fn may_write(&self, term: Option<u64>) -> impl Fn() -> bool + Send + Sync + use<> {
         let leading = self.leading.clone();
-        move || leading.still(term)
+        move || leading.holds_in(term)
     }
 
     pub(super) fn probe_guard(&mut self) {
-        let (cluster, own, inputs) = (self.cluster.clone(), self.own.clone(), self.inputs.clone());
+        let (cluster, own_namespace, inputs) = (self.cluster.clone(), self.own_namespace.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
-            let refused = match guard::probe(&cluster, &own).await {
+            let refused = match guard::probe(&cluster, &own_namespace).await {
                 Probe::Refused => true,
-                Probe::LetThrough => false,
+                Probe::Admitted => false,
                 Probe::Unknown(reason) => {
                     tracing::warn!(reason, "whether the guard is in force is not known");
                     false
@@ -131,7 +131,7 @@ impl Workers {
     }
 
     /// From now on this Prometheus is asked.
-    pub(super) fn ask_alerts_of(&mut self, prometheus: Option<Prometheus>) {
+    pub(super) fn set_prometheus(&mut self, prometheus: Option<Prometheus>) {
         self.prometheus = prometheus;
     }
 

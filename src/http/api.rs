@@ -32,7 +32,7 @@ pub(super) fn router() -> Router<Reader> {
         .route(openapi::DOCUMENT, get(document))
         .route("/api", get(not_found))
         .route("/api/{*rest}", get(not_found))
-        .method_not_allowed_fallback(only_get)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 /// Why a question is not answered.
@@ -75,7 +75,7 @@ fn report(reader: &Reader) -> Result<Arc<Report>, Refusal> {
 }
 
 async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&Status::of(&*report(&reader)?)))
 }
 
@@ -90,7 +90,7 @@ async fn workload(
     Path((namespace, kind, name)): Path<(String, String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     let report = report(&reader)?;
     let found = find(&report, &namespace, &kind, &name);
     let w =
@@ -99,22 +99,22 @@ async fn workload(
 }
 
 async fn generations(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&GenerationList::of(&*report(&reader)?)))
 }
 
 async fn rollouts(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&RolloutList::of(&*report(&reader)?)))
 }
 
 async fn plan(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&Plan::of(&*report(&reader)?)))
 }
 
 async fn document(RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&openapi::document()))
 }
 
@@ -123,7 +123,7 @@ async fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, message)
 }
 
-async fn only_get() -> Response {
+async fn method_not_allowed() -> Response {
     let allow = (header::ALLOW, "GET, HEAD");
     ([allow], problem(StatusCode::METHOD_NOT_ALLOWED, "everything here is only read, by GET or HEAD")).into_response()
 }

@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// Workloads on a page, if nothing else is asked for.
-const LIMIT: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 /// Workloads on a page at most: an answer stays below some megabytes.
-const MOST: usize = 1000;
+const MAX_LIMIT: usize = 1000;
 
 /// What was asked makes no sense; the text says what would.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ fn page() -> Value {
 }
 
 fn limit() -> Value {
-    json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT })
+    json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT })
 }
 
 /// What the list is sorted by; workloads that are alike in it follow each other by namespace, kind and name.
@@ -197,7 +197,7 @@ impl Default for Query {
             sort: Sort::Name,
             descending: false,
             page: 1,
-            limit: LIMIT,
+            limit: DEFAULT_LIMIT,
         }
     }
 }
@@ -222,7 +222,7 @@ impl Query {
                 "sort" => query.sort = one_of("sort", &value, &Sort::ALL)?,
                 "order" => query.descending = one_of("order", &value, &[("asc", false), ("desc", true)])?,
                 "page" => query.page = number("page", &value, usize::MAX)?,
-                "limit" => query.limit = number("limit", &value, MOST)?,
+                "limit" => query.limit = number("limit", &value, MAX_LIMIT)?,
                 unknown => return Err(no_parameter(unknown)),
             }
         }
@@ -230,7 +230,7 @@ impl Query {
     }
 
     /// Whether nothing is filtered out.
-    pub fn takes_all(&self) -> bool {
+    pub fn is_unfiltered(&self) -> bool {
         let all = Self {
             sort: self.sort,
             descending: self.descending,
@@ -267,19 +267,19 @@ impl Query {
             && named(&self.namespaces, &w.namespace)
             && (self.sidecars.is_empty() || w.sidecars.iter().any(|name| self.sidecars.contains(&**name)))
             && self.change.as_ref().is_none_or(|change| w.change.as_ref() == Some(change))
-            && self.text.as_ref().is_none_or(|text| says(w, text))
+            && self.text.as_ref().is_none_or(|text| contains_text(w, text))
     }
 }
 
 /// Whether a text, in lower case, is somewhere in what people read about a workload.
-fn says(w: &WorkloadReport, text: &str) -> bool {
+fn contains_text(w: &WorkloadReport, text: &str) -> bool {
     let in_name = format!("{}/{}/{}", w.namespace, w.kind, w.name).to_lowercase().contains(text);
     let mut others = w.change.iter().chain(&w.message);
     in_name || others.any(|said| said.to_lowercase().contains(text))
 }
 
 /// An address that takes no parameters got some.
-pub fn none(raw: Option<&str>) -> Result<(), BadQuery> {
+pub fn reject_parameters(raw: Option<&str>) -> Result<(), BadQuery> {
     match form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).next() {
         Some((name, _)) => Err(BadQuery(format!("`{name}` is no parameter here: this address takes none"))),
         None => Ok(()),

@@ -38,8 +38,8 @@ impl Reader {
         let relay = (!address.ip().is_loopback(), self.published.clone());
         let routes = routes.fallback(page::not_found).with_state(self);
         let routes =
-            routes.layer(from_fn_with_state(relay, relay::to_the_leader)).layer(map_response(add_security_headers));
-        routes.layer(from_fn_with_state(address.ip().is_loopback(), known_host))
+            routes.layer(from_fn_with_state(relay, relay::forward_to_leader)).layer(map_response(add_security_headers));
+        routes.layer(from_fn_with_state(address.ip().is_loopback(), require_known_host))
     }
 }
 
@@ -64,7 +64,7 @@ async fn add_security_headers(mut response: Response) -> Response {
     response
 }
 
-async fn known_host(State(loopback): State<bool>, request: Request, next: Next) -> Response {
+async fn require_known_host(State(loopback): State<bool>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     if loopback && host.is_some_and(|host| !names_loopback(host)) {
         let why = "this address answers to `localhost` only; to read it from elsewhere use `kubectl port-forward`, or \

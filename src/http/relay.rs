@@ -16,14 +16,14 @@ use super::{Published, api::problem};
 use crate::outbound::{Client, Limits, RequestError};
 
 /// Says that a request was passed on already, so that two replicas that take each other for the leader do not play ball.
-const PASSED_ON: HeaderName = HeaderName::from_static("x-sidecar-drift-passed-on");
+const FORWARDED: HeaderName = HeaderName::from_static("x-sidecar-drift-passed-on");
 
 /// Names the leader in what a follower answers.
 const LEADER: HeaderName = HeaderName::from_static("x-sidecar-drift-leader");
 
 /// What of a question matters to the answer, and what of the answer matters to whoever asked.
-const ASKED: [HeaderName; 2] = [header::ACCEPT, header::IF_NONE_MATCH];
-const ANSWERED: [HeaderName; 5] = [
+const REQUEST_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::IF_NONE_MATCH];
+const RESPONSE_HEADERS: [HeaderName; 5] = [
     header::CONTENT_TYPE,
     header::CACHE_CONTROL,
     header::ETAG,
@@ -33,19 +33,19 @@ const ANSWERED: [HeaderName; 5] = [
 
 /// Lets the leader answer, if we follow one that can be reached; `open`: we are reached by others, too. A listener on
 /// loopback is for whoever forwards the port of this very replica.
-pub(super) async fn to_the_leader(
+pub(super) async fn forward_to_leader(
     State((open, published)): State<(bool, Published)>,
     request: Request,
     next: Next,
 ) -> Response {
     let follows = published.report().is_some_and(|report| !report.leader);
     let Some(leader) = published.leader().filter(|_| follows) else { return next.run(request).await };
-    let passed = request.headers().contains_key(&PASSED_ON);
+    let passed = request.headers().contains_key(&FORWARDED);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut answer = match leader.api.filter(|_| open && reads && !passed) {
         None => next.run(request).await,
         // Of a request whose body nobody may look at twice, what is to be asked is taken first.
-        Some(address) => match pass_on(question(&request, address)).await {
+        Some(address) => match forward(forwarded_request(&request, address)).await {
             Ok(answer) => answer,
             Err(why) if request.uri().path().starts_with("/api/") => {
                 let text = format!(
@@ -65,14 +65,14 @@ pub(super) async fn to_the_leader(
 }
 
 /// What is asked of the leader; `None`: this cannot be an address.
-fn question(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<Bytes>>> {
+fn forwarded_request(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<Bytes>>> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let uri: Uri = format!("http://{leader}{path}").parse().ok()?;
     let mut question = http::Request::new(Full::default());
     *question.method_mut() = request.method().clone();
     *question.uri_mut() = uri;
-    question.headers_mut().insert(PASSED_ON, header::HeaderValue::from_static("1"));
-    for name in &ASKED {
+    question.headers_mut().insert(FORWARDED, header::HeaderValue::from_static("1"));
+    for name in &REQUEST_HEADERS {
         if let Some(value) = request.headers().get(name) {
             question.headers_mut().insert(name, value.clone());
         }
@@ -80,13 +80,13 @@ fn question(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<
     Some(question)
 }
 
-async fn pass_on(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, RequestError> {
+async fn forward(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, RequestError> {
     let question = question.ok_or(RequestError::Request)?;
     // A new client for each question: there are few, and the leader may be another at the next.
     let (head, body) = Client::plain(Limits::REPLICA).ask(question).await?.into_parts();
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = head.status;
-    for name in &ANSWERED {
+    for name in &RESPONSE_HEADERS {
         if let Some(value) = head.headers.get(name) {
             answer.headers_mut().insert(name, value.clone());
         }

@@ -18,7 +18,7 @@ use std::{
 use tokio::{sync::mpsc, time};
 
 pub use self::{
-    message::{Happened, Message},
+    message::{Message, Occurrence},
     send::Webhook,
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Things that may wait; a mass event is a few changes, and what is beyond it would be a flood in a chat, too.
-const QUEUE: usize = 256;
+const QUEUE_LENGTH: usize = 256;
 
 /// What happens within this time is one message: an injector's upgrade is found at hundreds of workloads one after another.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -39,7 +39,7 @@ const WINDOW: Duration = Duration::from_secs(20);
 /// Where notices go on their way to the webhook.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    queue: mpsc::Sender<Happened>,
+    queue: mpsc::Sender<Occurrence>,
     /// What each workload that differs was known for last: that its verdict was in doubt meanwhile makes it no news.
     known: Arc<Mutex<BTreeMap<WorkloadKey, (Verdict, String)>>>,
 }
@@ -49,18 +49,18 @@ impl Notifier {
     pub fn new<F: Future<Output = bool> + Send>(
         send: impl Fn(Message) -> F + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         (Self { queue: sender, known: Arc::default() }, forward(queue, send))
     }
 
     /// Takes a notice, if it is one that people are notified of. Never waits. While somebody who has just begun looks at
-    /// everything for the first time, what differs is no news: [`looked`](Self::looked) sums it up.
-    pub fn told(&self, notice: &Notice, first_look: bool) {
+    /// everything for the first time, what differs is no news: [`first_scan`](Self::first_scan) sums it up.
+    pub fn notice(&self, notice: &Notice, during_first_scan: bool) {
         if let Notice::VerdictChanged { workload, to, change, .. } = notice {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = if message::tells(*to) {
+            let news = if message::is_reported(*to) {
                 let now = (*to, change.clone());
-                known.insert(workload.clone(), now.clone()) != Some(now) && !first_look
+                known.insert(workload.clone(), now.clone()) != Some(now) && !during_first_scan
             } else {
                 if *to != Verdict::Undetermined {
                     known.remove(workload);
@@ -71,28 +71,28 @@ impl Notifier {
                 return;
             }
         }
-        if let Some(happened) = Happened::of(notice) {
-            self.send(happened);
+        if let Some(occurrence) = Occurrence::of(notice) {
+            self.send(occurrence);
         }
     }
 
     /// The first look is complete: what differs already is one line.
-    pub fn looked(&self, report: &Report) {
+    pub fn first_scan(&self, report: &Report) {
         let standing: BTreeMap<_, _> =
-            report.totals().into_iter().filter(|(verdict, _)| message::tells(*verdict)).collect();
+            report.totals().into_iter().filter(|(verdict, _)| message::is_reported(*verdict)).collect();
         if !standing.is_empty() {
-            self.send(Happened::Standing(standing));
+            self.send(Occurrence::Standing(standing));
         }
     }
 
-    fn send(&self, happened: Happened) {
-        if self.queue.try_send(happened).is_err() {
+    fn send(&self, occurrence: Occurrence) {
+        if self.queue.try_send(occurrence).is_err() {
             metrics::notified("dropped");
         }
     }
 }
 
-async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Happened>, send: impl Fn(Message) -> F) {
+async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Occurrence>, send: impl Fn(Message) -> F) {
     while let Some(first) = queue.recv().await {
         let mut message = Message::default();
         let mut urgent = message.add(first);
@@ -101,7 +101,7 @@ async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Happened>, 
         while !urgent {
             tokio::select! {
                 more = queue.recv() => match more {
-                    Some(happened) => urgent = message.add(happened),
+                    Some(occurrence) => urgent = message.add(occurrence),
                     None => break,
                 },
                 () = &mut end => break,

@@ -15,7 +15,7 @@ use crate::{
 
 /// A message is sent at most so often, and between two attempts is waited so long, and then twice as long.
 const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Where messages go.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ impl Webhook {
                     }
                 }
             }
-            time::sleep(PAUSE * attempt).await;
+            time::sleep(RETRY_DELAY * attempt).await;
         }
         false
     }

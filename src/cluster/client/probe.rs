@@ -24,7 +24,7 @@ const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 /// The server ends the watch that asks for streaming lists after 5 s. Something between us that passes on the head of an
 /// answer and holds back its body must not keep us.
-const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Whether there is a namespace of this name; `None`: that cannot be found out.
@@ -91,7 +91,7 @@ impl Cluster {
             "/api/v1{scope}/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
              &allowWatchBookmarks=true&fieldSelector=metadata.name%3D.none&timeoutSeconds=5"
         );
-        match tokio::time::timeout(STREAM_PATIENCE, self.first_line(&path)).await {
+        match tokio::time::timeout(STREAM_TIMEOUT, self.first_line(&path)).await {
             Ok(Ok(line)) => line.is_some_and(|line| line.contains("k8s.io/initial-events-end")),
             Ok(Err(error)) => {
                 tracing::debug!(reason = error.sentence(), "no streaming lists, using pages");

@@ -3,7 +3,7 @@
 //! Nothing here can fail on content. What has the wrong type reads as absent and is named in [`Converted::faults`]; an
 //! object without a name is no object.
 
-mod described;
+mod custom_kind;
 mod fields;
 mod injector;
 mod metadata;
@@ -33,7 +33,7 @@ use crate::core::{
 };
 use fields::{Faults, Field};
 
-pub(super) use described::template;
+pub(super) use custom_kind::template;
 pub(super) use needed::{Needed, SHAPE, pod as needed_of_pod};
 pub(super) use replicas::{decoded_pod, shape, template_shape};
 use stamp::STAMPED;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Keys, StampKeys,
-    described::{self, Said},
+    custom_kind::{self, StatusFields},
     fields::{Faults, Field},
     metadata, pod,
 };
@@ -30,7 +30,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
     let key = metadata::key(&object)?;
     let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
     let said = match kind.described() {
-        Some(described) => Said::by(described, &object),
+        Some(described) => StatusFields::read(described, &object),
         None => known(kind, &spec, &status),
     };
     let pod_template = object.within(kind.row().template.iter().copied());
@@ -59,7 +59,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
                 let asked = object.within(field.iter().copied()).time();
                 template.stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
             }
-            for (label, text) in described::labels(kind, &key.name) {
+            for (label, text) in custom_kind::labels(kind, &key.name) {
                 template.labels.insert(label, text);
             }
             template
@@ -77,9 +77,9 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
 }
 
 /// What a workload of a kind that is known by itself says.
-fn known(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Said {
+fn known(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> StatusFields {
     let counts = counts(kind, spec, status);
-    Said {
+    StatusFields {
         observed: observed_generation(kind, status),
         paused: paused(kind, spec, status),
         counts,

@@ -1,8 +1,8 @@
 //! Dry-run Pod creations: what would be injected now.
 
-mod ahead;
 mod history;
 mod labels;
+mod prefetch;
 mod read;
 mod rights;
 
@@ -24,7 +24,7 @@ use crate::core::{
     model::{Name, owner::Kind, words::UndeterminedReason},
     render::dry_run_pod::{self, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
 };
-use ahead::Ahead;
+use prefetch::Prefetch;
 use rights::{Resource, Rights};
 
 /// Carries out [`Effect::Render`](crate::core::io::Effect::Render). One for the process; renders may run side by side.
@@ -33,7 +33,7 @@ pub struct Renderer {
     cluster: Cluster,
     keys: Keys,
     rights: Rights,
-    ahead: Ahead,
+    prefetch: Prefetch,
     caller: Caller,
 }
 
@@ -48,7 +48,7 @@ struct Source {
 impl Renderer {
     /// A renderer that keeps this of workloads.
     pub fn new(cluster: Cluster, keys: Keys) -> Self {
-        Self { cluster, keys, rights: Rights::default(), ahead: Ahead::default(), caller: Caller::Own }
+        Self { cluster, keys, rights: Rights::default(), prefetch: Prefetch::default(), caller: Caller::Own }
     }
 
     /// Sends dry runs as somebody else (rule R4).
@@ -92,7 +92,7 @@ impl Renderer {
             workload = Some(object);
         }
         if key.kind.has_template_only() {
-            return self.of_itself(request, workload);
+            return self.source_from_workload(request, workload);
         }
         let name = match revision_name(request) {
             Some(name) => name,
@@ -110,7 +110,7 @@ impl Renderer {
     }
 
     /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
-    fn of_itself(&self, request: &RenderRequest, workload: Option<Value>) -> Result<Source, RenderOutcome> {
+    fn source_from_workload(&self, request: &RenderRequest, workload: Option<Value>) -> Result<Source, RenderOutcome> {
         let kind = request.workload.key.kind;
         let read = workload.as_ref().and_then(|object| convert::workload(kind, object, &self.keys));
         if read.is_none_or(|read| read.template.identity() != request.revision) {
@@ -129,9 +129,9 @@ impl Renderer {
         if !request.confirm {
             let namespace = &request.workload.key.namespace;
             if !request.together.is_empty() {
-                self.ahead.begin(&self.cluster, namespace, &request.together);
+                self.prefetch.start(&self.cluster, namespace, &request.together);
             }
-            if let Some(revision) = self.ahead.find(namespace, name).await.filter(ours) {
+            if let Some(revision) = self.prefetch.find(namespace, name).await.filter(ours) {
                 return Ok(revision);
             }
             match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
@@ -175,7 +175,7 @@ impl Renderer {
                 None => call,
             };
             let answer = self.cluster.call(call).await.map_err(no_answer)?;
-            let json = read::judged(&answer, request.fields);
+            let json = read::compared_part(&answer, request.fields);
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
                 self.rights.forget(resource).await;

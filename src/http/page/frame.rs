@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     ASSETS,
-    shown::{many, number},
+    format::{many, number},
 };
 use crate::core::{config::Mode, report::Report};
 

@@ -8,8 +8,8 @@ use std::{
 use askama::Template;
 
 use super::{
+    format::{Fact, RolloutRow, When, href, list, many, number, tone},
     frame::Frame,
-    shown::{Fact, RolloutRow, When, href, list, many, number, tone},
 };
 use crate::{
     core::{

@@ -20,18 +20,18 @@ use crate::{
 };
 
 /// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
-const GIVING_BACK: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Of failures in a row, the first is told and then every thirtieth, which is one a minute.
-const TOLD_AGAIN: u32 = 30;
+const LOG_EVERY: u32 = 30;
 
 /// Says whether we lead. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Leading {
+pub(super) struct Leadership {
     tenure: watch::Receiver<Option<Tenure>>,
 }
 
-impl Leading {
+impl Leadership {
     /// Nobody else is there, so we lead for ever.
     pub(super) fn always() -> Self {
         let (_, tenure) = watch::channel(Some(Tenure { term: 1, until: Duration::MAX }));
@@ -45,7 +45,7 @@ impl Leading {
     }
 
     /// Whether that term, in which something was decided, lasts at this moment.
-    pub(super) fn still(&self, term: Option<u64>) -> bool {
+    pub(super) fn holds_in(&self, term: Option<u64>) -> bool {
         term.is_some() && self.term(clock::elapsed()) == term
     }
 
@@ -70,12 +70,12 @@ pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
 
 /// Ends the task that keeps the lease, and waits until it is given back.
 #[derive(Debug)]
-pub(super) struct GiveBack {
+pub(super) struct LeaseRelease {
     ask: oneshot::Sender<()>,
     done: mpsc::Receiver<()>,
 }
 
-impl GiveBack {
+impl LeaseRelease {
     pub(super) async fn now(mut self) {
         // Fails only if the task has ended.
         _ = self.ask.send(());
@@ -84,37 +84,37 @@ impl GiveBack {
 }
 
 /// What to ask whether we lead, how to stop leading, and the task that keeps the lease.
-pub(super) fn keep(
+pub(super) fn keep_lease(
     election: Election,
     times: LeaseTimes,
     store: LeaseStore,
     published: Published,
-) -> (Leading, GiveBack, impl Future<Output = ()> + Send) {
+) -> (Leadership, LeaseRelease, impl Future<Output = ()> + Send) {
     let (sender, tenure) = watch::channel(None);
     let (ask, asked) = oneshot::channel();
     let (finished, done) = mpsc::channel(1);
-    let patience = times.renew_deadline / 2;
-    let keeper = Keeper { election, store, tenure: sender, published, patience, failures: 0 };
+    let request_timeout = times.renew_deadline / 2;
+    let keeper = LeaseKeeper { election, store, tenure: sender, published, request_timeout, failures: 0 };
     let task = async move {
         keeper.work(asked).await;
         drop(finished);
     };
-    (Leading { tenure }, GiveBack { ask, done }, task)
+    (Leadership { tenure }, LeaseRelease { ask, done }, task)
 }
 
-struct Keeper {
+struct LeaseKeeper {
     election: Election,
     store: LeaseStore,
     tenure: watch::Sender<Option<Tenure>>,
     /// Is told who leads: readers want to know.
     published: Published,
     /// A request that takes longer is given up, so that another fits into the rest of the renew deadline.
-    patience: Duration,
+    request_timeout: Duration,
     /// In a row.
     failures: u32,
 }
 
-impl Keeper {
+impl LeaseKeeper {
     async fn work(mut self, mut asked: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
@@ -123,7 +123,7 @@ impl Keeper {
                 () = self.turn() => {}
             }
         }
-        self.give_back().await;
+        self.release().await;
     }
 
     async fn turn(&mut self) {
@@ -131,11 +131,11 @@ impl Keeper {
         match self.election.turn(now) {
             Turn::Wait(until) => sleep(until.saturating_sub(now.elapsed)).await,
             Turn::Ask(request) => {
-                let reply = timeout(self.patience, self.store.ask(&request)).await.unwrap_or_else(|_| Reply::Failed {
-                    message: format!("no answer within {} s", self.patience.as_secs_f32()),
+                let reply = timeout(self.request_timeout, self.store.ask(&request)).await.unwrap_or_else(|_| {
+                    Reply::Failed { message: format!("no answer within {} s", self.request_timeout.as_secs_f32()) }
                 });
                 let holder = self.election.holder().cloned();
-                self.tell_failure(&reply);
+                self.log_failure(&reply);
                 self.election.answered(&request, now.elapsed, reply, clock::elapsed());
                 self.tenure.send_replace(self.election.tenure(clock::elapsed()));
                 if let Some(new) = self.election.holder().filter(|new| holder.as_ref() != Some(*new)) {
@@ -155,23 +155,23 @@ impl Keeper {
         }
     }
 
-    fn tell_failure(&mut self, reply: &Reply) {
+    fn log_failure(&mut self, reply: &Reply) {
         let Reply::Failed { message } = reply else {
             self.failures = 0;
             return;
         };
-        if self.failures.is_multiple_of(TOLD_AGAIN) {
+        if self.failures.is_multiple_of(LOG_EVERY) {
             tracing::warn!(reason = message, "the lease cannot be read or written; trying again");
         }
         self.failures = self.failures.saturating_add(1);
     }
 
-    async fn give_back(&mut self) {
+    async fn release(&mut self) {
         self.tenure.send_replace(None);
         if self.election.release(clock::elapsed()).is_none() {
             return;
         }
-        if timeout(GIVING_BACK, self.try_to_give_back()).await.unwrap_or(false) {
+        if timeout(RELEASE_TIMEOUT, self.try_release()).await.unwrap_or(false) {
             tracing::info!("the lease is given back");
         } else {
             tracing::warn!("the lease could not be given back; others wait until it runs out");
@@ -179,7 +179,7 @@ impl Keeper {
     }
 
     /// Whether it is not ours any more.
-    async fn try_to_give_back(&mut self) -> bool {
+    async fn try_release(&mut self) -> bool {
         // Twice, because we may have been stopped in the middle of a renewal, and then know a version that is gone.
         for _ in 0..2 {
             let Some(request) = self.election.release(clock::elapsed()) else { return true };

@@ -26,16 +26,16 @@ use crate::{
 };
 
 /// So many reads are remembered: what differs is rendered a second time, and its template is still here if that is soon.
-const READS: usize = 4;
+const MAX_READS: usize = 4;
 /// For so long. Nobody but a person changes a ReplicaSet's template, and a later rendering would see that, too.
-const HOLDS: Duration = Duration::from_secs(30);
+const EXPIRY: Duration = Duration::from_secs(30);
 
 /// Objects by their names, their templates as text: as trees of values they would take several times the room.
 type Found = Arc<BTreeMap<String, Value>>;
 
 /// What was read together of late, or is about to be.
 #[derive(Default)]
-pub(super) struct Ahead {
+pub(super) struct Prefetch {
     newest_last: Mutex<VecDeque<Read>>,
 }
 
@@ -47,20 +47,20 @@ struct Read {
     found: Shared<BoxFuture<'static, Found>>,
 }
 
-impl fmt::Debug for Ahead {
+impl fmt::Debug for Prefetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ahead").finish_non_exhaustive()
+        f.debug_struct("Prefetch").finish_non_exhaustive()
     }
 }
 
-impl Ahead {
+impl Prefetch {
     /// Begins to read the ReplicaSets of a namespace with these hashes.
-    pub(super) fn begin(&self, cluster: &Cluster, namespace: &Name, hashes: &[Name]) {
-        let reading = read_together(cluster.clone(), namespace.clone(), hashes.to_vec());
+    pub(super) fn start(&self, cluster: &Cluster, namespace: &Name, hashes: &[Name]) {
+        let reading = fetch(cluster.clone(), namespace.clone(), hashes.to_vec());
         let read = Read { namespace: namespace.clone(), began: Instant::now(), found: reading.boxed().shared() };
         let mut reads = self.newest_last.lock().unwrap_or_else(PoisonError::into_inner);
         reads.push_back(read);
-        if reads.len() > READS {
+        if reads.len() > MAX_READS {
             reads.pop_front();
         }
     }
@@ -69,7 +69,7 @@ impl Ahead {
     pub(super) async fn find(&self, namespace: &Name, name: &str) -> Option<Value> {
         let reads: Vec<_> = {
             let mut reads = self.newest_last.lock().unwrap_or_else(PoisonError::into_inner);
-            reads.retain(|read| read.began.elapsed() < HOLDS);
+            reads.retain(|read| read.began.elapsed() < EXPIRY);
             reads.iter().rev().filter(|read| read.namespace == *namespace).map(|read| read.found.clone()).collect()
         };
         for read in reads {
@@ -82,7 +82,7 @@ impl Ahead {
 }
 
 /// All that can be had. Why something cannot is found out when it is asked for by itself.
-async fn read_together(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> Found {
+async fn fetch(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> Found {
     let selector = format!("pod-template-hash in ({})", hashes.join(","));
     let Ok(path) = paths::cached_revisions("replicasets", &namespace, &selector) else { return Found::default() };
     let answer = match cluster.call(Call::get(path)).await {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::{
+    format::{Fact, RolloutRow, Row, When, list, many, number},
     frame::Frame,
-    shown::{Fact, RolloutRow, Row, When, list, many, number},
 };
 use crate::{
     core::{
@@ -21,7 +21,7 @@ use crate::{
 /// `/workloads/{namespace}/{kind}/{name}`
 #[derive(Debug, Template)]
 #[template(path = "workload.html")]
-pub(super) struct OneWorkload {
+pub(super) struct WorkloadPage {
     frame: Frame,
     w: Row,
     namespace_href: String,
@@ -79,7 +79,7 @@ enum Kind {
     Plain,
 }
 
-impl OneWorkload {
+impl WorkloadPage {
     pub(super) fn of(report: &Arc<Report>, w: &WorkloadReport, redaction: &Redaction) -> Self {
         let own = report.rollouts.iter().filter(|r| r.kind == w.kind && r.namespace == w.namespace && r.name == w.name);
         Self {
