@@ -75,12 +75,12 @@ pub fn definition() -> clap::Command {
 /// Makes the kinds that the file describes known, before the rest of the line is read: it may name one of them.
 ///
 /// What is wrong with the file is told when it is read for good.
-pub(super) fn know_described_kinds(line: &[OsString]) {
+pub(super) fn register_custom_kinds(line: &[OsString]) {
     let matches = definition().ignore_errors(true).try_get_matches_from(line).ok();
     let given = |matches: &clap::ArgMatches| matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let path = matches.and_then(|matches| given(&matches).or_else(|| given(matches.subcommand()?.1)));
     if let Some(file) = path.and_then(|path| File::read(&path).ok()) {
-        _ = file.described_kinds();
+        _ = file.custom_kinds();
     }
 }
 

@@ -35,7 +35,7 @@ impl Context<'_> {
             let why = "`--show-values` works on a terminal only, because the values may be secrets; leave it out here";
             return Err(UsageError(why.to_owned()).into());
         }
-        self.console.obey(config.display);
+        self.console.apply(config.display);
         logging::start(config.log, self.console.has_colour());
         Ok(config)
     }

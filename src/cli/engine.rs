@@ -102,16 +102,16 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 
 /// Runs the engine for a person who wants to know about workloads. That there are none may only be said if we could see
 /// them.
-pub(super) fn look(
+pub(super) fn run_expecting_workloads(
     engine: &dyn Engine,
     config: Config,
     stop: StopWhen,
     progress: &mut Progress<'_>,
 ) -> anyhow::Result<RunResult> {
     let mut unseen = BTreeSet::new();
-    let ended = engine.run(config, stop, &mut |report, told| {
-        unseen.extend(told.iter().filter_map(unseen_workloads).cloned());
-        progress(report, told);
+    let ended = engine.run(config, stop, &mut |report, notices| {
+        unseen.extend(notices.iter().filter_map(unseen_workloads).cloned());
+        progress(report, notices);
     })?;
     if ended.report.workloads.is_empty() && !unseen.is_empty() {
         let kinds: BTreeSet<_> = unseen.iter().filter_map(|source| plural(source.kind)).collect();

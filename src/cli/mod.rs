@@ -2,11 +2,12 @@
 //!
 //! This file parses the command line (`args`) and runs the command that it names. What commands share lies below them: how a
 //! command ends (`exit`), what it works with (`context`), how a person names a workload (`workload_name`), and one look at the
-//! cluster (`look`). No two files import each other in a circle; `tests/it/architecture.rs` checks it.
+//! cluster (`cluster_scan`). No two files import each other in a circle; `tests/it/architecture.rs` checks it.
 
 mod accept;
 mod address;
 mod args;
+mod cluster_scan;
 mod completions;
 mod confirm;
 mod context;
@@ -15,9 +16,8 @@ mod diff;
 mod engine;
 mod exit;
 mod explain;
-mod lines;
+mod log_lines;
 mod logging;
-mod look;
 mod man;
 mod notices;
 pub mod output;
@@ -63,7 +63,7 @@ use crate::{
 /// Runs the command that `args` names (the program's own name first).
 pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, engine: &dyn Engine) -> Exit {
     let args: Vec<_> = args.into_iter().collect();
-    args::know_described_kinds(&args);
+    args::register_custom_kinds(&args);
     let result = match parse(&args, console) {
         Ok(parsed) => execute(parsed, console, engine),
         Err(error) => return usage::explain(&error, &args, console),
@@ -73,7 +73,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, eng
         // Whoever read our output has seen enough.
         Err(error) if is_broken_pipe(&error) => Exit::Ok,
         Err(error) => {
-            console.complain(&format!("error: {}", output::text::one_line(&format!("{error:#}"))));
+            console.print_error(&format!("error: {}", output::text::one_line(&format!("{error:#}"))));
             let usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<UsageError>());
             if usage { Exit::Usage } else { Exit::Error }
         }

@@ -6,9 +6,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
+    cluster_scan::form,
     context::Context,
     exit::Exit,
-    look::form,
     output::{
         document::{self, Document},
         scan,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Effects that differ are shown up to this length.
-const SHOWN: usize = 600;
+const MAX_SHOWN: usize = 600;
 
 /// Plays a recording again.
 #[derive(Debug, Args)]
@@ -59,8 +59,8 @@ impl Replay {
             anyhow::bail!(
                 "the input in line {line} has other effects now (recorded by version {version}, replayed by {ours}): \
                  recorded {}, now {}",
-                beginning(&recorded),
-                beginning(&found)
+                truncated(&recorded),
+                truncated(&found)
             );
         }
         context.console.note(&format!("{inputs} inputs from {from:.0} to {to:.0}: the same effects."));
@@ -71,7 +71,7 @@ impl Replay {
     }
 }
 
-fn beginning(text: &str) -> String {
-    let cut: String = text.chars().take(SHOWN).collect();
+fn truncated(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_SHOWN).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }

@@ -18,11 +18,11 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString], console: &mut Cons
             Exit::Ok
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            console.complain(&error.render().to_string());
+            console.print_error(&error.render().to_string());
             Exit::Usage
         }
         _ => {
-            console.complain(&format!("error: {}", sentence(error, args)));
+            console.print_error(&format!("error: {}", sentence(error, args)));
             Exit::Usage
         }
     }

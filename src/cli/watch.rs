@@ -1,11 +1,11 @@
 //! `scan --watch`: the result, again and again.
 
 use super::{
+    cluster_scan::form,
     context::Context,
-    engine::look,
+    engine::run_expecting_workloads,
     exit::Exit,
-    lines,
-    look::form,
+    log_lines,
     output::{
         Console,
         document::{self, Document},
@@ -26,7 +26,7 @@ pub(super) fn watch(context: &mut Context<'_>, config: Config, all: bool) -> any
     let mut shown = String::new();
     let mut failed = None;
     let console = &mut *context.console;
-    let ended = look(context.engine, config, StopWhen::Never, &mut |report, _| {
+    let ended = run_expecting_workloads(context.engine, config, StopWhen::Never, &mut |report, _| {
         if failed.is_none() && report.synced {
             failed = refresh(console, report, &redaction, show, all, &mut shown).err();
         }
@@ -53,7 +53,7 @@ fn refresh(
         *shown = made;
     }
     match show.format {
-        _ if show.as_lines && changed => lines::report(report),
+        _ if show.as_lines && changed => log_lines::report(report),
         _ if show.as_lines => {}
         OutputFormat::Json | OutputFormat::Yaml if changed => {
             console.print(&document::write(&Document::new(report, redaction), show.format)?)?;

@@ -71,18 +71,18 @@ fn outside_parentheses(text: &str) -> Result<Vec<&str>, String> {
 }
 
 /// What would be right.
-const LIKE: &str = "a selector is written like `app=web`, `tier in (a,b)` or `!legacy`";
+const EXAMPLES: &str = "a selector is written like `app=web`, `tier in (a,b)` or `!legacy`";
 
 fn requirement(text: &str) -> Result<Requirement, String> {
     let made = |key: &str, operator, values: Vec<&str>| {
         if key.is_empty() {
-            return Err(format!("the name of a label is missing; {LIKE}"));
+            return Err(format!("the name of a label is missing; {EXAMPLES}"));
         }
         if !is_key(key) {
-            return Err(format!("`{key}` cannot be the name of a label; {LIKE}"));
+            return Err(format!("`{key}` cannot be the name of a label; {EXAMPLES}"));
         }
         if let Some(value) = values.iter().find(|value| !is_label_value(value)) {
-            return Err(format!("`{value}` cannot be the value of a label; {LIKE}"));
+            return Err(format!("`{value}` cannot be the value of a label; {EXAMPLES}"));
         }
         Ok(Requirement { key: key.into(), operator, values: values.into_iter().map(Into::into).collect() })
     };

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    address::{Listen, Reached},
+    address::{AdvertisedAddress, Listen},
     choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     owners::OwnerEntry,
     values::{
@@ -42,7 +42,7 @@ macro_rules! settings {
             impl $group {
                 /// What is given here, else what the file says.
                 #[must_use]
-                pub fn over(self, file: &File) -> Self {
+                pub fn or_from(self, file: &File) -> Self {
                     Self { $( $field: self.$field.or_else(|| file.$field.clone()), )+ }
                 }
             }
@@ -68,8 +68,8 @@ macro_rules! settings {
         impl Settings {
             /// What is given here, else what the file says.
             #[must_use]
-            pub fn over(self, file: &File) -> Self {
-                Self { $( $member: self.$member.over(file), )+ }
+            pub fn or_from(self, file: &File) -> Self {
+                Self { $( $member: self.$member.or_from(file), )+ }
             }
         }
 
@@ -315,7 +315,7 @@ settings! {
         /// Tells the other replicas, in the Lease, that they reach the API of this one at this address and port, once it
         /// leads: they pass on what they are asked; the chart fills it in where the API is open [default: none].
         #[arg(long, value_name = "ADDRESS")]
-        api_advertise: Reached,
+        api_advertise: AdvertisedAddress,
         /// Gives metrics of workloads the label `namespace`; with very many namespaces switch it off by `=false`
         /// [default: true].
         #[arg(long)]

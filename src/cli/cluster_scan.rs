@@ -6,15 +6,15 @@ use clap::Args;
 
 use super::{
     context::Context,
-    engine::{Stopped, look},
+    engine::{Stopped, run_expecting_workloads},
     exit::{Exit, UsageError},
-    lines,
+    log_lines,
     output::{
         document::{self, Document},
         redaction::Redaction,
         table::Form,
     },
-    progress::Bar,
+    progress::ProgressDisplay,
     workload_name::WorkloadName,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// What is looked at, how, and how the result is written.
 #[derive(Debug, Args)]
-pub(super) struct Look {
+pub(super) struct ScanArgs {
     #[command(flatten)]
     display: Display,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Look {
     rendering: Rendering,
 }
 
-impl Look {
+impl ScanArgs {
     pub(super) fn settings(self) -> Settings {
         let Self { display, selection, kinds, rendering } = self;
         Settings { selection, kinds, rendering, display, ..Settings::default() }
@@ -56,7 +56,7 @@ impl Look {
 }
 
 /// What was seen, and how it is to be shown.
-pub(super) struct Looked {
+pub(super) struct ScanResult {
     pub(super) report: Arc<Report>,
     pub(super) redaction: Redaction,
     stopped: Option<Stopped>,
@@ -72,7 +72,7 @@ pub(super) fn form(format: OutputFormat) -> Form {
     }
 }
 
-impl Looked {
+impl ScanResult {
     pub(super) fn form(&self) -> Form {
         form(self.show.format)
     }
@@ -85,7 +85,7 @@ impl Looked {
     ) -> anyhow::Result<()> {
         let text = match self.show.format {
             _ if self.show.as_lines => {
-                lines::report(&self.report);
+                log_lines::report(&self.report);
                 return Ok(());
             }
             // There is nothing to show, and that is not to say that there is nothing.
@@ -119,14 +119,15 @@ impl Looked {
 
 impl Context<'_> {
     /// Looks once.
-    pub(super) fn look(&mut self, config: Config) -> anyhow::Result<Looked> {
+    pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
         let (show, redaction) = (config.display, Self::redaction(&config)?);
-        let mut bar = Bar::new(self.console);
-        let ended = look(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        let mut bar = ProgressDisplay::new(self.console);
+        let ended =
+            run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         if ended.stopped.is_some() && !ended.report.synced {
-            self.console.complain("error: stopped before the cluster was listed");
+            self.console.print_error("error: stopped before the cluster was listed");
         }
-        Ok(Looked { report: ended.report, redaction, stopped: ended.stopped, show })
+        Ok(ScanResult { report: ended.report, redaction, stopped: ended.stopped, show })
     }
 }
