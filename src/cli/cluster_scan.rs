@@ -1,4 +1,4 @@
-//! What the commands that look at the cluster have in common.
+//! One scan of the cluster: the flags, the run and the output that `scan`, `diff`, `explain` and `rollout` share.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// What is looked at, how, and how the result is written.
+/// The flags of a scan: what to scan, how, and how to write the result.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
     #[command(flatten)]
@@ -44,7 +44,7 @@ impl ScanArgs {
         Settings { selection, kinds, rendering, display, ..Settings::default() }
     }
 
-    /// For one workload, which may say itself where it is.
+    /// The settings for one workload, whose name may contain its namespace.
     pub(super) fn settings_for(mut self, workload: &WorkloadName) -> Result<Settings, UsageError> {
         let flags = self.selection.namespace.as_deref().unwrap_or_default();
         if let Some(namespace) = workload.namespace(flags)? {
@@ -55,7 +55,7 @@ impl ScanArgs {
     }
 }
 
-/// What was seen, and how it is to be shown.
+/// The result of a scan, and how to write it.
 pub(super) struct ScanResult {
     pub(super) report: Arc<Report>,
     pub(super) redaction: Redaction,
@@ -63,7 +63,7 @@ pub(super) struct ScanResult {
     show: Show,
 }
 
-/// How the tables of a format are written.
+/// The form of tables in an output format.
 pub(super) fn form(format: OutputFormat) -> Form {
     match format {
         OutputFormat::Wide => Form::Wide,
@@ -77,7 +77,7 @@ impl ScanResult {
         form(self.show.format)
     }
 
-    /// Prints all of it as one document, or as log lines, or as what `table` makes of it.
+    /// Prints the report as a document, as log lines, or as the text that `table` makes.
     pub(super) fn print(
         &self,
         context: &mut Context<'_>,
@@ -88,7 +88,7 @@ impl ScanResult {
                 log_lines::report(&self.report);
                 return Ok(());
             }
-            // There is nothing to show, and that is not to say that there is nothing.
+            // An empty table would say that there are no workloads, which is not known.
             _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
             OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.redaction),
             OutputFormat::Json | OutputFormat::Yaml => {
@@ -99,7 +99,7 @@ impl ScanResult {
         Ok(())
     }
 
-    /// Somebody asked about one workload: it must be there.
+    /// Fails if the workload that was asked for is not in the report.
     pub(super) fn must_have(&self, (kind, name): &(Kind, Name)) -> anyhow::Result<()> {
         if self.report.workloads.is_empty() && self.stopped.is_none() {
             anyhow::ensure!(
@@ -111,14 +111,14 @@ impl ScanResult {
         Ok(())
     }
 
-    /// Done, if nothing is missing.
+    /// `Ok`, if the report is complete.
     pub(super) fn exit(&self) -> Exit {
         self.stopped.map_or_else(|| Exit::of(self.report.complete), Exit::by)
     }
 }
 
 impl Context<'_> {
-    /// Looks once.
+    /// Scans the cluster once.
     pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
         let (show, redaction) = (config.display, Self::redaction(&config)?);
         let mut bar = ProgressDisplay::new(self.console);

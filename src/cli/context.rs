@@ -17,15 +17,15 @@ pub(super) struct Context<'a> {
     pub(super) console: &'a mut Console,
     pub(super) engine: &'a dyn Engine,
     pub(super) file: File,
-    /// Where it was read.
+    /// Its path.
     pub(super) path: Option<PathBuf>,
     pub(super) client: Client,
     pub(super) voice: Voice,
 }
 
 impl Context<'_> {
-    /// The configuration out of the command's own settings, those that all commands have, and the file. From here on
-    /// logging and console obey it.
+    /// Builds the configuration from the command's own settings, the common ones and the file, and applies it to logging and
+    /// console.
     pub(super) fn configure(&mut self, given: Settings, purpose: Purpose) -> anyhow::Result<Config> {
         let given = Settings { client: self.client.clone(), voice: self.voice.clone(), ..given };
         let daemon = purpose == Purpose::Run;
@@ -40,7 +40,7 @@ impl Context<'_> {
         Ok(config)
     }
 
-    /// Hides values, unless they are asked for.
+    /// Hides values, unless the configuration asks to show them.
     pub(super) fn redaction(config: &Config) -> anyhow::Result<Redaction> {
         if config.display.values {
             return Ok(Redaction::none());

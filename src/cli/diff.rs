@@ -18,14 +18,14 @@ pub struct Diff {
     #[arg(value_name = "KIND/NAME")]
     workload: Option<WorkloadName>,
     #[command(flatten)]
-    scan: ScanArgs,
+    args: ScanArgs,
 }
 
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let settings = match &self.workload {
-            Some(workload) => self.scan.settings_for(workload)?,
-            None => self.scan.settings(),
+            Some(workload) => self.args.settings_for(workload)?,
+            None => self.args.settings(),
         };
         let only = self.workload.map(|workload| (workload.kind, workload.name));
         let scanned = {

@@ -1,4 +1,4 @@
-//! The narrow seam between the commands and the engine, so that commands are tested with reports made by hand.
+//! The interface between the commands and the engine, so that tests of commands can use a fake.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ pub use crate::{
     operator::{DaemonStatus, LeaseHolder, NamedWorkload},
 };
 
-/// What commands ask of the engine.
+/// What commands need of the engine and of a running installation.
 pub trait Engine {
     /// Connects, works until `stop` says so, and returns the last report.
     fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult>;
@@ -49,7 +49,7 @@ pub trait Engine {
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
 }
 
-/// The real one.
+/// The real engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Daemon;
 
@@ -95,13 +95,12 @@ impl Engine for Daemon {
     }
 }
 
-/// Does what a command asks of the cluster, and waits for it.
+/// Runs a future to its end.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     daemon::runtime()?.block_on(work)
 }
 
-/// Runs the engine for a person who wants to know about workloads. That there are none may only be said if we could see
-/// them.
+/// Runs the engine, and fails if it finds no workload because RBAC lets us see none.
 pub(super) fn run_expecting_workloads(
     engine: &dyn Engine,
     config: Config,
@@ -126,7 +125,7 @@ pub(super) fn run_expecting_workloads(
     Ok(ended)
 }
 
-/// The watch that a notice says cannot be had, if nothing can be said of a workload without it.
+/// The watch that a notice reports as unavailable, if verdicts need it.
 fn unseen_workloads(notice: &Notice) -> Option<&WatchSource> {
     match notice {
         Notice::WatchUnavailable { source, .. } if plural(source.kind).is_some() => Some(source),
@@ -134,7 +133,7 @@ fn unseen_workloads(notice: &Notice) -> Option<&WatchSource> {
     }
 }
 
-/// What RBAC calls a kind without which nothing can be said of a workload.
+/// The plural of a kind that verdicts need, as RBAC spells it.
 fn plural(kind: WatchKind) -> Option<&'static str> {
     match kind {
         WatchKind::Pods => Some("pods"),

@@ -1,4 +1,4 @@
-//! How a command ends.
+//! Exit codes, and the error for wrong usage.
 
 use std::process::ExitCode;
 
@@ -27,12 +27,12 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Of a command that may not have got to its end.
+    /// `Ok` if the command is done, else `Error`.
     pub(super) fn of(done: bool) -> Self {
         if done { Self::Ok } else { Self::Error }
     }
 
-    /// Of a command that a signal stopped.
+    /// The exit code of a command that a signal stopped.
     pub(super) fn by(stopped: Stopped) -> Self {
         match stopped.by {
             StopSignal::Interrupt => Self::Interrupted,
@@ -47,7 +47,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What was asked cannot be meant.
+/// The command line makes no sense; the text says what would.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub(super) String);

@@ -18,12 +18,12 @@ pub struct Explain {
     #[arg(value_name = "KIND/NAME")]
     workload: WorkloadName,
     #[command(flatten)]
-    scan: ScanArgs,
+    args: ScanArgs,
 }
 
 impl Explain {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let settings = self.scan.settings_for(&self.workload)?;
+        let settings = self.args.settings_for(&self.workload)?;
         let only = (self.workload.kind, self.workload.name);
         let config = context.configure(settings, Purpose::Look(Some(only.clone())))?;
         let scanned = context.scan(config)?;

@@ -1,4 +1,4 @@
-//! How far we are: a bar and a line for each rollout under way on a terminal, plain lines elsewhere, nothing when quiet.
+//! Progress: a bar and a line for each rollout on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +7,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{notices, output::Console, output::text::one_line};
 use crate::core::{io::Notice, model::words::Gate, report::Report};
 
-/// The bar, or what stands for it.
+/// Shows progress on stderr.
 pub(super) struct ProgressDisplay<'a> {
     console: &'a mut Console,
     /// `None`: messages do not go to a terminal.
     live: Option<Live>,
 }
 
-/// What is redrawn.
+/// What is redrawn on a terminal.
 struct Live {
     all: MultiProgress,
     bar: ProgressBar,

@@ -36,13 +36,13 @@ pub struct Scan {
     #[command(flatten)]
     what_if: WhatIfArgs,
     #[command(flatten)]
-    scan: ScanArgs,
+    args: ScanArgs,
 }
 
 impl Scan {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { all, all_workloads, exit_code, watch, what_if, scan } = self;
-        let mut config = context.configure(scan.settings(), Purpose::Look(None))?;
+        let Self { all, all_workloads, exit_code, watch, what_if, args } = self;
+        let mut config = context.configure(args.settings(), Purpose::Look(None))?;
         config.policy.all_workloads = all_workloads.unwrap_or(false);
         config.policy.what_if = what_if.into();
         let all = all.unwrap_or(config.policy.all_workloads);

@@ -1,4 +1,4 @@
-//! How people name a workload.
+//! The name of a workload on the command line.
 
 use std::str::FromStr;
 
@@ -8,19 +8,19 @@ use crate::{
     core::model::{Name, owner::Kind},
 };
 
-/// A workload as people name it: `deployment/cart`, or as we do: `Deployment/shop/cart`.
+/// A workload on the command line: `deployment/cart`, or with its namespace, as in our output: `Deployment/shop/cart`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WorkloadName {
     /// The kind.
     pub kind: Kind,
-    /// Its namespace, if it is named here.
+    /// Its namespace, if the name contains it.
     namespace: Option<DnsLabel>,
     /// The name.
     pub name: Name,
 }
 
 impl WorkloadName {
-    /// Its namespace, if it names one, which must be among those of `--namespace`, if there are any.
+    /// The namespace in the name, if any. It must be one of `--namespace`, if that is given.
     pub(super) fn namespace(&self, flags: &[DnsLabel]) -> Result<Option<&DnsLabel>, UsageError> {
         match (&self.namespace, flags) {
             (Some(own), [flag, ..]) if !flags.contains(own) => Err(UsageError(format!(
@@ -31,7 +31,7 @@ impl WorkloadName {
         }
     }
 
-    /// It, where `--namespace` says if its name does not.
+    /// The workload, with the namespace of `--namespace` if the name contains none.
     pub(super) fn within(self, flag: Option<DnsLabel>) -> Result<NamedWorkload, UsageError> {
         let namespace = self.namespace(flag.as_slice())?.cloned().or(flag);
         Ok(NamedWorkload { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })

@@ -1,4 +1,4 @@
-//! The loop: input in, effects out.
+//! The event loop: takes inputs, calls the core, and starts its effects.
 
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
@@ -38,22 +38,22 @@ use crate::{
     outbound::Prometheus,
 };
 
-/// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side. Each is an object
-/// that shares nothing with others yet, a Pod some 10 KB.
+/// Capacity of the input queue. When it is full the watches block, which costs no memory. Each input is an object that
+/// shares nothing with others yet; a Pod takes some 10 KB.
 const INPUTS: usize = 64;
-/// The engine shows signs of life this often, whatever happens.
+/// The engine ticks at least this often, so that liveness probes can tell that it runs.
 const TICK: Duration = Duration::from_secs(1);
-/// Readers get a new report at most this often.
+/// The engine publishes a report at most this often.
 const PUBLISH: Duration = Duration::from_millis(250);
-/// A shutdown waits this long for a patch in flight: Kubernetes kills us after 30 s. Nearly all are answered within one
-/// second; one that is not may have been written, and whoever comes next finds that out from the stamp.
+/// A shutdown waits this long for patches in flight; Kubernetes kills the process after 30 s. Nearly all are answered within
+/// a second. One that is not may have been written; the next leader finds that out from the stamp.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
-/// A one-shot command that has heard nothing new for this long, beside the pauses that were asked for, shows what it has.
+/// A one-shot command that makes no progress for this long, beside configured pauses, shows the result so far.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let mut signals = Signals::listen()?;
-    // In a task of its own, so that we can be stopped while a server, or a login plugin, keeps us waiting.
+    // In a task of its own, so that a signal stops it while a server or a login plugin blocks.
     let mut connecting = JoinSet::new();
     connecting.spawn(connect_and_probe(config.clone(), stop));
     let (cluster, server) = tokio::select! {
@@ -98,7 +98,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let recorder = config.recording.as_ref().map(begin).transpose()?;
     let mut first = Vec::new();
     if config.policy.mode == Mode::Enforce {
-        // A person's rollout starts at once, so what the ConfigMap says must be known before.
+        // A rollout by hand starts at once, so the state must be known first.
         if stop != StopWhen::Never {
             match store.read().await {
                 Ok(state) => first.push(Input::State(state)),
@@ -148,7 +148,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
 
 type KeepLease = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
+/// Starts leader election, if it is enabled.
 fn stand_for_election(
     config: &Config,
     cluster: &Cluster,
@@ -169,7 +169,7 @@ fn stand_for_election(
     (leading, Some(release), Some(Box::pin(keeper)))
 }
 
-/// Connects, and finds out what the server is and whether what we were told to look at exists.
+/// Connects, probes what the server supports, and checks that the configured namespaces exist.
 async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
     let cluster = connect(&Connection::from(&config.connection)).await?;
     let mut somewhere = None;
@@ -183,7 +183,7 @@ async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cl
             if cluster.has_namespace(namespace).await != Some(false) {
                 continue;
             }
-            // A daemon may be there before its namespaces are.
+            // A daemon may start before its namespaces exist.
             anyhow::ensure!(stop == StopWhen::Never, "there is no namespace `{namespace}`: check `--namespace`");
             tracing::warn!(%namespace, "there is no such namespace, yet");
         }
@@ -195,7 +195,7 @@ async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cl
     Ok((cluster, server))
 }
 
-/// Nothing was begun, so nothing is to be finished.
+/// The result of a run that a signal ended before it began.
 fn stopped_before_start(policy: Policy, by: StopSignal) -> RunResult {
     tracing::info!("stopped before the API server answered");
     let now = clock::now();
@@ -203,7 +203,7 @@ fn stopped_before_start(policy: Policy, by: StopSignal) -> RunResult {
     RunResult { report, stopped: Some(Stopped { by, at_once: false }) }
 }
 
-/// How long a one-shot command waits for news: none can come while it pauses because it was told to.
+/// How long a one-shot command waits without progress. Configured pauses do not count.
 fn stall_timeout(policy: &Policy) -> Duration {
     let between_renders = Duration::try_from_secs_f64(1.0 / policy.renders_per_second).unwrap_or_default();
     STALL_TIMEOUT + policy.settle + policy.render_spacing + between_renders
@@ -215,25 +215,25 @@ struct Engine {
     watches: Watches,
     workers: Workers,
     published: Published,
-    /// Tells the webhook, if there is one.
+    /// Sends notifications, if a webhook is configured.
     notifier: Option<Notifier>,
-    /// It has been told of what differed already when we began to lead.
+    /// The notifier has summed up what differed already when this replica began to lead.
     first_scan_notified: bool,
     leading: Leadership,
-    /// The term that the core knows of; `None`: it knows that we do not lead.
+    /// The term that the core knows of; `None`: this replica does not lead.
     term: Option<u64>,
     stop: StopWhen,
     /// The newest report.
     report: Arc<Report>,
     /// When the core wants to be woken.
     wake: Option<Duration>,
-    /// The watches that brought their first list, or cannot.
+    /// The watches whose first list is complete or unavailable.
     listed: HashSet<WatchSource>,
-    /// When something was heard last that moved the report on.
+    /// When the report last made progress.
     last_progress: Now,
-    /// How long a one-shot command waits for more.
+    /// See [`stall_timeout`].
     stall_timeout: Duration,
-    /// Since when we are asked to stop, and how.
+    /// When the first signal came, and the last signal.
     stopping: Option<(Duration, StopSignal)>,
     /// A person watches the rollouts.
     person_watches: bool,
@@ -286,7 +286,7 @@ impl Engine {
                 unpublished = true;
                 self.notify(&notices, progress);
             }
-            // Whoever waits for the end of a one-shot command does not wait for the next report's turn, too.
+            // A one-shot command that is done does not wait for the publishing interval.
             let over = unpublished && self.stop == StopWhen::Complete && self.core.started();
             let over = over && self.core.awaits_no_rendering() && inputs.is_empty();
             if over || now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
@@ -313,7 +313,7 @@ impl Engine {
         next.map_or(TICK, |at| at.saturating_sub(now))
     }
 
-    /// A list that is still coming in is news, however long it takes.
+    /// Counts a first list that still comes in as progress, however long it takes.
     fn note_listing(&mut self, input: &Input, now: Now) {
         if let Input::Watch { source, event } = input
             && !self.listed.contains(source)
@@ -325,8 +325,8 @@ impl Engine {
         }
     }
 
-    /// Tells the core when we begin or cease to lead; whether it did. Before each step, so that a process that was frozen
-    /// begins nothing that is another's by now.
+    /// Informs the core when this replica starts or stops leading, and returns whether it did. Runs before each step, so
+    /// that a process that was suspended starts nothing that another replica now owns.
     fn check_leadership(&mut self, now: Now, progress: &mut Progress<'_>) -> bool {
         let term = self.leading.term(now.elapsed);
         let known = std::mem::replace(&mut self.term, term);
@@ -359,7 +359,7 @@ impl Engine {
         }
     }
 
-    /// One step, and its effects on their way.
+    /// Runs one step of the core and starts its effects.
     fn step(&mut self, input: Input, now: Now) -> Vec<Notice> {
         let mut notices = Vec::new();
         let heard = self.recorder.is_some().then(|| input.clone());
@@ -386,7 +386,7 @@ impl Engine {
         notices
     }
 
-    /// What cannot be recorded any more is no reason to stop working.
+    /// Ends a recording that cannot be written any more; the daemon goes on.
     fn end_recording_if(&mut self, recorded: anyhow::Result<()>) {
         if let Err(error) = recorded {
             tracing::warn!(reason = format!("{error:#}"), "the recording ends here; what it has can be replayed");
@@ -415,7 +415,7 @@ impl Engine {
 
     fn done(&self, now: Now) -> bool {
         if let Some((since, _)) = self.stopping {
-            // Whoever watches a rollout wants to see it end; the daemon's next replica will.
+            // A person waits for the end of a rollout; for the daemon, the next leader follows it.
             let idle = self.core.idle() && !(self.person_watches && self.core.rolling());
             let patience = now.elapsed.saturating_sub(since) < SHUTDOWN_TIMEOUT || self.person_watches;
             if !idle && !patience {

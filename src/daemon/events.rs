@@ -1,4 +1,4 @@
-//! The queue before the writer of Events. It is short, and slow: an Event is a courtesy, and what is lost here is in the log.
+//! The queue of Events to write. It is short and rate-limited: Events are best effort, and the log has what is dropped.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use tokio::{sync::mpsc, time::sleep};
 use super::leadership::Leadership;
 use crate::{cluster::events::EventWriter, core::io::Event};
 
-/// Events that may wait to be written: a minute's worth.
+/// Capacity: what can be written in a minute.
 const QUEUE_LENGTH: usize = 300;
 
-/// Between two of them, so that a mass event is no burden on etcd.
+/// Time between two Events, so that a mass event does not load etcd.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Of those that are lost, the first is told and then each of this number.
+/// Of dropped Events, the first is logged and then each of this number.
 const LOG_EVERY: u64 = 100;
 
-/// The beginning of the queue.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub(super) struct Events {
     queue: mpsc::Sender<Queued>,
@@ -28,18 +28,18 @@ pub(super) struct Events {
 struct Queued {
     event: Event,
     at: Timestamp,
-    /// In which it was decided.
+    /// The term in which the core decided it.
     term: Option<u64>,
 }
 
-/// The beginning of the queue, and the task at its end.
+/// Returns the sending end of the queue, and the task that writes.
 pub(super) fn start(writer: EventWriter, leading: Leadership) -> (Events, impl Future<Output = ()> + Send) {
     let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
     (Events { queue, lost: 0 }, write(writer, leading, waiting))
 }
 
 impl Events {
-    /// Writes an Event when its turn comes, if we still lead then. If too many wait, it is lost.
+    /// Queues an Event. It is written if this replica still leads in `term` by then, and dropped if the queue is full.
     pub(super) fn write(&mut self, event: Event, at: Timestamp, term: Option<u64>) {
         if self.queue.try_send(Queued { event, at, term }).is_ok() {
             return;

@@ -1,4 +1,4 @@
-//! Whether we lead, at this very moment: the task that keeps the lease, and those who ask it.
+//! Leader election: the task that renews the Lease, and a handle that says whether this replica leads at this moment.
 
 use std::time::Duration;
 
@@ -19,37 +19,37 @@ use crate::{
     http::{LeaderEndpoint, Published},
 };
 
-/// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
+/// At shutdown the process waits this long to release the Lease. If that fails, the other replicas wait until it expires.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of failures in a row, the first is told and then every thirtieth, which is one a minute.
+/// Of consecutive failures, the first is logged and then each of this number: about one a minute.
 const LOG_EVERY: u32 = 30;
 
-/// Says whether we lead. Cheap to clone.
+/// Says whether this replica leads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Leadership {
     tenure: watch::Receiver<Option<Tenure>>,
 }
 
 impl Leadership {
-    /// Nobody else is there, so we lead for ever.
+    /// There is no election: this process always leads.
     pub(super) fn always() -> Self {
         let (_, tenure) = watch::channel(Some(Tenure { term: 1, until: Duration::MAX }));
         Self { tenure }
     }
 
-    /// The term in which we lead at this moment. It is the clock that answers, not the task that keeps the lease: both may
-    /// have been frozen together.
+    /// The term in which this replica leads at `now`. It is computed from the clock and not asked of the task that renews the
+    /// Lease, because both may have been suspended together.
     pub(super) fn term(&self, now: Duration) -> Option<u64> {
         self.tenure.borrow().filter(|tenure| now < tenure.until).map(|tenure| tenure.term)
     }
 
-    /// Whether that term, in which something was decided, lasts at this moment.
+    /// Whether this replica still leads in `term`, in which a decision was made.
     pub(super) fn holds_in(&self, term: Option<u64>) -> bool {
         term.is_some() && self.term(clock::elapsed()) == term
     }
 
-    /// Waits until there is something to look at again, besides the time.
+    /// Waits until the term changes for another reason than time.
     pub(super) async fn changed(&mut self) {
         if self.tenure.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -57,8 +57,8 @@ impl Leadership {
     }
 }
 
-/// What nobody else calls themselves: the host's name, if no other is given, and a number that is new in each process. A
-/// container that was restarted is not the one that held the lease, which may not have noticed, yet.
+/// A unique identity: the given name or the host's, and a random number for each process. A restarted container must not
+/// take itself for its predecessor, which may still run.
 pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
     let mut random = [0; 4];
     // Few bytes are always given whole.
@@ -68,7 +68,7 @@ pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
     Ok(format!("{}_{:08x}", given.unwrap_or(&host), u32::from_be_bytes(random)).into())
 }
 
-/// Ends the task that keeps the lease, and waits until it is given back.
+/// Stops the task that renews the Lease, and waits until the Lease is released.
 #[derive(Debug)]
 pub(super) struct LeaseRelease {
     ask: oneshot::Sender<()>,
@@ -83,7 +83,7 @@ impl LeaseRelease {
     }
 }
 
-/// What to ask whether we lead, how to stop leading, and the task that keeps the lease.
+/// Returns a handle that says whether this replica leads, one that releases the Lease, and the task that renews it.
 pub(super) fn keep_lease(
     election: Election,
     times: LeaseTimes,
@@ -106,11 +106,11 @@ struct LeaseKeeper {
     election: Election,
     store: LeaseStore,
     tenure: watch::Sender<Option<Tenure>>,
-    /// Is told who leads: readers want to know.
+    /// Shows readers who leads.
     published: Published,
-    /// A request that takes longer is given up, so that another fits into the rest of the renew deadline.
+    /// A request that takes longer is aborted, so that a second attempt fits into the renew deadline.
     request_timeout: Duration,
-    /// In a row.
+    /// Consecutive ones.
     failures: u32,
 }
 
@@ -146,7 +146,7 @@ impl LeaseKeeper {
         }
     }
 
-    /// Says who leads. An address that makes no sense is none.
+    /// Publishes who leads. An invalid address counts as none.
     fn publish(&self) {
         let leader = |spec: &LeaseSpec| LeaderEndpoint { name: spec.holder.clone(), api: spec.api.parse().ok() };
         let leader = self.election.held().map(leader);
@@ -178,9 +178,9 @@ impl LeaseKeeper {
         }
     }
 
-    /// Whether it is not ours any more.
+    /// Returns whether the Lease is released.
     async fn try_release(&mut self) -> bool {
-        // Twice, because we may have been stopped in the middle of a renewal, and then know a version that is gone.
+        // Twice: if a renewal was interrupted, the resourceVersion that we know is outdated.
         for _ in 0..2 {
             let Some(request) = self.election.release(clock::elapsed()) else { return true };
             if matches!(self.store.ask(&request).await, Reply::Is(_)) {

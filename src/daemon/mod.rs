@@ -18,15 +18,15 @@ use crate::{
 };
 use anyhow::Context as _;
 
-/// Is called whenever there is something to tell: with the newest report, and what happened since the last call.
+/// A callback for progress: takes the newest report, and the notices since the last call.
 pub type Progress<'a> = dyn FnMut(&Report, &[Notice]) + Send + 'a;
 
-/// How a run came to its end.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
-    /// What was known at the end.
+    /// The last report.
     pub report: Arc<Report>,
-    /// The signal that ended it before its time, if one did.
+    /// The signal that ended it early, if one did.
     pub stopped: Option<Stopped>,
 }
 
@@ -35,11 +35,11 @@ pub struct RunResult {
 pub struct Stopped {
     /// The signal.
     pub by: StopSignal,
-    /// It came twice, and we left what was under way.
+    /// It came twice: work in flight was abandoned.
     pub at_once: bool,
 }
 
-/// The signals that stop us.
+/// The signals that stop the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
     /// By SIGINT: somebody pressed Ctrl-C.
@@ -52,15 +52,15 @@ pub enum StopSignal {
 pub fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let runtime = runtime()?;
     let ended = runtime.block_on(engine::run(config, stop, progress));
-    // A name that is being looked up, or a login plugin that waits for somebody, must not keep us.
+    // A DNS lookup or a login plugin that blocks must not delay the exit.
     runtime.shutdown_background();
     ended
 }
 
-/// What the tasks of one process run on.
+/// The runtime of the process.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    // One task decides, on a thread of its own, and the others wait for answers nearly all the time: one worker is plenty, and
-    // each more costs an arena of the allocator.
+    // One task decides, on a thread of its own, and the others mostly wait for answers: one worker is enough, and each more
+    // costs an arena of the allocator.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

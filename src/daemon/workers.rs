@@ -33,16 +33,16 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Workers {
     cluster: Cluster,
-    /// Our own namespace.
+    /// The namespace of this installation.
     own_namespace: String,
     keys: Keys,
     renderer: Arc<Renderer>,
     store: StateStore,
-    /// Asked right before each write.
+    /// Checked right before each write.
     leading: Leadership,
     inputs: mpsc::Sender<Input>,
     events: Events,
-    /// Who knows which alerts fire.
+    /// Where alerts are read from.
     prometheus: Option<Prometheus>,
     tasks: JoinSet<()>,
 }
@@ -64,7 +64,7 @@ impl Workers {
         Self { cluster, own_namespace, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
     }
 
-    /// Dry runs are sent as somebody else from now on.
+    /// Sends dry runs as another user from now on.
     pub(super) fn render_as(&mut self, caller: Caller) {
         self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.keys.clone()).calling_as(caller));
     }
@@ -76,12 +76,12 @@ impl Workers {
             let mut reply = renderer.render(&request).await;
             reply.took = clock::elapsed().saturating_sub(began);
             metrics::rendered(&reply.outcome, reply.took);
-            // Nobody listens any more only when the process ends.
+            // The receiver is gone only when the process ends.
             _ = inputs.send(Input::Rendered(Box::new(reply))).await;
         });
     }
 
-    /// `term`: in which it was decided. What was decided in an earlier one is not written.
+    /// `term`: in which the core decided it. A decision of an earlier term is not written.
     pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
         let (cluster, stamp, inputs) = (self.cluster.clone(), self.keys.stamp.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
@@ -130,7 +130,7 @@ impl Workers {
         });
     }
 
-    /// From now on this Prometheus is asked.
+    /// Reads alerts from this Prometheus from now on.
     pub(super) fn set_prometheus(&mut self, prometheus: Option<Prometheus>) {
         self.prometheus = prometheus;
     }
@@ -152,7 +152,7 @@ impl Workers {
         self.events.write(event, at, term);
     }
 
-    /// Runs something else for as long as the process lives.
+    /// Runs a task for the life of the process; a panic in it ends the process.
     pub(super) fn spawn_for_life(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }

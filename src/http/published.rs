@@ -1,4 +1,4 @@
-//! What the engine shows to readers.
+//! What the engine publishes to readers.
 
 use std::{
     fmt,
@@ -17,9 +17,9 @@ use crate::core::{model::Name, report::Report};
 /// The replica that holds the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaderEndpoint {
-    /// What it is called there: its Pod, and a number.
+    /// Its identity in the Lease: its Pod's name, and a number.
     pub name: Name,
-    /// Where it answers those who read, as `address:port`; `None`: on loopback only.
+    /// Where its API listens; `None`: on loopback only.
     pub api: Option<SocketAddr>,
 }
 
@@ -67,7 +67,7 @@ impl Published {
         self.0.report.borrow().clone()
     }
 
-    /// Who leads from now on, as far as it is known: in what is published already, too.
+    /// Sets who leads, in the report that is published already, too. `None`: unknown.
     pub fn set_leader(&self, leader: Option<LeaderEndpoint>) {
         let name = leader.as_ref().map(|leader| leader.name.clone());
         *self.0.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;

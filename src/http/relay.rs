@@ -1,4 +1,4 @@
-//! What a follower is asked is answered by the leader, where that can be reached: only the leader knows verdicts.
+//! A follower forwards requests to the leader, if it can reach it: only the leader knows verdicts.
 
 use std::net::SocketAddr;
 
@@ -15,13 +15,13 @@ use http_body_util::Full;
 use super::{Published, api::problem};
 use crate::outbound::{Client, Limits, RequestError};
 
-/// Says that a request was passed on already, so that two replicas that take each other for the leader do not play ball.
+/// Marks a request as forwarded, so that two replicas that take each other for the leader do not forward it in a loop.
 const FORWARDED: HeaderName = HeaderName::from_static("x-sidecar-drift-passed-on");
 
-/// Names the leader in what a follower answers.
+/// Names the leader in the response of a follower.
 const LEADER: HeaderName = HeaderName::from_static("x-sidecar-drift-leader");
 
-/// What of a question matters to the answer, and what of the answer matters to whoever asked.
+/// The headers that are forwarded, and those that are returned.
 const REQUEST_HEADERS: [HeaderName; 2] = [header::ACCEPT, header::IF_NONE_MATCH];
 const RESPONSE_HEADERS: [HeaderName; 5] = [
     header::CONTENT_TYPE,
@@ -31,8 +31,8 @@ const RESPONSE_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("x-report-taken"),
 ];
 
-/// Lets the leader answer, if we follow one that can be reached; `open`: we are reached by others, too. A listener on
-/// loopback is for whoever forwards the port of this very replica.
+/// Forwards a request to the leader, if this replica is a follower and can reach it. `open`: the listener is not on loopback.
+/// One on loopback serves whoever forwards the port of this very replica, so it answers for itself.
 pub(super) async fn forward_to_leader(
     State((open, published)): State<(bool, Published)>,
     request: Request,
@@ -44,7 +44,7 @@ pub(super) async fn forward_to_leader(
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut answer = match leader.api.filter(|_| open && reads && !passed) {
         None => next.run(request).await,
-        // Of a request whose body nobody may look at twice, what is to be asked is taken first.
+        // The request is not `Sync`, so the forwarded one is built before the await.
         Some(address) => match forward(forwarded_request(&request, address)).await {
             Ok(answer) => answer,
             Err(why) if request.uri().path().starts_with("/api/") => {
@@ -64,7 +64,7 @@ pub(super) async fn forward_to_leader(
     answer
 }
 
-/// What is asked of the leader; `None`: this cannot be an address.
+/// The request to the leader; `None`: its address and the path make no URI.
 fn forwarded_request(request: &Request, leader: SocketAddr) -> Option<http::Request<Full<Bytes>>> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let uri: Uri = format!("http://{leader}{path}").parse().ok()?;
@@ -82,7 +82,7 @@ fn forwarded_request(request: &Request, leader: SocketAddr) -> Option<http::Requ
 
 async fn forward(question: Option<http::Request<Full<Bytes>>>) -> Result<Response, RequestError> {
     let question = question.ok_or(RequestError::Request)?;
-    // A new client for each question: there are few, and the leader may be another at the next.
+    // A new client for each request: there are few, and the leader may change.
     let (head, body) = Client::plain(Limits::REPLICA).ask(question).await?.into_parts();
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = head.status;

@@ -1,4 +1,4 @@
-//! What a notification says.
+//! The content of a notification.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub enum Occurrence {
         /// One sentence.
         message: String,
     },
-    /// So many workloads differed already when we began to look.
+    /// The workloads that differed already at the first scan, by verdict.
     Standing(BTreeMap<Verdict, usize>),
     /// The breaker opened.
     Breaker {
@@ -52,7 +52,7 @@ pub enum Occurrence {
 }
 
 impl Occurrence {
-    /// What a notice says, if it is one that people are notified of.
+    /// The occurrence of a notice, if people are notified of its kind.
     pub fn of(notice: &Notice) -> Option<Self> {
         match notice {
             Notice::VerdictChanged { workload, to, change, .. } => is_reported(*to).then(|| Self::Drift {
@@ -75,7 +75,7 @@ pub(super) fn is_reported(verdict: Verdict) -> bool {
     matches!(verdict, Rejected | NonConvergent | Removed | Missing | Drifted)
 }
 
-/// One message: what happened within a short time.
+/// One message: all occurrences within a short time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
     drift: BTreeMap<(Verdict, String), Workloads>,
@@ -94,7 +94,7 @@ struct Workloads {
 }
 
 impl Message {
-    /// Adds what happened; returns whether it must not wait.
+    /// Adds an occurrence; returns whether the message is urgent.
     pub fn add(&mut self, occurrence: Occurrence) -> bool {
         match occurrence {
             Occurrence::Drift { workload, verdict, change } => {
@@ -163,7 +163,7 @@ impl Message {
         lines.join("\n")
     }
 
-    /// As JSON of our own.
+    /// The message as JSON.
     pub fn json(&self) -> Value {
         let drift = self.drift.iter().take(MAX_LINES).map(|((verdict, change), workloads)| {
             json!({ "verdict": verdict, "change": change, "total": workloads.total, "workloads": workloads.named })
@@ -182,7 +182,7 @@ impl Message {
         })
     }
 
-    /// As Slack and what is like it take it: `<`, `>` and `&` would be markup.
+    /// The message as Slack and compatible services take it; `<`, `>` and `&` are escaped, since they are markup there.
     pub fn slack(&self) -> Value {
         let text = self.text().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         json!({ "text": format!("*sidecar-drift*\n{text}") })

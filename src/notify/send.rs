@@ -1,4 +1,4 @@
-//! The request.
+//! Sends a message to the webhook.
 
 use std::{fmt, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::{
     outbound::{Client, NotAnAddress, RequestError, client_for},
 };
 
-/// A message is sent at most so often, and between two attempts is waited so long, and then twice as long.
+/// The number of attempts for one message; the delay after the first, which doubles after the second.
 const ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Where messages go.
+/// The webhook that receives messages.
 #[derive(Clone)]
 pub struct Webhook {
     client: Client,
@@ -32,7 +32,7 @@ impl Webhook {
         Ok(Self { client, url, format })
     }
 
-    /// Sends a message, and again if the other side cannot take it now; returns whether it was taken.
+    /// Sends a message, and retries if the server cannot take it now; returns whether it was delivered.
     pub async fn send(&self, message: Message) -> bool {
         let body = match self.format {
             NotifyFormat::Json => message.json(),
@@ -54,7 +54,7 @@ impl Webhook {
         false
     }
 
-    /// Why it failed, and whether it may succeed later.
+    /// The error says why it failed, and whether a retry may succeed.
     async fn post(&self, body: Bytes) -> Result<(), (String, bool)> {
         let request = Request::builder()
             .method(Method::POST)
@@ -62,7 +62,7 @@ impl Webhook {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|_| (RequestError::Request.to_string(), false))?;
-        // What went wrong is told without its source, whose text may hold the address.
+        // Without its source: that text may contain the address.
         let status = self.client.send(request).await.map_err(|why| (why.to_string(), true))?;
         if status.is_success() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What can be known of a daemon from outside: what it left in the cluster, who leads, and what that one says.
+//! The status of a daemon as seen from outside: the state ConfigMap, the Lease, and the API of the leader.
 
 use std::time::Duration;
 
@@ -23,39 +23,39 @@ use crate::{
     outbound::{self, Client, Limits},
 };
 
-/// Where the API listens, if nothing else is said.
+/// The default port of the API.
 const API_PORT: u16 = API_LISTEN.port();
 
-/// What the daemon left in the cluster.
+/// The status of a daemon.
 #[derive(Clone, Debug)]
 pub struct DaemonStatus {
-    /// Where it is looked for.
+    /// The namespace of the state ConfigMap.
     pub namespace: String,
-    /// What the state ConfigMap holds; `None`: it is missing or makes no sense, which means paused.
+    /// The state ConfigMap; `None`: it is missing or invalid, so all rollouts are paused.
     pub record: Option<StateRecord>,
-    /// Who leads, if there is a Lease.
+    /// The holder of the Lease, if there is one.
     pub leader: Option<LeaseHolder>,
-    /// What the leader's API says of how things stand, or why that is not known, and what helps.
+    /// The status document of the leader's API, or why it is unknown and what helps.
     pub api: Result<Value, String>,
-    /// When this was asked.
+    /// When the Lease was read.
     pub now: Timestamp,
 }
 
-/// Who holds the Lease.
+/// The holder of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseHolder {
-    /// The replica.
+    /// The identity of the replica.
     pub holder: String,
-    /// When it said last that it is there.
+    /// When it renewed the Lease last.
     pub renewed: Option<Timestamp>,
-    /// For how long that holds.
+    /// For how long a renewal is valid.
     pub holds: Duration,
-    /// The port at which its API is open to others; `None`: it is on loopback.
+    /// The port of its API; `None`: it listens on loopback only.
     pub port: Option<u16>,
 }
 
 impl LeaseHolder {
-    /// `None`: it was given back, and nobody took it.
+    /// `None`: the Lease was released, and nobody took it.
     fn of(spec: &LeaseSpec) -> Option<Self> {
         (!spec.holder.is_empty()).then(|| Self {
             holder: spec.holder.to_string(),
@@ -65,13 +65,13 @@ impl LeaseHolder {
         })
     }
 
-    /// Nobody has said for too long that it is there.
+    /// Whether the Lease has expired.
     pub fn is_gone(&self, now: Timestamp) -> bool {
         let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
         self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
     }
 
-    /// Its Pod: the identity without the number that is new in each process.
+    /// Its Pod: the identity without the random number of the process.
     fn pod(&self) -> &str {
         self.holder.rsplit_once('_').map_or(&*self.holder, |(pod, _)| pod)
     }
@@ -105,7 +105,7 @@ impl Installation {
     }
 }
 
-/// Asks at an address that a person gave.
+/// Asks the API at an address that a person gave.
 async fn ask_address(address: &Uri) -> Result<Value, String> {
     let not = |why: &dyn std::fmt::Display| format!("{address} does not answer: {why}");
     let uri = outbound::at(address, API_STATUS).map_err(|error| not(&error))?;
@@ -114,7 +114,7 @@ async fn ask_address(address: &Uri) -> Result<Value, String> {
     understood(answer.status().as_u16(), answer.body())
 }
 
-/// Asks by way of the API server, where the leader's API is open to others than its own Pod.
+/// Asks the API of the leader through the API server's proxy, if it does not listen on loopback only.
 async fn ask_leader(leader: &LeaseHolder, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
     let pod = leader.pod();
     let by_hand = format!(

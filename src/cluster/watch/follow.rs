@@ -1,4 +1,4 @@
-//! One watch, for as long as its task lives: kube's watcher, and what it leaves to its caller.
+//! One watch for the life of its task: kube's watcher, with back-off, refusals and restarts handled.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
 /// server that was just started refuses everything until it has read its rules.
 const REFUSALS: u32 = 3;
 
-/// Of failures in a row, the second is told, the first having been mended at once; and then every twentieth, which is one
-/// in about ten minutes.
+/// Of consecutive failures, the second is logged, since the first is retried at once, and then each of this number: about one
+/// in ten minutes.
 const LOG_EVERY: u32 = 20;
 
 /// What to watch.
@@ -51,7 +51,7 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) counted_as: &'static str,
 }
 
-/// What a watch says, kind by kind the same.
+/// An update of a watch, the same for each kind.
 #[derive(Debug)]
 pub(in crate::cluster) enum WatchUpdate<C> {
     ResetStarted,
@@ -65,7 +65,7 @@ pub(in crate::cluster) enum WatchUpdate<C> {
     },
 }
 
-/// Follow a watch until `send` returns false (nobody listens any more).
+/// Follow a watch until `send` returns false (the receiver is gone).
 ///
 /// `send` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
 pub(in crate::cluster) async fn follow<C, F>(
@@ -79,7 +79,7 @@ pub(in crate::cluster) async fn follow<C, F>(
     let mut backoff = DefaultBackoff::default();
     // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
     let mut failures = 0_u32;
-    // Whether we were ever let.
+    // Whether the API server ever allowed it.
     let mut allowed = false;
     let mut health = WatchHealth::new(target.counted_as);
     'restart: loop {
@@ -150,7 +150,7 @@ fn log_interruption(target: &Target, error: &watcher::Error, failures: u32) {
     }
 }
 
-/// Whether the watch cannot be taken up where it ended, although kube's watcher would try.
+/// Whether the watch must begin with a new list, although kube's watcher would resume it.
 fn needs_new_list(error: &watcher::Error) -> bool {
     match error {
         // A line that was no event: what it said is lost, so only a list tells what is.
@@ -198,7 +198,7 @@ fn status(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
-/// The news of a refusal that only a person can lift.
+/// The update for a refusal that only a person can lift.
 fn unavailable<C>(target: &Target, status: &Status) -> Option<WatchUpdate<C>> {
     let plural = &target.row.plural;
     let place = target.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();

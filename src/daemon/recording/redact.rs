@@ -54,7 +54,7 @@ impl Redactor {
                     rendering.rendered = self.shape(&rendering.rendered, name);
                 }
                 RenderOutcome::Rejected { message } | RenderOutcome::Undetermined { message, .. } => {
-                    remove_quotes(message)
+                    remove_quotes(message);
                 }
                 RenderOutcome::Gone => {}
             },

@@ -1,6 +1,6 @@
 //! Who imports whom, file by file: no circles, and folders that name each other in one direction only.
 //!
-//! A path leads to the deepest module that has a file: `crate::cli::look::Look` to `cli/look.rs`, and `crate::cli::Look`, which
+//! A path leads to the deepest module that has a file: `crate::cli::exit::Exit` to `cli/exit.rs`, and `crate::cli::Exit`, which
 //! is re-exported there, to `cli/mod.rs`. What is compiled for tests only is left out. A `mod` declaration is no import.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,14 +52,14 @@ impl Imports {
             if circle.is_empty() || !told.insert(circle.clone()) {
                 continue;
             }
-            let mut complaint = format!("a circle of {} files:", circle.len());
+            let mut complaint = vec![format!("a circle of {} files:", circle.len())];
             for member in &circle {
                 let inside = self.arrows[*member].iter().find(|(target, _)| circle.contains(target));
                 if let Some((target, reference)) = inside {
-                    complaint += &format!("\n  {}", self.arrow(member, target, reference));
+                    complaint.push(format!("  {}", self.arrow(member, target, reference)));
                 }
             }
-            found.push(complaint);
+            found.push(complaint.join("\n"));
         }
         found
     }
