@@ -18,7 +18,7 @@ use super::{
     workload_name::WorkloadName,
 };
 use crate::{
-    config::{Config, Display, Kinds, OutputFormat, Rendering, Selection, Settings, Show, StopWhen},
+    config::{Config, Display, Kinds, OutputFormat, OutputOptions, Rendering, Selection, Settings, StopWhen},
     core::{
         model::{Name, owner::Kind},
         report::Report,
@@ -60,7 +60,7 @@ pub(super) struct ScanResult {
     pub(super) report: Arc<Report>,
     pub(super) redaction: Redaction,
     stopped: Option<Stopped>,
-    show: Show,
+    show: OutputOptions,
 }
 
 /// The form of tables in an output format.

@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    config::{Config, OutputFormat, Show, StopWhen},
+    config::{Config, OutputFormat, OutputOptions, StopWhen},
     core::report::Report,
 };
 
@@ -41,7 +41,7 @@ fn refresh(
     console: &mut Console,
     report: &Report,
     redaction: &Redaction,
-    show: Show,
+    show: OutputOptions,
     all: bool,
     shown: &mut String,
 ) -> anyhow::Result<()> {

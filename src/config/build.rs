@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
-    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts,
-    Selection, Settings, Show, State, Voice, WatchSet,
+    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, OutputOptions, Record, Recording, Rendering,
+    Rollouts, Selection, Settings, State, Voice, WatchSet,
     address::{AdvertisedAddress, Listen},
-    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
+    selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
-        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, OwnWorkload, Period, Positive, Rate,
-        TriggerName, Whole, WindowText, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Number, OwnWorkload, Period, Positive,
+        Rate, TriggerName, WindowText, set,
     },
 };
 use crate::core::{
@@ -128,7 +128,7 @@ impl Config {
                 level: log_level.unwrap_or(if daemon_runs || logged { LogLevel::Info } else { LogLevel::Warn }),
                 format: log_format.unwrap_or(LogFormat::Text),
             },
-            display: Show {
+            display: OutputOptions {
                 format: output.unwrap_or(OutputFormat::Table),
                 values: show_values.unwrap_or(false),
                 colour: !no_color.unwrap_or(false),
@@ -200,9 +200,9 @@ fn apply_selection(policy: &mut Policy, selection: Selection) -> Result<(), Conf
         exclude_namespaces: set(exclude_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
         namespaces: namespace_selector.map(|LabelSelector(selector)| selector),
         workloads: selector.map(|LabelSelector(selector)| selector),
-        include_annotations: set(include_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
-        exclude_annotations: set(exclude_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
-        started_before: only_started_before.map(|Moment(time)| time),
+        include_annotations: set(include_annotation, |AnnotationSelector(one)| one).unwrap_or_default(),
+        exclude_annotations: set(exclude_annotation, |AnnotationSelector(one)| one).unwrap_or_default(),
+        started_before: only_started_before.map(|Time(time)| time),
         chosen: None,
     };
     if !policy.filter.include_namespaces.is_empty() && !policy.filter.exclude_namespaces.is_empty() {
@@ -272,7 +272,7 @@ fn apply_rollouts(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) ->
     replace(&mut policy.parallel_rollouts, size("parallel-rollouts", parallel_rollouts)?);
     replace(&mut policy.parallel_per_namespace, size("parallel-per-namespace", parallel_per_namespace)?);
     replace(&mut policy.max_rollouts_per_hour, max_rollouts_per_hour.map(|HourlyLimit(limit)| limit));
-    replace(&mut policy.canary, canary.map(|Whole(n)| n as usize));
+    replace(&mut policy.canary, canary.map(|Number(n)| n as usize));
     replace(&mut policy.soak, soak.map(|Period(time)| time));
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
-    choice::{is_key, is_label_value},
+    selector::{is_key, is_label_value},
     values::DnsLabel,
 };
 use crate::core::model::owner::{

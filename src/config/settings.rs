@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::{
     address::{AdvertisedAddress, Listen},
-    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
     owners::OwnerEntry,
+    selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
-        LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
+        LogLevel, NotifyFormat, Number, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, WindowText,
     },
 };
 use crate::core::config::AlertMatcher;
@@ -139,14 +139,14 @@ settings! {
         /// Judges only workloads with this annotation, on themselves or on their Pod template; repeatable, one of them is
         /// enough [default: all].
         #[arg(long, value_name = "KEY[=VALUE]")]
-        include_annotation: Vec<AnnotationChoice>,
+        include_annotation: Vec<AnnotationSelector>,
         /// Judges no workload with this annotation, on itself or on its Pod template; repeatable [default: none].
         #[arg(long, value_name = "KEY[=VALUE]")]
-        exclude_annotation: Vec<AnnotationChoice>,
+        exclude_annotation: Vec<AnnotationSelector>,
         /// Rolls a workload only if a Pod that differs was created before this time, in UTC where it names no zone
         /// [default: now, so that every Pod counts].
         #[arg(long, value_name = "TIME")]
-        only_started_before: Moment,
+        only_started_before: Time,
         /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         sidecar_container_name: Vec<DnsLabel>,
@@ -213,7 +213,7 @@ settings! {
         max_rollouts_per_hour: HourlyLimit,
         /// Lets this many rollouts prove a change before others follow, 0 for none [default: 1; for `rollout`: 0].
         #[arg(long, value_name = "NUMBER")]
-        canary: Whole,
+        canary: Number,
         /// Watches the canary for this duration after it converged [default: 10m].
         #[arg(long, value_name = "DURATION")]
         soak: Period,

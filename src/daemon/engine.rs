@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cluster::{
         client::{Cluster, Connection, Server, connect},
-        convert::Keys,
+        convert::KeptKeys,
         lease::LeaseStore,
         state::StateStore,
         watch::{Scope, Watches},
@@ -66,7 +66,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
     };
     let (sender, inputs) = mpsc::channel(INPUTS);
-    let keys = Keys::of(&config.policy);
+    let keys = KeptKeys::of(&config.policy);
     let own = config.state_namespace_or(cluster.namespace()).to_owned();
     let store = StateStore::new(cluster.clone(), &own);
     let me = leadership::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cluster::{
         client::Cluster,
-        convert::Keys,
+        convert::KeptKeys,
         events::EventWriter,
         evict,
         guard::{self, Probe},
@@ -35,7 +35,7 @@ pub(super) struct Workers {
     cluster: Cluster,
     /// The namespace of this installation.
     own_namespace: String,
-    keys: Keys,
+    keys: KeptKeys,
     renderer: Arc<Renderer>,
     store: StateStore,
     /// Checked right before each write.
@@ -51,7 +51,7 @@ impl Workers {
     pub(super) fn new(
         cluster: Cluster,
         own_namespace: String,
-        keys: Keys,
+        keys: KeptKeys,
         store: StateStore,
         leading: Leadership,
         instance: &str,

@@ -44,7 +44,7 @@ fn breaker() -> Notice {
 }
 
 /// A notifier whose messages are kept.
-fn kept() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
+fn recording_notifier() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let sink = messages.clone();
     let (notifier, work) = Notifier::new(move |message| {
@@ -56,7 +56,7 @@ fn kept() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
 
 #[tokio::test(start_paused = true)]
 async fn what_happens_together_is_one_message_by_change() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     for i in 0..30 {
         notifier.notice(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), false);
     }
@@ -77,7 +77,7 @@ async fn what_happens_together_is_one_message_by_change() {
 
 #[tokio::test]
 async fn what_differs_when_we_begin_is_one_line_and_what_differs_later_is_news() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     for i in 0..30 {
         notifier.notice(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), true);
     }
@@ -113,7 +113,7 @@ fn to(to: Verdict) -> Notice {
 
 #[tokio::test]
 async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     let known = |change: &str| notifier.notice(&drifted("cart", change), false);
     known("proxy image 1 → 2");
     notifier.notice(&to(Verdict::Undetermined), false);
@@ -136,7 +136,7 @@ async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_does_not_wait_and_everything_else_does() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     let local = tokio::task::LocalSet::new();
     let work = local.run_until(async move {
         let work = tokio::task::spawn_local(work);
@@ -157,7 +157,7 @@ async fn a_breaker_does_not_wait_and_everything_else_does() {
 
 #[tokio::test]
 async fn what_nobody_is_notified_of_is_nothing() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     notifier.notice(&to(Verdict::InSync), false);
     notifier.notice(&to(Verdict::Undetermined), false);
     notifier.notice(&Notice::Guard { in_force: true }, false);
@@ -170,7 +170,7 @@ async fn what_nobody_is_notified_of_is_nothing() {
 fn what_does_not_fit_is_dropped_and_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
-        let (notifier, _work, _messages) = kept();
+        let (notifier, _work, _messages) = recording_notifier();
         for i in 0..QUEUE_LENGTH + 7 {
             notifier.notice(&drifted(&i.to_string(), "proxy image 1 → 2"), false);
         }

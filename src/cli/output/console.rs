@@ -39,7 +39,7 @@ impl Console {
     }
 
     /// What the configuration says about it.
-    pub fn apply(&mut self, show: crate::config::Show) {
+    pub fn apply(&mut self, show: crate::config::OutputOptions) {
         self.colour &= show.colour;
         self.quiet = show.quiet;
         self.logged = show.logged;

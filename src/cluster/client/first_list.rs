@@ -47,7 +47,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// The two parts of a watch that begins with a list.
 #[derive(Debug, PartialEq, Eq)]
-struct Parts {
+struct SplitWatch {
     list: String,
     /// Without the version that it begins at.
     watch: String,
@@ -59,8 +59,8 @@ impl FirstList {
     }
 
     async fn send(self, request: Request<Body>) -> Result<Answer, kube::Error> {
-        let parts = parts(request.method(), request.uri()).filter(|_| !self.given_up.load(Ordering::Relaxed));
-        let Some(Parts { list, watch }) = parts else { return self.forward(request).await };
+        let parts = split(request.method(), request.uri()).filter(|_| !self.given_up.load(Ordering::Relaxed));
+        let Some(SplitWatch { list, watch }) = parts else { return self.forward(request).await };
         let mut asked = get(&list, request.headers())?;
         asked.extensions_mut().insert(Streamed);
         let response = self.client.send(asked).await?;
@@ -197,7 +197,7 @@ fn unchanged(response: Response<Body>) -> Answer {
 }
 
 /// `None`: it is no watch that begins with a list.
-fn parts(method: &Method, uri: &Uri) -> Option<Parts> {
+fn split(method: &Method, uri: &Uri) -> Option<SplitWatch> {
     /// What makes a watch of a list.
     const OF_THE_WATCH: [&str; 6] = [
         "watch",
@@ -220,7 +220,7 @@ fn parts(method: &Method, uri: &Uri) -> Option<Parts> {
     };
     let list = without(&OF_THE_WATCH, &format!("limit={MAX_ITEMS}"));
     let watch = without(&[OF_THE_LIST.as_slice(), &["watch"]].concat(), "watch=true");
-    Some(Parts { list, watch })
+    Some(SplitWatch { list, watch })
 }
 
 impl Service<Request<Body>> for FirstList {
@@ -245,13 +245,13 @@ mod tests {
     fn a_watch_that_begins_with_a_list_has_two_parts() {
         let uri = "/api/v1/namespaces/a/pods?&watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy\
                    &sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
-        let expected = Parts {
+        let expected = SplitWatch {
             list: "/api/v1/namespaces/a/pods?limit=20000&fieldSelector=x%3Dy".to_owned(),
             watch:
                 "/api/v1/namespaces/a/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy"
                     .to_owned(),
         };
-        assert_eq!(parts(&Method::GET, &uri.parse().unwrap()), Some(expected));
+        assert_eq!(split(&Method::GET, &uri.parse().unwrap()), Some(expected));
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
             (Method::POST, "/api/v1/pods?watch=true&sendInitialEvents=true"),
         ];
         for (method, uri) in other {
-            assert_eq!(parts(&method, &uri.parse().unwrap()), None, "{uri}");
+            assert_eq!(split(&method, &uri.parse().unwrap()), None, "{uri}");
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     client::{Call, Cluster, NoAnswer},
-    convert::{self, Keys, Needed},
+    convert::{self, KeptKeys, Needed},
     paths,
 };
 use crate::config::Caller;
@@ -31,14 +31,14 @@ use rights::{Resource, Rights};
 #[derive(Debug)]
 pub struct Renderer {
     cluster: Cluster,
-    keys: Keys,
+    keys: KeptKeys,
     rights: Rights,
     prefetch: Prefetch,
     caller: Caller,
 }
 
 /// What a Pod is made from, as it was read.
-struct Source {
+struct PodSource {
     /// The whole workload, for kinds whose Pods depend on it, and for a confirmation.
     workload: Option<Value>,
     owner: OwnerIdentity,
@@ -47,7 +47,7 @@ struct Source {
 
 impl Renderer {
     /// A renderer that keeps this of workloads.
-    pub fn new(cluster: Cluster, keys: Keys) -> Self {
+    pub fn new(cluster: Cluster, keys: KeptKeys) -> Self {
         Self { cluster, keys, rights: Rights::default(), prefetch: Prefetch::default(), caller: Caller::Own }
     }
 
@@ -80,7 +80,7 @@ impl Renderer {
         self.ask(request, &source).await
     }
 
-    async fn read(&self, request: &RenderRequest) -> Result<Source, RenderOutcome> {
+    async fn read(&self, request: &RenderRequest) -> Result<PodSource, RenderOutcome> {
         let key = &request.workload.key;
         let in_replica_sets = key.kind.has_replica_sets();
         let mut workload = None;
@@ -106,18 +106,22 @@ impl Renderer {
         } else {
             workload_itself(request)
         };
-        Ok(Source { workload, owner, template: read::template(&revision) })
+        Ok(PodSource { workload, owner, template: read::template(&revision) })
     }
 
     /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
-    fn source_from_workload(&self, request: &RenderRequest, workload: Option<Value>) -> Result<Source, RenderOutcome> {
+    fn source_from_workload(
+        &self,
+        request: &RenderRequest,
+        workload: Option<Value>,
+    ) -> Result<PodSource, RenderOutcome> {
         let kind = request.workload.key.kind;
         let read = workload.as_ref().and_then(|object| convert::workload(kind, object, &self.keys));
         if read.is_none_or(|read| read.template.identity() != request.revision) {
             return Err(RenderOutcome::Gone);
         }
         let template = Template::of(&convert::template(kind, workload.as_ref().unwrap_or(&Value::Null)));
-        Ok(Source { workload, owner: workload_itself(request), template })
+        Ok(PodSource { workload, owner: workload_itself(request), template })
     }
 
     /// The object that holds the template. Which one that is the watches say, and a controller never writes another template
@@ -145,7 +149,7 @@ impl Renderer {
     }
 
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
-    async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
+    async fn ask(&self, request: &RenderRequest, source: &PodSource) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
         let Some(template) = convert::template_shape(&source.template, request.fields).map(Arc::new) else {
             let OwnerIdentity { kind, name, .. } = source.owner.clone();

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     client::{Cluster, Server},
-    convert::Keys,
+    convert::KeptKeys,
 };
 use crate::core::{
     config::Trigger,
@@ -29,7 +29,7 @@ use crate::core::{
     model::{ConfigKind, InjectorKind, Name, owner::Kind, shape::FieldSet},
 };
 use crate::metrics;
-use discover::{Unknown, discover};
+use discover::{DiscoveryError, discover};
 use follow::UNAVAILABLE_RETRY;
 pub(super) use follow::{Target, WatchUpdate, follow};
 use object::{AllFields, Content, DefaultFields, Hashed, Metadata, Pod, WithResources};
@@ -47,7 +47,7 @@ pub struct Scope {
     /// What a person named, by its number.
     pub triggers: Vec<Trigger>,
     /// What is kept of workloads.
-    pub keys: Keys,
+    pub keys: KeptKeys,
 }
 
 /// All watches. Dropping it ends them.
@@ -217,8 +217,8 @@ impl Watch {
                 }
                 Err(unknown) => {
                     let message = match unknown {
-                        Unknown::NotServed => format!("{trigger}: the cluster serves no such kind"),
-                        Unknown::NoAnswer(why) => format!("{trigger}: cannot find out what kind that is: {why}"),
+                        DiscoveryError::NotServed => format!("{trigger}: the cluster serves no such kind"),
+                        DiscoveryError::NoAnswer(why) => format!("{trigger}: cannot find out what kind that is: {why}"),
                     };
                     let event = WatchEvent::Unavailable { forbidden: false, message };
                     if self.inputs.send(Input::Watch { source: self.source.clone(), event }).await.is_err() {
@@ -250,7 +250,7 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &str, kind: WatchKind, update: WatchUpdate<C>, keys: &Keys) -> Option<WatchEvent> {
+fn event<C: Content>(name: &str, kind: WatchKind, update: WatchUpdate<C>, keys: &KeptKeys) -> Option<WatchEvent> {
     match update {
         WatchUpdate::ResetStarted => Some(WatchEvent::ResetStarted),
         WatchUpdate::ResetDone => Some(WatchEvent::ResetDone),

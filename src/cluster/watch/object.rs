@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeSeed as _};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, Keys, Needed},
+    cluster::convert::{self, Converted, KeptKeys, Needed},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Name, Object, ObjectKey, TriggerSnapshot, owner::Kind, shape::FieldSet},
@@ -107,7 +107,7 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     fn keep(object: Value) -> Self;
 
     /// The snapshot.
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted;
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted;
 }
 
 /// The whole object: kinds of which there are few.
@@ -159,7 +159,7 @@ impl Content for FullObject {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -175,7 +175,7 @@ impl Content for Hashed {
         Self(convert::trigger(&object))
     }
 
-    fn convert(self, kind: WatchKind, _: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, _: &KeptKeys) -> Converted {
         let number = if let WatchKind::Trigger(number) = kind { number } else { 0 };
         let object = self.0.map(|snapshot| Object::Trigger(TriggerSnapshot { number, ..snapshot }));
         Converted { object, faults: Vec::new() }
@@ -189,7 +189,7 @@ impl Content for Metadata {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
         convert::convert(kind, &self.0, keys)
     }
 }
@@ -205,7 +205,7 @@ impl<F: Fields> Content for Pod<F> {
         Self(convert::decoded_pod(object, F::SET), PhantomData)
     }
 
-    fn convert(self, _: WatchKind, _: &Keys) -> Converted {
+    fn convert(self, _: WatchKind, _: &KeptKeys) -> Converted {
         self.0
     }
 }

@@ -61,7 +61,7 @@ impl Frame {
     }
 
     /// Before there is a report.
-    pub(super) fn blank() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             title: "Starting".to_owned(),
             assets: &ASSETS,

@@ -110,7 +110,7 @@ fn show<T: Template>(
 /// Before the first report.
 fn not_yet() -> Response {
     let page = Message {
-        frame: Frame::blank(),
+        frame: Frame::empty(),
         headline: "Starting",
         text: "Nothing is known yet; this page renews itself.".to_owned(),
     };

@@ -38,7 +38,7 @@ pub(super) struct Overview {
     rolling: Vec<RolloutRow>,
     changes: Vec<Change>,
     more_changes: usize,
-    troubles: Vec<Trouble>,
+    problems: Vec<Problem>,
 }
 
 /// A verdict and how many have it.
@@ -64,7 +64,7 @@ struct Change {
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct Problem {
     word: &'static str,
     meaning: &'static str,
     count: String,
@@ -96,7 +96,7 @@ impl Overview {
             rolling: RolloutRow::rolling(report),
             more_changes: changes.len().saturating_sub(CHANGES),
             changes: changes.into_iter().take(CHANGES).collect(),
-            troubles: troubles(&summary),
+            problems: problems(&summary),
         }
     }
 }
@@ -151,14 +151,14 @@ fn changes(report: &Report) -> Vec<Change> {
     all.into_iter().map(change).collect()
 }
 
-fn troubles(summary: &Summary) -> Vec<Trouble> {
-    let trouble = |(reason, n): (&UndeterminedReason, &usize)| Trouble {
+fn problems(summary: &Summary) -> Vec<Problem> {
+    let problem = |(reason, n): (&UndeterminedReason, &usize)| Problem {
         word: reason.as_str(),
         meaning: reason.meaning(),
         count: number(*n),
         href: list(&[("reason", reason.as_str())]),
     };
-    summary.undetermined.iter().map(trouble).collect()
+    summary.undetermined.iter().map(problem).collect()
 }
 
 /// `/plan`
