@@ -15,7 +15,7 @@ use axum::{
 };
 
 use super::{Published, api, page, relay};
-use crate::document::Mask;
+use crate::document::Redaction;
 
 /// What every answer is made from.
 #[derive(Clone, Debug)]
@@ -23,13 +23,13 @@ pub struct Reader {
     /// The newest report.
     pub(super) published: Published,
     /// Hides values.
-    pub(super) mask: Mask,
+    pub(super) redaction: Redaction,
 }
 
 impl Reader {
     /// Answers from what is published, with values masked.
-    pub fn new(published: Published, mask: Mask) -> Self {
-        Self { published, mask }
+    pub fn new(published: Published, redaction: Redaction) -> Self {
+        Self { published, redaction }
     }
 
     /// The routes, for a listener at `address`.
@@ -37,8 +37,9 @@ impl Reader {
         let routes = Router::new().merge(api::router()).merge(page::router());
         let relay = (!address.ip().is_loopback(), self.published.clone());
         let routes = routes.fallback(page::not_found).with_state(self);
-        let routes = routes.layer(from_fn_with_state(relay, relay::to_the_leader)).layer(map_response(careful));
-        routes.layer(from_fn_with_state(address.ip().is_loopback(), known_host))
+        let routes =
+            routes.layer(from_fn_with_state(relay, relay::forward_to_leader)).layer(map_response(add_security_headers));
+        routes.layer(from_fn_with_state(address.ip().is_loopback(), require_known_host))
     }
 }
 
@@ -56,14 +57,14 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-async fn careful(mut response: Response) -> Response {
+async fn add_security_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, header::HeaderValue::from_static(value));
     }
     response
 }
 
-async fn known_host(State(loopback): State<bool>, request: Request, next: Next) -> Response {
+async fn require_known_host(State(loopback): State<bool>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     if loopback && host.is_some_and(|host| !names_loopback(host)) {
         let why = "this address answers to `localhost` only; to read it from elsewhere use `kubectl port-forward`, or \

@@ -177,7 +177,7 @@ impl Drop for WatchHealth {
 }
 
 /// Counts what people are told, where it is counted at all.
-pub fn told(notice: &Notice) {
+pub fn notice(notice: &Notice) {
     match notice {
         Notice::ScopeMoved { scope, cause, .. } => {
             let first = |text: &str, known: &[&'static str]| {

@@ -19,7 +19,7 @@ use kube::client::{Body, ClientBuilder};
 use tower::{BoxError, Service};
 
 pub(in crate::cluster) use call::chain;
-pub use call::{Answer, Call, Lost};
+pub use call::{Answer, Call, NoAnswer};
 pub use connect::{Connection, connect};
 pub use error::Error;
 use first_list::FirstList;
@@ -36,7 +36,7 @@ pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION")
 pub struct Cluster {
     client: kube::Client,
     /// The same, for watches that begin with a long list.
-    listing: kube::Client,
+    long_lists: kube::Client,
     url: Arc<str>,
     namespace: Arc<str>,
 }
@@ -60,8 +60,8 @@ impl Cluster {
     }
 
     fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
-        let listing = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, listing, url: url.into(), namespace: namespace.into() }
+        let long_lists = kube::Client::new(FirstList::new(client.clone()), namespace);
+        Self { client, long_lists, url: url.into(), namespace: namespace.into() }
     }
 
     /// The server's address.
@@ -80,8 +80,8 @@ impl Cluster {
     }
 
     /// The same for a watch that is to begin with a list of many objects: see [`FirstList`].
-    pub(crate) fn listing(&self) -> kube::Client {
-        self.listing.clone()
+    pub(crate) fn for_long_lists(&self) -> kube::Client {
+        self.long_lists.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Renderer, is_controlled_by, lost, text, undetermined};
+use super::{Renderer, is_controlled_by, no_answer, text, undetermined};
 use crate::{
     cluster::{convert, paths},
     core::{
@@ -83,7 +83,7 @@ impl Renderer {
         let key = &request.workload.key;
         let Some(plural) = key.kind.row().revisions.plural() else { return Ok(Vec::new()) };
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
-        let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(lost)?).await?;
+        let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(no_answer)?).await?;
         let items = found.get("items").and_then(Value::as_array).into_iter().flatten();
         Ok(items.filter(|revision| is_controlled_by(revision, &request.workload.uid)).cloned().collect())
     }

@@ -1,4 +1,4 @@
-//! One watch, for as long as its task lives: kube's watcher, and what it leaves to its caller.
+//! One watch for the life of its task: kube's watcher, with back-off, refusals and restarts handled.
 
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
 /// server that was just started refuses everything until it has read its rules.
 const REFUSALS: u32 = 3;
 
-/// Of failures in a row, the second is told, the first having been mended at once; and then every twentieth, which is one
-/// in about ten minutes.
-const TOLD_AGAIN: u32 = 20;
+/// Of consecutive failures, the second is logged, since the first is retried at once, and then each of this number: about one
+/// in ten minutes.
+const LOG_EVERY: u32 = 20;
 
 /// What to watch.
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) counted_as: &'static str,
 }
 
-/// What a watch says, kind by kind the same.
+/// An update of a watch, the same for each kind.
 #[derive(Debug)]
-pub(in crate::cluster) enum News<C> {
+pub(in crate::cluster) enum WatchUpdate<C> {
     ResetStarted,
     /// An object is there. `None`: it has no name.
     Apply(Option<(ObjectKey, C)>),
@@ -65,18 +65,21 @@ pub(in crate::cluster) enum News<C> {
     },
 }
 
-/// Follow a watch until `tell` returns false (nobody listens any more).
+/// Follow a watch until `send` returns false (the receiver is gone).
 ///
-/// `tell` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
-pub(in crate::cluster) async fn follow<C, F>(cluster: &Cluster, mut target: Target, mut tell: impl FnMut(News<C>) -> F)
-where
+/// `send` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
+pub(in crate::cluster) async fn follow<C, F>(
+    cluster: &Cluster,
+    mut target: Target,
+    mut send: impl FnMut(WatchUpdate<C>) -> F,
+) where
     C: Content,
     F: Future<Output = bool>,
 {
     let mut backoff = DefaultBackoff::default();
     // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
     let mut failures = 0_u32;
-    // Whether we were ever let.
+    // Whether the API server ever allowed it.
     let mut allowed = false;
     let mut health = WatchHealth::new(target.counted_as);
     'restart: loop {
@@ -97,10 +100,10 @@ where
                     (failures, allowed) = (0, true);
                     health.set(false);
                     backoff.reset();
-                    if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
+                    if std::mem::take(&mut announced) && !send(WatchUpdate::ResetStarted).await {
                         return;
                     }
-                    if !tell(news(event)).await {
+                    if !send(update(event)).await {
                         return;
                     }
                     continue;
@@ -112,7 +115,7 @@ where
             if let Some(unavailable) = refusal.filter(|_| !allowed || failures >= REFUSALS) {
                 (failures, allowed) = (0, false);
                 health.set(true);
-                if !tell(unavailable).await {
+                if !send(unavailable).await {
                     return;
                 }
                 tokio::time::sleep(UNAVAILABLE_RETRY).await;
@@ -124,31 +127,31 @@ where
             failures += 1;
             // The first one is retried at once, and most often that is all.
             health.set(failures > 1);
-            tell_interrupted(&target, &error, failures);
+            log_interruption(&target, &error, failures);
             tokio::time::sleep(delay).await;
             // One of several API servers is older than the one that was asked at the start.
             let too_old = target.streaming && matches!(code, 400 | 422);
             if too_old {
                 target.streaming = false;
             }
-            if too_old || is_lost(&error) {
+            if too_old || needs_new_list(&error) {
                 continue 'restart;
             }
         }
     }
 }
 
-fn tell_interrupted(target: &Target, error: &watcher::Error, failures: u32) {
+fn log_interruption(target: &Target, error: &watcher::Error, failures: u32) {
     let (kind, namespace, error) = (&*target.row.kind, target.namespace.as_deref(), chain(error));
-    if failures == 2 || failures.is_multiple_of(TOLD_AGAIN) {
+    if failures == 2 || failures.is_multiple_of(LOG_EVERY) {
         tracing::warn!(kind, namespace, error, failures, "cannot watch, trying again");
     } else {
         tracing::debug!(kind, namespace, error, failures, "watch interrupted, taking it up again");
     }
 }
 
-/// Whether the watch cannot be taken up where it ended, although kube's watcher would try.
-fn is_lost(error: &watcher::Error) -> bool {
+/// Whether the watch must begin with a new list, although kube's watcher would resume it.
+fn needs_new_list(error: &watcher::Error) -> bool {
     match error {
         // A line that was no event: what it said is lost, so only a list tells what is.
         watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
@@ -159,7 +162,7 @@ fn is_lost(error: &watcher::Error) -> bool {
 }
 
 fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
-    let client = if target.many { cluster.listing() } else { cluster.kube() };
+    let client = if target.many { cluster.for_long_lists() } else { cluster.kube() };
     match &target.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
         None => Api::all_with(client, &target.row),
@@ -174,12 +177,14 @@ fn config(target: &Target) -> watcher::Config {
     if target.streaming { config.streaming_lists() } else { config }
 }
 
-fn news<C: Content>(event: Event<Watched<C>>) -> News<C> {
+fn update<C: Content>(event: Event<Watched<C>>) -> WatchUpdate<C> {
     match event {
-        Event::Init => News::ResetStarted,
-        Event::InitApply(object) | Event::Apply(object) => News::Apply(object.key().map(|key| (key, object.content))),
-        Event::Delete(object) => object.key().map_or(News::Apply(None), News::Delete),
-        Event::InitDone => News::ResetDone,
+        Event::Init => WatchUpdate::ResetStarted,
+        Event::InitApply(object) | Event::Apply(object) => {
+            WatchUpdate::Apply(object.key().map(|key| (key, object.content)))
+        }
+        Event::Delete(object) => object.key().map_or(WatchUpdate::Apply(None), WatchUpdate::Delete),
+        Event::InitDone => WatchUpdate::ResetDone,
     }
 }
 
@@ -193,18 +198,19 @@ fn status(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
-/// The news of a refusal that only a person can lift.
-fn unavailable<C>(target: &Target, status: &Status) -> Option<News<C>> {
+/// The update for a refusal that only a person can lift.
+fn unavailable<C>(target: &Target, status: &Status) -> Option<WatchUpdate<C>> {
     let plural = &target.row.plural;
     let place = target.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
     match status.code {
-        403 => Some(News::Unavailable {
+        403 => Some(WatchUpdate::Unavailable {
             forbidden: true,
             message: format!("may not watch {plural}{place}: grant list and watch on {plural} ({})", status.message),
         }),
-        404 => {
-            Some(News::Unavailable { forbidden: false, message: format!("the cluster does not serve {plural}{place}") })
-        }
+        404 => Some(WatchUpdate::Unavailable {
+            forbidden: false,
+            message: format!("the cluster does not serve {plural}{place}"),
+        }),
         _ => None,
     }
 }

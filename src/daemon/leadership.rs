@@ -1,4 +1,4 @@
-//! Whether we lead, at this very moment: the task that keeps the lease, and those who ask it.
+//! Leader election: the task that renews the Lease, and a handle that says whether this replica leads at this moment.
 
 use std::time::Duration;
 
@@ -16,40 +16,40 @@ use crate::{
         Name,
         lease::{Election, LeaseSpec, LeaseTimes, Reply, Request, Tenure, Turn},
     },
-    http::{Leader, Published},
+    http::{LeaderEndpoint, Published},
 };
 
-/// The end of the process waits this long for the lease to be given back; if it cannot be, others wait for it to run out.
-const GIVING_BACK: Duration = Duration::from_secs(2);
+/// At shutdown the process waits this long to release the Lease. If that fails, the other replicas wait until it expires.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of failures in a row, the first is told and then every thirtieth, which is one a minute.
-const TOLD_AGAIN: u32 = 30;
+/// Of consecutive failures, the first is logged and then each of this number: about one a minute.
+const LOG_EVERY: u32 = 30;
 
-/// Says whether we lead. Cheap to clone.
+/// Says whether this replica leads. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Leading {
+pub(super) struct Leadership {
     tenure: watch::Receiver<Option<Tenure>>,
 }
 
-impl Leading {
-    /// Nobody else is there, so we lead for ever.
+impl Leadership {
+    /// There is no election: this process always leads.
     pub(super) fn always() -> Self {
         let (_, tenure) = watch::channel(Some(Tenure { term: 1, until: Duration::MAX }));
         Self { tenure }
     }
 
-    /// The term in which we lead at this moment. It is the clock that answers, not the task that keeps the lease: both may
-    /// have been frozen together.
+    /// The term in which this replica leads at `now`. It is computed from the clock and not asked of the task that renews the
+    /// Lease, because both may have been suspended together.
     pub(super) fn term(&self, now: Duration) -> Option<u64> {
         self.tenure.borrow().filter(|tenure| now < tenure.until).map(|tenure| tenure.term)
     }
 
-    /// Whether that term, in which something was decided, lasts at this moment.
-    pub(super) fn still(&self, term: Option<u64>) -> bool {
+    /// Whether this replica still leads in `term`, in which a decision was made.
+    pub(super) fn holds_in(&self, term: Option<u64>) -> bool {
         term.is_some() && self.term(clock::elapsed()) == term
     }
 
-    /// Waits until there is something to look at again, besides the time.
+    /// Waits until the term changes for another reason than time.
     pub(super) async fn changed(&mut self) {
         if self.tenure.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -57,8 +57,8 @@ impl Leading {
     }
 }
 
-/// What nobody else calls themselves: the host's name, if no other is given, and a number that is new in each process. A
-/// container that was restarted is not the one that held the lease, which may not have noticed, yet.
+/// A unique identity: the given name or the host's, and a random number for each process. A restarted container must not
+/// take itself for its predecessor, which may still run.
 pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
     let mut random = [0; 4];
     // Few bytes are always given whole.
@@ -68,14 +68,14 @@ pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
     Ok(format!("{}_{:08x}", given.unwrap_or(&host), u32::from_be_bytes(random)).into())
 }
 
-/// Ends the task that keeps the lease, and waits until it is given back.
+/// Stops the task that renews the Lease, and waits until the Lease is released.
 #[derive(Debug)]
-pub(super) struct GiveBack {
+pub(super) struct LeaseRelease {
     ask: oneshot::Sender<()>,
     done: mpsc::Receiver<()>,
 }
 
-impl GiveBack {
+impl LeaseRelease {
     pub(super) async fn now(mut self) {
         // Fails only if the task has ended.
         _ = self.ask.send(());
@@ -83,38 +83,38 @@ impl GiveBack {
     }
 }
 
-/// What to ask whether we lead, how to stop leading, and the task that keeps the lease.
-pub(super) fn keep(
+/// Returns a handle that says whether this replica leads, one that releases the Lease, and the task that renews it.
+pub(super) fn keep_lease(
     election: Election,
     times: LeaseTimes,
     store: LeaseStore,
     published: Published,
-) -> (Leading, GiveBack, impl Future<Output = ()> + Send) {
+) -> (Leadership, LeaseRelease, impl Future<Output = ()> + Send) {
     let (sender, tenure) = watch::channel(None);
     let (ask, asked) = oneshot::channel();
     let (finished, done) = mpsc::channel(1);
-    let patience = times.renew_deadline / 2;
-    let keeper = Keeper { election, store, tenure: sender, published, patience, failures: 0 };
+    let request_timeout = times.renew_deadline / 2;
+    let keeper = LeaseKeeper { election, store, tenure: sender, published, request_timeout, failures: 0 };
     let task = async move {
         keeper.work(asked).await;
         drop(finished);
     };
-    (Leading { tenure }, GiveBack { ask, done }, task)
+    (Leadership { tenure }, LeaseRelease { ask, done }, task)
 }
 
-struct Keeper {
+struct LeaseKeeper {
     election: Election,
     store: LeaseStore,
     tenure: watch::Sender<Option<Tenure>>,
-    /// Is told who leads: readers want to know.
+    /// Shows readers who leads.
     published: Published,
-    /// A request that takes longer is given up, so that another fits into the rest of the renew deadline.
-    patience: Duration,
-    /// In a row.
+    /// A request that takes longer is aborted, so that a second attempt fits into the renew deadline.
+    request_timeout: Duration,
+    /// Consecutive ones.
     failures: u32,
 }
 
-impl Keeper {
+impl LeaseKeeper {
     async fn work(mut self, mut asked: oneshot::Receiver<()>) {
         loop {
             tokio::select! {
@@ -123,7 +123,7 @@ impl Keeper {
                 () = self.turn() => {}
             }
         }
-        self.give_back().await;
+        self.release().await;
     }
 
     async fn turn(&mut self) {
@@ -131,11 +131,11 @@ impl Keeper {
         match self.election.turn(now) {
             Turn::Wait(until) => sleep(until.saturating_sub(now.elapsed)).await,
             Turn::Ask(request) => {
-                let reply = timeout(self.patience, self.store.ask(&request)).await.unwrap_or_else(|_| Reply::Failed {
-                    message: format!("no answer within {} s", self.patience.as_secs_f32()),
+                let reply = timeout(self.request_timeout, self.store.ask(&request)).await.unwrap_or_else(|_| {
+                    Reply::Failed { message: format!("no answer within {} s", self.request_timeout.as_secs_f32()) }
                 });
                 let holder = self.election.holder().cloned();
-                self.tell_failure(&reply);
+                self.log_failure(&reply);
                 self.election.answered(&request, now.elapsed, reply, clock::elapsed());
                 self.tenure.send_replace(self.election.tenure(clock::elapsed()));
                 if let Some(new) = self.election.holder().filter(|new| holder.as_ref() != Some(*new)) {
@@ -146,41 +146,41 @@ impl Keeper {
         }
     }
 
-    /// Says who leads. An address that makes no sense is none.
+    /// Publishes who leads. An invalid address counts as none.
     fn publish(&self) {
-        let leader = |spec: &LeaseSpec| Leader { name: spec.holder.clone(), api: spec.api.parse().ok() };
+        let leader = |spec: &LeaseSpec| LeaderEndpoint { name: spec.holder.clone(), api: spec.api.parse().ok() };
         let leader = self.election.held().map(leader);
         if self.published.leader() != leader {
-            self.published.led_by(leader);
+            self.published.set_leader(leader);
         }
     }
 
-    fn tell_failure(&mut self, reply: &Reply) {
+    fn log_failure(&mut self, reply: &Reply) {
         let Reply::Failed { message } = reply else {
             self.failures = 0;
             return;
         };
-        if self.failures.is_multiple_of(TOLD_AGAIN) {
+        if self.failures.is_multiple_of(LOG_EVERY) {
             tracing::warn!(reason = message, "the lease cannot be read or written; trying again");
         }
         self.failures = self.failures.saturating_add(1);
     }
 
-    async fn give_back(&mut self) {
+    async fn release(&mut self) {
         self.tenure.send_replace(None);
         if self.election.release(clock::elapsed()).is_none() {
             return;
         }
-        if timeout(GIVING_BACK, self.try_to_give_back()).await.unwrap_or(false) {
+        if timeout(RELEASE_TIMEOUT, self.try_release()).await.unwrap_or(false) {
             tracing::info!("the lease is given back");
         } else {
             tracing::warn!("the lease could not be given back; others wait until it runs out");
         }
     }
 
-    /// Whether it is not ours any more.
-    async fn try_to_give_back(&mut self) -> bool {
-        // Twice, because we may have been stopped in the middle of a renewal, and then know a version that is gone.
+    /// Returns whether the Lease is released.
+    async fn try_release(&mut self) -> bool {
+        // Twice: if a renewal was interrupted, the resourceVersion that we know is outdated.
         for _ in 0..2 {
             let Some(request) = self.election.release(clock::elapsed()) else { return true };
             if matches!(self.store.ask(&request).await, Reply::Is(_)) {

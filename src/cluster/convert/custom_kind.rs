@@ -13,7 +13,7 @@ use crate::core::model::{
 const STRATEGY: Strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
 
 /// The numbers and flags that each kind has somewhere else.
-pub(super) struct Said {
+pub(super) struct StatusFields {
     pub(super) observed: i64,
     pub(super) paused: bool,
     pub(super) counts: Counts,
@@ -23,8 +23,8 @@ pub(super) struct Said {
     pub(super) restarted: Option<Timestamp>,
 }
 
-impl Said {
-    pub(super) fn by(described: &'static Described, object: &Field<'_>) -> Self {
+impl StatusFields {
+    pub(super) fn read(described: &'static Described, object: &Field<'_>) -> Self {
         let at = |place: &'static str| object.within(place.split('.'));
         let paths = &described.status;
         let current = at(&paths.replicas).count();

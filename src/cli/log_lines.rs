@@ -1,5 +1,5 @@
-//! Results as log lines: one for each workload of which there is something to be said, and one for the sum. For whoever
-//! wants a whole run in one format, with a time on each line.
+//! Results as log lines: one for each notable workload, and one for the sum. They give a whole run in one format, with a time
+//! on each line.
 
 use tracing::{error, info, warn};
 
@@ -14,7 +14,7 @@ use crate::core::{
     report::{Report, WorkloadReport},
 };
 
-/// What was seen.
+/// Logs the result of a scan.
 pub(super) fn report(report: &Report) {
     for w in report.workloads.iter().filter(|w| differs(w)) {
         let (gate, then) = (w.gate.map(Gate::as_str), w.gate_in_enforce.map(Gate::as_str));
@@ -26,7 +26,7 @@ pub(super) fn report(report: &Report) {
     info!(workloads, namespaces, complete = report.complete, verdicts, "looked");
 }
 
-/// What became of the rollouts.
+/// Logs the result of rollouts.
 pub(super) fn rolled(report: &Report, seconds: u64) {
     for rollout in &report.rollouts {
         let workload = format!("{}/{}/{}", rollout.kind, rollout.namespace, rollout.name);

@@ -1,24 +1,22 @@
-//! The documents that the API answers with, beside those that the command line writes, too.
+//! The documents of the HTTP API. Those that the command line writes, too, are one level up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    core::{
-        config::Mode,
-        model::{
-            Name,
-            words::{Gate, Word},
-        },
-        report::{Report, WorkloadReport},
-        rollout::AlertsReport,
+use super::{
+    API_VERSION, Change, Generation, Redaction, Rollout, Stopped, Workload,
+    summary::{Summary, differing, differs},
+};
+use crate::core::{
+    config::Mode,
+    model::{
+        Name,
+        words::{Gate, Word},
     },
-    document::{
-        API_VERSION, Change, Generation, Mask, Rollout, Stopped, Workload,
-        summary::{Summary, differing, differs},
-    },
+    report::{Report, WorkloadReport},
+    rollout::AlertsReport,
 };
 
 /// Workloads of one group of the plan that are named; the list of workloads has all, by `gate`.
@@ -99,6 +97,21 @@ pub struct WorkloadList {
     pub limit: usize,
     /// Those of this page.
     pub workloads: Vec<Workload>,
+}
+
+/// The workloads of one page of a list.
+#[derive(Debug)]
+pub struct Selected<'r> {
+    /// All that match, on all pages.
+    pub total: usize,
+    /// This page, from 1.
+    pub page: usize,
+    /// How many pages that makes; at least one.
+    pub pages: usize,
+    /// Workloads on a page.
+    pub limit: usize,
+    /// Those of this page.
+    pub workloads: Vec<&'r Arc<WorkloadReport>>,
 }
 
 /// One workload.
@@ -260,32 +273,31 @@ impl Status {
 }
 
 impl WorkloadList {
-    /// What a query chose.
-    pub fn of(report: &Report, query: &super::query::Query, mask: &Mask) -> Self {
-        let selected = query.select(report);
+    /// What was selected of this report.
+    pub fn of(report: &Report, selected: Selected<'_>, redaction: &Redaction) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "WorkloadList",
             taken: report.taken.to_string(),
             complete: report.complete,
             total: selected.total,
-            page: query.page,
+            page: selected.page,
             pages: selected.pages,
-            limit: query.limit,
-            workloads: selected.workloads.into_iter().map(|w| Workload::of(w, mask)).collect(),
+            limit: selected.limit,
+            workloads: selected.workloads.into_iter().map(|w| Workload::of(w, redaction)).collect(),
         }
     }
 }
 
 impl OneWorkload {
     /// All that is known of `w`.
-    pub fn of(report: &Report, w: &WorkloadReport, mask: &Mask) -> Self {
+    pub fn of(report: &Report, w: &WorkloadReport, redaction: &Redaction) -> Self {
         let own = report.rollouts.iter().filter(|r| r.kind == w.kind && r.namespace == w.namespace && r.name == w.name);
         Self {
             api_version: API_VERSION,
             kind: "Workload",
             taken: report.taken.to_string(),
-            workload: Workload::of(w, mask),
+            workload: Workload::of(w, redaction),
             rollouts: own.map(Rollout::of).collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! What can be known of a daemon from outside: what it left in the cluster, who leads, and what that one says.
+//! The status of a daemon as seen from outside: the state ConfigMap, the Lease, and the API of the leader.
 
 use std::time::Duration;
 
@@ -8,55 +8,54 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{clock, connected, runtime, state_namespace};
+use super::Installation;
 use crate::{
     cluster::{
         client::{Call, Cluster},
         lease::LeaseStore,
-        state::StateStore,
     },
-    config::{API_LISTEN, Config, LeaseId},
+    config::{API_LISTEN, LeaseId},
     core::{
         io::StateRecord,
         model::lease::{LeaseSpec, Reply, Request as Ask},
     },
-    http::{API_STATUS, fetch},
-    outbound,
+    http::API_STATUS,
+    outbound::{self, Client, Limits},
 };
 
-/// Where the API listens, if nothing else is said.
+/// The default port of the API.
 const API_PORT: u16 = API_LISTEN.port();
 
-/// What the daemon left in the cluster.
+/// The status of a daemon.
 #[derive(Clone, Debug)]
 pub struct DaemonStatus {
-    /// Where it is looked for.
+    /// The namespace of the state ConfigMap.
     pub namespace: String,
-    /// What the state ConfigMap holds; `None`: it is missing or makes no sense, which means paused.
+    /// The state ConfigMap; `None`: it is missing or invalid, so all rollouts are paused.
     pub record: Option<StateRecord>,
-    /// Who leads, if there is a Lease.
-    pub leader: Option<Leader>,
-    /// What the leader's API says of how things stand, or why that is not known, and what helps.
+    /// The holder of the Lease, if there is one.
+    pub leader: Option<LeaseHolder>,
+    /// The status document of the leader's API, or why it is unknown and what helps.
     pub api: Result<Value, String>,
-    /// When this was asked.
+    /// When the Lease was read.
     pub now: Timestamp,
 }
 
-/// Who holds the Lease.
+/// The holder of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// The replica.
+pub struct LeaseHolder {
+    /// The identity of the replica.
     pub holder: String,
-    /// When it said last that it is there.
+    /// When it renewed the Lease last.
     pub renewed: Option<Timestamp>,
-    /// For how long that holds.
+    /// For how long a renewal is valid.
     pub holds: Duration,
-    /// The port at which its API is open to others; `None`: it is on loopback.
+    /// The port of its API; `None`: it listens on loopback only.
     pub port: Option<u16>,
 }
 
-impl Leader {
-    /// `None`: it was given back, and nobody took it.
+impl LeaseHolder {
+    /// `None`: the Lease was released, and nobody took it.
     fn of(spec: &LeaseSpec) -> Option<Self> {
         (!spec.holder.is_empty()).then(|| Self {
             holder: spec.holder.to_string(),
@@ -66,59 +65,57 @@ impl Leader {
         })
     }
 
-    /// Nobody has said for too long that it is there.
+    /// Whether the Lease has expired.
     pub fn is_gone(&self, now: Timestamp) -> bool {
         let holds = jiff::SignedDuration::try_from(self.holds).unwrap_or(jiff::SignedDuration::MAX);
         self.renewed.is_none_or(|renewed| now.duration_since(renewed) > holds)
     }
-}
 
-/// Reads what the daemon left in the cluster.
-pub fn status(config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
-    runtime()?.block_on(async {
-        let cluster = connected(config).await?;
-        let namespace = state_namespace(config, &cluster);
-        let record = StateStore::new(cluster.clone(), &namespace).read().await?;
-        let LeaseId { name: lease, namespace: its } = &config.lease;
-        let its = its.as_deref().unwrap_or(&namespace);
-        let leader = match LeaseStore::new(cluster.clone(), its, lease).ask(&Ask::Read).await {
-            Reply::Is(lease) => Leader::of(&lease.spec),
-            Reply::Missing => None,
-            Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
-            Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
-        };
-        let now = clock::now().wall;
-        let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
-        let api = match (api, present) {
-            (Some(address), _) => at(address).await,
-            (None, Some(leader)) => of(leader, &namespace, &cluster).await,
-            (None, None) => Err(format!(
-                "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
-                 `--lease-name`, or forward the daemon's port, {API_PORT}, and give `--api`"
-            )),
-        };
-        Ok(DaemonStatus { namespace, record, leader, api, now })
-    })
-}
-
-impl Leader {
-    /// Its Pod: the identity without the number that is new in each process.
+    /// Its Pod: the identity without the random number of the process.
     fn pod(&self) -> &str {
         self.holder.rsplit_once('_').map_or(&*self.holder, |(pod, _)| pod)
     }
 }
 
-/// Asks at an address that a person gave.
-async fn at(address: &Uri) -> Result<Value, String> {
+impl Installation {
+    /// Reads what the daemon left in the cluster, and asks the leader's API: at `api`, if a person gave an address.
+    ///
+    /// `clock` is read once the Lease is known.
+    pub async fn status(&self, api: Option<&Uri>, clock: impl FnOnce() -> Timestamp) -> anyhow::Result<DaemonStatus> {
+        let Self { cluster, namespace, state, lease: LeaseId { name: lease, namespace: its } } = self;
+        let record = state.read().await?;
+        let its = its.as_deref().unwrap_or(namespace);
+        let leader = match LeaseStore::new(cluster.clone(), its, lease).ask(&Ask::Read).await {
+            Reply::Is(lease) => LeaseHolder::of(&lease.spec),
+            Reply::Missing => None,
+            Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
+            Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
+        };
+        let now = clock();
+        let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
+        let api = match (api, present) {
+            (Some(address), _) => ask_address(address).await,
+            (None, Some(leader)) => ask_leader(leader, namespace, cluster).await,
+            (None, None) => Err(format!(
+                "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
+                 `--lease-name`, or forward the daemon's port, {API_PORT}, and give `--api`"
+            )),
+        };
+        Ok(DaemonStatus { namespace: namespace.clone(), record, leader, api, now })
+    }
+}
+
+/// Asks the API at an address that a person gave.
+async fn ask_address(address: &Uri) -> Result<Value, String> {
     let not = |why: &dyn std::fmt::Display| format!("{address} does not answer: {why}");
     let uri = outbound::at(address, API_STATUS).map_err(|error| not(&error))?;
     let request = Request::get(uri).body(Full::<Bytes>::default()).map_err(|error| not(&error))?;
-    let answer = fetch(request).await.map_err(|why| not(&why))?;
+    let answer = Client::plain(Limits::REPLICA).ask(request).await.map_err(|why| not(&why))?;
     understood(answer.status().as_u16(), answer.body())
 }
 
-/// Asks by way of the API server, where the leader's API is open to others than its own Pod.
-async fn of(leader: &Leader, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
+/// Asks the API of the leader through the API server's proxy, if it does not listen on loopback only.
+async fn ask_leader(leader: &LeaseHolder, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
     let pod = leader.pod();
     let by_hand = format!(
         "`kubectl -n {namespace} port-forward pod/{pod} {API_PORT}`, then `sidecar-drift status --api \

@@ -1,6 +1,6 @@
-//! Templates that are read together: of a request for one object the API server's greater part is what every request costs.
+//! Reads the templates of a namespace with one request, because most of the API server's cost is per request.
 //!
-//! It changes nothing but how they are read. What is not here when it is wanted is asked for by itself.
+//! It is a cache: what it does not have, a rendering reads by itself.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,51 +25,51 @@ use crate::{
     core::model::Name,
 };
 
-/// So many reads are remembered: what differs is rendered a second time, and its template is still here if that is soon.
-const READS: usize = 4;
-/// For so long. Nobody but a person changes a ReplicaSet's template, and a later rendering would see that, too.
-const HOLDS: Duration = Duration::from_secs(30);
+/// The number of reads that are kept: a workload that differs is rendered again soon, from the same template.
+const MAX_READS: usize = 4;
+/// How long a read is kept. Only a person changes the template of a ReplicaSet, and a later rendering sees that.
+const EXPIRY: Duration = Duration::from_secs(30);
 
 /// Objects by their names, their templates as text: as trees of values they would take several times the room.
 type Found = Arc<BTreeMap<String, Value>>;
 
-/// What was read together of late, or is about to be.
+/// The latest reads, finished or in flight.
 #[derive(Default)]
-pub(super) struct Ahead {
+pub(super) struct Prefetch {
     newest_last: Mutex<VecDeque<Read>>,
 }
 
-/// One request, and what came of it.
+/// One request and its result.
 struct Read {
     namespace: Name,
     began: Instant,
-    /// Whoever waits for it drives it.
+    /// Whoever awaits it drives it.
     found: Shared<BoxFuture<'static, Found>>,
 }
 
-impl fmt::Debug for Ahead {
+impl fmt::Debug for Prefetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ahead").finish_non_exhaustive()
+        f.debug_struct("Prefetch").finish_non_exhaustive()
     }
 }
 
-impl Ahead {
-    /// Begins to read the ReplicaSets of a namespace with these hashes.
-    pub(super) fn begin(&self, cluster: &Cluster, namespace: &Name, hashes: &[Name]) {
-        let reading = read_together(cluster.clone(), namespace.clone(), hashes.to_vec());
+impl Prefetch {
+    /// Starts to read the ReplicaSets of a namespace with these hashes.
+    pub(super) fn start(&self, cluster: &Cluster, namespace: &Name, hashes: &[Name]) {
+        let reading = fetch(cluster.clone(), namespace.clone(), hashes.to_vec());
         let read = Read { namespace: namespace.clone(), began: Instant::now(), found: reading.boxed().shared() };
         let mut reads = self.newest_last.lock().unwrap_or_else(PoisonError::into_inner);
         reads.push_back(read);
-        if reads.len() > READS {
+        if reads.len() > MAX_READS {
             reads.pop_front();
         }
     }
 
-    /// The ReplicaSet of this name, as far as a rendering needs it, if it is among what is read together.
+    /// The fields of a ReplicaSet that a rendering needs, if a read contains it.
     pub(super) async fn find(&self, namespace: &Name, name: &str) -> Option<Value> {
         let reads: Vec<_> = {
             let mut reads = self.newest_last.lock().unwrap_or_else(PoisonError::into_inner);
-            reads.retain(|read| read.began.elapsed() < HOLDS);
+            reads.retain(|read| read.began.elapsed() < EXPIRY);
             reads.iter().rev().filter(|read| read.namespace == *namespace).map(|read| read.found.clone()).collect()
         };
         for read in reads {
@@ -81,8 +81,8 @@ impl Ahead {
     }
 }
 
-/// All that can be had. Why something cannot is found out when it is asked for by itself.
-async fn read_together(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> Found {
+/// Reads what it can. A rendering that misses its template reads it by itself, and reports the error.
+async fn fetch(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> Found {
     let selector = format!("pod-template-hash in ({})", hashes.join(","));
     let Ok(path) = paths::cached_revisions("replicasets", &namespace, &selector) else { return Found::default() };
     let answer = match cluster.call(Call::get(path)).await {

@@ -1,5 +1,5 @@
-//! What a person writes onto a workload with their own credentials: the annotations of its owner's say. Its Pod template is
-//! not touched, so nothing is restarted by it.
+//! Accepts the drift of a workload: writes the annotations that say until when and why, with the credentials of whoever
+//! asks. The Pod template stays as it is, so nothing restarts.
 
 use serde_json::{Value, json};
 
@@ -13,9 +13,11 @@ use crate::core::{
 };
 
 /// The uid of a workload; `None`: there is none of that name.
-pub async fn uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, Error> {
-    let answer =
-        cluster.call(Call::get(paths::workload(key))).await.map_err(|lost| Error::of_lost(cluster.url(), lost))?;
+pub async fn workload_uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, Error> {
+    let answer = cluster
+        .call(Call::get(paths::workload(key)))
+        .await
+        .map_err(|error| Error::of_no_answer(cluster.url(), error))?;
     match answer.status.as_u16() {
         200 => Ok(answer.json().pointer("/metadata/uid").and_then(Value::as_str).map(Name::from)),
         404 => Ok(None),
@@ -23,13 +25,13 @@ pub async fn uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, E
     }
 }
 
-/// Its owner accepts its drift until then. The uid is sent along, so that another one of the same name is refused.
-pub async fn accept(cluster: &Cluster, workload: &WorkloadRef, until: &str, reason: &str) -> Result<(), Error> {
+/// Accepts its drift until then. The request carries the uid, so the API server refuses another workload of the same name.
+pub async fn accept_drift(cluster: &Cluster, workload: &WorkloadRef, until: &str, reason: &str) -> Result<(), Error> {
     let annotations = json!({ "sidecar-drift/accept-until": until, "sidecar-drift/accept-reason": reason });
     let fields = json!({ "metadata": { "uid": &*workload.uid, "annotations": annotations } });
     let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::workload(&workload.key));
     let answer = cluster.call(Call::merge_patch(path, &fields)).await;
-    let answer = answer.map_err(|lost| Error::of_lost(cluster.url(), lost))?;
+    let answer = answer.map_err(|error| Error::of_no_answer(cluster.url(), error))?;
     if answer.status.is_success() {
         return Ok(());
     }

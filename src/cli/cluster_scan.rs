@@ -1,32 +1,33 @@
-//! What the commands that look at the cluster have in common.
+//! One scan of the cluster: the flags, the run and the output that `scan`, `diff`, `explain` and `rollout` share.
 
 use std::sync::Arc;
 
 use clap::Args;
 
 use super::{
-    Context, Exit, UsageError,
-    args::WorkloadName,
-    engine::{Stopped, look},
-    lines,
+    context::Context,
+    engine::{Stopped, run_expecting_workloads},
+    exit::{Exit, UsageError},
+    log_lines,
     output::{
         document::{self, Document},
-        mask::Mask,
+        redaction::Redaction,
         table::Form,
     },
-    progress::Bar,
+    progress::ProgressDisplay,
+    workload_name::WorkloadName,
 };
 use crate::{
-    config::{Config, Display, Kinds, OutputFormat, Rendering, Selection, Settings, Show, StopWhen},
+    config::{Config, Display, Kinds, OutputFormat, OutputOptions, Rendering, Selection, Settings, StopWhen},
     core::{
         model::{Name, owner::Kind},
         report::Report,
     },
 };
 
-/// What is looked at, how, and how the result is written.
+/// The flags of a scan: what to scan, how, and how to write the result.
 #[derive(Debug, Args)]
-pub(super) struct Look {
+pub(super) struct ScanArgs {
     #[command(flatten)]
     display: Display,
     #[command(flatten)]
@@ -37,13 +38,13 @@ pub(super) struct Look {
     rendering: Rendering,
 }
 
-impl Look {
+impl ScanArgs {
     pub(super) fn settings(self) -> Settings {
         let Self { display, selection, kinds, rendering } = self;
         Settings { selection, kinds, rendering, display, ..Settings::default() }
     }
 
-    /// For one workload, which may say itself where it is.
+    /// The settings for one workload, whose name may contain its namespace.
     pub(super) fn settings_for(mut self, workload: &WorkloadName) -> Result<Settings, UsageError> {
         let flags = self.selection.namespace.as_deref().unwrap_or_default();
         if let Some(namespace) = workload.namespace(flags)? {
@@ -54,15 +55,15 @@ impl Look {
     }
 }
 
-/// What was seen, and how it is to be shown.
-pub(super) struct Looked {
+/// The result of a scan, and how to write it.
+pub(super) struct ScanResult {
     pub(super) report: Arc<Report>,
-    pub(super) mask: Mask,
+    pub(super) redaction: Redaction,
     stopped: Option<Stopped>,
-    show: Show,
+    show: OutputOptions,
 }
 
-/// How the tables of a format are written.
+/// The form of tables in an output format.
 pub(super) fn form(format: OutputFormat) -> Form {
     match format {
         OutputFormat::Wide => Form::Wide,
@@ -71,34 +72,34 @@ pub(super) fn form(format: OutputFormat) -> Form {
     }
 }
 
-impl Looked {
+impl ScanResult {
     pub(super) fn form(&self) -> Form {
         form(self.show.format)
     }
 
-    /// Prints all of it as one document, or as log lines, or as what `table` makes of it.
+    /// Prints the report as a document, as log lines, or as the text that `table` makes.
     pub(super) fn print(
         &self,
         context: &mut Context<'_>,
-        table: impl FnOnce(&Report, &Mask) -> String,
+        table: impl FnOnce(&Report, &Redaction) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.show.format {
             _ if self.show.as_lines => {
-                lines::report(&self.report);
+                log_lines::report(&self.report);
                 return Ok(());
             }
-            // There is nothing to show, and that is not to say that there is nothing.
+            // An empty table would say that there are no workloads, which is not known.
             _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
-            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.mask),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.redaction),
             OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&Document::new(&self.report, &self.mask), self.show.format)?
+                document::write(&Document::new(&self.report, &self.redaction), self.show.format)?
             }
         };
         context.console.print(&text)?;
         Ok(())
     }
 
-    /// Somebody asked about one workload: it must be there.
+    /// Fails if the workload that was asked for is not in the report.
     pub(super) fn must_have(&self, (kind, name): &(Kind, Name)) -> anyhow::Result<()> {
         if self.report.workloads.is_empty() && self.stopped.is_none() {
             anyhow::ensure!(
@@ -110,22 +111,23 @@ impl Looked {
         Ok(())
     }
 
-    /// Done, if nothing is missing.
+    /// `Ok`, if the report is complete.
     pub(super) fn exit(&self) -> Exit {
         self.stopped.map_or_else(|| Exit::of(self.report.complete), Exit::by)
     }
 }
 
 impl Context<'_> {
-    /// Looks once.
-    pub(super) fn look(&mut self, config: Config) -> anyhow::Result<Looked> {
-        let (show, mask) = (config.display, Self::mask(&config)?);
-        let mut bar = Bar::new(self.console);
-        let ended = look(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+    /// Scans the cluster once.
+    pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
+        let (show, redaction) = (config.display, Self::redaction(&config)?);
+        let mut bar = ProgressDisplay::new(self.console);
+        let ended =
+            run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
         drop(bar);
         if ended.stopped.is_some() && !ended.report.synced {
-            self.console.complain("error: stopped before the cluster was listed");
+            self.console.print_error("error: stopped before the cluster was listed");
         }
-        Ok(Looked { report: ended.report, mask, stopped: ended.stopped, show })
+        Ok(ScanResult { report: ended.report, redaction, stopped: ended.stopped, show })
     }
 }

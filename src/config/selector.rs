@@ -10,7 +10,7 @@ use crate::core::{
     model::{Glob, Operator, Requirement, Selector},
 };
 
-read_as_text!(NamespaceGlob, LabelSelector, AnnotationChoice, Moment);
+read_as_text!(NamespaceGlob, LabelSelector, AnnotationSelector, Time);
 
 /// The name of a namespace in which `*` stands for any characters and `?` for one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,18 +71,18 @@ fn outside_parentheses(text: &str) -> Result<Vec<&str>, String> {
 }
 
 /// What would be right.
-const LIKE: &str = "a selector is written like `app=web`, `tier in (a,b)` or `!legacy`";
+const EXAMPLES: &str = "a selector is written like `app=web`, `tier in (a,b)` or `!legacy`";
 
 fn requirement(text: &str) -> Result<Requirement, String> {
     let made = |key: &str, operator, values: Vec<&str>| {
         if key.is_empty() {
-            return Err(format!("the name of a label is missing; {LIKE}"));
+            return Err(format!("the name of a label is missing; {EXAMPLES}"));
         }
         if !is_key(key) {
-            return Err(format!("`{key}` cannot be the name of a label; {LIKE}"));
+            return Err(format!("`{key}` cannot be the name of a label; {EXAMPLES}"));
         }
         if let Some(value) = values.iter().find(|value| !is_label_value(value)) {
-            return Err(format!("`{value}` cannot be the value of a label; {LIKE}"));
+            return Err(format!("`{value}` cannot be the value of a label; {EXAMPLES}"));
         }
         Ok(Requirement { key: key.into(), operator, values: values.into_iter().map(Into::into).collect() })
     };
@@ -129,9 +129,9 @@ pub fn is_label_value(text: &str) -> bool {
 
 /// An annotation, with any value or with this one: `example.com/team` or `example.com/team=a`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AnnotationChoice(pub AnnotationMatch);
+pub struct AnnotationSelector(pub AnnotationMatch);
 
-impl FromStr for AnnotationChoice {
+impl FromStr for AnnotationSelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -146,9 +146,9 @@ impl FromStr for AnnotationChoice {
 
 /// A point in time: `2022-05-01 13:00` is in UTC, `2022-05-01T13:00:00+02:00` says itself where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment(pub Timestamp);
+pub struct Time(pub Timestamp);
 
-impl FromStr for Moment {
+impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -205,16 +205,16 @@ mod tests {
             ("2022-05-01T13:00:00+02:00", "2022-05-01T11:00:00Z"),
             ("2022-05-01T13:00Z", "2022-05-01T13:00:00Z"),
         ] {
-            assert_eq!(text.parse(), Ok(Moment(time.parse().unwrap())), "{text}");
+            assert_eq!(text.parse(), Ok(Time(time.parse().unwrap())), "{text}");
         }
         for text in ["", "yesterday", "13:00", "2022-05-01 25:00", "2022-13-01", "2022-05-01 13:00[Europe/Oslo]"] {
-            assert!(text.parse::<Moment>().is_err(), "{text}");
+            assert!(text.parse::<Time>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn an_annotation_may_have_a_value_with_anything_in_it() {
-        let read = |text: &str| text.parse::<AnnotationChoice>().map(|choice| choice.0);
+        let read = |text: &str| text.parse::<AnnotationSelector>().map(|choice| choice.0);
         assert_eq!(read("a/b"), Ok(AnnotationMatch { key: "a/b".into(), value: None }));
         assert_eq!(read("a/b=c=d, e"), Ok(AnnotationMatch { key: "a/b".into(), value: Some("c=d, e".into()) }));
         for text in ["", "=a", "a b", "a/b/c", "/a", "-a"] {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::{
+    format::{Fact, RolloutRow, Row, When, list, many, number},
     frame::Frame,
-    shown::{Fact, RolloutRow, Row, When, list, many, number},
 };
 use crate::{
     core::{
@@ -15,13 +15,13 @@ use crate::{
         report::{Report, WorkloadReport},
         verdict::PodGroup,
     },
-    document::{Mask, summary::differing},
+    document::{Redaction, summary::differing},
 };
 
 /// `/workloads/{namespace}/{kind}/{name}`
 #[derive(Debug, Template)]
 #[template(path = "workload.html")]
-pub(super) struct OneWorkload {
+pub(super) struct WorkloadPage {
     frame: Frame,
     w: Row,
     namespace_href: String,
@@ -79,15 +79,15 @@ enum Kind {
     Plain,
 }
 
-impl OneWorkload {
-    pub(super) fn of(report: &Arc<Report>, w: &WorkloadReport, mask: &Mask) -> Self {
+impl WorkloadPage {
+    pub(super) fn of(report: &Arc<Report>, w: &WorkloadReport, redaction: &Redaction) -> Self {
         let own = report.rollouts.iter().filter(|r| r.kind == w.kind && r.namespace == w.namespace && r.name == w.name);
         Self {
             frame: Frame::new(report, format!("{}/{} in {}", w.kind, w.name, w.namespace), ""),
             w: Row::of(w, report.taken),
             namespace_href: list(&[("namespace", &w.namespace)]),
             facts: facts(report, w),
-            groups: w.differing.iter().enumerate().map(|(i, group)| Group::of(i, group, mask)).collect(),
+            groups: w.differing.iter().enumerate().map(|(i, group)| Group::of(i, group, redaction)).collect(),
             unstable: w.masked.clone(),
             rollouts: own.map(|r| RolloutRow::of(r, report.taken)).collect(),
         }
@@ -132,13 +132,13 @@ fn facts(report: &Report, w: &WorkloadReport) -> Vec<Fact> {
 }
 
 impl Group {
-    fn of(index: usize, group: &PodGroup, mask: &Mask) -> Self {
+    fn of(index: usize, group: &PodGroup, redaction: &Redaction) -> Self {
         let names: Vec<_> = group.pods.iter().map(AsRef::as_ref).collect();
         let sidecars = group.differences.iter().map(|d| Sidecar {
             name: d.sidecar.to_string(),
             difference: d.difference.as_str(),
             meaning: d.difference.meaning(),
-            fields: d.fields.iter().map(|change| Field::of(change, mask.change(change))).collect(),
+            fields: d.fields.iter().map(|change| Field::of(change, redaction.change(change))).collect(),
         });
         let pods = names.len();
         Self {
@@ -147,7 +147,7 @@ impl Group {
             pods_title: format!("Names of {}", many(pods, "Pod")),
             pods: names.join(", "),
             sidecars: sidecars.collect(),
-            collateral: group.collateral.iter().map(|change| Field::of(change, mask.collateral(change))).collect(),
+            collateral: group.collateral.iter().map(|change| Field::of(change, redaction.collateral(change))).collect(),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Values of args, command and env may be secrets: they are shown as a short keyed hash, unless a person at a terminal
-//! wants to see them.
+//! Values of args, command and env may be secrets. Output shows a short keyed hash instead, unless a person at a terminal
+//! asks for the values.
 
 use std::fmt::Write;
 
@@ -9,28 +9,28 @@ use sha2::Sha256;
 
 use crate::core::compare::FieldChange;
 
-/// How values are shown. The key is made anew in each process, so that equal values look equal within one output, and
-/// nobody can try values against a hash that was written down.
+/// Hides values that may be secrets. The key is new in each process: equal values look equal within one output, and nobody
+/// can test a guess against a hash from an earlier one.
 #[derive(Clone)]
-pub struct Mask {
-    /// `None`: values are shown as they are.
+pub struct Redaction {
+    /// `None`: shows values as they are.
     hmac: Option<Hmac<Sha256>>,
 }
 
-impl Mask {
-    /// Values are shown as they are.
+impl Redaction {
+    /// Shows values as they are.
     pub fn none() -> Self {
         Self { hmac: None }
     }
 
-    /// Values are hashed with this key.
+    /// Hashes values with this key.
     pub fn with_key(key: &[u8; 32]) -> Self {
         Self { hmac: Hmac::new_from_slice(key).ok() }
     }
 
-    /// Values are hashed with a key that nobody knows.
+    /// Hashes values with a random key.
     ///
-    /// By the system call itself: in an image that holds nothing but us there may be no `/dev`.
+    /// Uses the system call: an image from scratch may have no `/dev`.
     pub fn random() -> Result<Self, rustix::io::Errno> {
         let mut key = [0; 32];
         // Up to 256 bytes are always given whole.
@@ -69,8 +69,8 @@ impl Mask {
     }
 }
 
-impl std::fmt::Debug for Mask {
+impl std::fmt::Debug for Redaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.hmac.is_some() { "Mask(values hidden)" } else { "Mask(values shown)" })
+        f.write_str(if self.hmac.is_some() { "Redaction(values hidden)" } else { "Redaction(values shown)" })
     }
 }
