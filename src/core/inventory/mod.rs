@@ -3,10 +3,12 @@
 //! Shapes and names are interned while they come in: ten thousand replicas of one template hold one projection.
 
 mod compact;
+mod compact_map;
 mod containers;
 mod intern;
 pub mod on_delete;
 pub mod params;
+mod pod_classes;
 mod query;
 mod replica_sets;
 
@@ -16,8 +18,12 @@ use std::{
 };
 
 use self::compact::{KeptPod, KeptSet, SetOfUid};
-pub use self::compact::{Made, Pod, ReplicaSet};
 use self::containers::Containers;
+use self::pod_classes::OwnedPods;
+pub use self::{
+    compact::{Made, Pod, ReplicaSet},
+    pod_classes::PodClass,
+};
 pub use crate::core::model::Uid;
 use crate::core::{
     config::{Triggers, WhatIf},
@@ -111,7 +117,7 @@ pub enum Change {
 pub struct Index {
     pods: HashSet<KeptPod>,
     /// Owner uid → its Pods. The empty uid: Pods without an owner.
-    pods_by_owner: HashMap<Name, HashSet<KeptPod>>,
+    pods_by_owner: HashMap<Name, OwnedPods>,
     /// Boxed, because half of a tree's places are empty.
     workloads: BTreeMap<WorkloadKey, Box<WorkloadSnapshot>>,
     workload_by_uid: HashMap<Name, WorkloadKey>,
@@ -138,9 +144,13 @@ pub struct Index {
     owners: HashSet<Arc<Owner>>,
     /// What Pods of one revision have in common.
     made: HashSet<Arc<Made>>,
+    /// How many there ever were.
+    made_so_far: u64,
     names: HashSet<Name>,
-    /// Pods that went since unused shapes and names were dropped last.
+    /// How often something went that had shared parts since unused ones were dropped last.
     departed: usize,
+    /// How many parts were left then.
+    parts_left: usize,
     /// How often a Pod without a workload came, changed or went.
     strays_seen: u64,
 }
@@ -386,9 +396,12 @@ impl Index {
             return None;
         }
         let old = self.unlink_pod(&pod.key);
+        if old.as_ref().is_some_and(|old| !Arc::ptr_eq(&old.made, &pod.made)) {
+            self.note_departure();
+        }
         self.strays_seen += u64::from(self.stray(&pod).is_some());
         let pod = Arc::new(pod);
-        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(KeptPod(pod.clone()));
+        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(pod.clone());
         self.pods.insert(KeptPod(pod.clone()));
         Some(Change::Pod { old, new: Some(pod) })
     }
@@ -398,7 +411,7 @@ impl Index {
         self.strays_seen += u64::from(self.stray(&old).is_some());
         let owner = owner_uid(&old);
         if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {
-            siblings.remove(key);
+            siblings.remove(&old);
             if siblings.is_empty() {
                 self.pods_by_owner.remove(&owner);
             }
@@ -410,16 +423,14 @@ impl Index {
         match kind {
             WatchKind::Pods => {
                 let old = self.unlink_pod(key)?;
-                self.departed += 1;
-                if self.departed > self.pods.len().max(256) {
-                    self.forget_unused();
-                }
+                self.note_departure();
                 Some(Change::Pod { old: Some(old), new: None })
             }
             WatchKind::Workloads(kind) => {
                 let key = WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() };
                 let old = self.workloads.remove(&key)?;
                 self.workload_by_uid.remove(&old.uid);
+                self.note_departure();
                 Some(Change::Workload { old: Some(old), key })
             }
             WatchKind::ReplicaSets => self.remove_replica_set(key),

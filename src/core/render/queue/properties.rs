@@ -313,7 +313,7 @@ fn most_looks(workloads: usize) -> usize {
         look(&mut queue, &|queue| queue.schedule(key, now, Priority::Moved, now));
         look(&mut queue, &|queue| queue.schedule(key, now, Priority::Changed, now));
         look(&mut queue, &|queue| queue.settle(key, later, Priority::Moved, now));
-        look(&mut queue, &|queue| assert!(!queue.is_empty() && queue.overdue(later) == later - now));
+        look(&mut queue, &|queue| assert!(!queue.is_empty() && queue.overdue(later) == later.saturating_sub(now)));
         look(&mut queue, &|queue| assert!(queue.next_due(now).is_some()));
         look(&mut queue, &|queue| queue.cancel(key));
         look(&mut queue, &|queue| queue.schedule(key, now, Priority::Moved, now));
