@@ -10,6 +10,7 @@ use std::{
 use super::{
     compact::{KeptPod, KeptSet, Made, Pod, ReplicaSet, SetOfUid},
     containers::Containers,
+    pod_classes::OwnedPods,
 };
 use crate::core::{
     config::{Trigger, Triggers, WhatIf},
@@ -103,7 +104,7 @@ pub enum Change {
 pub struct Index {
     pub(super) pods: HashSet<KeptPod>,
     /// Owner uid → its Pods. The empty uid: Pods without an owner.
-    pub(super) pods_by_owner: HashMap<Name, HashSet<KeptPod>>,
+    pub(super) pods_by_owner: HashMap<Name, OwnedPods>,
     /// Boxed, because half of a tree's places are empty.
     pub(super) workloads: BTreeMap<WorkloadKey, Box<WorkloadSnapshot>>,
     pub(super) workload_by_uid: HashMap<Name, WorkloadKey>,
@@ -132,9 +133,13 @@ pub struct Index {
     pub(super) owners: HashSet<Arc<Owner>>,
     /// What Pods of one revision have in common.
     pub(super) made: HashSet<Arc<Made>>,
+    /// How many there ever were.
+    pub(super) made_so_far: u64,
     pub(super) names: HashSet<Name>,
-    /// Pods that went since unused shapes and names were dropped last.
+    /// How often something went that had shared parts since unused ones were dropped last.
     pub(super) departed: usize,
+    /// How many parts were left then.
+    pub(super) parts_left: usize,
     /// How often a Pod without a workload came, changed or went.
     pub(super) unmanaged_seen: u64,
 }
@@ -380,9 +385,12 @@ impl Index {
             return None;
         }
         let old = self.unlink_pod(&pod.key);
+        if old.as_ref().is_some_and(|old| !Arc::ptr_eq(&old.made, &pod.made)) {
+            self.note_departure();
+        }
         self.unmanaged_seen += u64::from(self.unmanaged_owner(&pod).is_some());
         let pod = Arc::new(pod);
-        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(KeptPod(pod.clone()));
+        self.pods_by_owner.entry(owner_uid(&pod)).or_default().insert(pod.clone());
         self.pods.insert(KeptPod(pod.clone()));
         Some(Change::Pod { old, new: Some(pod) })
     }
@@ -392,7 +400,7 @@ impl Index {
         self.unmanaged_seen += u64::from(self.unmanaged_owner(&old).is_some());
         let owner = owner_uid(&old);
         if let Some(siblings) = self.pods_by_owner.get_mut(&owner) {
-            siblings.remove(key);
+            siblings.remove(&old);
             if siblings.is_empty() {
                 self.pods_by_owner.remove(&owner);
             }
@@ -404,16 +412,14 @@ impl Index {
         match kind {
             WatchKind::Pods => {
                 let old = self.unlink_pod(key)?;
-                self.departed += 1;
-                if self.departed > self.pods.len().max(256) {
-                    self.forget_unused();
-                }
+                self.note_departure();
                 Some(Change::Pod { old: Some(old), new: None })
             }
             WatchKind::Workloads(kind) => {
                 let key = WorkloadKey { namespace: key.namespace.clone(), kind, name: key.name.clone() };
                 let old = self.workloads.remove(&key)?;
                 self.workload_by_uid.remove(&old.uid);
+                self.note_departure();
                 Some(Change::Workload { old: Some(old), key })
             }
             WatchKind::ReplicaSets => self.remove_replica_set(key),

@@ -6,11 +6,13 @@
 //! May never judge, and knows nothing of renderings, verdicts and rollouts.
 
 mod compact;
+mod compact_map;
 mod containers;
 mod index;
 mod intern;
 pub mod on_delete;
 mod params;
+mod pod_classes;
 mod query;
 mod replica_sets;
 mod revision;
@@ -20,6 +22,7 @@ pub use self::{
     compact::{Made, Pod, ReplicaSet},
     index::{BACKING_KINDS, Change, Index},
     params::params,
+    pod_classes::PodClass,
     revision::current_revision,
     take::Changes,
 };

@@ -51,6 +51,7 @@ impl Index {
                 self.replica_sets_by_owner.remove(uid);
             }
         }
+        self.note_departure();
         Some(Change::ReplicaSet { owner })
     }
 }

@@ -9,6 +9,7 @@ pub mod lease;
 mod name;
 mod object;
 pub mod owner;
+pub mod recent;
 pub mod rollout_status;
 pub mod shape;
 #[cfg(test)]

@@ -155,6 +155,9 @@ pub enum BodyError {
     },
 }
 
+/// What a controller adds to a Pod beside what all add: it changes the `spec`, too.
+type Complete = fn(&mut Body<'_>, &mut Value, &BodyRequest<'_, '_>) -> Result<(), BodyError>;
+
 /// Builds the Pod.
 ///
 /// Left out are the per-node affinity that the DaemonSet controller adds (there is no node to name: a rendering stands
@@ -162,28 +165,24 @@ pub enum BodyError {
 /// status, uid, the volume of the ServiceAccount token, ephemeral containers.
 pub fn pod_body<'t>(request: &BodyRequest<'_, 't>) -> Result<Body<'t>, BodyError> {
     let BodyRequest { kind, owner, template, .. } = *request;
-    let context = || (owner.kind.clone(), owner.name.clone());
-    let no_spec = || {
-        let (kind, name) = context();
-        BodyError::NoSpec { kind, name }
-    };
+    let no_spec = || BodyError::NoSpec { kind: owner.kind.clone(), name: owner.name.clone() };
     let spec = template.spec().ok_or_else(no_spec)?;
     let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None };
-    if kind.row().ordinals {
+    let complete: Option<Complete> = match kind {
+        kind if kind.row().ordinals => Some(stateful_set::complete),
+        Kind::DAEMON_SET => Some(daemon_set::complete),
+        _ => None,
+    };
+    if let Some(complete) = complete {
         let mut changed = parsed(spec).ok_or_else(no_spec)?;
-        stateful_set::complete(&mut pod, &mut changed, request)?;
-        pod.spec = changed.to_string().into();
-    } else if kind == Kind::DAEMON_SET {
-        let mut changed = parsed(spec).ok_or_else(no_spec)?;
-        daemon_set::complete(&mut pod, &mut changed, request);
+        complete(&mut pod, &mut changed, request)?;
         pod.spec = changed.to_string().into();
     } else if kind.row().revisions == RevisionKind::ControllerRevision {
         set_label(&mut pod, REVISION_LABEL, request.revision);
     }
     suppose(&mut pod, request.what_if);
     if labels(&mut pod).is_none_or(|labels| labels.is_empty()) {
-        let (kind, name) = context();
-        return Err(BodyError::NoLabels { kind, name });
+        return Err(BodyError::NoLabels { kind: owner.kind.clone(), name: owner.name.clone() });
     }
     Ok(pod)
 }
