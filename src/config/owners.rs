@@ -8,10 +8,7 @@ use super::{
     selector::{is_key, is_label_value},
     values::DnsLabel,
 };
-use crate::core::model::owner::{
-    Kind,
-    custom_kind::{Described, StatusPaths},
-};
+use crate::core::model::owner::{Described, Kind, StatusPaths};
 
 /// One of them, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

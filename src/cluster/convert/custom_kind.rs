@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fields::Field;
 use crate::core::model::{
     Counts, Name, Strategy,
-    owner::{Kind, custom_kind::Described},
+    owner::{Described, Kind},
 };
 
 /// How its controller exchanges Pods nobody said; the plan reckons with one at a time, and none added.

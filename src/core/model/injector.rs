@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::model::name::Name;
-use crate::core::model::{key::ObjectKey, object::ChangedBy};
+use super::{changed_by::ChangedBy, key::ObjectKey, name::Name};
 
 /// Which object kind an [`InjectorSnapshot`] was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

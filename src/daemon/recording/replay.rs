@@ -11,7 +11,7 @@ use crate::core::{
     io::{Input, WatchEvent},
     model::{
         Object, Stamp,
-        owner::{Kind, custom_kind::Described},
+        owner::{Described, Kind},
     },
     report::Report,
     step::Core,

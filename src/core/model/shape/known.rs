@@ -6,7 +6,11 @@ use serde_json::Value;
 
 use crate::core::model::{
     recent::Recent,
-    shape::{ContainerShape, FieldSet, List, View, resources::Resources, token_volumes::TokenVolumes},
+    shape::{
+        container::{ContainerShape, FieldSet, List, View},
+        resources::Resources,
+        token_volumes::TokenVolumes,
+    },
 };
 
 /// The containers of a few Pods.
