@@ -1,5 +1,6 @@
 //! The house: who may name what, how large a file may be, and that what is said in two places is the same.
 
+mod core;
 mod imports;
 mod rules;
 mod rules_can_fail;

@@ -10,7 +10,7 @@ use crate::core::model::{
     object::{
         Counts, NamespaceSnapshot, Owner, PodSnapshot, PodState, Stamp, Strategy, TemplateSnapshot, WorkloadSnapshot,
     },
-    owner::{Kind, custom_kind::Described},
+    owner::{Described, Kind},
     shape::PodShape,
     time::Now,
 };

@@ -85,6 +85,14 @@ impl Imports {
         found
     }
 
+    /// The folders below the module `directory` that files of this one name.
+    pub(super) fn folders_named_by(&self, directory: &str, own: &str) -> BTreeSet<String> {
+        let base: Module = directory.split("::").map(str::to_owned).collect();
+        let inside = self.arrows.iter().filter(|(module, _)| folder(&base, module) == Some(own));
+        let named = inside.flat_map(|(_, imported)| imported.keys()).filter_map(|target| folder(&base, target));
+        named.filter(|name| *name != own).map(str::to_owned).collect()
+    }
+
     /// Everything that imports lead to from `module`, in one step or more.
     fn reachable<'a>(&'a self, module: &'a Module) -> BTreeSet<&'a Module> {
         let mut reached = BTreeSet::new();

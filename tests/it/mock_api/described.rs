@@ -12,10 +12,7 @@ use sidecar_drift::{
         io::{PatchOutcome, PatchRequest, RenderOutcome, RenderReply, RenderRequest, WatchKind, WorkloadRef},
         model::{
             Counts, Name, Object, Stamp, WorkloadKey, WorkloadSnapshot,
-            owner::{
-                Kind,
-                custom_kind::{Described, StatusPaths},
-            },
+            owner::{Described, Kind, StatusPaths},
             shape::FieldSet,
             words::UndeterminedReason,
         },

@@ -146,7 +146,7 @@ proptest! {
                 check(&index, workload, &all)?;
             }
             let bare = all.values().filter(|pod| pod.made.owner.is_none());
-            prop_assert_eq!(sorted(index.strays().map(|(pod, ..)| pod)), sorted(bare));
+            prop_assert_eq!(sorted(index.unmanaged().map(|(pod, ..)| pod)), sorted(bare));
         }
     }
 }
