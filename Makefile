@@ -100,9 +100,9 @@ deny: ## Dependencies: second versions, licences, sources
 .PHONY: mutants
 mutants: ## Break comparator and classifier in every way and see the tests fail; takes hours, no part of CI
 	.ci/cargo-tool cargo-mutants mutants --jobs 1 --output target \
-	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
-	  --file 'src/core/canonical/*' --file 'src/core/outcome*' --file 'src/core/outcome/*' --file 'src/core/judge.rs' \
-	  --file 'src/core/ignore.rs' \
+	  --file 'src/core/model/fingerprint*' --file 'src/core/model/canonical*' --file 'src/core/model/canonical/*' \
+	  --file 'src/core/compare/*' --file 'src/core/io/api_response*' --file 'src/core/io/api_response/*' \
+	  --file 'src/core/verdict/judge*' --file 'src/core/verdict/judge/*' \
 	  -- --lib --test it -- --skip random
 
 .PHONY: dockerfile

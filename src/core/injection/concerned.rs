@@ -39,7 +39,7 @@ pub fn injectors_of<'a>(
 
 /// The scopes that a rendering of this workload depends on now: its Namespace, its ServiceAccount and every injector that
 /// may match its Pods.
-pub fn scopes_of<'a>(workload: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = Scope> {
+pub(super) fn scopes_of<'a>(workload: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = Scope> {
     let namespace = index.supposed().namespace(&workload.key.namespace).clone();
     let account = Scope::ServiceAccount(namespace.clone(), workload.template.service_account.clone());
     let general = [Scope::Cluster, Scope::Namespace(namespace), account];

@@ -14,7 +14,7 @@ use crate::core::{
 };
 
 /// What moves by this change, and why. Nothing, if nothing that can change a rendering did.
-pub fn scope_changes(change: &Change, index: &Index) -> Vec<(Scope, String)> {
+pub(super) fn scope_changes(change: &Change, index: &Index) -> Vec<(Scope, String)> {
     match change {
         Change::Injector { old, new } => {
             let same = old.as_ref().map(|o| &o.hash) == new.as_ref().map(|n| &n.hash);
@@ -89,7 +89,7 @@ pub fn scope_changes(change: &Change, index: &Index) -> Vec<(Scope, String)> {
 
 /// The scopes that somebody changed at that time or later, as the objects themselves say, and whether what changed may
 /// take effect only later.
-pub fn changed_since(since: Timestamp, index: &Index) -> Vec<(Scope, bool)> {
+pub(super) fn changed_since(since: Timestamp, index: &Index) -> Vec<(Scope, bool)> {
     let recent = |by: Option<&ChangedBy>| by.and_then(|by| by.time).is_some_and(|time| time >= since);
     let injectors = index.injectors().filter(|i| recent(i.changed_by.as_ref())).map(|i| (scope_of(i), false));
     let namespaces = index.namespaces().filter(|(_, namespace)| recent(namespace.changed_by.as_ref()));

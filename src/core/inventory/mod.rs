@@ -23,7 +23,7 @@ pub use self::{
     index::{BACKING_KINDS, Change, Index},
     params::params,
     pod_classes::PodClass,
-    revision::current_revision,
+    revision::{current_revision, pods_in},
     take::Changes,
 };
 

@@ -7,7 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{compact::Pod, index::Index};
+use super::{
+    compact::{Made, Pod},
+    index::Index,
+    pod_classes::PodClass,
+};
 use crate::core::model::{
     Name, Strategy, WorkloadSnapshot,
     owner::Kind,
@@ -21,52 +25,57 @@ pub fn alive<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> Vec<&'a Pod> {
     pods
 }
 
-/// The Pod is not of the newest revision of its workload.
-pub fn is_outdated(w: &WorkloadSnapshot, pod: &Pod) -> bool {
+/// The same by class.
+fn alive_classes<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = PodClass<'a>> {
+    index.pod_classes_of(w).filter(|class| !class.state.finished && !class.state.mirror)
+}
+
+/// What Pods were made from is not the newest revision of their workload.
+pub fn is_outdated(w: &WorkloadSnapshot, made: &Made) -> bool {
     if w.key.kind == Kind::DAEMON_SET {
-        pod.made.template_generation < w.template_generation
+        made.template_generation < w.template_generation
     } else if w.key.kind.has_template_only() {
         // Of what nobody stamped each Pod is as good as any other.
-        w.template.stamp.as_ref().is_some_and(|stamp| pod.made.stamped != Some(stamp.timestamp))
+        w.template.stamp.as_ref().is_some_and(|stamp| made.stamped != Some(stamp.timestamp))
     } else {
-        pod.made.revision != w.update_revision
+        made.revision != w.update_revision
     }
 }
 
-/// Whether a Pod was made from the present template but for our stamp; `None`: that is not known. `templates`: see
+/// Whether this is the present template but for our stamp; `None`: that is not known. `templates`: see
 /// [`Confirmation::templates`](crate::core::io::Confirmation::templates).
-fn same_template(w: &WorkloadSnapshot, pod: &Pod, templates: &BTreeMap<Name, Name>) -> Option<bool> {
+fn same_template(w: &WorkloadSnapshot, made: &Made, templates: &BTreeMap<Name, Name>) -> Option<bool> {
     // Where nothing tells of older templates the present one is taken for all there is; what the owner changed in an app
     // container shows as collateral.
-    if !is_outdated(w, pod) || w.key.kind.has_template_only() {
+    if !is_outdated(w, made) || w.key.kind.has_template_only() {
         return Some(true);
     }
-    Some(*templates.get(&revision_of(w, pod))? == w.template.hash)
+    Some(*templates.get(&revision_of(w, made))? == w.template.hash)
 }
 
 /// Pods of it are to be evicted, or something else is to be waited for before a rollout of it is finished.
 pub fn is_waiting(w: &WorkloadSnapshot, index: &Index) -> bool {
-    let left = w.key.kind.is_replicas() && alive(w, index).into_iter().any(|pod| is_outdated(w, pod));
+    let left = w.key.kind.is_replicas() && alive_classes(w, index).any(|class| is_outdated(w, class.made));
     left || matches!(rollout_status::progress(w), Progress::Waiting(_))
 }
 
 /// What a set is stuck at whose Pods have ordinals, and what helps, in one sentence: its controller waits for a Pod that does not
 /// start before it looks at the next one, and makes it no new one when the template is mended meanwhile.
 pub fn stuck_pod(w: &WorkloadSnapshot, index: &Index) -> Option<String> {
-    let pods = if w.key.kind.row().ordinals { alive(w, index) } else { Vec::new() };
-    let broken = pods.into_iter().find(|pod| pod.state.crashing && !pod.state.terminating)?;
-    let name = &broken.key.name;
+    let broken = |class: &PodClass<'_>| w.key.kind.row().ordinals && class.state.crashing && !class.state.terminating;
+    let pods = alive_classes(w, index).filter(broken).flat_map(|class| class.pods());
+    let name = &pods.min_by(|a, b| a.key.cmp(&b.key))?.key.name;
     Some(format!("Pod {name} does not start, and the set waits for it: once the template is right, delete that Pod"))
 }
 
-/// The name of the ControllerRevision that a Pod is of. A DaemonSet's Pods carry only the hash that it ends with.
-pub fn revision_of(w: &WorkloadSnapshot, pod: &Pod) -> Name {
+/// The name of the ControllerRevision that Pods were made from. A DaemonSet's Pods carry only the hash that it ends with.
+pub fn revision_of(w: &WorkloadSnapshot, made: &Made) -> Name {
     if w.key.kind != Kind::DAEMON_SET {
-        return pod.made.revision.clone();
+        return made.revision.clone();
     }
     // As the controller names them, cut to the length of a name.
     let prefix: String = w.key.name.chars().take(223).collect();
-    Name::from(format!("{prefix}-{}", pod.made.revision))
+    Name::from(format!("{prefix}-{}", made.revision))
 }
 
 /// Its Pods of other revisions that are known to have the same template.
@@ -74,32 +83,32 @@ pub fn alike<'a>(
     w: &'a WorkloadSnapshot,
     index: &'a Index,
     templates: &'a BTreeMap<Name, Name>,
-) -> impl Iterator<Item = &'a Pod> {
-    older(w, index).filter(|pod| same_template(w, pod, templates) == Some(true))
+) -> impl Iterator<Item = PodClass<'a>> {
+    older(w, index).filter(|class| same_template(w, class.made, templates) == Some(true))
 }
 
 /// Some Pod of it runs an older template, as far as is known, or nobody knows whether it does.
 pub fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
-    older(w, index).any(|pod| same_template(w, pod, templates) != Some(true))
+    older(w, index).any(|class| same_template(w, class.made, templates) != Some(true))
 }
 
 /// Some Pod of it is known to run an older template: its owner waits with his own change.
 pub fn is_pending(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
-    older(w, index).any(|pod| same_template(w, pod, templates) == Some(false))
+    older(w, index).any(|class| same_template(w, class.made, templates) == Some(false))
 }
 
 /// What some Pod of it runs is not known: its revisions were not read yet.
 pub fn is_unread(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
-    older(w, index).any(|pod| same_template(w, pod, templates).is_none())
+    older(w, index).any(|class| same_template(w, class.made, templates).is_none())
 }
 
-fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = &'a Pod> {
-    let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
-    pods.into_iter().filter(|pod| !pod.state.terminating && is_outdated(w, pod))
+fn older<'a>(w: &'a WorkloadSnapshot, index: &'a Index) -> impl Iterator<Item = PodClass<'a>> {
+    let waits = w.strategy == Strategy::OnDelete;
+    alive_classes(w, index).filter(move |class| waits && !class.state.terminating && is_outdated(w, class.made))
 }
 
 /// The Pods that a rollout by evictions has not replaced yet.
 pub fn not_replaced(w: &WorkloadSnapshot, index: &Index) -> BTreeSet<Name> {
     let pods = if w.strategy == Strategy::OnDelete { alive(w, index) } else { Vec::new() };
-    pods.into_iter().filter(|pod| is_outdated(w, pod)).map(|pod| pod.key.name.clone()).collect()
+    pods.into_iter().filter(|pod| is_outdated(w, &pod.made)).map(|pod| pod.key.name.clone()).collect()
 }

@@ -22,6 +22,11 @@ pub struct PodClass<'a> {
 }
 
 impl<'a> PodClass<'a> {
+    /// Whether it is the same class.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.made, other.made) && self.state == other.state
+    }
+
     /// How many they are, in O(1).
     pub fn count(&self) -> usize {
         self.pods.len()
@@ -30,6 +35,11 @@ impl<'a> PodClass<'a> {
     /// The oldest first; of those that were created in the same second, by name. Both ends are found in O(log n).
     pub fn pods(&self) -> impl DoubleEndedIterator<Item = &'a Pod> + Clone + use<'a> {
         self.pods.iter().map(|(pod, ())| &*pod.0)
+    }
+
+    /// The one that was created last. `None` never comes, as no class is empty.
+    pub fn youngest(&self) -> Option<&'a Pod> {
+        self.pods().next_back()
     }
 
     /// Those that were created after this time, the youngest first; the others are not looked at.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::core::{
     io::{Effect, Notice, Outbox, WatchEvent, WatchSource},
-    model::{Name, WorkloadSnapshot},
+    model::{InjectorSnapshot, Name, WorkloadSnapshot},
 };
 
 /// What one input changed in the inventory.
@@ -57,7 +57,7 @@ impl Index {
         if self.expect_params(params(self).into_keys().collect::<Vec<_>>()) {
             out.push(Effect::WatchTriggers(self.triggers().all().to_vec()));
         }
-        let services = self.injectors().flat_map(|injector| injector.services());
+        let services = self.injectors().flat_map(InjectorSnapshot::services);
         let namespaces: BTreeSet<_> = services.map(|service| service.namespace.clone()).collect();
         if namespaces == self.backends {
             return;

@@ -19,7 +19,7 @@ use self::{
     token_volumes::TokenVolumes,
 };
 
-pub(in crate::core) use self::resources::UNKNOWN;
+pub use self::resources::UNKNOWN;
 pub use self::{
     container::{ContainerShape, FieldSet},
     known::Known,

@@ -25,7 +25,7 @@ pub enum Priority {
 
 /// What keeps moving is rendered all the same after this long: a ConfigMap that is written every few seconds must not
 /// keep every verdict open.
-pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// So many workloads of a namespace are served in a row, so that their templates can be read together.
 const TURN: usize = 16;
@@ -34,7 +34,7 @@ const TURN: usize = 16;
 ///
 /// A wish costs O(log n), however many others wait in its namespace.
 #[derive(Debug, Default)]
-pub struct RenderQueue {
+pub(super) struct RenderQueue {
     entries: HashMap<WorkloadKey, Entry>,
     /// Those whose time has not come.
     waiting: BTreeSet<(Duration, WorkloadKey)>,
@@ -196,7 +196,7 @@ impl Priority {
 impl RenderQueue {
     /// Wants a rendering once what moved has settled, at `due`. What keeps moving is rendered all the same after
     /// [`LONGEST_WAIT`].
-    pub fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+    pub(super) fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let waiting = self.entries.get(key).filter(|old| old.priority < Priority::Periodic);
         // What had settled and waits for others begins anew: nobody knows whether what is in force now is what just moved.
         let since = waiting.filter(|old| old.unsettled || old.due > now).map_or(now, |old| old.since);
@@ -211,7 +211,7 @@ impl RenderQueue {
     /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
     /// urgent priority. A periodic look gives way to any other wish. Who is ready, and stays so with the same priority, keeps
     /// its place.
-    pub fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+    pub(super) fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let mut entry = Entry { due, priority, since: now, unsettled: false, arrival: None };
         if let Some(old) = self.entries.get(key).copied() {
             if priority == Priority::Periodic && old.priority < priority {
@@ -248,7 +248,7 @@ impl RenderQueue {
     }
 
     /// Wants no rendering any more.
-    pub fn cancel(&mut self, key: &WorkloadKey) {
+    pub(super) fn cancel(&mut self, key: &WorkloadKey) {
         let Some(entry) = self.entries.remove(key) else { return };
         self.periodic_waiting -= usize::from(entry.is_quiet());
         if let Some(arrival) = entry.arrival {
@@ -262,25 +262,25 @@ impl RenderQueue {
     }
 
     /// Wants no rendering any more, unless a rollout waits for it.
-    pub fn drop_wish(&mut self, key: &WorkloadKey) {
+    pub(super) fn drop_wish(&mut self, key: &WorkloadKey) {
         if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
             self.cancel(key);
         }
     }
 
     /// Whether it is wanted soon: anything but a periodic look.
-    pub fn due(&self, key: &WorkloadKey) -> Option<Duration> {
+    pub(super) fn due(&self, key: &WorkloadKey) -> Option<Duration> {
         self.entries.get(key).map(|entry| entry.due)
     }
 
     /// Whether a workload waits for a rendering.
-    pub fn wants(&self, key: &WorkloadKey) -> bool {
+    pub(super) fn wants(&self, key: &WorkloadKey) -> bool {
         self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)
     }
 
     /// The next one whose time has come and that `may` be given now. Others pass who may not, and `patience` says how many of
     /// these are looked at; each takes one of it.
-    pub fn pop(
+    pub(super) fn pop(
         &mut self,
         now: Duration,
         patience: &mut usize,
@@ -297,7 +297,7 @@ impl RenderQueue {
 
     /// After this one was given: those of its namespace that are given next, unless something more urgent comes; none if
     /// it only passed others.
-    pub fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
+    pub(super) fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
         let next = self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn);
         next.filter(|next| next.namespace == key.namespace)
     }
@@ -317,7 +317,7 @@ impl RenderQueue {
     }
 
     /// When to look again: now if something is ready, else when the next one is due.
-    pub fn next_due(&mut self, now: Duration) -> Option<Duration> {
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<Duration> {
         self.promote(now);
         if self.ready.values().any(|lane| !lane.queues.is_empty()) {
             return Some(now);
@@ -326,20 +326,15 @@ impl RenderQueue {
     }
 
     /// How many wait, periodic looks left out.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len() - self.periodic_waiting
     }
 
     /// How long the one that has waited longest is overdue.
-    pub fn overdue(&self, now: Duration) -> Duration {
+    pub(super) fn overdue(&self, now: Duration) -> Duration {
         let ready = self.overdue.first().map(|(due, _)| *due);
         let first = ready.into_iter().chain(self.waiting.first().map(|(due, _)| *due)).min();
         first.map_or(Duration::ZERO, |due| now.saturating_sub(due))
-    }
-
-    /// Nothing waits but periodic looks.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::limit::Limit;
+pub(super) use self::limit::Limit;
 use crate::core::{
     injection::{Scope, VersionVector},
     model::InjectorKind,
@@ -26,9 +26,9 @@ const FEW: usize = 5;
 /// The share of the webhook's own time-out that renderings may take: 1/5.
 const SHARE: u32 = 5;
 /// How long an injector that was slow is left alone.
-pub const REST: Duration = Duration::from_mins(1);
+pub(super) const REST: Duration = Duration::from_mins(1);
 /// A webhook's time-out if it says none; the API server's default.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Renderings in flight that no webhook takes part in, at most.
 const WITHOUT_WEBHOOK: usize = 8;
 /// How long nothing is asked after the API server refused one without saying how long.
@@ -38,7 +38,7 @@ const LONGEST_BREAK: Duration = Duration::from_mins(1);
 
 /// What each webhook configuration is asked now, and how it answered.
 #[derive(Debug, Default)]
-pub struct RenderThrottle {
+pub(super) struct RenderThrottle {
     scopes: BTreeMap<Scope, ScopeThrottle>,
     /// In flight in all.
     in_flight: usize,
@@ -63,7 +63,7 @@ struct ScopeThrottle {
 
 /// A rendering that was sent.
 #[derive(Clone, Debug)]
-pub struct SentRendering {
+pub(super) struct SentRendering {
     /// What it depends on.
     pub versions: VersionVector,
     /// The smallest time-out of the webhooks that take part.
@@ -83,7 +83,7 @@ pub struct Limits {
 
 /// Whether a rendering may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendPermit {
+pub(super) enum SendPermit {
     /// It may.
     Go,
     /// As many as allowed, or as are answered well, are in flight: when one comes back.
@@ -94,7 +94,7 @@ pub enum SendPermit {
 
 impl RenderThrottle {
     /// Whether a rendering under these versions may be sent; at most `most` in flight for each webhook configuration.
-    pub fn permit(&self, versions: &VersionVector, most: usize, now: Duration) -> SendPermit {
+    pub(super) fn permit(&self, versions: &VersionVector, most: usize, now: Duration) -> SendPermit {
         let involved = || webhooks(versions).filter_map(|scope| self.scopes.get(scope));
         if let Some(until) = involved().filter_map(|s| s.rests_until).filter(|until| *until > now).max() {
             return SendPermit::Slow(until);
@@ -104,23 +104,23 @@ impl RenderThrottle {
     }
 
     /// Whether so many are in flight that none may be sent, whatever takes part in it.
-    pub fn is_at_limit(&self, most: usize) -> bool {
+    pub(super) fn is_at_limit(&self, most: usize) -> bool {
         self.in_flight >= self.limit.most(in_all(most))
     }
 
     /// How many may be in flight as far as is known: in all, and of the webhook configuration that takes the fewest.
-    pub fn limits(&self, most: usize) -> Limits {
+    pub(super) fn limits(&self, most: usize) -> Limits {
         let injector = self.scopes.values().map(|scope| scope.limit.found(most)).min();
         Limits { api_server: self.limit.found(in_all(most)), injector }
     }
 
     /// What limits changed since this was asked last, of which configuration or of the API server, and to what.
-    pub fn take_news(&mut self) -> Vec<(Option<Scope>, usize)> {
+    pub(super) fn take_news(&mut self) -> Vec<(Option<Scope>, usize)> {
         std::mem::take(&mut self.news)
     }
 
     /// One was sent.
-    pub fn sent(&mut self, versions: &VersionVector) {
+    pub(super) fn sent(&mut self, versions: &VersionVector) {
         self.in_flight += 1;
         for scope in webhooks(versions) {
             self.scopes.entry(scope.clone()).or_default().in_flight += 1;
@@ -128,7 +128,7 @@ impl RenderThrottle {
     }
 
     /// The API server refused one (429) that was sent then, and said or did not say for how long.
-    pub fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
+    pub(super) fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
         let before = self.limit.found(in_all(most));
         self.limit.halve(self.in_flight, sent, in_all(most), now);
         self.note(None, before, self.limit.found(in_all(most)));
@@ -137,12 +137,18 @@ impl RenderThrottle {
     }
 
     /// When the API server may be asked again, if that is not now.
-    pub fn resumes(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn resumes(&self, now: Duration) -> Option<Duration> {
         self.refused_until.filter(|until| *until > now)
     }
 
     /// One came back after `took`. Returns the scopes that are left alone from now on.
-    pub fn came_back(&mut self, asked: &SentRendering, took: Duration, most: usize, now: Duration) -> Vec<Scope> {
+    pub(super) fn came_back(
+        &mut self,
+        asked: &SentRendering,
+        took: Duration,
+        most: usize,
+        now: Duration,
+    ) -> Vec<Scope> {
         let SentRendering { versions, timeout, sent } = asked;
         let (timeout, sent) = (*timeout, *sent);
         let before = self.limit.found(in_all(most));
@@ -190,12 +196,13 @@ impl RenderThrottle {
     }
 
     /// A webhook configuration is gone. What is in flight through it comes back all the same.
-    pub fn forget(&mut self, scope: &Scope) {
+    pub(super) fn forget(&mut self, scope: &Scope) {
         self.scopes.remove(scope);
     }
 
     /// Renderings in flight.
-    pub fn in_flight(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 }

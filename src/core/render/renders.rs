@@ -13,7 +13,7 @@ use super::{
 use crate::core::{
     config::Policy,
     injection::{Scope, VersionVector, View, injectors_of},
-    inventory::current_revision,
+    inventory::{PodClass, current_revision},
     io::{Confirmation, Effect, Notice, Outbox, RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
     model::{Name, WorkloadKey, owner::Kind, time::Now, words::UndeterminedReason},
 };
@@ -101,7 +101,7 @@ pub struct Renders {
     /// Renderings wait for others to come back.
     at_inflight_limit: bool,
     /// Renderings asked for since the start.
-    renders_total: u64,
+    total: u64,
 }
 
 impl Renders {
@@ -115,7 +115,7 @@ impl Renders {
             in_flight: HashMap::new(),
             pending: BTreeMap::new(),
             at_inflight_limit: false,
-            renders_total: 0,
+            total: 0,
         }
     }
 
@@ -241,9 +241,9 @@ impl Renders {
             return; // Its answer decides whether another one is wanted.
         }
         let current = index.workload(key).and_then(|workload| {
-            let (revision, pods) = current_revision(workload, index)?;
-            let sample = pods.first().map(|pod| pod.key.name.clone());
-            (policy.all_workloads || need.history || !pods.is_empty()).then_some((workload, revision, sample))
+            let (revision, classes) = current_revision(workload, index)?;
+            let sample = classes.iter().filter_map(PodClass::youngest).map(|pod| &pod.key.name).min().cloned();
+            (policy.all_workloads || need.history || !classes.is_empty()).then_some((workload, revision, sample))
         });
         let Some((workload, revision, sample)) = current else {
             if need.confirmation {
@@ -267,7 +267,7 @@ impl Renders {
         self.pending.insert(key.clone(), Asked { ticket, revision: revision.clone(), versions, confirm });
         // One budget for all: a confirmation is one more dry run.
         _ = self.render_tokens.take(now.elapsed);
-        self.renders_total += 1;
+        self.total += 1;
         out.push(Effect::Render(RenderRequest {
             ticket,
             workload: WorkloadRef { key: key.clone(), uid: workload.uid.clone() },
@@ -333,7 +333,7 @@ impl Renders {
 
     /// Renderings asked for since the start.
     pub fn total(&self) -> u64 {
-        self.renders_total
+        self.total
     }
 
     /// How many workloads wait for a rendering, and how long the one that has waited longest is overdue.

@@ -131,7 +131,7 @@ fn window_open(view: View<'_>) -> Option<bool> {
 }
 
 /// The one workload that is looked at, if somebody asked about one.
-fn asked_about<'a>(view: View<'a>) -> Option<&'a WorkloadKey> {
+fn asked_about(view: View<'_>) -> Option<&WorkloadKey> {
     let _ = view.policy.only.as_ref()?;
     let mut found = view.index.workloads().map(|(key, _)| key).filter(|key| view.covers(key));
     found.next().filter(|_| found.next().is_none())

@@ -16,7 +16,7 @@ use crate::core::{
         rollout_status::{self, Progress},
         words::{Difference, Verdict},
     },
-    verdict::{Judged, Verdicts},
+    verdict::{Case, Judged, Verdicts},
 };
 
 /// A stamp is cut to whole seconds, so it may seem to be older than the record of its canary.
@@ -135,7 +135,7 @@ impl Rollouts {
     /// Some workload that depends on the scope differs, or is being rolled.
     fn is_waited_for(&self, scope: &Scope, context: Context<'_>) -> bool {
         context.verdicts.candidates().iter().chain(self.running.keys()).any(|key| {
-            let versions = context.verdicts.case(key).and_then(|case| case.rendered_under());
+            let versions = context.verdicts.case(key).and_then(Case::rendered_under);
             versions.is_some_and(|versions| versions.contains_key(scope))
         })
     }

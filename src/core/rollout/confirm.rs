@@ -12,6 +12,7 @@ use crate::core::{
     injection::{Scope, View},
     io::{Confirmation, Notice, Outbox},
     model::{WorkloadKey, words::Gate},
+    verdict::Case,
 };
 
 /// A workload whose history could not be read is read again after this long.
@@ -198,7 +199,7 @@ impl Rollouts {
         if !context.view.lifecycle.started {
             return emit.into_events();
         }
-        for key in self.to_look_at(context) {
+        for key in self.take_concerned(context) {
             match self.running.get(&key).map(|r| r.phase) {
                 Some(Phase::Confirming) => self.watch_confirming(&key, context, &mut emit),
                 Some(Phase::Confirmed) => self.watch_confirmed(&key, context, &mut emit),
@@ -210,7 +211,7 @@ impl Rollouts {
     }
 
     /// The rollouts that something happened to; all, if it may concern all.
-    fn to_look_at(&mut self, context: Context<'_>) -> Vec<WorkloadKey> {
+    fn take_concerned(&mut self, context: Context<'_>) -> Vec<WorkloadKey> {
         let concerned = std::mem::take(&mut self.concerned);
         if self.schedule.is_requested() {
             return self.running.keys().cloned().collect();
@@ -257,7 +258,7 @@ impl Rollouts {
     /// The rendering that was asked for before the next eviction came back.
     pub(super) fn eviction_confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, context: Context<'_>) {
         // What was rendered before may still be shown, and is not what was asked for.
-        let rendered = context.verdicts.case(key).is_some_and(|case| case.has_not_failed());
+        let rendered = context.verdicts.case(key).is_some_and(Case::has_not_failed);
         let now = context.view.now;
         let Some(rollout) = self.running.get_mut(key).filter(|r| r.eviction == Eviction::Confirming) else { return };
         self.concerned.insert(key.clone());

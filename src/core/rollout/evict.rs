@@ -119,7 +119,7 @@ impl Rollouts {
         {
             return wait("a Pod is on its way out");
         }
-        let outdated: Vec<_> = pods.iter().copied().filter(|pod| on_delete::is_outdated(w, pod)).collect();
+        let outdated: Vec<_> = pods.iter().copied().filter(|pod| on_delete::is_outdated(w, &pod.made)).collect();
         let again = leaving.filter(|_| rollout.eviction == Eviction::Unsure).copied();
         let choice = complete(w, &pods, &outdated).map(|choice| again.or(choice));
         Some(choice.map(|pod| pod.map(|pod| (pod.key.name.clone(), pod.uid.name()))))
@@ -248,7 +248,7 @@ impl Rollouts {
 /// `1 of 3`
 fn replaced(w: &WorkloadSnapshot, view: View<'_>) -> String {
     let pods = on_delete::alive(w, view.index);
-    let new = pods.iter().filter(|pod| !pod.state.terminating && !on_delete::is_outdated(w, pod)).count();
+    let new = pods.iter().filter(|pod| !pod.state.terminating && !on_delete::is_outdated(w, &pod.made)).count();
     format!("{new} of {}", w.counts.desired)
 }
 
@@ -267,7 +267,9 @@ fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], outdated: &[&'a Pod]) ->
             (None, Progress::Waiting(what) | Progress::Failed(what)) => Err(what),
             (choice, _) => Ok(choice),
         },
-        [pod] if !pod.state.terminating && pods.len() >= desired && on_delete::is_outdated(w, pod) => Ok(Some(pod)),
+        [pod] if !pod.state.terminating && pods.len() >= desired && on_delete::is_outdated(w, &pod.made) => {
+            Ok(Some(pod))
+        }
         _ => waits(),
     }
 }

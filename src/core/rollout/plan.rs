@@ -10,7 +10,7 @@ use crate::core::{io::Canary, model::WorkloadKey};
 /// What to start, and what waits for what. Nothing of it is executed by looking at it.
 #[must_use = "a plan that nobody reads starts nothing and explains nothing"]
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Workloads to roll now, in order.
     pub start: Vec<WorkloadKey>,
     /// Every other candidate, with what holds it.
@@ -21,7 +21,7 @@ pub struct Plan {
 
 /// Makes the plan. Candidates are taken least risk first: stateless before stateful, many replicas before few, what has
 /// differed longest before the rest, and then by name, so that the same cluster always gives the same order.
-pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situation: Situation<'_>) -> Plan {
+pub(super) fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situation: Situation<'_>) -> Plan {
     let mut candidates: Vec<_> = candidates.into_iter().collect();
     candidates.sort_by(|a, b| risk(a).cmp(&risk(b)));
     let mut plan = Plan::default();

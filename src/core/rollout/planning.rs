@@ -15,7 +15,7 @@ use crate::core::{
     inventory::on_delete,
     io::{Notice, Outbox},
     model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, words::Gate},
-    verdict::Verdicts,
+    verdict::{Case, Judged, Verdicts},
 };
 
 /// A person at a terminal does not wait for a workload whose rollout could not be started this often.
@@ -84,8 +84,8 @@ impl Rollouts {
         }
         if workload.key.kind.has_template_only() {
             // Pods keep the stamp of the template that they were made from, whatever became of that one.
-            let pods = view.index.pods_of(workload);
-            let times: BTreeSet<_> = pods.iter().filter_map(|pod| pod.made.stamped).collect();
+            let classes = view.index.pod_classes_of(workload);
+            let times: BTreeSet<_> = classes.filter_map(|class| class.made.stamped).collect();
             let unknown = times.into_iter().filter(|at| history.iter().all(|tried| tried.stamp.timestamp != *at));
             let attempt = |timestamp| Attempt {
                 stamp: Stamp { timestamp, reason: String::new(), fingerprint: None },
@@ -190,7 +190,7 @@ impl Rollouts {
         let last = self.schedule.take_waited_for();
         let waits = |key: &WorkloadKey, workload: &WorkloadSnapshot| {
             context.view.covers(key)
-                && context.verdicts.judged(key).is_none_or(|judged| judged.is_transient())
+                && context.verdicts.judged(key).is_none_or(Judged::is_transient)
                 && !injectors_of(workload, index).any(|i| backends_mixed(i, index).is_some())
         };
         // Whoever was waited for last is most likely still waited for.
@@ -202,7 +202,7 @@ impl Rollouts {
     /// No rollout is under way, and waiting alone would start none, or has failed to often enough.
     pub fn is_exhausted(&self, verdicts: &Verdicts) -> bool {
         let soaking = |key: &WorkloadKey| {
-            let scopes = verdicts.case(key).and_then(|case| case.rendered_under());
+            let scopes = verdicts.case(key).and_then(Case::rendered_under);
             let canaries = self.record().into_iter().flat_map(|r| &r.canaries);
             let here = |scope: &str| scope.parse().is_ok_and(|s| scopes.is_some_and(|all| all.contains_key(&s)));
             canaries.filter(|(scope, _)| here(scope)).all(|(_, canary)| canary.converged.is_some())

@@ -118,10 +118,8 @@ impl Rollouts {
         for change in &changes.list {
             match change {
                 // Its owner's word may be another, or others may wait for it.
-                Change::Workload { key, .. } => {
-                    if context.verdicts.candidates().contains(key) || self.is_canary(key) {
-                        self.schedule.request();
-                    }
+                Change::Workload { key, .. } if context.verdicts.candidates().contains(key) || self.is_canary(key) => {
+                    self.schedule.request();
                 }
                 Change::Namespace { .. } | Change::Node { .. } | Change::DisruptionBudget => self.schedule.request(),
                 _ => {}

@@ -14,7 +14,7 @@ use super::{
 use crate::core::{
     compare::SidecarDifference,
     injection::{VersionVector, View},
-    inventory::{current_revision, on_delete},
+    inventory::{PodClass, current_revision, on_delete, pods_in},
     io::{Lock, Notice},
     model::{
         Attempt, Strategy, WorkloadKey, WorkloadSnapshot,
@@ -119,7 +119,8 @@ impl Rollouts {
     fn new_pods_crash(&self, key: &WorkloadKey, context: Context<'_>) -> Option<(Duration, bool)> {
         let index = context.view.index;
         let (rollout, workload) = (self.running.get(key)?, index.workload(key)?);
-        let (_, pods) = current_revision(workload, index)?;
+        let (_, classes) = current_revision(workload, index)?;
+        let pods = pods_in(&classes);
         let mut new = pods.iter().filter(|pod| !rollout.before.contains(&pod.uid) && !pod.state.terminating);
         let crashes = new.clone().any(|pod| pod.state.crashing);
         let well = !crashes && new.all(|pod| pod.state.ready);
@@ -165,7 +166,8 @@ impl Rollouts {
             return converged();
         }
         // The status is ahead of the Pods, which come by a watch of their own.
-        let (_, mut pods) = current_revision(workload, index)?;
+        let (_, classes) = current_revision(workload, index)?;
+        let mut pods = pods_in(&classes);
         // Where we evict some are still to be replaced, and only the others say what came of it.
         let old = on_delete::not_replaced(workload, index);
         pods.retain(|pod| !old.contains(&pod.key.name));
@@ -330,7 +332,8 @@ impl Rollouts {
 
 /// Some Pod of it crashes now, new or old.
 pub(super) fn crashes_now(workload: &WorkloadSnapshot, view: View<'_>) -> bool {
-    view.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating)
+    let crashes = |class: PodClass<'_>| class.state.crashing && !class.state.terminating;
+    view.index.pod_classes_of(workload).any(crashes)
 }
 
 /// New Pods that differ say nothing against their rollout when the injector may have given them what it gave before a

@@ -20,7 +20,7 @@ pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
 
 /// Evidence about injectors, gathered over all workloads.
 #[derive(Debug, Default)]
-pub struct AdmissionEvidence {
+pub(super) struct AdmissionEvidence {
     /// When a container of that name was last injected into some workload's rendering under that scope.
     sightings: BTreeMap<(Scope, Name), Duration>,
     /// Scopes whose renderings were contradicted by a real Pod.
@@ -57,7 +57,7 @@ struct Contradiction {
 
 impl AdmissionEvidence {
     /// A rendering under these scopes had these injected containers.
-    pub fn saw(&mut self, vector: &VersionVector, injected: &BTreeSet<Name>, now: Duration) {
+    pub(super) fn saw(&mut self, vector: &VersionVector, injected: &BTreeSet<Name>, now: Duration) {
         for scope in injector_scopes(vector) {
             for name in injected {
                 self.sightings.insert((scope.clone(), name.clone()), now);
@@ -66,13 +66,19 @@ impl AdmissionEvidence {
     }
 
     /// Whether one of these injectors gave some workload a container of that name since then.
-    pub fn witnessed(&self, vector: &VersionVector, name: &Name, since: Duration) -> bool {
+    pub(super) fn witnessed(&self, vector: &VersionVector, name: &Name, since: Duration) -> bool {
         let seen = |scope: &Scope| self.sightings.get(&(scope.clone(), name.clone())).is_some_and(|at| *at >= since);
         injector_scopes(vector).any(seen)
     }
 
     /// Two renderings of this workload differ in an image.
-    pub fn flapped(&mut self, vector: &VersionVector, unstable: &Unstable, workload: &WorkloadKey, now: Duration) {
+    pub(super) fn flapped(
+        &mut self,
+        vector: &VersionVector,
+        unstable: &Unstable,
+        workload: &WorkloadKey,
+        now: Duration,
+    ) {
         for scope in injector_scopes(vector) {
             let evidence = format!("{workload}: {unstable}");
             self.flapped.insert((scope.clone(), unstable.container.clone()), Flapping { at: now, evidence });
@@ -80,7 +86,7 @@ impl AdmissionEvidence {
     }
 
     /// Why a difference in image is not to be believed now, if so: the injector gave another workload two answers.
-    pub fn flapping<'a>(
+    pub(super) fn flapping<'a>(
         &self,
         vector: &VersionVector,
         mut differences: impl Iterator<Item = &'a SidecarDifference>,
@@ -99,7 +105,7 @@ impl AdmissionEvidence {
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
     /// only for these sidecars; where none is known, the namespace is.
     /// Returns whether that is news.
-    pub fn contradict(
+    pub(super) fn contradict(
         &mut self,
         vector: &VersionVector,
         sidecars: &BTreeSet<Name>,
@@ -128,7 +134,7 @@ impl AdmissionEvidence {
     }
 
     /// A Pod born under these scopes has these sidecars as rendered: what an older Pod contradicted is believed again.
-    pub fn agree(&mut self, vector: &VersionVector, sidecars: &BTreeSet<Name>, born: Timestamp) {
+    pub(super) fn agree(&mut self, vector: &VersionVector, sidecars: &BTreeSet<Name>, born: Timestamp) {
         self.contradicted.retain(|scope, contradiction| {
             if vector.contains_key(scope) && contradiction.born < born {
                 contradiction.sidecars.retain(|name| !sidecars.contains(name));
@@ -138,7 +144,7 @@ impl AdmissionEvidence {
     }
 
     /// A scope is gone: nothing that was seen of it means anything.
-    pub fn forget(&mut self, scope: &Scope) {
+    pub(super) fn forget(&mut self, scope: &Scope) {
         self.sightings.retain(|(of, _), _| of != scope);
         self.flapped.retain(|(of, _), _| of != scope);
         self.contradicted.remove(scope);
@@ -151,7 +157,7 @@ impl AdmissionEvidence {
     }
 
     /// Why a rendering of one of these sidecars under these scopes is not to be believed, if so.
-    pub fn contradicted<'a>(
+    pub(super) fn contradicted<'a>(
         &self,
         vector: &VersionVector,
         mut sidecars: impl Iterator<Item = &'a Name>,

@@ -133,7 +133,7 @@ pub struct RenderSet {
 
 /// An answer that was no rendering.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// The object that held the template.
     pub revision: Name,
     /// What it depended on.

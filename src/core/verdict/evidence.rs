@@ -14,7 +14,7 @@ use crate::core::{
 
 /// What should happen next, so that the verdict gets better.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want {
+pub(super) enum Want {
     /// Nothing, also nothing that was wanted before: an event will bring it on.
     Nothing,
     /// Nothing but the periodic look.
@@ -29,7 +29,7 @@ pub enum Want {
 
 /// A verdict and the way on from it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Assessment {
+pub(super) struct Assessment {
     /// What is known.
     pub judged: Judged,
     /// What it takes to know more.
@@ -48,7 +48,7 @@ impl Assessment {
 
 /// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ObservedPod {
+pub(super) enum ObservedPod {
     /// It, born then, has these sidecars as rendered.
     Agrees(jiff::Timestamp, BTreeSet<Name>),
     /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
@@ -57,7 +57,7 @@ pub enum ObservedPod {
 
 /// Everything that a verdict is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub(super) struct Evidence<'a> {
     /// The workload.
     pub workload: &'a WorkloadSnapshot,
     /// The cluster.

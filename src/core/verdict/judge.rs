@@ -1,17 +1,15 @@
 //! From Pods and renderings to a verdict.
 
 mod absence;
+mod compared;
 mod observed_pods;
 mod unverifiable_revision;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use self::{
     absence::{Unproven, unproven_absence},
+    compared::Compared,
     observed_pods::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
@@ -20,12 +18,13 @@ use super::{
     evidence::{Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
     pod_group::PodGroup,
+    ripe_pods::RipePods,
 };
 use crate::core::{
-    compare::{self, Against, Comparison, IgnoreUse, SidecarSelection},
+    compare::{self, SidecarSelection},
     config::Mode,
     injection::{VersionVector, backends::backends_mixed, injectors_of},
-    inventory::{Pod, current_revision, on_delete},
+    inventory::{PodClass, current_revision, on_delete},
     io::{Lock, WatchKind, WatchSource},
     model::{
         Name, Strategy, WorkloadSnapshot,
@@ -36,11 +35,12 @@ use crate::core::{
 };
 
 /// The verdict on one workload.
-pub fn judge(e: Evidence<'_>) -> Assessment {
+pub(super) fn judge(e: Evidence<'_>) -> Assessment {
     let mut assessment = held(e, without_hold(e));
-    let crashes = |pod: &&Pod| pod.state.crashing && !pod.state.terminating && !pod.state.finished;
-    let pods = e.index.pods_of(e.workload);
-    assessment.judged.crashing = pods.into_iter().filter(crashes).map(|pod| pod.key.name.clone()).collect();
+    let crashes = |class: &PodClass<'_>| class.state.crashing && !class.state.terminating && !class.state.finished;
+    let crashing = e.index.pod_classes_of(e.workload).filter(crashes).flat_map(|class| class.pods());
+    let crashing: BTreeSet<_> = crashing.map(|pod| pod.key.name.clone()).collect();
+    assessment.judged.crashing = crashing.into_iter().collect();
     assessment
 }
 
@@ -69,22 +69,20 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
     }
     let Some((revision, mut all)) = current_revision(w, index) else {
-        let none = index.pods_of(w).is_empty();
+        let none = index.pod_count_of(w) == 0;
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
     if let Some(why) = unverifiable_revision::made_of_others(w, &all) {
         return nothing(Judged::undetermined(UndeterminedReason::Rolling, Some(why)));
     }
-    let alike: Vec<_> = on_delete::alike(w, index, &case.templates).collect();
-    if !alike.is_empty() {
-        let known: BTreeSet<_> = all.iter().copied().map(|pod| &pod.uid).collect();
-        all.extend(alike.into_iter().filter(|pod| !known.contains(&pod.uid)));
+    for class in on_delete::alike(w, index, &case.templates) {
+        if !all.iter().any(|known| known.is_same(&class)) {
+            all.push(class);
+        }
     }
-    let pods: Vec<_> = all.iter().copied().filter(|p| now.since(p.created) >= policy.min_pod_age).collect();
-    let ripe =
-        all.iter().map(|p| policy.min_pod_age.saturating_sub(now.since(p.created))).filter(|d| !d.is_zero()).min();
-    let ripe = ripe.map(|left| Want::Look(now.elapsed + left));
+    let pods = RipePods::of(&all, policy.min_pod_age, now);
+    let ripe = pods.next().map(|left| Want::Look(now.elapsed + left));
     // Status and Pods come by different watches.
     if let Some(until) = case.rolling.map(|at| at + LONGEST_LAG).filter(|until| now.elapsed < *until)
         && has_unseen_pods(w, &all)
@@ -109,7 +107,7 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         if let Some(known) = full.then(|| still_known(e, &revision, &versions, &pods)).flatten() {
             return Assessment::new(known, Want::Render(failure.retry));
         }
-        return Assessment::new(Judged { pods: pods.len(), ..judged }, Want::Render(failure.retry));
+        return Assessment::new(Judged { pods: pods.count(), ..judged }, Want::Render(failure.retry));
     }
     let Some(set) = case.set.as_ref().filter(|s| s.revision == revision && *s.versions == versions) else {
         return first_rendering(e, &versions);
@@ -126,18 +124,18 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
 }
 
 /// A full quota says nothing about what was rendered before it was full: what differs then, differs.
-fn still_known(e: Evidence<'_>, revision: &Name, versions: &VersionVector, pods: &[&Pod]) -> Option<Judged> {
+fn still_known(e: Evidence<'_>, revision: &Name, versions: &VersionVector, pods: &RipePods<'_>) -> Option<Judged> {
     let set = e.case.set.as_ref().filter(|s| s.revision == *revision && *s.versions == *versions)?;
     let judged = compare_with(e, set, pods).judged;
     judged.differs().then_some(Judged { quota_full: true, ..judged })
 }
 
 /// The status tells of Pods of the current template, and they are not among those that are known.
-fn has_unseen_pods(w: &WorkloadSnapshot, pods: &[&Pod]) -> bool {
+fn has_unseen_pods(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> bool {
     // A DaemonSet's template that was changed back and forth leaves its Pods older than it, and counts them as updated.
     let older = w.key.kind == Kind::DAEMON_SET && w.strategy != Strategy::OnDelete;
-    let older = older && pods.iter().all(|pod| pod.made.template_generation < w.template_generation);
-    w.counts.updated > 0 && (pods.is_empty() || older)
+    let older = older && classes.iter().all(|class| class.made.template_generation < w.template_generation);
+    w.counts.updated > 0 && (classes.is_empty() || older)
 }
 
 /// A watch that is behind another by more than this is not waited for.
@@ -191,16 +189,17 @@ fn unwatchable(e: Evidence<'_>) -> Option<String> {
     e.index.unavailable().find(|(source, _)| needed(source)).map(|(_, why)| why.to_owned())
 }
 
-fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
+fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assessment {
     let Evidence { workload: w, policy, now, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
-    let (groups, reordered, ignored) = differing(e, set, pods, &selection);
+    let compared = Compared::of(e, set, pods, &selection);
+    let groups = compared.groups();
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
         target: newest.map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore)).unwrap_or_default(),
-        pods: pods.len(),
-        ignored,
+        pods: pods.count(),
+        ignored: compared.ignored().clone(),
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
@@ -216,9 +215,12 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
             let judged = Judged { pods, sidecars, partial: true, ..judged };
             return Assessment::new(judged, Want::Periodic);
         }
-        return Assessment { observed: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
+        return Assessment {
+            observed: agreeing(e, set, pods, &compared, &judged),
+            ..Assessment::new(judged, Want::Periodic)
+        };
     }
-    let wanted = match (reordered, set.mask.is_empty()) {
+    let wanted = match (compared.looks_reordered(), set.mask.is_empty()) {
         (true, _) => RENDERINGS_IF_REORDERED,
         // Two that differ: is it a volatile field, or did the injector move in between? A third one tells.
         (false, false) => RENDERINGS_IF_VOLATILE,
@@ -226,61 +228,76 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
     };
     if set.renderings.len() < wanted {
         let another = Want::Another(set.confirmed.elapsed + policy.render_spacing);
-        return Assessment::new(Judged { pods: pods.len(), ..Judged::default() }, another);
+        return Assessment::new(Judged { pods: pods.count(), ..Judged::default() }, another);
     }
-    let doubt = |reason, why| {
-        let doubtful = Judged::undetermined(reason, Some(why));
-        Judged { pods: pods.len(), sidecars: judged.sidecars.clone(), ..doubtful }
-    };
-    if let Some(what) = &set.unstable {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
-        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want);
-    }
-    let differing = || groups.iter().flat_map(|g| &g.differences);
-    if let Some(why) = e.admission.flapping(&set.versions, differing(), now.elapsed) {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
-        return Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want);
-    }
-    if let Some((pod, sidecars)) = contradicting(e, set, pods, &groups) {
-        let name = &pod.key.name;
-        let why = format!("Pod {name} was created meanwhile and is not as its dry run");
-        let judged = doubt(UndeterminedReason::DryRunSensitive, why);
-        let observed = Some(ObservedPod::Contradicts(name.clone(), pod.created, sidecars));
-        return Assessment { observed, ..Assessment::new(judged, Want::Periodic) };
-    }
-    if let Some(evidence) = e.admission.contradicted(&set.versions, differing().map(|d| &d.sidecar)) {
-        let why = format!("a real Pod was not as its dry run: {evidence}");
-        return Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic);
-    }
-    if let Some(Unproven { why, want, unproven }) = unproven_absence(e, set, &groups) {
-        let judged = doubt(UndeterminedReason::InjectorUnavailable, why);
-        return Assessment { unproven, ..Assessment::new(judged, want) };
+    if let Some(doubtful) = doubtful(e, set, pods, &compared, &judged.sidecars) {
+        return doubtful;
     }
     if e.index.unavailable().any(|(source, _)| matches!(source.kind, WatchKind::Injectors(_))) {
         let why =
             "the configuration of injectors may not be watched here: that one is being exchanged would not be seen";
         // A person knows what he may not see; a machine must not roll without seeing it.
         if policy.mode == Mode::Enforce && !policy.one_shot {
-            return Assessment::new(doubt(UndeterminedReason::Forbidden, why.to_owned()), Want::Periodic);
+            let forbidden = Judged::undetermined(UndeterminedReason::Forbidden, Some(why.to_owned()));
+            let (pods, sidecars) = (judged.pods, judged.sidecars);
+            return Assessment::new(Judged { pods, sidecars, ..forbidden }, Want::Periodic);
         }
         judged.message = Some(why.to_owned());
     }
-    judged.differences = differing().map(|d| d.difference).collect();
+    judged.differences = groups.iter().flat_map(|g| &g.differences).map(|d| d.difference).collect();
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
     judged.change = change(groups.iter());
-    judged.groups = groups;
+    judged.groups = groups.to_vec();
     judged.verdict = verdict(w, e.lock, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
     // Whether it was the injector that moved unseen, or the answer that is another one for us, one more rendering tells.
-    let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
+    let untold = newer_than_the_last_rendering(e, set, pods, &compared);
     let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
-    Assessment { observed: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
+    Assessment { observed: agreeing(e, set, pods, &compared, &judged), ..Assessment::new(judged, want) }
+}
+
+/// What differs, and is not to be believed.
+fn doubtful(
+    e: Evidence<'_>,
+    set: &RenderSet,
+    pods: &RipePods<'_>,
+    compared: &Compared<'_>,
+    sidecars: &[Name],
+) -> Option<Assessment> {
+    let (groups, now) = (compared.groups(), e.now);
+    let doubt = |reason, why| {
+        let doubtful = Judged::undetermined(reason, Some(why));
+        Judged { pods: pods.count(), sidecars: sidecars.to_vec(), ..doubtful }
+    };
+    if let Some(what) = &set.unstable {
+        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
+    }
+    let differing = || groups.iter().flat_map(|g| &g.differences);
+    if let Some(why) = e.admission.flapping(&set.versions, differing(), now.elapsed) {
+        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want));
+    }
+    if let Some((pod, sidecars)) = contradicting(e, set, pods, compared) {
+        let name = &pod.key.name;
+        let why = format!("Pod {name} was created meanwhile and is not as its dry run");
+        let judged = doubt(UndeterminedReason::DryRunSensitive, why);
+        let observed = Some(ObservedPod::Contradicts(name.clone(), pod.created, sidecars));
+        return Some(Assessment { observed, ..Assessment::new(judged, Want::Periodic) });
+    }
+    if let Some(evidence) = e.admission.contradicted(&set.versions, differing().map(|d| &d.sidecar)) {
+        let why = format!("a real Pod was not as its dry run: {evidence}");
+        return Some(Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic));
+    }
+    let Unproven { why, want, sidecar: unproven } = unproven_absence(e, set, groups)?;
+    let judged = doubt(UndeterminedReason::InjectorUnavailable, why);
+    Some(Assessment { unproven, ..Assessment::new(judged, want) })
 }
 
 /// Why what was judged is not all of it.
-fn left_out(e: Evidence<'_>, pods: &[&Pod]) -> Option<&'static str> {
+fn left_out(e: Evidence<'_>, pods: &RipePods<'_>) -> Option<&'static str> {
     let w = e.workload;
-    if rollout_status::partition(w) > 0 && e.index.pods_of(w).len() > pods.len() {
+    if rollout_status::partition(w) > 0 && e.index.pod_count_of(w) > pods.count() {
         return Some("what its partition keeps runs another revision, which is not judged");
     }
     if w.key.kind == Kind::ROLLOUT && w.update_revision != w.current_revision {
@@ -299,7 +316,7 @@ const RENDERINGS: usize = 2;
 const RENDERINGS_IF_VOLATILE: usize = 3;
 /// ... and where it is only the order that differs, more often: an injector that walks over a map gives two values in the
 /// same order twice in a row every second time.
-pub(in crate::core) const RENDERINGS_IF_REORDERED: usize = 5;
+pub const RENDERINGS_IF_REORDERED: usize = 5;
 
 fn verdict(w: &WorkloadSnapshot, lock: Option<&Lock>, judged: &Judged) -> Verdict {
     // Pods patched by hand prove nothing about our rollout.
@@ -318,51 +335,6 @@ fn verdict(w: &WorkloadSnapshot, lock: Option<&Lock>, judged: &Judged) -> Verdic
     } else {
         Verdict::Drifted
     }
-}
-
-/// The Pods that match no rendering of the set, grouped by how they differ; and whether for some of them it is only the
-/// order. Pods that share a shape are compared once, unless their names play a part.
-fn differing(
-    e: Evidence<'_>,
-    set: &RenderSet,
-    pods: &[&Pod],
-    selection: &SidecarSelection,
-) -> (Vec<PodGroup>, bool, BTreeSet<IgnoreUse>) {
-    let mut known: HashMap<(usize, &[Name]), Comparison> = HashMap::new();
-    let mut groups: BTreeMap<Comparison, Vec<Name>> = BTreeMap::new();
-    let mut ignored = BTreeSet::new();
-    let against = Against {
-        renderings: &set.renderings,
-        selection,
-        mask: &set.mask,
-        ignore: &e.policy.ignore,
-        namespaces: e.policy.what_if.namespaces(&e.workload.key.namespace),
-    };
-    let mut compare = |pod: &Pod| {
-        let (name, patched) = (&*pod.key.name, &*pod.made.patched_images);
-        let (found, uses) = compare::compare_against(&pod.made.shape, name, patched, &against);
-        ignored.extend(uses);
-        found
-    };
-    let named = set.renderings.iter().any(|r| r.pod_name.is_some());
-    for pod in pods {
-        let comparison = if named {
-            compare(pod)
-        } else {
-            let shape = Arc::as_ptr(&pod.made.shape).addr();
-            known.entry((shape, &pod.made.patched_images)).or_insert_with(|| compare(pod)).clone()
-        };
-        if !comparison.differences.is_empty() {
-            groups.entry(comparison).or_default().push(pod.key.name.clone());
-        }
-    }
-    let reordered = groups.keys().any(Comparison::looks_reordered);
-    let mut groups: Vec<_> = groups
-        .into_iter()
-        .map(|(c, pods)| PodGroup { pods, differences: c.differences, collateral: c.collateral })
-        .collect();
-    groups.sort_by_key(|g| std::cmp::Reverse(g.pods.len()));
-    (groups, reordered, ignored)
 }
 
 /// The change in short: that of the largest group that a rollout would be for.

@@ -15,6 +15,7 @@ mod judged;
 mod pod_group;
 mod removal_probe;
 mod render_set;
+mod ripe_pods;
 mod verdicts;
 
 pub use self::{

@@ -10,24 +10,23 @@ use jiff::Timestamp;
 
 use super::{
     admission_evidence::AdmissionEvidence,
-    case::{Case, Failure},
+    case::Case,
     evidence::{Evidence, ObservedPod, Want},
     judge,
     judged::Judged,
     removal_probe::RemovalProbes,
-    render_set::add_rendering,
 };
 use crate::core::{
-    compare::{self, SidecarSelection, Targets},
+    compare::Targets,
     injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View, share_an_injector},
     inventory::{Change, Changes, Index},
-    io::{Notice, Outbox, RenderOutcome, StateRecord},
+    io::{Notice, Outbox, StateRecord},
     model::{
         Name, WorkloadKey, WorkloadSnapshot,
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
-    render::{Answered, Asked, Priority, Renders, Wish},
+    render::{Priority, Renders, Wish},
 };
 
 /// Where a workload stands after it was looked at.
@@ -346,7 +345,9 @@ impl Verdicts {
             self.candidates.remove(key);
         }
         let standing = if candidate { Standing::Candidate } else { Standing::Settled };
-        (standing, (changed && candidate) || (was && (changed || !candidate)))
+        // One that became a candidate, or is none any more, changed, too.
+        let replan = if candidate { changed } else { was };
+        (standing, replan)
     }
 
     /// Judges a workload again then, and at no other time that was wanted before.

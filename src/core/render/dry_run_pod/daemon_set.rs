@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::core::render::dry_run_pod::{Body, BodyError, BodyRequest, REVISION_LABEL, set_label};
+use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, set_label};
 
 /// Taints that every daemon's Pod tolerates, as (key, effect).
 const TOLERATIONS: &[(&str, &str)] = &[

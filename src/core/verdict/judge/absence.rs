@@ -23,7 +23,7 @@ pub(super) struct Unproven {
     /// What would help.
     pub want: Want,
     /// It lasts long enough, and what is missing is somebody who was given this sidecar meanwhile.
-    pub unproven: Option<Name>,
+    pub sidecar: Option<Name>,
 }
 
 /// A sidecar that runs and is not rendered: an injector that is down and ignores failures looks just like that, and so
@@ -37,7 +37,7 @@ pub(super) fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGr
     if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
         let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
         let want = Want::Another(set.first.elapsed + e.policy.absence);
-        return Some(Unproven { why, want, unproven: None });
+        return Some(Unproven { why, want, sidecar: None });
     }
     // A configuration that we may not list is not one that is gone.
     let nothing_left = e.index.knows_injectors() && injectors_of(e.workload, e.index).next().is_none();
@@ -45,5 +45,5 @@ pub(super) fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGr
     let unseen = unseen.filter(|_| !nothing_left)?;
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
     let want = Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY);
-    Some(Unproven { why, want, unproven: Some((*unseen).clone()) })
+    Some(Unproven { why, want, sidecar: Some((*unseen).clone()) })
 }

@@ -1,7 +1,7 @@
 //! What is told of the revisions of a workload whose kind a person described, and what is not.
 
 use crate::core::{
-    inventory::Pod,
+    inventory::PodClass,
     model::{
         WorkloadSnapshot,
         rollout_status::{self, Progress},
@@ -10,9 +10,9 @@ use crate::core::{
 
 /// Why it cannot be said that all Pods of a workload were made from its present template, where nothing but the workload
 /// itself holds that, although its status says so.
-pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&Pod]) -> Option<String> {
+pub(super) fn made_of_others(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> Option<String> {
     let described = w.key.kind.described().filter(|_| w.key.kind.has_template_only())?;
-    let (there, updated) = (pods.len(), w.counts.updated);
+    let (there, updated) = (classes.iter().map(PodClass::count).sum::<usize>(), w.counts.updated);
     if there > updated as usize {
         return Some(format!("it has {there} Pods, and its status says of {updated} that they are of its template"));
     }
@@ -24,11 +24,12 @@ pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&Pod]) -> Option<Stri
             described.status.revision
         ));
     }
-    let is_of = |pod: &Pod| {
-        !pod.made.revision.is_empty()
-            && wanted.strip_suffix(&*pod.made.revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+    let is_of = |class: &&PodClass<'_>| {
+        let revision = &class.made.revision;
+        !revision.is_empty()
+            && wanted.strip_suffix(&**revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
     };
-    let other = pods.iter().find(|pod| !is_of(pod))?;
+    let other = classes.iter().find(|class| !is_of(class)).and_then(PodClass::youngest)?;
     Some(format!("the label {label} of Pod {} is not of the revision {wanted}", other.key.name))
 }
 
