@@ -64,10 +64,11 @@ empty-root: control-plane ## The binary of the image, alone in an empty root, as
 
 ##@ Measure
 
-# Two builds: the program to measure as it is released, and beside it the one that measures.
+# Three builds: the program to measure as it is released, its core alone in the same way, and beside them the one that measures.
 .PHONY: bench
 bench: ## Memory, speed and requests beside what others do; writes target/bench.json (SCALE=0.1: a short run)
 	$(CARGO) build --locked --release --bin sidecar-drift
+	$(CARGO) build --locked --release --package bench-engine
 	$(CARGO) build --locked --profile measure --package bench
 	$(BENCH)
 
