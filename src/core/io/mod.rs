@@ -1,7 +1,9 @@
 //! The two sides of the core: what comes in ([`Input`]) and what is to be done ([`Effect`]).
 //!
-//! Owns nothing but the [`Outbox`] of the step under way. It is plain data, below the parts that exchange it, so that each
-//! of them can leave an effect where it belongs in the order. It may never decide anything.
+//! Owns the [`Outbox`] of the step under way, and nothing else.
+//! Is given effects, notices and invalid reports by each part, as they come.
+//! Gives them to the engine in that order. It is plain data, and stands below the parts that exchange it.
+//! May never decide anything.
 
 mod alerts;
 pub mod api_response;

@@ -10,10 +10,10 @@ mod stateful_set;
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub use self::body::{Body, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template};
-use self::body::{labels, parsed, set_label};
+use self::body::{insert, labels, parsed, set_label};
 use crate::core::{
     config::WhatIf,
     model::owner::{Kind, RevisionKind},

@@ -27,7 +27,7 @@ pub struct OwnerIdentity {
 /// Its `spec` is kept as text: it is the greater part, most controllers hand it on as it is, and a Pod of it is to be sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
-    metadata: Value,
+    pub(super) metadata: Value,
     spec: Option<Box<str>>,
 }
 

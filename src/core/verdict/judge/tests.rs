@@ -5,7 +5,7 @@ use crate::core::{
     compare::Targets,
     config::Policy,
     injection::InjectionTracker,
-    inventory::Index,
+    inventory::{Index, pods_in},
     io::WatchEvent,
     model::{
         InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot,
@@ -53,10 +53,9 @@ fn index(workload: &WorkloadSnapshot, objects: Vec<Object>) -> Index {
     index
 }
 
-fn names(found: Option<(Name, Vec<&Pod>)>) -> (String, Vec<String>) {
-    let (revision, mut pods) = found.expect("a revision");
-    pods.sort_by(|a, b| a.key.cmp(&b.key));
-    (revision.to_string(), pods.iter().map(|p| p.key.name.to_string()).collect())
+fn names(found: Option<(Name, Vec<PodClass<'_>>)>) -> (String, Vec<String>) {
+    let (revision, classes) = found.expect("a revision");
+    (revision.to_string(), pods_in(&classes).iter().map(|p| p.key.name.to_string()).collect())
 }
 
 #[test]
@@ -86,7 +85,7 @@ fn r1_a_described_kind_is_judged_by_the_one_replica_set_that_its_pods_belong_to(
     let one = index(&w, sets().into_iter().chain([pod("a", "web-2"), pod("b", "web-2")]).collect());
     assert_eq!(names(current_revision(&w, &one)), ("web-2".to_owned(), vec!["a".to_owned(), "b".to_owned()]));
     let two = index(&w, sets().into_iter().chain([pod("a", "web-1"), pod("b", "web-2")]).collect());
-    assert_eq!(current_revision(&w, &two), None);
+    assert!(current_revision(&w, &two).is_none());
 }
 
 #[test]
