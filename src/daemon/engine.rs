@@ -76,7 +76,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
-    workers.ask_alerts_of(config.alerts.as_deref().map(Prometheus::new).transpose()?);
+    workers.ask_alerts_of(config.alerts.as_ref().map(|alerts| Prometheus::new(alerts, &config.outbound)).transpose()?);
     if let Some(keeper) = keeper {
         workers.also(keeper);
     }

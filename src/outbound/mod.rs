@@ -4,20 +4,25 @@ mod alerts;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+mod way;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header, uri::InvalidUri};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::InvalidUri};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{client::legacy, rt::TokioExecutor};
+use rustls::pki_types::{
+    CertificateDer,
+    pem::{self, PemObject as _},
 };
+use rustls_platform_verifier::Verifier;
 use tokio::time;
 
-pub use self::alerts::Prometheus;
+pub use self::{alerts::Prometheus, way::Way};
+use crate::config::Outbound;
 
 /// What we call ourselves.
 pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION"));
@@ -29,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 16 << 20;
 
 /// A client for HTTP and HTTPS.
-pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub type Client = legacy::Client<HttpsConnector<Way>, Full<Bytes>>;
 
 /// The address of a setting cannot be used. It is not repeated: some of them are secrets.
 #[derive(Debug, thiserror::Error)]
@@ -40,27 +45,43 @@ pub enum NotAnAddress {
     /// There are no certificates to trust.
     #[error("the system's certificates cannot be read, by which the server of `--{0}` would be known")]
     Certificates(&'static str, #[source] rustls::Error),
+    /// There should be more of them.
+    #[error("the certificates of `--outbound-ca` cannot be read")]
+    Authorities(#[source] pem::Error),
+    /// It is another file.
+    #[error("there is no certificate in the file of `--outbound-ca`, which has to be in the form PEM")]
+    NoAuthority,
 }
 
-/// A client for the address of this setting, which it trusts by the system's certificates.
-pub fn connect(setting: &'static str, url: &str) -> Result<(Client, Uri), NotAnAddress> {
+/// A client for the address of this setting, which it trusts by the system's certificates and those that `by` names.
+pub fn connect(setting: &'static str, url: &str, by: &Outbound) -> Result<(Client, Uri), NotAnAddress> {
     let url: Uri = url.parse().map_err(|_| NotAnAddress::Url(setting))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
         return Err(NotAnAddress::Url(setting));
     }
-    let client = client().map_err(|error| NotAnAddress::Certificates(setting, error))?;
+    let authorities = authorities(by)?;
+    let client = client(authorities, Way::of(by)).map_err(|error| NotAnAddress::Certificates(setting, error))?;
     Ok((client, url))
 }
 
-/// Trusts by the system's certificates.
-fn client() -> Result<Client, rustls::Error> {
-    let provider = rustls::crypto::ring::default_provider();
-    let tls: rustls::ConfigBuilder<rustls::ClientConfig, _> =
-        rustls::ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .and_then(ConfigBuilderExt::try_with_platform_verifier)?;
+/// Those that are trusted beside the system's.
+fn authorities(by: &Outbound) -> Result<Vec<CertificateDer<'static>>, NotAnAddress> {
+    let Some(file) = &by.ca else { return Ok(Vec::new()) };
+    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(NotAnAddress::Authorities)?;
+    if found.is_empty() { Err(NotAnAddress::NoAuthority) } else { Ok(found) }
+}
+
+fn client(authorities: Vec<CertificateDer<'static>>, way: Way) -> Result<Client, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(authorities, provider.clone())?;
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
     let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http().enable_http1().build();
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(way);
     Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
 }
 
@@ -94,7 +115,7 @@ pub(crate) fn at(base: &Uri, path: &str) -> Result<Uri, InvalidUri> {
 
 /// What is served there.
 pub(crate) async fn get(url: &Uri) -> anyhow::Result<Bytes> {
-    Ok(fetch(&client()?, url).await?)
+    Ok(fetch(&client(Vec::new(), Way::default())?, url, None).await?)
 }
 
 /// The beginning of an answer; whoever asks bounds the time.
@@ -113,15 +134,16 @@ pub(crate) async fn send(client: &Client, request: Request<Full<Bytes>>) -> Resu
 }
 
 /// What a server has there, whole, as JSON if it can choose.
-async fn fetch(client: &Client, url: &Uri) -> Result<Bytes, NoAnswer> {
+async fn fetch(client: &Client, url: &Uri, credentials: Option<HeaderValue>) -> Result<Bytes, NoAnswer> {
     let answered = async {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::GET)
             .uri(url.clone())
             .header(header::ACCEPT, "application/json, */*;q=0.1")
             .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(Bytes::new()))
             .map_err(|_| NoAnswer::Request)?;
+        request.headers_mut().extend(credentials.map(|credentials| (header::AUTHORIZATION, credentials)));
         let answer = ask(client, request).await?;
         match answer.status() {
             StatusCode::OK => {

@@ -11,11 +11,12 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 22] = [
+const DECIDED: [&str; 24] = [
     "all_namespaces",
     "api_advertise",
     "api_listen",
     "as_user",
+    "block_on_alerts_token",
     "context",
     "events",
     "identity",
@@ -26,6 +27,7 @@ const DECIDED: [&str; 22] = [
     "listen",
     "mode",
     "namespace",
+    "outbound_ca",
     "record",
     "record_limit",
     "record_values",

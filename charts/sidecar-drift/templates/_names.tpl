@@ -86,6 +86,9 @@ subjects:
 {{- if and .Values.schedule (eq .Values.mode "enforce") -}}
 {{- fail "schedule and mode=enforce: a scheduled scan only reports; leave the schedule empty to roll out" -}}
 {{- end -}}
+{{- if and .Values.prometheusToken (not (hasPrefix "https://" (index .Values.config "block-on-alerts" | default ""))) -}}
+{{- fail "prometheusToken: it is shown to the Prometheus of config.block-on-alerts, and over https only; that address has to begin with https://" -}}
+{{- end -}}
 {{- if and .Values.schedule .Values.notifyUrl -}}
 {{- fail "schedule and notifyUrl: a scheduled scan notifies nobody; the result is in its log" -}}
 {{- end -}}
@@ -107,7 +110,7 @@ subjects:
 {{- fail "hostNetwork and api.open: every process of a Node could reach the API, past the NetworkPolicy; leave one of them out" -}}
 {{- end -}}
 {{- /* What this chart decides, by the value that decides it: rights, ports and objects go with them. */ -}}
-{{- $decided := dict "mode" "mode" "namespace" "namespaces" "all-namespaces" "namespaces" "trigger" "triggers" "render-as" "renderAs" "events" "events" "listen" "podMonitor or serviceMonitor" "api-listen" "api.open" "api-advertise" "api.open" "leader-election" "replicas" "lease-name" "fullnameOverride" "lease-namespace" "namespaceOverride" "state-namespace" "namespaceOverride" "own-workload" "fullnameOverride" "config" "config" "notify-url" "notifyUrl" -}}
+{{- $decided := dict "mode" "mode" "namespace" "namespaces" "all-namespaces" "namespaces" "trigger" "triggers" "render-as" "renderAs" "events" "events" "listen" "podMonitor or serviceMonitor" "api-listen" "api.open" "api-advertise" "api.open" "leader-election" "replicas" "lease-name" "fullnameOverride" "lease-namespace" "namespaceOverride" "state-namespace" "namespaceOverride" "own-workload" "fullnameOverride" "config" "config" "notify-url" "notifyUrl" "outbound-ca" "caBundle" "block-on-alerts-token" "prometheusToken" -}}
 {{- range $argument := .Values.extraArgs -}}
 {{- $flag := first (splitList "=" $argument) -}}
 {{- with get $decided (trimPrefix "--" $flag) -}}

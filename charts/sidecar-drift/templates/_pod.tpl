@@ -64,6 +64,11 @@ volumes:
       secretName: {{ .Values.caBundle.secret }}
     {{- end }}
   {{- end }}
+  {{- if and .Values.prometheusToken (not .Values.schedule) }}
+  - name: prometheus-token
+    secret:
+      secretName: {{ .Values.prometheusToken.secret }}
+  {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -88,6 +93,11 @@ volumeMounts:
   {{- if and .Values.caBundle (not .Values.schedule) }}
   - name: ca-bundle
     mountPath: /etc/sidecar-drift-ca
+    readOnly: true
+  {{- end }}
+  {{- if and .Values.prometheusToken (not .Values.schedule) }}
+  - name: prometheus-token
+    mountPath: /etc/sidecar-drift-prometheus
     readOnly: true
   {{- end }}
   {{- with .Values.extraVolumeMounts }}
