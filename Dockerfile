@@ -8,9 +8,9 @@ FROM docker.io/library/rust:1.95.0-alpine AS build
 # For `ring` and `mimalloc`, the dependencies that have C or assembly in them.
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base
+WORKDIR /src
 # Writes the list of dependencies into the binary, as in the released ones, where `cargo audit bin` and scanners find it.
 RUN cargo install --locked cargo-auditable@0.7.7
-WORKDIR /src
 # Members of the workspace have to be there to be left out of the build.
 COPY Cargo.toml Cargo.lock ./
 COPY tests/testbed tests/testbed

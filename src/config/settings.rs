@@ -339,7 +339,7 @@ settings! {
         /// has to allow CONNECT. Put an address with a password into the environment [default: none].
         #[arg(long, value_name = "URL")]
         outbound_proxy: String,
-        /// Reaches these hosts without that proxy: names, endings (`.svc`), addresses, CIDRs, as in NO_PROXY; repeatable, or
+        /// Reaches these hosts without that proxy: names, endings (`.svc`), addresses, CIDRs, as in `NO_PROXY`; repeatable, or
         /// separated by commas [default: none].
         #[arg(long, value_name = "HOST", value_delimiter = ',')]
         outbound_no_proxy: Vec<String>,

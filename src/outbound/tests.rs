@@ -158,6 +158,7 @@ async fn proxy(server: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>, Join
     let mut tasks = JoinSet::new();
     let seen = heads.clone();
     tasks.spawn(async move {
+        let mut tunnels = JoinSet::new();
         loop {
             let (mut client, _) = listener.accept().await?;
             let mut head = Vec::new();
@@ -167,7 +168,7 @@ async fn proxy(server: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>, Join
             seen.lock().unwrap().push(String::from_utf8_lossy(&head).into_owned());
             client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
             let mut server = TcpStream::connect(server).await?;
-            tokio::spawn(async move { copy_bidirectional(&mut client, &mut server).await });
+            tunnels.spawn(async move { copy_bidirectional(&mut client, &mut server).await });
         }
     });
     (address, heads, tasks)

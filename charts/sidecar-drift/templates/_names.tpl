@@ -106,6 +106,16 @@ subjects:
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "serviceAccount.create=false: name the one that exists in serviceAccount.name" -}}
 {{- end -}}
+{{- with .Values.caBundle -}}
+{{- if eq (empty .configMap) (empty .secret) -}}
+{{- fail "caBundle: name either a configMap or a secret" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraVolumes -}}
+{{- if has .name (list "config" "ca-bundle" "prometheus-token") -}}
+{{- fail (printf "extraVolumes: the chart has a volume %s of its own; name yours otherwise" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.hostNetwork .Values.api.open -}}
 {{- fail "hostNetwork and api.open: every process of a Node could reach the API, past the NetworkPolicy; leave one of them out" -}}
 {{- end -}}

@@ -102,7 +102,7 @@ fn every_object_has_the_annotations_labels_and_the_namespace_that_all_have() -> 
     Ok(())
 }
 
-/// OpenShift's `restricted-v2` gives a Pod a user of the namespace's own, and refuses one that names another.
+/// The `restricted-v2` of `OpenShift` gives a Pod a user of the namespace's own, and refuses one that names another.
 #[test]
 fn the_pod_names_no_user_of_its_own_and_is_restricted_all_the_same() -> Result<()> {
     for (values, kind, pod) in [

@@ -45,9 +45,20 @@ fn an_argument_or_a_variable_that_contradicts_a_value_is_refused() -> Result<()>
     Ok(())
 }
 
+fn config(key: &str, value: impl Into<Value>) -> Value {
+    json!({ "config": { key: value.into() } })
+}
+
+fn each_is_refused(refused: &[(Value, &str)]) -> Result<()> {
+    for (values, reason) in refused {
+        let said = helm::refusal(values)?.replace(['‘', '’'], "'");
+        assert!(said.contains(reason), "{values}: {said}, not {reason}");
+    }
+    Ok(())
+}
+
 #[test]
 fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
-    let config = |key: &str, value: Value| json!({ "config": { key: value } });
     let refused = [
         (json!({ "mode": "observe" }), "/mode': value must be one of 'report', 'enforce'"),
         (json!({ "Mode": "report" }), "additional properties 'Mode' not allowed"),
@@ -99,6 +110,15 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
             "config.block-on-alerts: the NetworkPolicy lets the Pod reach the API server only",
         ),
         (json!({ "serviceAccount": { "create": false } }), "serviceAccount.create=false: name the one that exists"),
+    ];
+    each_is_refused(&refused)?;
+    println!("{} sets of values refused", refused.len());
+    Ok(())
+}
+
+#[test]
+fn values_about_what_is_talked_to_are_refused_with_a_reason() -> Result<()> {
+    let refused = [
         (
             config("notify-url", json!("https://hooks.example.com/T0/B0")),
             "/config/notify-url': value must be 'left out, because a ConfigMap is no place for a secret: put the address \
@@ -121,12 +141,22 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
         ),
         (config("outbound-no-proxy", json!(".svc")), "/config/outbound-no-proxy': got string, want array"),
         (json!({ "caBundle": { "file": "/ca.crt" } }), "/caBundle': additional properties 'file' not allowed"),
-        (json!({ "caBundle": { "secret": "a", "configMap": "b" } }), "/caBundle': 'not' failed"),
+        (json!({ "caBundle": { "secret": "a", "configMap": "b" } }), "caBundle: name either a configMap or a secret"),
+        (json!({ "caBundle": { "key": "ca.crt" } }), "caBundle: name either a configMap or a secret"),
         (json!({ "caBundle": { "secret": "a", "key": "../ca" } }), "/caBundle/key': '../ca' does not match pattern"),
         (
             json!({ "schedule": "@daily", "notifyUrl": { "secret": "chat" } }),
             "schedule and notifyUrl: a scheduled scan",
         ),
+    ];
+    each_is_refused(&refused)?;
+    println!("{} sets of values refused", refused.len());
+    Ok(())
+}
+
+#[test]
+fn values_about_the_pod_are_refused_with_a_reason() -> Result<()> {
+    let refused = [
         // They would be there twice, or select nothing.
         (
             json!({ "podLabels": { "app.kubernetes.io/name": "x" } }),
@@ -162,11 +192,23 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
         (json!({ "hostNetwork": true, "api": { "open": true } }), "hostNetwork and api.open: every process of a Node"),
         (json!({ "dnsPolicy": "Cluster" }), "/dnsPolicy': value must be one of"),
         (json!({ "extraVolumes": [{ "emptyDir": {} }] }), "/extraVolumes/0': missing property 'name'"),
-        (json!({ "extraVolumes": [{ "name": "config" }] }), "/extraVolumes/0/name': 'not' failed"),
+        (
+            json!({ "extraVolumes": [{ "name": "config" }] }),
+            "extraVolumes: the chart has a volume config of its own; name yours otherwise",
+        ),
         (
             json!({ "extraVolumeMounts": [{ "name": "a", "mountPath": "b" }] }),
             "/extraVolumeMounts/0/mountPath': 'b' does not match pattern",
         ),
+    ];
+    each_is_refused(&refused)?;
+    println!("{} sets of values refused", refused.len());
+    Ok(())
+}
+
+#[test]
+fn values_about_monitors_and_alerts_are_refused_with_a_reason() -> Result<()> {
+    let refused = [
         (json!({ "serviceMonitor": { "scrapeTimeout": "10" } }), "/scrapeTimeout': '10' does not match pattern"),
         (json!({ "podMonitor": { "relabelings": {} } }), "/podMonitor/relabelings': got object, want array"),
         (json!({ "podMonitor": { "namespace": "Mon" } }), "/podMonitor/namespace': 'Mon' does not match pattern"),
@@ -187,10 +229,7 @@ fn values_that_make_no_sense_are_refused_with_a_reason() -> Result<()> {
             "/prometheusRule/additionalRules/0': 'anyOf' failed",
         ),
     ];
-    for (values, reason) in &refused {
-        let said = helm::refusal(values)?.replace(['‘', '’'], "'");
-        assert!(said.contains(reason), "{values}: {said}, not {reason}");
-    }
+    each_is_refused(&refused)?;
     println!("{} sets of values refused", refused.len());
     Ok(())
 }
