@@ -166,6 +166,7 @@ fn values_about_the_pod_are_refused_with_a_reason() -> Result<()> {
             json!({ "commonLabels": { "helm.sh/chart": "x" } }),
             "/commonLabels/helm.sh~1chart': value must be 'left to the chart",
         ),
+        (json!({ "podLabels": { "team": "of the Pod" } }), "/podLabels/team': 'of the Pod' does not match pattern"),
         (json!({ "extraEnv": [{ "value": "x" }] }), "/extraEnv/0': missing property 'name'"),
         (json!({ "cronJob": { "timezone": "UTC" } }), "/cronJob': additional properties 'timezone' not allowed"),
         (json!({ "cronJob": { "timeZone": "+02:00" } }), "/cronJob/timeZone': '+02:00' does not match pattern"),

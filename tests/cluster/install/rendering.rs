@@ -72,7 +72,7 @@ pub(super) fn sets(namespace: &str, another: &str) -> [(&'static str, Value); 8]
                 "imagePullSecrets": [{ "name": "registry" }],
                 "fullnameOverride": "drift",
                 "commonLabels": { "team": "platform" },
-                "podLabels": { "pod": "label", "team": "of the Pod" },
+                "podLabels": { "pod": "label", "team": "of-the-pod" },
                 "podAnnotations": { "pod": "annotation" },
                 "resources": { "requests": { "cpu": "1" } },
                 "priorityClassName": "system-cluster-critical",
