@@ -330,6 +330,12 @@ impl RenderQueue {
         self.entries.len() - self.periodic_waiting
     }
 
+    /// How many entries there are, periodic looks included.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
     /// How long the one that has waited longest is overdue.
     pub(super) fn overdue(&self, now: Duration) -> Duration {
         let ready = self.overdue.first().map(|(due, _)| *due);

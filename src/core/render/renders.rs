@@ -349,7 +349,7 @@ impl Renders {
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
     pub fn sizes(&self) -> [usize; 4] {
-        [self.queue.len(), self.read_ahead.len(), self.in_flight.len(), self.pending.len()]
+        [self.queue.entries(), self.read_ahead.len(), self.in_flight.len(), self.pending.len()]
     }
 }
 

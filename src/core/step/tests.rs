@@ -1,6 +1,7 @@
 //! When the core asks to be woken, and what it forgets.
 
 mod guard;
+mod leaving;
 
 use super::*;
 use crate::core::{
