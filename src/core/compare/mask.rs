@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::redacted_pointer::Shown;
+use super::redacted_pointer;
 use crate::core::model::Name;
 
 /// Fields that differ between two renderings of the same template: they never make drift (rule R8).
@@ -29,8 +29,7 @@ impl Mask {
     pub fn shown(&self) -> Vec<String> {
         let all = self.pointers.iter().chain(&self.unordered);
         let all = all.flat_map(|(container, pointers)| {
-            let shown = Shown::of(pointers.iter().map(String::as_str));
-            pointers.iter().map(move |pointer| format!("{container}{}", shown.pointer(pointer))).collect::<Vec<_>>()
+            pointers.iter().map(move |pointer| format!("{container}{}", redacted_pointer::shown(pointer, None)))
         });
         all.collect::<BTreeSet<_>>().into_iter().collect()
     }

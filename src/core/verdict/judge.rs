@@ -266,6 +266,11 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
         judged.message = Some(why.to_owned());
     }
     judged.differences = differing().map(|d| d.difference).collect();
+    if let Some(newest) = newest
+        && differing().flat_map(|d| &d.fields).any(|field| field.pointer == compare::ORDER)
+    {
+        judged.target = compare::with_order(&judged.target, newest);
+    }
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
     judged.change = change(groups.iter());
     judged.groups = groups;
@@ -307,7 +312,8 @@ fn verdict(w: &WorkloadSnapshot, lock: Option<&Lock>, judged: &Judged) -> Verdic
     // That the stamp names this very target proves nothing: the injector may have gone to and fro, and a Pod that was
     // born meanwhile differs again (rule C11).
     let locked = lock.is_some_and(|lock| {
-        lock.template == w.template.hash && judged.fields().iter().all(|field| lock.fields.contains(field))
+        lock.template == w.template.hash
+            && judged.fields().iter().all(|field| lock.fields.iter().any(|locked| compare::speaks_of(locked, field)))
     });
     if ours && locked {
         Verdict::NonConvergent

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::core::{
-    compare::Targets,
+    compare::{FieldChange, SidecarDifference, Targets},
     config::Policy,
     injection::InjectionTracker,
     inventory::Index,
@@ -165,4 +165,29 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
     let evidence = Evidence { workload: w, index, injection, case, lock, policy, admission, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
+}
+
+#[test]
+fn c11_a_lock_speaks_of_the_element_that_it_was_made_for() {
+    let w = test_objects::workload(Kind::DEPLOYMENT, "web");
+    let field = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: None, rendered: None };
+    let judged = |pointer: &str| {
+        let differences = vec![SidecarDifference {
+            sidecar: "proxy".into(),
+            difference: Difference::Changed,
+            fields: vec![field(pointer)],
+        }];
+        let groups = vec![PodGroup { pods: vec!["web-x".into()], differences, collateral: Vec::new() }];
+        Judged { groups, differences: [Difference::Changed].into(), ..Judged::plain(Verdict::InSync) }
+    };
+    let lock = |field: &str| Lock {
+        template: w.template.hash.clone(),
+        fields: [field.to_owned()].into(),
+        workload: w.key.clone(),
+        at: test_objects::at(0).wall,
+    };
+    let of = |locked: &str| verdict(&w, Some(&lock(locked)), &judged("/env/X/value/[name #3e2]/port"));
+    assert_eq!(of("proxy/env/X/value/[name #3e2]/port"), Verdict::NonConvergent);
+    assert_eq!(of("proxy/env/X/value/[name #ca9]/port"), Verdict::Drifted);
+    assert_eq!(of("proxy/env/X/value/[name 0]/port"), Verdict::NonConvergent, "of an earlier version");
 }
