@@ -95,10 +95,15 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
+        a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
+        a_masked_field_is_confirmed_by_a_third_rendering
+        a_masked_field_that_stays_the_same_is_compared_again
+        a_move_beside_a_volatile_field_is_no_volatile_field
         a_move_between_two_renderings_is_no_volatile_field
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
+        a_value_that_a_rendering_had_needs_no_third_one
         accepted_for_a_while
         alternating_images_are_unstable
         every_reason_an_answer_can_have

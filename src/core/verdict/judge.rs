@@ -204,19 +204,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
-        if judged.sidecars.is_empty() {
-            judged.verdict = Verdict::NotInjected;
-        } else if policy.regardless_of_drift {
-            REGARDLESS.clone_into(&mut judged.change);
-        }
-        if let Some(why) = left_out(e, pods) {
-            let why = Some(why.to_owned());
-            let (pods, sidecars) = (judged.pods, judged.sidecars);
-            let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
-            let judged = Judged { pods, sidecars, partial: true, ..judged };
-            return Assessment::new(judged, Want::Periodic);
-        }
-        return Assessment { observed: agreeing(e, set, pods, &judged), ..Assessment::new(judged, Want::Periodic) };
+        return nothing_differs(e, set, pods, judged);
     }
     let wanted = match (reordered, set.mask.is_empty()) {
         (true, _) => RENDERINGS_IF_REORDERED,
@@ -280,6 +268,41 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> Assessment {
     let untold = newer_than_the_last_rendering(e, set, pods, &judged.groups);
     let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
     Assessment { observed: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
+}
+
+/// Every Pod is like a rendering: what that says.
+fn nothing_differs(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod], mut judged: Judged) -> Assessment {
+    let masked = only_masked(e, set, pods);
+    if masked && set.renderings.len() < RENDERINGS_IF_VOLATILE {
+        let another = Want::Another(set.confirmed.elapsed + e.policy.render_spacing);
+        return Assessment::new(Judged { pods: pods.len(), ..Judged::default() }, another);
+    }
+    if judged.sidecars.is_empty() {
+        judged.verdict = Verdict::NotInjected;
+    } else if e.policy.regardless_of_drift {
+        REGARDLESS.clone_into(&mut judged.change);
+    }
+    if let Some(why) = left_out(e, pods) {
+        let why = Some(why.to_owned());
+        let (pods, sidecars) = (judged.pods, judged.sidecars);
+        let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
+        let judged = Judged { pods, sidecars, partial: true, ..judged };
+        return Assessment::new(judged, Want::Periodic);
+    }
+    let heals = masked && set.healing.as_ref().is_some_and(|healing| healing.under_way());
+    let want = if heals { Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY) } else { Want::Periodic };
+    Assessment { observed: agreeing(e, set, pods, &judged), ..Assessment::new(judged, want) }
+}
+
+/// Whether it is only what is masked that makes these Pods equal to what was rendered: each matches no rendering else.
+fn only_masked(e: Evidence<'_>, set: &RenderSet, pods: &[&Pod]) -> bool {
+    if set.mask.pointers.is_empty() {
+        return false;
+    }
+    let unmasked = RenderSet { mask: set.mask.orders(), ..set.clone() };
+    let selection = SidecarSelection { named: e.policy.sidecars.clone() };
+    let (groups, ..) = differing(e, &unmasked, pods, &selection);
+    !groups.is_empty()
 }
 
 /// Why what was judged is not all of it.
