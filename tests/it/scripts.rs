@@ -97,6 +97,8 @@ scripts! {
         a_changed_field_beside_a_volatile_one_is_drift
         a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
+        a_label_that_a_controller_adds_may_match
+        a_label_that_nobody_adds_does_not_match
         a_masked_field_is_confirmed_by_a_third_rendering
         a_masked_field_that_stays_the_same_is_compared_again
         a_move_beside_a_volatile_field_is_no_volatile_field
@@ -106,6 +108,7 @@ scripts! {
         a_value_that_a_rendering_had_needs_no_third_one
         accepted_for_a_while
         alternating_images_are_unstable
+        an_injector_of_others_that_rolls_holds_nobody
         every_reason_an_answer_can_have
         failures_are_asked_again_ever_more_seldom
         fewer_at_once_after_a_refusal
@@ -119,6 +122,7 @@ scripts! {
         many_replicas_and_a_hot_patched_pod
         missing_and_placement
         named_sidecars_only
+        no_periodic_look_while_the_injector_rolls
         opted_out
         owners_heard_of_first
         owners_heard_of_last

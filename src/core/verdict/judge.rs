@@ -24,7 +24,7 @@ use super::{
 use crate::core::{
     compare::{self, Against, Comparison, IgnoreUse, SidecarSelection},
     config::Mode,
-    injection::{VersionVector, backends::backends_mixed, injectors_of},
+    injection::{VersionVector, entries_of, exchanged},
     inventory::{Pod, current_revision, on_delete},
     io::{Lock, WatchKind, WatchSource},
     model::{
@@ -145,10 +145,10 @@ const LONGEST_LAG: Duration = Duration::from_mins(5);
 
 /// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
 fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
-    if !matches!(assessment.want, Want::Render(_) | Want::Another(_)) {
+    if !matches!(assessment.want, Want::Render(_) | Want::Another(_) | Want::Periodic) {
         return assessment;
     }
-    let Some(why) = injectors_of(e.workload, e.index).find_map(|i| backends_mixed(i, e.index)) else {
+    let Some(why) = exchanged(e.workload, e.index) else {
         return assessment;
     };
     let judged = assessment.judged;
@@ -165,8 +165,8 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
 fn first_rendering(e: Evidence<'_>, versions: &VersionVector) -> Assessment {
     let Evidence { workload: w, index, policy, now, .. } = e;
     // Rule R5: such a webhook makes the API server refuse every dry run, or, worse, leaves the Pod silently alone.
-    let refusing = injectors_of(w, index).find(|i| i.entries.iter().any(|entry| entry.refuses_dry_run));
-    if let Some(injector) = refusing {
+    let refusing = entries_of(w, index).find(|(_, entry)| entry.refuses_dry_run);
+    if let Some((injector, _)) = refusing {
         let why =
             format!("{} {} does not say that dry runs have no side effects", injector.kind.as_str(), injector.name);
         let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));

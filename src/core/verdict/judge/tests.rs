@@ -8,8 +8,8 @@ use crate::core::{
     inventory::Index,
     io::WatchEvent,
     model::{
-        InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot,
-        test_objects, time::Now,
+        InjectorEntry, InjectorKind, InjectorSnapshot, Object, ObjectKey, Operator, Owner, PodSnapshot, PodState,
+        ReplicaSetSnapshot, Requirement, Selector, test_objects, time::Now,
     },
     verdict::{admission_evidence::AdmissionEvidence, case::Case},
 };
@@ -151,6 +151,16 @@ fn r5_a_webhook_that_does_not_promise_anything_for_dry_runs_is_not_asked() {
     assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), pending);
     webhook.entries[0].refuses_dry_run = true;
     let unsupported = (Verdict::Undetermined, Some(UndeterminedReason::DryRunUnsupported));
+    assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), unsupported);
+    // Nor does an entry of the same configuration that selects other Pods.
+    let all = webhook.entries[0].clone();
+    let other = |value: &str| {
+        let requirement = Requirement { key: "team".into(), operator: Operator::In, values: vec![value.into()] };
+        InjectorEntry { objects: Selector { requirements: vec![requirement] }, ..all.clone() }
+    };
+    webhook.entries = vec![InjectorEntry { refuses_dry_run: false, ..all.clone() }, other("a")];
+    assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), pending);
+    webhook.entries = vec![InjectorEntry { refuses_dry_run: false, ..other("a") }, all.clone()];
     assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), unsupported);
     // One about other things, or about other Pods, says nothing of this one.
     webhook.entries.clear();
