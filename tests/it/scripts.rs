@@ -106,6 +106,11 @@ scripts! {
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
         a_value_that_a_rendering_had_needs_no_third_one
+        absence_is_not_proven_where_an_earlier_webhook_adds_labels
+        absence_is_not_proven_where_something_fails_open
+        absence_is_proven_where_everything_fails_closed
+        absence_under_what_if_is_proven_where_everything_fails_closed
+        absence_where_nothing_is_listed_takes_its_time
         accepted_for_a_while
         alternating_images_are_unstable
         an_injector_of_others_that_rolls_holds_nobody

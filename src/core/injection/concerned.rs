@@ -7,7 +7,7 @@ use super::{
 };
 use crate::core::{
     inventory::Index,
-    model::{InjectorEntry, InjectorKind, InjectorSnapshot, WorkloadSnapshot},
+    model::{Added, InjectorEntry, InjectorKind, InjectorSnapshot, WorkloadSnapshot},
 };
 
 /// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes. A policy does only where one
@@ -56,6 +56,24 @@ pub fn injectors_of<'a>(
     index: &'a Index,
 ) -> impl Iterator<Item = &'a InjectorSnapshot> {
     index.injectors().filter(|i| concerns(i, workload, index))
+}
+
+/// The entries that may touch this workload's Pods once others have touched them: an earlier webhook or policy may add any label
+/// that the template lacks.
+pub fn entries_in_reach<'a>(
+    workload: &'a WorkloadSnapshot,
+    index: &'a Index,
+) -> impl Iterator<Item = &'a InjectorEntry> {
+    let supposed = index.supposed();
+    let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
+    let labels = supposed.labels(&workload.template.labels);
+    let by_controller = controller_labels::of(workload.key.kind);
+    let acting = index.injectors().filter(|i| i.kind != InjectorKind::MutatingAdmissionPolicyBinding);
+    acting.flat_map(|i| &i.entries).filter(move |entry| {
+        let by_others = |key: &str| (!labels.contains_key(key)).then_some(Added::Maybe);
+        let added = |key: &str| by_controller(key).or_else(|| by_others(key));
+        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.may_match(&labels, &added)
+    })
 }
 
 /// Why no rendering of this workload can be relied upon now (rule R9): what answers for its Pods is of two revisions.

@@ -149,7 +149,7 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
         return assessment;
     }
     let Some(why) = exchanged(e.workload, e.index) else {
-        return assessment;
+        return if assessment.want == Want::Periodic { once_settled(e, assessment) } else { assessment };
     };
     let judged = assessment.judged;
     let judged = if judged.is_transient() {
@@ -159,6 +159,13 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
         judged
     };
     Assessment { judged, want: Want::Nothing, ..assessment }
+}
+
+/// The periodic look may be overdue at the end of an exchange, and waits as any other does until what changed is in force.
+fn once_settled(e: Evidence<'_>, assessment: Assessment) -> Assessment {
+    let since = e.injection.unsettled_since(&e.injection.versions_of(e.workload, e.index));
+    let settled = since.map(|at| at + e.policy.settle).filter(|at| *at > e.now.elapsed);
+    Assessment { want: settled.map_or(Want::Periodic, Want::Look), ..assessment }
 }
 
 /// No rendering holds: when to ask for one.
