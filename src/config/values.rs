@@ -342,10 +342,13 @@ impl IgnoreEntry {
     /// The rule, or what would be right.
     pub(super) fn rule(&self) -> Result<IgnoreRule, String> {
         let wrong = "names `field` (such as `args/*`) or `env` (such as `DD_*`), one of the two, in each of its rules";
-        let glob = |text: &String| Some(text.trim_start_matches('/')).filter(|text| !text.is_empty()).map(Glob::new);
+        let given = |text: &'_ String| Some(text.trim_start_matches('/').to_owned()).filter(|text| !text.is_empty());
+        let by_place = |part: &str| {
+            format!("names an element of a list by its place, `{part}`; name it by its member, such as `[name=value]`")
+        };
         let what = match (&self.field, &self.env) {
-            (Some(field), None) => glob(field).map(Ignored::Field),
-            (None, Some(env)) => glob(env).map(Ignored::Env),
+            (Some(field), None) => given(field).map(|field| Ignored::field(&field).map_err(by_place)).transpose()?,
+            (None, Some(env)) => given(env).map(|env| Ignored::Env(Glob::new(&env))),
             _ => None,
         };
         let sidecar = Glob::new(self.sidecar.as_deref().unwrap_or("*"));

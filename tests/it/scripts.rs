@@ -95,12 +95,25 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
+        a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
+        a_label_that_a_controller_adds_may_match
+        a_label_that_nobody_adds_does_not_match
+        a_masked_field_is_confirmed_by_a_third_rendering
+        a_masked_field_that_stays_the_same_is_compared_again
+        a_move_beside_a_volatile_field_is_no_volatile_field
         a_move_between_two_renderings_is_no_volatile_field
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
+        a_value_that_a_rendering_had_needs_no_third_one
+        absence_is_not_proven_where_an_earlier_webhook_adds_labels
+        absence_is_not_proven_where_something_fails_open
+        absence_is_proven_where_everything_fails_closed
+        absence_under_what_if_is_proven_where_everything_fails_closed
+        absence_where_nothing_is_listed_takes_its_time
         accepted_for_a_while
         alternating_images_are_unstable
+        an_injector_of_others_that_rolls_holds_nobody
         every_reason_an_answer_can_have
         failures_are_asked_again_ever_more_seldom
         fewer_at_once_after_a_refusal
@@ -114,6 +127,7 @@ scripts! {
         many_replicas_and_a_hot_patched_pod
         missing_and_placement
         named_sidecars_only
+        no_periodic_look_while_the_injector_rolls
         opted_out
         owners_heard_of_first
         owners_heard_of_last

@@ -7,6 +7,7 @@ use super::{
     field::{self, NameMap},
     ignore::{self, IgnoreRule, IgnoreUse},
     mask::Mask,
+    order, redacted_pointer,
     rendering::Rendering,
     sidecar::{self, SidecarSelection},
 };
@@ -22,6 +23,18 @@ use crate::core::model::{
 /// creator (rule C9): a difference there is `mutated_live`, the sidecar's other fields are `changed` all the same. A
 /// sidecar that moved between the lists is `placement`, and has a second entry if its fields differ, too (rule C2).
 pub fn compare(
+    running: &PodShape,
+    rendering: &Rendering,
+    selection: &SidecarSelection,
+    mask: &Mask,
+    names: Option<&NameMap<'_>>,
+    patched_images: &[Name],
+) -> Comparison {
+    show(compare_values(running, rendering, selection, mask, names, patched_images), names)
+}
+
+/// As [`compare`], but the pointers may hold values: rules of the site are applied to those.
+fn compare_values(
     running: &PodShape,
     rendering: &Rendering,
     selection: &SidecarSelection,
@@ -53,6 +66,7 @@ pub fn compare(
             }
         }
     }
+    order::add(&mut differences, running, rendering, &sidecars, mask);
     Comparison { differences, collateral: collateral(running, rendering, &sidecars, mask, names) }
 }
 
@@ -106,15 +120,28 @@ pub fn compare_against(
         // No name is ever replaced by another where there is only one.
         let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };
         let names = Some(names).filter(|_| rendered.is_some() || namespaces.is_some());
-        let mut found = compare(running, rendering, selection, mask, names.as_ref(), patched_images);
-        let uses = ignore::leave_out(ignore, &mut found);
-        (found, uses)
+        let mut found = compare_values(running, rendering, selection, mask, names.as_ref(), patched_images);
+        let uses = ignore::leave_out(ignore, &mut found, names.as_ref());
+        (show(found, names.as_ref()), uses)
     });
     let fields = |comparison: &Comparison| -> usize {
         // A missing or removed sidecar has no fields, and is no smaller a difference for that.
         comparison.differences.iter().map(|d| d.fields.len().max(1)).sum()
     };
     comparisons.min_by_key(|(found, _)| (fields(found), found.collateral.len())).unwrap_or_default()
+}
+
+/// What was found, with pointers that hold no value.
+fn show(mut found: Comparison, names: Option<&NameMap<'_>>) -> Comparison {
+    let show = |fields: &mut Vec<FieldChange>| {
+        fields
+            .iter_mut()
+            .for_each(|field| field.pointer = redacted_pointer::shown(&field.pointer, names.and_then(NameMap::pod)));
+        fields.sort();
+    };
+    found.differences.iter_mut().for_each(|difference| show(&mut difference.fields));
+    show(&mut found.collateral);
+    found
 }
 
 fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &Mask) -> Option<FieldChange> {
@@ -137,7 +164,7 @@ fn collateral(
 ) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for app in rendering.template.containers.iter().filter(|c| !sidecars.contains(&c.name)) {
-        let prefix = format!("/{}", field::escaped(&app.name));
+        let prefix = format!("/{}", redacted_pointer::escaped(&app.name));
         let view = field::View { mask: mask.of(&app.name), names };
         match (running.container(&app.name), rendering.rendered.container(&app.name)) {
             (Some(runs), Some(rendered)) => {

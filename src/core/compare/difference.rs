@@ -6,13 +6,15 @@ use crate::core::model::{Name, words::Difference};
 
 /// Where the image is in a projection.
 pub const IMAGE: &str = "/image";
+/// Where an init container stands among the others, if that is compared.
+pub const ORDER: &str = "/order";
 pub(super) const PLACEMENT: &str = "/placement";
 pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
 /// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on:
 /// `/env/PROXY_CONFIG/value/concurrency`; a list whose elements are told apart by a member of theirs has
-/// `[destination 2]` in the place of an index. No value is ever part of a pointer.
+/// `[destination #3f2]` in the place of an index, with a tag that follows from the member's value and is no value itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Where.
@@ -55,7 +57,8 @@ impl Comparison {
     /// a reason to ask more than twice before the difference is believed.
     pub fn looks_reordered(&self) -> bool {
         let sorted = |side: fn(&FieldChange) -> Option<&Text>| {
-            let fields = self.differences.iter().flat_map(|d| &d.fields);
+            // A container that changed places says so in words, which are others on either side.
+            let fields = self.differences.iter().flat_map(|d| &d.fields).filter(|f| f.pointer != ORDER);
             let mut bytes: Vec<u8> = fields.filter_map(side).flat_map(|text| text.bytes()).collect();
             bytes.sort_unstable();
             bytes

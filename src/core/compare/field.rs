@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     difference::{FieldChange, IMAGE, SECURITY_CONTEXT, Text},
     mask::ContainerMask,
-    redacted_pointer::Shown,
+    redacted_pointer::escaped,
 };
 use crate::core::model::{
     canonical::whole_word,
@@ -26,6 +26,11 @@ pub struct NameMap<'a> {
 }
 
 impl NameMap<'_> {
+    /// The running Pod's name, if the rendering has another one.
+    pub(super) fn pod(&self) -> Option<&str> {
+        Some(self.running).filter(|_| !self.rendered.is_empty())
+    }
+
     fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let named = whole_word::replace(text, self.rendered, self.running);
         let Some((rendered, running)) = self.namespaces else { return named };
@@ -49,7 +54,7 @@ pub fn leaves(canonical: &Value) -> BTreeMap<String, Text> {
     out
 }
 
-/// The compared fields that differ.
+/// The compared fields that differ. The pointers can hold values, and are not for showing.
 pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view: &View<'_>) -> Vec<FieldChange> {
     if running.fingerprint == rendered.fingerprint {
         return Vec::new();
@@ -118,11 +123,6 @@ fn with_names(projection: &Value, names: &NameMap<'_>) -> Value {
     out
 }
 
-/// A segment of a pointer (RFC 6901).
-pub(super) fn escaped(segment: &str) -> Cow<'_, str> {
-    if segment.contains(['~', '/']) { segment.replace('~', "~0").replace('/', "~1").into() } else { segment.into() }
-}
-
 fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>) -> Vec<FieldChange> {
     let all = |value: &Value| {
         let mut out = BTreeMap::new();
@@ -132,10 +132,9 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
         out
     };
     let (before, after) = (all(running), all(rendered));
-    let shown = Shown::of(before.keys().chain(after.keys()).map(String::as_str));
-    let mut runs = before.clone();
+    let mut runs = before;
     let mut changes = Vec::new();
-    for (pointer, text) in after.clone() {
+    for (pointer, text) in after {
         // A name can also be part of a key: `[name=db-6]`.
         let renamed = |names: &NameMap<'_>| Some(names.apply(&pointer).into_owned()).filter(|p| runs.contains_key(p));
         let pointer = match view.names {
@@ -147,11 +146,11 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
             *before == text || view.names.is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
         });
         if !same {
-            changes.push(FieldChange { pointer: shown.pointer(&pointer), running: before, rendered: Some(text) });
+            changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
         }
     }
     changes.extend(runs.into_iter().map(|(pointer, before)| FieldChange {
-        pointer: shown.pointer(&pointer),
+        pointer,
         running: Some(before),
         rendered: None,
     }));

@@ -6,7 +6,11 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::difference::{Comparison, FieldChange};
+use super::{
+    difference::{Comparison, FieldChange},
+    field::NameMap,
+    redacted_pointer,
+};
 use crate::core::model::{Glob, words::Difference};
 
 /// One rule: fields of sidecars that never make drift.
@@ -22,7 +26,8 @@ pub struct IgnoreRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ignored {
-    /// By their path: `args/3`, `resources`, `env/PROXY_CONFIG/value/concurrency`. What is below is meant, too.
+    /// By their path: `args/3`, `resources`, `env/PROXY_CONFIG/value/concurrency`. What is below is meant, too. An element of
+    /// a list is named by the member that identifies it: `env/VAULT/value/template/[destination=/etc/tls]`.
     Field(Glob),
     /// Environment variables by their name.
     Env(Glob),
@@ -38,15 +43,31 @@ impl fmt::Display for IgnoreRule {
     }
 }
 
+impl Ignored {
+    /// Fields by a pattern for their paths, as a person writes it; or the part of it that names an element of a list by a place,
+    /// which another element may have next.
+    pub fn field(pattern: &str) -> Result<Self, &str> {
+        match redacted_pointer::by_place(pattern) {
+            Some(part) => Err(part),
+            None => Ok(Self::Field(Glob::new(&redacted_pointer::pattern(pattern)))),
+        }
+    }
+}
+
 impl IgnoreRule {
-    /// Whether a field of this sidecar, by its pointer, is left out.
+    /// Whether a field of this sidecar, by its pointer within the projection, is left out.
     pub fn covers(&self, sidecar: &str, pointer: &str) -> bool {
         let path = pointer.strip_prefix('/').unwrap_or(pointer);
+        let begins = |path: &str, field: &Glob| {
+            let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
+            ends.filter_map(|end| path.get(..end)).any(|begin| field.matches(begin))
+        };
         self.sidecar.matches(sidecar)
             && match &self.what {
                 Ignored::Field(field) => {
-                    let ends = path.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([path.len()]);
-                    ends.filter_map(|end| path.get(..end)).any(|begin| field.matches(begin))
+                    // `[name *]` stands for whichever element it is.
+                    let any = || redacted_pointer::of_any_element(path).is_some_and(|path| begins(&path, field));
+                    begins(path, field) || any()
                 }
                 Ignored::Env(env) => {
                     let name = path.strip_prefix("env/").map(|rest| rest.split('/').next().unwrap_or_default());
@@ -65,8 +86,13 @@ pub struct IgnoreUse {
     pub field: String,
 }
 
-/// Takes out of what was found what the rules leave out, and returns the uses.
-pub fn leave_out(rules: &[IgnoreRule], found: &mut Comparison) -> BTreeSet<IgnoreUse> {
+/// Takes out of what was found what the rules leave out, and returns the uses. The pointers of what was found still hold
+/// values, those of the uses do not.
+pub(super) fn leave_out(
+    rules: &[IgnoreRule],
+    found: &mut Comparison,
+    names: Option<&NameMap<'_>>,
+) -> BTreeSet<IgnoreUse> {
     let mut uses = BTreeSet::new();
     if rules.is_empty() {
         return uses;
@@ -79,7 +105,10 @@ pub fn leave_out(rules: &[IgnoreRule], found: &mut Comparison) -> BTreeSet<Ignor
         let sidecar = &difference.sidecar;
         difference.fields.retain(|FieldChange { pointer, .. }| {
             let Some(rule) = rules.iter().position(|rule| rule.covers(sidecar, pointer)) else { return true };
-            uses.insert(IgnoreUse { rule: rule + 1, field: format!("{sidecar}{pointer}") });
+            uses.insert(IgnoreUse {
+                rule: rule + 1,
+                field: format!("{sidecar}{}", redacted_pointer::shown(pointer, names.and_then(NameMap::pod))),
+            });
             false
         });
     }
@@ -169,12 +198,12 @@ mod tests {
             collateral: vec![field("/app/env/X/value")],
         };
         let rules = [rule("*", Ignored::Field(Glob::new("nothing"))), rule("*", Ignored::Env(Glob::new("X")))];
-        let uses = leave_out(&rules, &mut found);
+        let uses = leave_out(&rules, &mut found, None);
         let shown: Vec<_> = uses.iter().map(|u| (u.rule, u.field.as_str())).collect();
         assert_eq!(shown, [(2, "a/env/X/value"), (2, "b/env/X/value")]);
         let left: Vec<_> = found.differences.iter().map(|d| (&*d.sidecar, d.fields.len())).collect();
         assert_eq!(left, [("a", 1), ("c", 0)]);
         assert_eq!(found.collateral.len(), 1, "an app container is no sidecar");
-        assert!(leave_out(&[], &mut found).is_empty());
+        assert!(leave_out(&[], &mut found, None).is_empty());
     }
 }

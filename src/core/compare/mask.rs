@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::redacted_pointer::Shown;
+use super::redacted_pointer;
 use crate::core::model::Name;
 
 /// Fields that differ between two renderings of the same template: they never make drift (rule R8).
@@ -29,8 +29,7 @@ impl Mask {
     pub fn shown(&self) -> Vec<String> {
         let all = self.pointers.iter().chain(&self.unordered);
         let all = all.flat_map(|(container, pointers)| {
-            let shown = Shown::of(pointers.iter().map(String::as_str));
-            pointers.iter().map(move |pointer| format!("{container}{}", shown.pointer(pointer))).collect::<Vec<_>>()
+            pointers.iter().map(move |pointer| format!("{container}{}", redacted_pointer::shown(pointer, None)))
         });
         all.collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -44,9 +43,35 @@ impl Mask {
         }
     }
 
+    /// What of it `other` says nothing about: neither about a pointer itself, nor about one above or below.
+    pub fn beside(&self, other: &Self) -> Self {
+        let said = |container: &Name, pointer: &str| {
+            let said = [&other.pointers, &other.unordered].into_iter().filter_map(|of| of.get(container));
+            said.flatten().any(|said| leads_to(said, pointer) || leads_to(pointer, said))
+        };
+        let beside = |of: &BTreeMap<Name, BTreeSet<String>>| {
+            let left = of.iter().map(|(container, pointers)| {
+                let left = pointers.iter().filter(|pointer| !said(container, pointer)).cloned();
+                (container.clone(), left.collect::<BTreeSet<_>>())
+            });
+            left.filter(|(_, left)| !left.is_empty()).collect()
+        };
+        Self { pointers: beside(&self.pointers), unordered: beside(&self.unordered) }
+    }
+
+    /// Its orders alone.
+    pub fn orders(&self) -> Self {
+        Self { pointers: BTreeMap::new(), unordered: self.unordered.clone() }
+    }
+
     pub(super) fn of(&self, container: &str) -> ContainerMask<'_> {
         ContainerMask { pointers: self.pointers.get(container), unordered: self.unordered.get(container) }
     }
+}
+
+/// Whether a pointer is another one, or stands above it.
+fn leads_to(above: &str, pointer: &str) -> bool {
+    pointer.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// One container's part of a [`Mask`].
@@ -66,5 +91,25 @@ impl ContainerMask<'_> {
 
     pub(super) fn unordered(self, pointer: &str) -> bool {
         self.unordered.is_some_and(|p| p.contains(pointer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beside_a_mask_is_neither_above_nor_below_it() {
+        let of = |pointers: &[&str]| {
+            let pointers = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+            Mask { pointers: BTreeMap::from([(Name::from("proxy"), pointers)]), unordered: BTreeMap::new() }
+        };
+        let mask = of(&["/args", "/env/A/value", "/env/AB/value", "/image"]);
+        assert_eq!(mask.beside(&of(&["/args/0", "/env/A"])), of(&["/env/AB/value", "/image"]));
+        assert_eq!(mask.beside(&Mask::default()), mask);
+        assert_eq!(mask.beside(&mask), Mask::default());
+        let other =
+            Mask { pointers: BTreeMap::from([(Name::from("agent"), ["/args".to_owned()].into())]), ..mask.orders() };
+        assert_eq!(mask.beside(&other), mask, "it is another container's");
     }
 }

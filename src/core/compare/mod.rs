@@ -15,6 +15,7 @@ mod field;
 mod ignore;
 mod image;
 mod mask;
+mod order;
 mod redacted_pointer;
 mod rendering;
 mod sidecar;
@@ -24,10 +25,12 @@ mod volatile;
 
 pub use self::{
     comparison::{Against, compare, compare_against, compare_all},
-    difference::{Comparison, FieldChange, IMAGE, SidecarDifference, Text},
+    difference::{Comparison, FieldChange, IMAGE, ORDER, SidecarDifference, Text},
     field::{NameMap, leaves},
-    ignore::{IgnoreRule, IgnoreUse, Ignored, leave_out},
+    ignore::{IgnoreRule, IgnoreUse, Ignored},
     mask::Mask,
+    order::with_order,
+    redacted_pointer::speaks_of,
     rendering::Rendering,
     sidecar::{SidecarSelection, injected},
     target::{Targets, target_fingerprint},

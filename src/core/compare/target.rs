@@ -10,7 +10,6 @@ use super::{
     field::{self, NameMap},
     ignore::IgnoreRule,
     mask::Mask,
-    redacted_pointer::Shown,
     rendering::Rendering,
     sidecar::SidecarSelection,
 };
@@ -88,8 +87,7 @@ pub fn target_fingerprint(
             fields.insert(PLACEMENT.to_owned(), container.placement.as_str().into());
         }
         if !ignore.is_empty() {
-            let shown = Shown::of(fields.keys().map(String::as_str));
-            let covered = |pointer: &str| ignore.iter().any(|rule| rule.covers(sidecar, &shown.pointer(pointer)));
+            let covered = |pointer: &str| ignore.iter().any(|rule| rule.covers(sidecar, pointer));
             let kept: BTreeMap<_, _> = fields.iter().filter(|(pointer, _)| !covered(pointer)).collect();
             fields = kept.into_iter().map(|(pointer, text)| (pointer.clone(), text.clone())).collect();
         }

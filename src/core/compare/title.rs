@@ -47,16 +47,27 @@ fn change(difference: &SidecarDifference) -> String {
 fn fields(changes: &[FieldChange]) -> String {
     let image = changes.iter().find(|c| c.pointer == IMAGE).map(image);
     // In the order of a container's manifest; `env` before `envFrom` for the eye.
-    let others = ["command", "args", "env", "envFrom"].iter().filter_map(|field| {
+    let others = NAMED.iter().skip(1).filter_map(|field| {
         let names: BTreeSet<&str> = changes.iter().filter_map(|c| below(&c.pointer, field)).collect();
         match (*field, names.len()) {
             (_, 0) => None,
+            ("env", 1) if names.contains("") => Some("env".to_owned()),
             ("env", 1) => names.first().map(|name| format!("env {}", name.replace("~1", "/").replace("~0", "~"))),
             ("env", several) => Some(format!("env ({several})")),
             (field, _) => Some(field.to_owned()),
         }
     });
-    image.into_iter().chain(others).collect::<Vec<_>>().join(", ")
+    // What is compared only with `--fields` makes a difference, too: a heading always says of what it speaks.
+    let rest: BTreeSet<&str> = changes.iter().map(top).filter(|field| !NAMED.contains(field)).collect();
+    image.into_iter().chain(others).chain(rest.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(", ")
+}
+
+/// The fields that have a place of their own in a heading.
+const NAMED: [&str; 5] = ["image", "command", "args", "env", "envFrom"];
+
+/// The field of the container that a change is in.
+fn top(change: &FieldChange) -> &str {
+    change.pointer.split('/').nth(1).unwrap_or_default()
 }
 
 /// The segment below a field, empty for the field itself.

@@ -55,6 +55,23 @@ fn other_fields_are_named_without_their_values() {
 }
 
 #[test]
+fn no_heading_is_without_a_subject() {
+    let of = |fields: &[(&str, &str, &str)]| title(&[changed("proxy", fields)]);
+    assert_eq!(of(&[("/imagePullPolicy", "Always", "IfNotPresent")]), "proxy imagePullPolicy");
+    assert_eq!(of(&[("/resources/limits/cpu", "1", "2"), ("/resources/limits/memory", "1", "2")]), "proxy resources");
+    assert_eq!(
+        of(&[
+            ("/volumeMounts/~1etc/name", "a", "b"),
+            ("/image", "p:1", "p:2"),
+            ("/livenessProbe/periodSeconds", "1", "2")
+        ]),
+        "proxy image 1 → 2, livenessProbe, volumeMounts"
+    );
+    assert_eq!(of(&[("/env", "a", "b")]), "proxy env");
+    assert_eq!(of(&[("/imagePullPolicy", "a", "b"), ("/args/0", "a", "b")]), "proxy args, imagePullPolicy");
+}
+
+#[test]
 fn sidecars_are_joined() {
     let a = changed("a", &[("/image", "p:1", "p:2")]);
     let b = changed("b", &[("/image", "p:1", "p:2")]);

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    difference::{PLACEMENT, SECURITY_CONTEXT},
+    difference::{ORDER, PLACEMENT, SECURITY_CONTEXT},
     field::{NameMap, below, projection},
     mask::Mask,
+    order,
     rendering::Rendering,
 };
 use crate::core::model::{Name, shape::ContainerShape};
@@ -62,6 +63,9 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
         if !unordered.is_empty() {
             mask.unordered.insert(a.name.clone(), unordered);
         }
+    }
+    for (name, _) in order::moved(first, second) {
+        mask.pointers.entry(name).or_default().insert(ORDER.to_owned());
     }
     match second.containers.iter().find(|b| first.container(&b.name).is_none()) {
         Some(b) => Err(Unstable { container: b.name.clone(), images: (None, Some(b.image.clone())) }),

@@ -22,18 +22,26 @@ pub fn backs(workload: &WorkloadSnapshot, service: &ObjectKey, index: &Index) ->
 
 /// The workloads that run the Pods behind an injector.
 pub fn backends_of<'a>(injector: &'a InjectorSnapshot, index: &'a Index) -> impl Iterator<Item = &'a WorkloadSnapshot> {
-    injector
-        .services()
-        .flat_map(move |service| index.workloads_in(&service.namespace).filter(move |w| backs(w, service, index)))
+    injector.services().flat_map(move |service| behind(service, index))
+}
+
+fn behind<'a>(service: &'a ObjectKey, index: &'a Index) -> impl Iterator<Item = &'a WorkloadSnapshot> {
+    index.workloads_in(&service.namespace).filter(move |w| backs(w, service, index))
 }
 
 /// Why the answers of an injector cannot be relied upon now (rule R9): its backends are mixed, of two revisions. Two renderings
 /// that agree would prove nothing, because the API server keeps one connection and asks the same backend again.
 pub fn backends_mixed(injector: &InjectorSnapshot, index: &Index) -> Option<String> {
-    if let Some(backend) = backends_of(injector, index).find(|backend| rollout_status::rollout_in_progress(backend)) {
+    services_mixed(&injector.services().collect::<Vec<_>>(), index)
+}
+
+/// As [`backends_mixed`], of some Services.
+pub fn services_mixed(services: &[&ObjectKey], index: &Index) -> Option<String> {
+    let mut backends = services.iter().flat_map(|service| behind(service, index));
+    if let Some(backend) = backends.find(|backend| rollout_status::rollout_in_progress(backend)) {
         return Some(format!("{} is rolling out", backend.key));
     }
-    let service = injector.services().find(|service| revisions(service, index).len() > 1)?;
+    let service = services.iter().find(|service| revisions(service, index).len() > 1)?;
     Some(format!("Service {}/{} has Pods of more than one revision", service.namespace, service.name))
 }
 

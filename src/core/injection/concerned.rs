@@ -1,9 +1,13 @@
 //! Which injectors may touch which workload's Pods.
 
-use super::scope::{Scope, VersionVector, scope_of};
+use super::{
+    backends::services_mixed,
+    controller_labels,
+    scope::{Scope, VersionVector, scope_of},
+};
 use crate::core::{
     inventory::Index,
-    model::{InjectorKind, InjectorSnapshot, WorkloadSnapshot},
+    model::{Added, InjectorEntry, InjectorKind, InjectorSnapshot, WorkloadSnapshot},
 };
 
 /// Whether an injector may touch this workload's Pods. What we cannot judge counts as yes. A policy does only where one
@@ -20,13 +24,30 @@ fn concerns(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &In
 }
 
 fn matches(injector: &InjectorSnapshot, workload: &WorkloadSnapshot, index: &Index) -> bool {
+    matching(injector, workload, index).next().is_some()
+}
+
+/// The entries of an injector that may select this workload's Pods.
+fn matching<'a>(
+    injector: &'a InjectorSnapshot,
+    workload: &'a WorkloadSnapshot,
+    index: &'a Index,
+) -> impl Iterator<Item = &'a InjectorEntry> {
     let supposed = index.supposed();
     let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
     let labels = supposed.labels(&workload.template.labels);
-    injector
-        .entries
-        .iter()
-        .any(|entry| namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.matches(&labels))
+    let added = controller_labels::of(workload.key.kind);
+    injector.entries.iter().filter(move |entry| {
+        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.may_match(&labels, &added)
+    })
+}
+
+/// The entries that may touch this workload's Pods: another entry of the same object says nothing of them.
+pub fn entries_of<'a>(
+    workload: &'a WorkloadSnapshot,
+    index: &'a Index,
+) -> impl Iterator<Item = (&'a InjectorSnapshot, &'a InjectorEntry)> {
+    injectors_of(workload, index).flat_map(move |i| matching(i, workload, index).map(move |entry| (i, entry)))
 }
 
 /// The injectors that may touch this workload's Pods.
@@ -35,6 +56,30 @@ pub fn injectors_of<'a>(
     index: &'a Index,
 ) -> impl Iterator<Item = &'a InjectorSnapshot> {
     index.injectors().filter(|i| concerns(i, workload, index))
+}
+
+/// The entries that may touch this workload's Pods once others have touched them: an earlier webhook or policy may add any label
+/// that the template lacks.
+pub fn entries_in_reach<'a>(
+    workload: &'a WorkloadSnapshot,
+    index: &'a Index,
+) -> impl Iterator<Item = &'a InjectorEntry> {
+    let supposed = index.supposed();
+    let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
+    let labels = supposed.labels(&workload.template.labels);
+    let by_controller = controller_labels::of(workload.key.kind);
+    let acting = index.injectors().filter(|i| i.kind != InjectorKind::MutatingAdmissionPolicyBinding);
+    acting.flat_map(|i| &i.entries).filter(move |entry| {
+        let by_others = |key: &str| (!labels.contains_key(key)).then_some(Added::Maybe);
+        let added = |key: &str| by_controller(key).or_else(|| by_others(key));
+        namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.may_match(&labels, &added)
+    })
+}
+
+/// Why no rendering of this workload can be relied upon now (rule R9): what answers for its Pods is of two revisions.
+pub fn exchanged(workload: &WorkloadSnapshot, index: &Index) -> Option<String> {
+    let services: Vec<_> = entries_of(workload, index).filter_map(|(_, entry)| entry.service.as_ref()).collect();
+    services_mixed(&services, index)
 }
 
 /// The scopes that a rendering of this workload depends on now: its Namespace, its ServiceAccount and every injector that
@@ -54,4 +99,48 @@ pub fn share_an_injector(one: &VersionVector, other: &VersionVector) -> bool {
 /// The injectors among the scopes of a vector.
 pub fn injector_scopes(versions: &VersionVector) -> impl Iterator<Item = &Scope> {
     versions.keys().filter(|scope| matches!(scope, Scope::Injector(..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{
+        io::{WatchEvent, WatchKind, WatchSource},
+        model::{Object, Operator, Requirement, Selector, owner::Kind, test_objects},
+    };
+
+    fn selects(key: &str, value: &str) -> Selector {
+        let requirement = Requirement { key: key.into(), operator: Operator::In, values: vec![value.into()] };
+        Selector { requirements: vec![requirement] }
+    }
+
+    /// The time-outs of the entries that count, of a configuration with one for `app: other` and these.
+    fn timeouts(objects: &[(Selector, u32)]) -> Vec<u32> {
+        let workload = test_objects::workload(Kind::DEPLOYMENT, "web");
+        let mut webhook = test_objects::webhook("mesh", "1");
+        let entry = |objects: &Selector, timeout_seconds| InjectorEntry {
+            objects: objects.clone(),
+            timeout_seconds,
+            ..webhook.entries[0].clone()
+        };
+        let other = [(selects("app", "other"), 1)];
+        webhook.entries = other.iter().chain(objects).map(|(objects, timeout)| entry(objects, *timeout)).collect();
+        let source = WatchSource { kind: WatchKind::Injectors(webhook.kind), namespace: None };
+        let mut index = Index::expecting([source.clone()]);
+        drop(index.apply(&source, WatchEvent::Apply(Object::Injector(webhook))));
+        entries_of(&workload, &index).map(|(_, entry)| entry.timeout_seconds).collect()
+    }
+
+    #[test]
+    fn an_entry_that_cannot_match_counts_for_nothing_and_lends_no_time_out() {
+        assert_eq!(timeouts(&[]), [0_u32; 0]);
+        assert_eq!(timeouts(&[(Selector::default(), 10)]), [10]);
+        assert_eq!(timeouts(&[(Selector::default(), 10), (selects("team", "a"), 2)]), [10]);
+    }
+
+    #[test]
+    fn an_entry_that_selects_by_a_label_of_a_controller_counts() {
+        assert_eq!(timeouts(&[(selects("pod-template-hash", "h1"), 7)]), [7]);
+        assert_eq!(timeouts(&[(selects("controller-revision-hash", "h1"), 7)]), [0_u32; 0]);
+    }
 }

@@ -7,6 +7,7 @@
 
 pub mod backends;
 mod concerned;
+mod controller_labels;
 mod scope;
 mod scope_changes;
 mod scope_report;
@@ -17,7 +18,7 @@ mod versions;
 mod view;
 
 pub use self::{
-    concerned::{injector_scopes, injectors_of, share_an_injector},
+    concerned::{entries_in_reach, entries_of, exchanged, injector_scopes, injectors_of, share_an_injector},
     scope::{NoScope, Scope, VersionVector, scope_of},
     scope_report::ScopeMove,
     tracker::{InjectionTracker, KeptRenderings, ScopeChanges},

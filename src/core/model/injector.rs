@@ -123,18 +123,40 @@ pub enum Operator {
     Unknown,
 }
 
+/// What is known of a label that a template does not decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// Every Pod has it, with a value of its own.
+    Surely,
+    /// A Pod may have it.
+    Maybe,
+}
+
 impl Selector {
+    /// Whether an object with these labels may be selected once others have labels added to it: `added` tells which.
+    pub fn may_match(&self, labels: &BTreeMap<Name, Name>, added: &impl Fn(&str) -> Option<Added>) -> bool {
+        self.requirements.iter().all(|r| match added(&r.key) {
+            None => r.matches(labels),
+            Some(Added::Surely) => r.operator != Operator::DoesNotExist,
+            Some(Added::Maybe) => true,
+        })
+    }
+
     /// Whether an object with these labels is selected.
     pub fn matches(&self, labels: &BTreeMap<Name, Name>) -> bool {
-        self.requirements.iter().all(|r| {
-            let value = labels.get(&r.key);
-            match r.operator {
-                Operator::In => value.is_some_and(|v| r.values.contains(v)),
-                Operator::NotIn => value.is_none_or(|v| !r.values.contains(v)),
-                Operator::Exists => value.is_some(),
-                Operator::DoesNotExist => value.is_none(),
-                Operator::Unknown => true,
-            }
-        })
+        self.requirements.iter().all(|r| r.matches(labels))
+    }
+}
+
+impl Requirement {
+    fn matches(&self, labels: &BTreeMap<Name, Name>) -> bool {
+        let value = labels.get(&self.key);
+        match self.operator {
+            Operator::In => value.is_some_and(|v| self.values.contains(v)),
+            Operator::NotIn => value.is_none_or(|v| !self.values.contains(v)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::Unknown => true,
+        }
     }
 }

@@ -27,7 +27,7 @@ pub mod words;
 pub use self::{
     changed_by::ChangedBy,
     glob::Glob,
-    injector::{InjectorEntry, InjectorKind, InjectorSnapshot, Operator, Params, Requirement, Selector},
+    injector::{Added, InjectorEntry, InjectorKind, InjectorSnapshot, Operator, Params, Requirement, Selector},
     key::{ObjectKey, WorkloadKey},
     name::Name,
     object::{

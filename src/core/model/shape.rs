@@ -34,6 +34,9 @@ pub use self::{
 pub struct PodShape {
     /// The containers. The index keeps one copy of each.
     pub containers: Box<[Arc<ContainerShape>]>,
+    /// The order of the init containers is compared, as it is with [`FieldSet::All`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
 }
 
 impl PodShape {
@@ -57,7 +60,7 @@ impl PodShape {
         let init = lenient::list(spec.get("initContainers")).iter().map(|c| (c, List::Init));
         let ordinary = lenient::list(spec.get("containers")).iter().map(|c| (c, List::Ordinary));
         let containers = init.chain(ordinary).map(|(c, list)| ContainerShape::of(c, list, &volumes, &view).into());
-        Self { containers: containers.collect() }
+        Self { containers: containers.collect(), ordered: fields == FieldSet::All }
     }
 
     /// [`PodShape::from_pod`] of a Pod's `volumes` and of its `initContainers` and `containers`, each container a string that
@@ -67,7 +70,10 @@ impl PodShape {
         let init = lenient::list(Some(init)).iter().map(|text| (text, List::Init));
         let ordinary = lenient::list(Some(ordinary)).iter().map(|text| (text, List::Ordinary));
         let containers = init.chain(ordinary);
-        Self { containers: containers.map(|(text, list)| known.container(text, list, &volumes)).collect() }
+        Self {
+            containers: containers.map(|(text, list)| known.container(text, list, &volumes)).collect(),
+            ordered: false,
+        }
     }
 
     /// Whether containers whose JSON these are have another shape in a Pod with other `volumes`. Else, with

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::core::{
     config::Policy,
-    injection::{Scope, VersionVector, View, injectors_of},
+    injection::{Scope, VersionVector, View, entries_of, exchanged},
     inventory::{PodClass, current_revision},
     io::{Confirmation, Effect, Notice, Outbox, RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
     model::{Name, WorkloadKey, owner::Kind, time::Now, words::UndeterminedReason},
@@ -20,6 +20,9 @@ use crate::core::{
 
 /// A workload whose history could not be read is read again after this long.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// Who waits for the exchange of an injector is looked at again after this long.
+const HELD: Duration = Duration::from_secs(5);
 
 /// Fewer templates are read one by one.
 const FEW: usize = 3;
@@ -208,6 +211,11 @@ impl Renders {
             if view.lifecycle.stopping && !needed.rollout {
                 continue;
             }
+            // Rule R9. A verdict wants nothing then, and wants it again at the end; a sample or a probe comes from elsewhere.
+            if !needed.rollout && is_held(&key, view) {
+                self.queue.schedule(&key, now.elapsed + HELD, priority, now.elapsed);
+                continue;
+            }
             match permit(&key) {
                 None | Some((SendPermit::Busy, _)) => {}
                 Some((SendPermit::Go, versions)) => {
@@ -256,7 +264,7 @@ impl Renders {
         let ordinals = (key.kind.row().ordinals)
             .then(|| ordinals(&key.name, index.pods_of(workload).iter().map(|p| &p.key.name)))
             .flatten();
-        let timeouts = injectors_of(workload, index).flat_map(|i| &i.entries).map(|e| e.timeout_seconds);
+        let timeouts = entries_of(workload, index).map(|(_, entry)| entry.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(render_throttle::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
         let together = if confirm { Vec::new() } else { self.together(key, priority, view) };
@@ -351,6 +359,11 @@ impl Renders {
     pub fn sizes(&self) -> [usize; 4] {
         [self.queue.entries(), self.read_ahead.len(), self.in_flight.len(), self.pending.len()]
     }
+}
+
+/// Whether the backends of an injector that may touch this workload's Pods are mixed.
+fn is_held(key: &WorkloadKey, view: View<'_>) -> bool {
+    view.index.workload(key).is_some_and(|workload| exchanged(workload, view.index).is_some())
 }
 
 /// The lowest and the highest ordinal among a StatefulSet's Pods.

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::judged::Judged;
+use super::{judged::Judged, mask_healing::Healing};
 use crate::core::{
     compare::{Mask, Rendering, Unstable},
     injection::{Scope, VersionVector},
@@ -123,6 +123,8 @@ pub struct RenderSet {
     pub renderings: Vec<Rendering>,
     /// Fields that differ between them.
     pub mask: Mask,
+    /// How the masked fields do in later renderings.
+    pub healing: Option<Box<Healing>>,
     /// They differ in an image: which, in one sentence.
     pub unstable: Option<Box<Unstable>>,
     /// When the first was made.

@@ -23,7 +23,7 @@ use super::{
 use crate::core::{
     compare::{self, SidecarSelection},
     config::Mode,
-    injection::{VersionVector, backends::backends_mixed, injectors_of},
+    injection::{VersionVector, entries_of, exchanged},
     inventory::{PodClass, current_revision, on_delete},
     io::{Lock, WatchKind, WatchSource},
     model::{
@@ -143,11 +143,11 @@ const LONGEST_LAG: Duration = Duration::from_mins(5);
 
 /// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
 fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
-    if !matches!(assessment.want, Want::Render(_) | Want::Another(_)) {
+    if !matches!(assessment.want, Want::Render(_) | Want::Another(_) | Want::Periodic) {
         return assessment;
     }
-    let Some(why) = injectors_of(e.workload, e.index).find_map(|i| backends_mixed(i, e.index)) else {
-        return assessment;
+    let Some(why) = exchanged(e.workload, e.index) else {
+        return if assessment.want == Want::Periodic { once_settled(e, assessment) } else { assessment };
     };
     let judged = assessment.judged;
     let judged = if judged.is_transient() {
@@ -159,12 +159,19 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
     Assessment { judged, want: Want::Nothing, ..assessment }
 }
 
+/// The periodic look may be overdue at the end of an exchange, and waits as any other does until what changed is in force.
+fn once_settled(e: Evidence<'_>, assessment: Assessment) -> Assessment {
+    let since = e.injection.unsettled_since(&e.injection.versions_of(e.workload, e.index));
+    let settled = since.map(|at| at + e.policy.settle).filter(|at| *at > e.now.elapsed);
+    Assessment { want: settled.map_or(Want::Periodic, Want::Look), ..assessment }
+}
+
 /// No rendering holds: when to ask for one.
 fn first_rendering(e: Evidence<'_>, versions: &VersionVector) -> Assessment {
     let Evidence { workload: w, index, policy, now, .. } = e;
     // Rule R5: such a webhook makes the API server refuse every dry run, or, worse, leaves the Pod silently alone.
-    let refusing = injectors_of(w, index).find(|i| i.entries.iter().any(|entry| entry.refuses_dry_run));
-    if let Some(injector) = refusing {
+    let refusing = entries_of(w, index).find(|(_, entry)| entry.refuses_dry_run);
+    if let Some((injector, _)) = refusing {
         let why =
             format!("{} {} does not say that dry runs have no side effects", injector.kind.as_str(), injector.name);
         let judged = Judged::undetermined(UndeterminedReason::DryRunUnsupported, Some(why));
@@ -203,22 +210,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
-        if judged.sidecars.is_empty() {
-            judged.verdict = Verdict::NotInjected;
-        } else if policy.regardless_of_drift {
-            REGARDLESS.clone_into(&mut judged.change);
-        }
-        if let Some(why) = left_out(e, pods) {
-            let why = Some(why.to_owned());
-            let (pods, sidecars) = (judged.pods, judged.sidecars);
-            let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
-            let judged = Judged { pods, sidecars, partial: true, ..judged };
-            return Assessment::new(judged, Want::Periodic);
-        }
-        return Assessment {
-            observed: agreeing(e, set, pods, &compared, &judged),
-            ..Assessment::new(judged, Want::Periodic)
-        };
+        return nothing_differs(e, set, pods, &compared, judged);
     }
     let wanted = match (compared.looks_reordered(), set.mask.is_empty()) {
         (true, _) => RENDERINGS_IF_REORDERED,
@@ -245,6 +237,12 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
         judged.message = Some(why.to_owned());
     }
     judged.differences = groups.iter().flat_map(|g| &g.differences).map(|d| d.difference).collect();
+    let mut fields = groups.iter().flat_map(|g| &g.differences).flat_map(|d| &d.fields);
+    if let Some(newest) = newest
+        && fields.any(|field| field.pointer == compare::ORDER)
+    {
+        judged.target = compare::with_order(&judged.target, newest);
+    }
     judged.collateral = groups.iter().any(|g| !g.collateral.is_empty());
     judged.change = change(groups.iter());
     judged.groups = groups.to_vec();
@@ -294,6 +292,46 @@ fn doubtful(
     Some(Assessment { unproven, ..Assessment::new(judged, want) })
 }
 
+/// Every Pod is like a rendering: what that says.
+fn nothing_differs(
+    e: Evidence<'_>,
+    set: &RenderSet,
+    pods: &RipePods<'_>,
+    compared: &Compared<'_>,
+    mut judged: Judged,
+) -> Assessment {
+    let masked = only_masked(e, set, pods);
+    if masked && set.renderings.len() < RENDERINGS_IF_VOLATILE {
+        let another = Want::Another(set.confirmed.elapsed + e.policy.render_spacing);
+        return Assessment::new(Judged { pods: pods.count(), ..Judged::default() }, another);
+    }
+    if judged.sidecars.is_empty() {
+        judged.verdict = Verdict::NotInjected;
+    } else if e.policy.regardless_of_drift {
+        REGARDLESS.clone_into(&mut judged.change);
+    }
+    if let Some(why) = left_out(e, pods) {
+        let why = Some(why.to_owned());
+        let (pods, sidecars) = (judged.pods, judged.sidecars);
+        let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
+        let judged = Judged { pods, sidecars, partial: true, ..judged };
+        return Assessment::new(judged, Want::Periodic);
+    }
+    let heals = masked && set.healing.as_ref().is_some_and(|healing| healing.under_way());
+    let want = if heals { Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY) } else { Want::Periodic };
+    Assessment { observed: agreeing(e, set, pods, compared, &judged), ..Assessment::new(judged, want) }
+}
+
+/// Whether it is only what is masked that makes these Pods equal to what was rendered: each matches no rendering else.
+fn only_masked(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> bool {
+    if set.mask.pointers.is_empty() {
+        return false;
+    }
+    let unmasked = RenderSet { mask: set.mask.orders(), ..set.clone() };
+    let selection = SidecarSelection { named: e.policy.sidecars.clone() };
+    !Compared::of(e, &unmasked, pods, &selection).groups().is_empty()
+}
+
 /// Why what was judged is not all of it.
 fn left_out(e: Evidence<'_>, pods: &RipePods<'_>) -> Option<&'static str> {
     let w = e.workload;
@@ -324,7 +362,8 @@ fn verdict(w: &WorkloadSnapshot, lock: Option<&Lock>, judged: &Judged) -> Verdic
     // That the stamp names this very target proves nothing: the injector may have gone to and fro, and a Pod that was
     // born meanwhile differs again (rule C11).
     let locked = lock.is_some_and(|lock| {
-        lock.template == w.template.hash && judged.fields().iter().all(|field| lock.fields.contains(field))
+        lock.template == w.template.hash
+            && judged.fields().iter().all(|field| lock.fields.iter().any(|locked| compare::speaks_of(locked, field)))
     });
     if ours && locked {
         Verdict::NonConvergent

@@ -12,6 +12,7 @@ mod case;
 mod evidence;
 mod judge;
 mod judged;
+mod mask_healing;
 mod pod_group;
 mod removal_probe;
 mod render_set;

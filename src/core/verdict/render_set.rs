@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::case::{Case, RenderSet};
+use super::{
+    case::{Case, RenderSet},
+    mask_healing,
+};
 use crate::core::{
     compare::{self, Mask, Rendering},
     injection::VersionVector,
@@ -24,6 +27,7 @@ pub(super) fn add_rendering(
         versions: versions.clone(),
         renderings: vec![rendering],
         mask: Mask::default(),
+        healing: None,
         unstable: None,
         first: now,
         confirmed: now,
@@ -36,15 +40,19 @@ pub(super) fn add_rendering(
     let more = case.adding;
     let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
     // Two that agree after one that differed: no volatile field, the injector moved after the first.
-    let settled = |masks: &[Mask]| {
-        masks.len() == 2 && masks.last().is_some_and(Mask::is_empty) && masks.first().is_some_and(|m| !m.is_empty())
+    // What is volatile beside it says nothing about that.
+    let settled = |masks: &[Mask]| match masks {
+        [first, last] if last.is_empty() => !first.is_empty(),
+        [first, last] => !mask_healing::moved(&set.mask, first, last).pointers.is_empty(),
+        _ => false,
     };
     match between {
-        Ok(masks) if more && settled(&masks) => {
+        Ok(mut masks) if more && settled(&masks) => {
+            let mask = masks.pop().unwrap_or_default();
             let last = set.renderings.pop();
             let moved = last.as_ref().is_some_and(|last| injects_as_much(last, &rendering));
             let renderings = last.into_iter().chain([rendering]).collect();
-            case.set = Some(RenderSet { renderings, mask: Mask::default(), unstable: None, confirmed: now, ..set });
+            case.set = Some(RenderSet { renderings, mask, healing: None, unstable: None, confirmed: now, ..set });
             return moved;
         }
         Ok(masks) if more => {
@@ -60,7 +68,9 @@ pub(super) fn add_rendering(
             set.unstable = Some(unstable.into());
         }
         // Nothing new.
-        Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
+        Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
+            mask_healing::heal(&mut set, rendering, now.elapsed);
+        }
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
             let moved = set.renderings.last().is_some_and(|last| injects_as_much(last, &rendering));

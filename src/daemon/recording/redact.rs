@@ -98,7 +98,7 @@ impl Redactor {
                 ..ContainerShape::clone(container)
             })
         });
-        Arc::new(PodShape { containers: containers.collect() })
+        Arc::new(PodShape { containers: containers.collect(), ordered: shape.ordered })
     }
 
     fn field(&self, field: &str, value: &Value, name: Option<&str>) -> Value {

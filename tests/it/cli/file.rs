@@ -212,3 +212,16 @@ fn fields_are_left_out_by_rules_in_the_file_alone() {
         assert_eq!(ran.err.lines().count(), 1, "{wrong}: {}", ran.err);
     }
 }
+
+#[test]
+fn an_element_of_a_list_is_named_by_its_member_and_never_by_its_place() {
+    let rule = |field: &str| with_file(&format!("ignore:\n  - {{field: '{field}'}}\n"), "scan");
+    let named = rule("env/X/value/[destination=/etc/tls]/contents");
+    let shown: Vec<_> = named.config().policy.ignore.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["field env/X/value/[destination=~1etc~1tls]/contents of *"]);
+    for place in ["[destination 1]", "[destination ?]", "[destination #3f2]"] {
+        let ran = rule(&format!("env/X/value/{place}/contents"));
+        assert_eq!(ran.exit, Exit::Usage, "{place}");
+        assert!(ran.err.contains(&format!("names an element of a list by its place, `{place}`")), "{}", ran.err);
+    }
+}

@@ -186,7 +186,7 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
 fn c5_one_changed_template_among_reordered_ones_is_drift() {
     let agent = Folder::ours("agent");
     let (_, fields) = agent.differences(&agent.rendering("new-template"));
-    let changed = "env/AGENT_CONFIG/value/template/[destination 2]/contents";
+    let changed = "env/AGENT_CONFIG/value/template/[destination #c23]/contents";
     assert_eq!(fields, [format!("agent-init/{changed}"), format!("agent/{changed}")]);
 }
 

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 use crate::core::{
     compare::*,
-    model::{Glob, Name, shape::PodShape, words::Difference},
+    model::{
+        Glob, Name,
+        shape::{FieldSet, PodShape},
+        words::Difference,
+    },
 };
 
 /// A Pod with an app and, if given, a sidecar.
@@ -240,7 +244,7 @@ fn r3_a_list_that_names_all_pods_of_a_set_has_an_entry_for_each() {
     assert_eq!(by("the sixth"), Comparison::default());
     assert_eq!(
         changes(&by("another").differences[0].fields),
-        [("/env/PEERS/value/[name 1]/x", Some("\"the sixth\""), Some("\"another\""))]
+        [("/env/PEERS/value/[name #f35]/x", Some("\"the sixth\""), Some("\"another\""))]
     );
 }
 
@@ -333,4 +337,130 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
         targets.of(&rendering(&rendered), &selection, &none, &[])
     };
     assert_ne!(moved("containers"), moved("initContainers"));
+}
+
+/// The elements of a list that names them, as an injector writes it into an environment variable.
+fn peers(elements: &[(&str, &str)]) -> PodShape {
+    let elements = elements.iter().map(|(name, port)| format!(r#"{{"name":"{name}","port":"{port}"}}"#));
+    let value = format!("[{}]", elements.collect::<Vec<_>>().join(","));
+    proxy_env(json!([{ "name": "PEERS", "value": value }]))
+}
+
+fn ignoring(field: &str, running: &PodShape, rendered: &PodShape) -> (Comparison, Vec<String>) {
+    let ignore = [IgnoreRule { sidecar: Glob::new("*"), what: Ignored::field(field).expect("no place") }];
+    let (selection, mask, renderings) = (SidecarSelection::default(), Mask::default(), [rendering(rendered)]);
+    let against =
+        Against { renderings: &renderings, selection: &selection, mask: &mask, ignore: &ignore, namespaces: None };
+    let (found, uses) = compare_against(running, "web-x", &[], &against);
+    (found, uses.into_iter().map(|used| used.field).collect())
+}
+
+#[test]
+fn a_rule_that_names_an_element_by_its_member_hides_no_other_once_one_is_added_before_it() {
+    let running = peers(&[("b", "1"), ("c", "1")]);
+    let rule = "env/PEERS/value/[name=c]/port";
+    let (found, used) = ignoring(rule, &running, &peers(&[("b", "1"), ("c", "2")]));
+    assert_eq!((found, used), (Comparison::default(), vec!["proxy/env/PEERS/value/[name #2e7]/port".to_owned()]));
+    // `a` comes before both, and `b` changes: neither is what the rule is about.
+    let (found, used) = ignoring(rule, &running, &peers(&[("a", "9"), ("b", "2"), ("c", "2")]));
+    let pointers: Vec<_> = found.differences[0].fields.iter().map(|f| f.pointer.as_str()).collect();
+    assert_eq!(
+        pointers,
+        ["/env/PEERS/value/[name #3e2]/port", "/env/PEERS/value/[name #ca9]/name", "/env/PEERS/value/[name #ca9]/port"]
+    );
+    assert_eq!(used.len(), 1);
+}
+
+#[test]
+fn a_rule_for_any_element_covers_every_one_and_a_value_may_hold_separators() {
+    let (running, rendered) = (peers(&[("/etc/a", "1"), ("/etc/b", "1")]), peers(&[("/etc/a", "2"), ("/etc/b", "2")]));
+    for (rule, left) in [
+        ("env/PEERS/value/[name *]/port", 0),
+        ("env/PEERS/value/[name=*]/port", 0),
+        ("env/PEERS/value/*/port", 0),
+        ("env/PEERS/value/[name=/etc/a]", 1),
+        ("env/PEERS/value/[name=~1etc~1b]/port", 1),
+        ("env/PEERS/value/[name=/etc/c]/port", 2),
+        ("env/PEERS/value/[port *]/port", 2),
+    ] {
+        let (found, _) = ignoring(rule, &running, &rendered);
+        assert_eq!(found.differences.iter().map(|d| d.fields.len()).sum::<usize>(), left, "{rule}");
+    }
+    assert_eq!(Ignored::field("env/PEERS/value/[name 1]/port"), Err("[name 1]"));
+}
+
+#[test]
+fn a_rule_by_member_leaves_it_out_of_the_target_too() {
+    let target = |field: &str, rendered: &PodShape| {
+        let ignore = [IgnoreRule { sidecar: Glob::new("*"), what: Ignored::field(field).expect("no place") }];
+        target_fingerprint(&rendering(rendered), &SidecarSelection::default(), &Mask::default(), &ignore)
+    };
+    let (one, other) = (peers(&[("b", "1"), ("c", "1")]), peers(&[("b", "1"), ("c", "2")]));
+    let (c, b) = ("env/PEERS/value/[name=c]/port", "env/PEERS/value/[name=b]/port");
+    assert_eq!(target(c, &one), target(c, &other));
+    assert_ne!(target(b, &one), target(b, &other));
+}
+
+/// Init containers in this order, beside an app, with every field compared or not.
+fn in_order(fields: FieldSet, names: &[&str]) -> PodShape {
+    let init: Vec<_> = names.iter().map(|name| json!({ "name": name, "image": format!("{name}:1") })).collect();
+    let spec = json!({ "containers": [{ "name": "app", "image": "app:1" }], "initContainers": init });
+    PodShape::with(&json!({ "spec": spec }), fields)
+}
+
+#[test]
+fn c6_with_all_fields_the_order_of_init_containers_is_compared() {
+    let all = |names: &[&str]| in_order(FieldSet::All, names);
+    let found = against(&all(&["a", "b", "c"]), &all(&["a", "c", "b"]));
+    assert_eq!(title(&found.differences), "b + c order");
+    assert_eq!(changes(&found.differences[0].fields), [("/order", Some("after a"), Some("after a, c"))]);
+    assert!(found.looks_reordered(), "an injector that draws the order anew is asked more often");
+    assert_eq!(against(&all(&["a", "b"]), &all(&["a", "b"])), Comparison::default());
+    // Where all fields are not compared, the order is not either.
+    let default = |names: &[&str]| in_order(FieldSet::Default, names);
+    assert_eq!(against(&default(&["a", "b"]), &default(&["b", "a"])), Comparison::default());
+}
+
+#[test]
+fn one_that_came_or_went_moves_none_of_the_others() {
+    let all = |names: &[&str]| in_order(FieldSet::All, names);
+    assert_eq!(kinds(&against(&all(&["a", "c"]), &all(&["a", "b", "c"]))), [Difference::Missing]);
+    assert_eq!(kinds(&against(&all(&["a", "b", "c"]), &all(&["a", "c"]))), [Difference::Removed]);
+}
+
+#[test]
+fn r8_an_order_that_differs_between_renderings_is_masked() {
+    let all = |names: &[&str]| in_order(FieldSet::All, names);
+    let (one, other) = (rendering(&all(&["a", "b", "c"])), rendering(&all(&["b", "a", "c"])));
+    let mask = volatile(&one, &other).expect("stable");
+    assert_eq!(mask.shown(), ["a/order", "b/order"]);
+    let by = |names: &[&str]| compare(&all(names), &one, &SidecarSelection::default(), &mask, None, &[]);
+    assert_eq!(by(&["b", "a", "c"]), Comparison::default());
+    assert_eq!(title(&by(&["c", "a", "b"]).differences), "c order");
+    let default = |names: &[&str]| rendering(&in_order(FieldSet::Default, names));
+    assert_eq!(volatile(&default(&["a", "b"]), &default(&["b", "a"])), Ok(Mask::default()));
+}
+
+#[test]
+fn c6_with_all_fields_the_restart_policy_of_an_ordinary_container_is_compared() {
+    let with = |fields, list: &str, policy: Option<&str>| {
+        let mut proxy = json!({ "name": "proxy", "image": "proxy:1" });
+        if let Some(policy) = policy {
+            proxy["restartPolicy"] = json!(policy);
+        }
+        let mut spec = json!({ "containers": [{ "name": "app", "image": "app:1" }], "initContainers": [] });
+        spec[list].as_array_mut().expect("a list").push(proxy);
+        PodShape::with(&json!({ "spec": spec }), fields)
+    };
+    let title =
+        |fields, list, from, to| title(&against(&with(fields, list, from), &with(fields, list, to)).differences);
+    let (never, always) = (Some("Never"), Some("Always"));
+    assert_eq!(title(FieldSet::All, "containers", None, never), "proxy restartPolicy");
+    assert_eq!(title(FieldSet::All, "containers", always, never), "proxy restartPolicy");
+    assert_eq!(title(FieldSet::All, "initContainers", never, Some("OnFailure")), "proxy restartPolicy");
+    assert_eq!(title(FieldSet::Default, "containers", None, never), "");
+    // A native sidecar is told by its placement alone, and its fingerprint is as it was.
+    let native = with(FieldSet::All, "initContainers", always);
+    assert_eq!(native.container("proxy").expect("it is there").projection.value(), json!({ "image": "proxy:1" }));
+    assert_eq!(title(FieldSet::All, "initContainers", always, always), "");
 }

@@ -113,8 +113,9 @@ fn projection(container: &Value, placement: Placement, volumes: &TokenVolumes, v
             "env" => env::env(value, volumes),
             "envFrom" => env::env_from(value, volumes),
             "resources" if view.fields >= FieldSet::Resources => view.resources.of_container(container, placement),
-            // The one is told by its own word, the other is how the container is found.
-            "name" | "restartPolicy" | "resources" => continue,
+            // A native sidecar is told by a word of its own, and the name is how the container is found.
+            "restartPolicy" if placement == Placement::Native => continue,
+            "name" | "resources" => continue,
             other if view.fields == FieldSet::All => beside(other, value, volumes),
             _ => continue,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::{
-    injection::injectors_of,
+    injection::{entries_in_reach, injectors_of},
     model::{Name, words::Difference},
     verdict::{
         admission_evidence::UNCERTAIN_RETRY,
@@ -26,6 +26,15 @@ pub(super) struct Unproven {
     pub sidecar: Option<Name>,
 }
 
+/// Whether no injector that may touch these Pods can be down without a word: it would have refused the rendering. Where none is
+/// left, nothing says that there is none that cannot be listed.
+fn fails_closed(e: Evidence<'_>) -> bool {
+    let Evidence { workload, index, .. } = e;
+    index.knows_injectors()
+        && injectors_of(workload, index).next().is_some()
+        && entries_in_reach(workload, index).all(|entry| !entry.ignores_failure)
+}
+
 /// A sidecar that runs and is not rendered: an injector that is down and ignores failures looks just like that, and so
 /// does one that treats us differently. It is believed after three renderings over at least ten minutes, and only where
 /// nothing is left that may touch these Pods, or the same configuration gave another workload this very sidecar meanwhile.
@@ -33,6 +42,9 @@ pub(super) fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGr
     let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
     let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
     let first = names.first()?;
+    if fails_closed(e) {
+        return None;
+    }
     let span = set.confirmed.elapsed.saturating_sub(set.first.elapsed);
     if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
         let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::core::{
-    compare::Targets,
+    compare::{FieldChange, SidecarDifference, Targets},
     config::Policy,
     injection::InjectionTracker,
     inventory::{Index, pods_in},
     io::WatchEvent,
     model::{
-        InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot,
-        test_objects, time::Now,
+        InjectorEntry, InjectorKind, InjectorSnapshot, Object, ObjectKey, Operator, Owner, PodSnapshot, PodState,
+        ReplicaSetSnapshot, Requirement, Selector, test_objects, time::Now,
     },
     verdict::{admission_evidence::AdmissionEvidence, case::Case},
 };
@@ -151,6 +151,16 @@ fn r5_a_webhook_that_does_not_promise_anything_for_dry_runs_is_not_asked() {
     webhook.entries[0].refuses_dry_run = true;
     let unsupported = (Verdict::Undetermined, Some(UndeterminedReason::DryRunUnsupported));
     assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), unsupported);
+    // Nor does an entry of the same configuration that selects other Pods.
+    let all = webhook.entries[0].clone();
+    let other = |value: &str| {
+        let requirement = Requirement { key: "team".into(), operator: Operator::In, values: vec![value.into()] };
+        InjectorEntry { objects: Selector { requirements: vec![requirement] }, ..all.clone() }
+    };
+    webhook.entries = vec![InjectorEntry { refuses_dry_run: false, ..all.clone() }, other("a")];
+    assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), pending);
+    webhook.entries = vec![InjectorEntry { refuses_dry_run: false, ..other("a") }, all.clone()];
+    assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), unsupported);
     // One about other things, or about other Pods, says nothing of this one.
     webhook.entries.clear();
     assert_eq!(judged(&deployment, &with(&webhook), test_objects::at(0)), pending);
@@ -164,4 +174,29 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
     let evidence = Evidence { workload: w, index, injection, case, lock, policy, admission, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
+}
+
+#[test]
+fn c11_a_lock_speaks_of_the_element_that_it_was_made_for() {
+    let w = test_objects::workload(Kind::DEPLOYMENT, "web");
+    let field = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: None, rendered: None };
+    let judged = |pointer: &str| {
+        let differences = vec![SidecarDifference {
+            sidecar: "proxy".into(),
+            difference: Difference::Changed,
+            fields: vec![field(pointer)],
+        }];
+        let groups = vec![PodGroup { pods: vec!["web-x".into()], differences, collateral: Vec::new() }];
+        Judged { groups, differences: [Difference::Changed].into(), ..Judged::plain(Verdict::InSync) }
+    };
+    let lock = |field: &str| Lock {
+        template: w.template.hash.clone(),
+        fields: [field.to_owned()].into(),
+        workload: w.key.clone(),
+        at: test_objects::at(0).wall,
+    };
+    let of = |locked: &str| verdict(&w, Some(&lock(locked)), &judged("/env/X/value/[name #3e2]/port"));
+    assert_eq!(of("proxy/env/X/value/[name #3e2]/port"), Verdict::NonConvergent);
+    assert_eq!(of("proxy/env/X/value/[name #ca9]/port"), Verdict::Drifted);
+    assert_eq!(of("proxy/env/X/value/[name 0]/port"), Verdict::NonConvergent, "of an earlier version");
 }
