@@ -35,7 +35,7 @@ pub(super) fn rolled(report: &Report, seconds: u64) {
             Some(outcome @ (Outcome::Converged | Outcome::Superseded)) => {
                 info!(workload, %outcome, took, status, "rolled out");
             }
-            Some(outcome @ Outcome::TimedOut) => {
+            Some(outcome @ (Outcome::TimedOut | Outcome::Stalled)) => {
                 warn!(workload, %outcome, took, status, "not finished in time; it may still succeed");
             }
             Some(outcome) => error!(workload, %outcome, took, status, "rollout went wrong"),

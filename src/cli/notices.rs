@@ -33,7 +33,7 @@ pub(super) fn log(notice: &Notice) {
             Outcome::Converged | Outcome::Superseded => {
                 info!(%workload, %outcome, seconds, status = message, "rollout ended");
             }
-            Outcome::TimedOut => {
+            Outcome::TimedOut | Outcome::Stalled => {
                 warn!(%workload, %outcome, seconds, status = message, "rollout is late and may still succeed");
             }
             Outcome::Failed | Outcome::NonConvergent | Outcome::Reverted | Outcome::Conflict | Outcome::Denied => {

@@ -69,7 +69,7 @@ impl Core {
             injection: InjectionTracker::default(),
             renders: Renders::new(&policy, now),
             verdicts: Verdicts::new(seed),
-            rollouts: Rollouts::new(&policy, now),
+            rollouts: Rollouts::new(),
             reports: Reports::default(),
             outbox: Outbox::default(),
             wake: None,
@@ -153,7 +153,7 @@ impl Core {
     /// From here on the configuration is another.
     fn reload(&mut self, policy: Policy, now: Now) {
         self.renders.reload(&policy, now);
-        self.rollouts.reload(&self.policy, &policy, now);
+        self.rollouts.reload(&self.policy, &policy);
         self.policy = policy;
         self.verdicts.mark_all(&self.index);
     }

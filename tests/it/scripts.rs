@@ -179,6 +179,25 @@ scripts! {
         the_state_vanishes_before_the_patch
     }
     rollouts {
+        a_clock_that_was_ahead
+        a_dead_node_frees_the_slot
+        a_lowered_hourly_limit_counts_what_was_begun
+        a_new_pod_that_is_not_ready_keeps_the_slot
+        a_patch_by_hand_during_evictions
+        a_patch_by_hand_is_not_undone
+        a_retry_lifts_a_patch_by_hand
+        a_slow_one_counts_once
+        a_wait_of_a_day_after_a_patch
+        a_wait_without_end_after_an_eviction
+        a_wait_without_end_after_a_rendering
+        hourly_sliding_window
+        hourly_sliding_window_over_a_restart
+        leaves_by_its_kind_while_it_is_patched
+        leaves_by_its_label_while_it_rolls
+        leaves_by_its_namespace_label_while_it_is_confirmed
+        leaves_while_its_pods_are_evicted
+        leaves_while_it_waits_for_the_state
+        slow_and_steady_is_not_late
         a_broken_pod_pins_its_stateful_set
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others

@@ -35,7 +35,7 @@ impl Tally {
         for rollout in &report.rollouts {
             match rollout.outcome {
                 Some(Outcome::Converged) => {}
-                None | Some(Outcome::TimedOut | Outcome::Superseded) => tally.warnings += 1,
+                None | Some(Outcome::TimedOut | Outcome::Stalled | Outcome::Superseded) => tally.warnings += 1,
                 Some(
                     Outcome::Failed | Outcome::NonConvergent | Outcome::Reverted | Outcome::Conflict | Outcome::Denied,
                 ) => tally.errors += 1,

@@ -153,7 +153,7 @@ fn colour_of(text: &str) -> Option<Color> {
     });
     let outcome = Outcome::ALL.iter().find(|word| word.as_str() == text).map(|outcome| match outcome {
         Outcome::Converged => Color::Green,
-        Outcome::TimedOut | Outcome::Superseded => Color::Yellow,
+        Outcome::TimedOut | Outcome::Stalled | Outcome::Superseded => Color::Yellow,
         Outcome::Failed | Outcome::NonConvergent | Outcome::Reverted | Outcome::Conflict | Outcome::Denied => {
             Color::Red
         }

@@ -92,6 +92,7 @@ pub(super) fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, St
             Outcome::Converged => Some((workload, EventReason::RolloutConverged, message.clone())),
             Outcome::NonConvergent => Some((workload, EventReason::NonConvergent, message.clone())),
             Outcome::TimedOut
+            | Outcome::Stalled
             | Outcome::Failed
             | Outcome::Reverted
             | Outcome::Superseded

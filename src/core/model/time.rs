@@ -20,3 +20,25 @@ impl Now {
         Duration::try_from(self.wall.duration_since(then)).unwrap_or_default()
     }
 }
+
+/// How long to wait as somebody outside asks for it, and what to tell people if that is more than we ever wait.
+pub fn bounded_wait(asked: Duration, longest: Duration) -> (Duration, Option<String>) {
+    let told = (asked > longest)
+        .then(|| format!("asks for a wait of {} s; the longest wait is {} s", asked.as_secs(), longest.as_secs()));
+    (asked.min(longest), told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_beyond_the_longest_is_cut_and_told() {
+        let longest = Duration::from_mins(1);
+        assert_eq!(bounded_wait(Duration::ZERO, longest), (Duration::ZERO, None));
+        assert_eq!(bounded_wait(longest, longest), (longest, None));
+        let (wait, told) = bounded_wait(Duration::MAX, longest);
+        assert_eq!(wait, longest);
+        assert!(told.unwrap().ends_with("the longest wait is 60 s"));
+    }
+}

@@ -105,6 +105,7 @@ vocabulary! {
     Gate as "gate" {
         ReportOnly = "report_only", "the mode is `report`";
         DifferenceNotEnabled = "difference_not_enabled", "`--act-on` does not name this kind of difference";
+        PatchedLive = "patched_live", "somebody patched the image of one of its running Pods by hand, and a rollout would undo that; `sidecar-drift retry` lets it";
         OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation, or may have: its Namespace cannot be read";
         Accepted = "accepted", "its owner accepted this drift until a date";
         Excluded = "excluded", "left out by a flag: its kind, or its Pods that differ are younger than the time given";
@@ -126,7 +127,7 @@ vocabulary! {
         UnsupportedOwner = "unsupported_owner", "nothing that we know how to roll owns its Pods";
         SelfRolling = "self_rolling", "an operator owns it, and decides about its Pods by itself";
         CollateralChange = "collateral_change", "a rollout would also change an app container";
-        RateLimit = "rate_limit", "the rollouts of this hour are spent";
+        RateLimit = "rate_limit", "as many rollouts as allowed were started in the last 60 minutes";
         Concurrency = "concurrency", "as many rollouts as allowed are under way";
         NamespaceConcurrency = "namespace_concurrency", "a rollout is under way in its namespace";
         Canary = "canary", "the first rollout for this change has not proven itself yet";
@@ -148,6 +149,7 @@ vocabulary! {
     Outcome as "outcome" {
         Converged = "converged", "finished, and the new Pods are as rendered";
         TimedOut = "timed_out", "not finished in time; it may still succeed and keeps its slot";
+        Stalled = "stalled", "not finished in time, though every new Pod is ready: a Node takes none; others may go on";
         Failed = "failed", "progress deadline exceeded, or the new Pods crash";
         NonConvergent = "non_convergent", "finished, but the new Pods still differ";
         Reverted = "reverted", "somebody removed the stamp";

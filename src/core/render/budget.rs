@@ -35,11 +35,6 @@ impl TokenBucket {
         Ok(())
     }
 
-    /// Gives a token back that was not used.
-    pub fn give_back(&mut self) {
-        self.tokens = (self.tokens + 1.0).min(self.burst);
-    }
-
     /// Whether a token is there; otherwise when.
     pub fn ready(&mut self, now: Duration) -> Result<(), Duration> {
         self.fill(now);

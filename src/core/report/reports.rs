@@ -91,7 +91,7 @@ impl Reports {
             workloads,
             generations: injection.recent_moves().cloned().collect(),
             rollouts: rollouts.reports(now).chain(self.finished.iter().cloned()).take(RECENT_ROLLOUTS).collect(),
-            rollouts_left: rollouts.rollouts_left(now),
+            rollouts_left: rollouts.rollouts_left(policy, now),
             unavailable: index.unavailable().map(|(_, why)| why.to_owned()).collect(),
             ignore: ignore_report(sources),
             renders: renders.total(),

@@ -48,7 +48,7 @@ impl Rollouts {
             return;
         }
         let adoptable = if evicted { ADOPTABLE_EVICTIONS } else { ADOPTABLE };
-        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(s.timestamp) < adoptable;
+        let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(self.made(key, s.timestamp)) < adoptable;
         let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
         // What was followed to its end once is the owner's business from then on.
         let ended = self.ledger.get(key).is_some_and(|entry| entry.ended_stamp.as_ref() == Some(stamp));

@@ -18,13 +18,21 @@ pub fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey, now: T
     record.recent.push(outcome);
     let excess = record.recent.len().saturating_sub(MEMORY);
     record.recent.drain(..excess);
-    if record.breaker.is_some() || !trips(&record.recent) {
+    // What goes well opens nothing, whatever came before it.
+    if record.breaker.is_some() || !is_bad(outcome) || !trips(&record.recent) {
         return None;
     }
     let bad = record.recent.iter().filter(|o| is_bad(**o)).count();
     let reason = format!("{bad} of the last {} rollouts went wrong, {key} last: {outcome}", record.recent.len());
     record.breaker = Some(Stop { reason: reason.clone(), at: now });
     Some(reason)
+}
+
+/// A rollout that was late has ended: its outcome stands in the place of that.
+pub(super) fn forget_late(record: &mut StateRecord) {
+    if let Some(at) = record.recent.iter().rposition(|outcome| *outcome == Outcome::TimedOut) {
+        record.recent.remove(at);
+    }
 }
 
 /// Whether an outcome speaks for stopping. A stamp that was taken away does: where some tool takes all of them away, each
@@ -62,6 +70,27 @@ mod tests {
         recent[7] = Failed;
         assert!(trips(&recent));
         assert!(!trips(&[Conflict; 10]));
+    }
+
+    #[test]
+    fn what_goes_well_never_opens_it() {
+        let key =
+            WorkloadKey { namespace: "a".into(), kind: crate::core::model::owner::Kind::DEPLOYMENT, name: "x".into() };
+        let recent = [vec![Failed, Converged, Failed], vec![Converged; 6]].concat();
+        let mut record = StateRecord { recent, ..StateRecord::default() };
+        assert_eq!(saw(&mut record, Converged, &key, Timestamp::UNIX_EPOCH), None);
+        assert!(trips(&record.recent) && saw(&mut record, Conflict, &key, Timestamp::UNIX_EPOCH).is_none());
+    }
+
+    #[test]
+    fn the_outcome_of_a_late_rollout_replaces_its_delay() {
+        let recent = vec![TimedOut, Converged, TimedOut, Failed];
+        let mut record = StateRecord { recent, ..StateRecord::default() };
+        forget_late(&mut record);
+        assert_eq!(record.recent, [TimedOut, Converged, Failed]);
+        forget_late(&mut record);
+        forget_late(&mut record);
+        assert_eq!(record.recent, [Converged, Failed]);
     }
 
     #[test]

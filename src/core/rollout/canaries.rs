@@ -97,6 +97,8 @@ impl Rollouts {
                     canary.converged = Some(now.wall);
                 }
             }
+            // Whoever's clock is wrong: what it proved it proved by now.
+            Some(at) if at > now.wall => canary.converged = Some(now.wall),
             // It differs again, so that what it proved is not what a rollout would bring now.
             Some(_) if canary.workloads.iter().any(|key| differs(key, context.verdicts)) => canary.workloads.clear(),
             // A soak that is not quiet begins again.
@@ -114,7 +116,8 @@ impl Rollouts {
         }
         let Some(workload) = context.view.index.workload(key) else { return false };
         let attempts = self.history(workload, context.view);
-        let stamped = attempts.iter().any(|tried| tried.stamp.timestamp >= started - STAMP_PRECISION);
+        let since = started.checked_sub(STAMP_PRECISION).unwrap_or(started);
+        let stamped = attempts.iter().any(|tried| self.made(key, tried.stamp.timestamp) >= since);
         let failed = matches!(rollout_status::progress(workload), Progress::Failed(_));
         stamped && !differs(key, context.verdicts) && !failed
     }

@@ -37,13 +37,11 @@ impl Rollouts {
         let (Some(workload), Some(judged)) = (context.view.index.workload(key), context.verdicts.judged(key)) else {
             return;
         };
-        let mut rollout = Rollout::new(workload.uid.clone(), judged.change.clone(), now);
-        if let Some(tokens) = &mut self.rollout_tokens {
-            if tokens.take(now.elapsed).is_err() {
-                return self.set_gate(key, Gate::RateLimit, Some(Gate::RateLimit), context, emit);
-            }
-            rollout.paid = true;
+        let rollout = Rollout::new(workload.uid.clone(), judged.change.clone(), now);
+        if self.starts.left(context.view.policy, now) == Some(0) {
+            return self.set_gate(key, Gate::RateLimit, Some(Gate::RateLimit), context, emit);
         }
+        self.starts.plan(key, now);
         let entry = self.ledger.entry(key);
         (entry.gate, entry.gate_in_enforce) = (None, None);
         let scopes = self.candidate(key, &BTreeSet::new(), context).map(|candidate| candidate.proves());
@@ -139,7 +137,7 @@ impl Rollouts {
         }
         let candidate = Candidate { in_rollout: false, ..candidate };
         // The start itself was paid for when it was planned.
-        let situation = Situation { tokens: None, ..self.situation(context.view, Some(key)) };
+        let situation = Situation { starts_left: None, ..self.situation(context.view, Some(key)) };
         gate::held(&candidate, &situation).gate.map_or_else(|| Ok(candidate.proves()), |gate| Err(Some(gate)))
     }
 
@@ -166,12 +164,12 @@ impl Rollouts {
         self.forget_if_left(key, context);
     }
 
-    /// Nothing was restarted, so the budget gets its token back, and others go first for a while.
+    /// Nothing was restarted, so the hour has one start more again, and others go first for a while.
     pub(super) fn refund_and_back_off(&mut self, key: &WorkloadKey, rollout: &Rollout, context: Context<'_>) {
         // What was seen on the workload was written, whatever became of the answer, and of it since.
         let written = self.known_attempts(key).iter().any(|attempt| rollout.stamps.contains(&attempt.stamp));
-        if let Some(tokens) = self.rollout_tokens.as_mut().filter(|_| rollout.paid && !written) {
-            tokens.give_back();
+        if !written {
+            self.starts.give_back(key);
         }
         let entry = self.ledger.entry(key);
         let rest = QUIET.saturating_mul(1 << entry.abandoned_attempts.min(10)).min(LONGEST_QUIET);

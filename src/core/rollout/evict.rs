@@ -9,7 +9,7 @@ use std::{cmp::Reverse, time::Duration};
 use super::{
     context::{Context, Emitter, RolloutEvent},
     gate,
-    rollout_state::{EVICT_AGAIN, Eviction, FRESH, Phase, Rollout},
+    rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_RETRY_AFTER, Phase, Rollout, with_wait},
     rollouts::Rollouts,
     watch::crashes_now,
 };
@@ -20,6 +20,7 @@ use crate::core::{
     model::{
         Name, Uid, WorkloadKey, WorkloadSnapshot,
         rollout_status::{self, Progress},
+        time::bounded_wait,
         words::{Gate, Outcome, Verdict},
     },
 };
@@ -69,7 +70,7 @@ impl Rollouts {
             // That it is held is not its fault.
             rollout.stepped = now.elapsed;
         }
-        let late = now.elapsed >= rollout.stepped + policy.timeout;
+        let late = rollout.is_late(policy, now);
         let workload = index.workload(key);
         let done = workload.map(|w| replaced(w, context.view)).unwrap_or_default();
         match next {
@@ -157,6 +158,10 @@ impl Rollouts {
                 let message = "what was not replaced yet differs only in what is not acted on".to_owned();
                 return Some(Next::End(Outcome::Superseded, message));
             }
+            if gate == Gate::PatchedLive {
+                let message = "somebody patched one of its Pods by hand, and what is left would undo that".to_owned();
+                return Some(Next::End(Outcome::Superseded, message));
+            }
             return Some(Next::Hold(gate, gate::ends::ends(gate, &candidate, &situation)));
         }
         // One whose answer was lost is gone by now: as long as it is there, `choice` waits.
@@ -223,8 +228,9 @@ impl Rollouts {
             // Its watch may be behind.
             EvictOutcome::Gone => rollout.step_aside("a Pod is gone already", EVICT_AGAIN, now),
             EvictOutcome::NoHeadroom { retry_after } => {
-                let rest = retry_after.unwrap_or_default().max(NO_HEADROOM);
-                rollout.step_aside("its PodDisruptionBudget leaves no room", rest, now);
+                let (wait, told) = bounded_wait(retry_after.unwrap_or_default(), LONGEST_RETRY_AFTER);
+                let why = with_wait("its PodDisruptionBudget leaves no room", told);
+                rollout.step_aside(&why, wait.max(NO_HEADROOM), now);
                 rollout.held = Some(Gate::PdbHeadroom);
             }
             EvictOutcome::Unknown { message } => {
@@ -237,7 +243,8 @@ impl Rollouts {
                 if rollout.attempts >= ATTEMPTS {
                     self.end(&key, Outcome::Denied, message, context, &mut emit);
                 } else {
-                    rollout.step_aside(&message, retry_after.unwrap_or(EVICT_AGAIN), now);
+                    let (wait, told) = bounded_wait(retry_after.unwrap_or(EVICT_AGAIN), LONGEST_RETRY_AFTER);
+                    rollout.step_aside(&with_wait(&message, told), wait, now);
                 }
             }
         }

@@ -54,6 +54,10 @@ pub struct Candidate<'a> {
     pub says: OwnerAnnotations,
     /// Every rollout of it that is known, the live template's stamp included.
     pub history: Vec<Attempt>,
+    /// When stamps were seen first that lie in the future.
+    pub noted: BTreeMap<Timestamp, Timestamp>,
+    /// Somebody patched one of its running Pods by hand, and nobody has said since that it may be rolled all the same.
+    pub patched_live: bool,
     /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
     /// A Service of an injector is in its namespace.
@@ -98,15 +102,21 @@ pub struct Situation<'a> {
     /// Nodes that are not ready, of how many.
     pub unready_nodes: (usize, usize),
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
-    pub tokens: Option<u32>,
+    pub starts_left: Option<u32>,
     /// When it allows the next one, if it allows none now.
-    pub next_token: Option<Duration>,
+    pub next_start: Option<Duration>,
 }
 
 impl Candidate<'_> {
     /// Its rollouts that still count: those before a person's `retry`, and those that were in vain, do not.
     fn tried(&self) -> impl Iterator<Item = &Attempt> {
-        self.history.iter().filter(|a| self.retried.is_none_or(|at| a.stamp.timestamp > at))
+        self.history.iter().filter(|a| self.retried.is_none_or(|at| self.made(a) > at))
+    }
+
+    /// When it was made. A stamp of the future, whoever's clock is wrong, counts from when it was seen first.
+    fn made(&self, attempt: &Attempt) -> Timestamp {
+        let stamp = attempt.stamp.timestamp;
+        self.noted.get(&stamp).copied().unwrap_or(stamp)
     }
 
     /// The scopes for which it would be the canary: those that made it differ. Where nobody knows, each injector may have;
@@ -128,6 +138,7 @@ type Check = fn(&Candidate<'_>, &Situation<'_>) -> bool;
 pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::ReportOnly, |_, s| s.policy.mode < Mode::Enforce),
     (Gate::DifferenceNotEnabled, |c, s| c.verdict != Verdict::Rejected && !enabled(c, s.policy)),
+    (Gate::PatchedLive, |c, _| c.patched_live),
     (Gate::OptedOut, |c, _| c.says.mode < Mode::Enforce),
     (Gate::Accepted, |c, s| c.says.accepted_until.is_some_and(|until| s.now.wall < until)),
     (Gate::Excluded, |c, s| !s.policy.roll_kinds.contains(&c.workload.key.kind) || !c.chosen),
@@ -138,7 +149,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Rolling, |c, _| c.in_rollout || rollout_status::rollout_in_progress(c.workload)),
     (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && !rollout_status::healthy(c.workload)),
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
-    (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(tried.stamp.timestamp) < s.policy.cooldown)),
+    (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(c.made(tried)) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
     (Gate::OutsideWindow, |c, s| opening(c, s) != Opening::Open),
     (Gate::PdbHeadroom, pdb_short),
@@ -149,7 +160,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::UnsupportedOwner, |c, _| c.workload.key.kind.row().restart == Restart::Nothing),
     (Gate::SelfRolling, |c, s| c.workload.owner.is_some() && !s.policy.include_operated),
     (Gate::CollateralChange, |c, s| c.collateral && !s.policy.allow_collateral),
-    (Gate::RateLimit, |_, s| s.tokens == Some(0)),
+    (Gate::RateLimit, |_, s| s.starts_left == Some(0)),
     (Gate::Concurrency, |_, s| s.running >= s.policy.parallel_rollouts),
     (Gate::NamespaceConcurrency, |c, s| {
         s.running_in.get(&c.workload.key.namespace).is_some_and(|n| *n >= s.policy.parallel_per_namespace)
@@ -251,7 +262,7 @@ fn cluster_busy((unready, all): (usize, usize)) -> bool {
 
 /// Its rollouts of that time, oldest first, whatever anybody said since.
 fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> Vec<Timestamp> {
-    let times = c.history.iter().map(|tried| tried.stamp.timestamp);
+    let times = c.history.iter().map(|tried| c.made(tried));
     let times: BTreeSet<_> = times.filter(|at| now.since(*at) < span).collect();
     times.into_iter().collect()
 }
@@ -265,7 +276,7 @@ fn opening(c: &Candidate<'_>, s: &Situation<'_>) -> Opening {
 
 /// The newest attempt counts: an injector that was rolled back may be followed again.
 fn already_tried(c: &Candidate<'_>, _: &Situation<'_>) -> bool {
-    let newest = c.tried().max_by_key(|tried| tried.stamp.timestamp);
+    let newest = c.tried().max_by_key(|tried| c.made(tried));
     c.had_its_turn
         || c.verdict == Verdict::NonConvergent
         || newest.is_some_and(|tried| tried.stamp.fingerprint.as_deref() == Some(c.target))

@@ -11,6 +11,10 @@ use crate::core::model::{Attempt, Stamp, WorkloadKey, words::Gate};
 pub(super) struct Entry {
     /// Stamps found in its history when a rollout was confirmed, and those that we wrote.
     pub(super) history: Vec<Attempt>,
+    /// When stamps were seen first that lay in the future then.
+    pub(super) noted: BTreeMap<Timestamp, Timestamp>,
+    /// Since when one of its running Pods is known to be patched by hand.
+    pub(super) patched_since: Option<Timestamp>,
     /// Rollouts up to this one changed nothing: they came too soon after a move.
     pub(super) ineffective_until: Option<Timestamp>,
     /// What holds it, and since when.

@@ -23,7 +23,9 @@ mod record;
 mod report;
 mod rollout_state;
 mod rollouts;
+mod starts;
 mod state_store;
+mod traces;
 mod watch;
 
 pub use self::{

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     context::{Context, Emitter, RolloutEvent},
-    rollout_state::Phase,
+    rollout_state::{LONGEST_RETRY_AFTER, Phase, with_wait},
     rollouts::Rollouts,
 };
 use crate::core::{
@@ -15,11 +15,14 @@ use crate::core::{
     model::{
         Stamp, WorkloadKey,
         owner::Restart,
+        time::bounded_wait,
         words::{Gate, Outcome},
     },
     verdict::Judged,
 };
 
+/// After a patch that failed, the next try waits this long, unless the API server asks for another time.
+const PATCH_AGAIN: Duration = Duration::from_secs(5);
 /// A lost race (409) is run again this often.
 const ATTEMPTS: u32 = 3;
 
@@ -38,6 +41,7 @@ impl Rollouts {
         self.pending_writes.insert(ticket, key.clone());
         let Some(rollout) = self.running.get_mut(key) else { return };
         rollout.phase = Phase::Patching;
+        self.starts.patched(key, stamp.timestamp, now);
         rollout.stamps.push(stamp.clone());
         rollout.template.clone_from(&workload.template.hash);
         rollout.before = before;
@@ -92,7 +96,11 @@ impl Rollouts {
                     let message = rollout.message.clone();
                     self.end(&key, Outcome::Denied, message, context, &mut emit);
                 } else {
-                    let wait = retry_after.unwrap_or(Duration::from_secs(5));
+                    let (wait, told) = bounded_wait(retry_after.unwrap_or(PATCH_AGAIN), LONGEST_RETRY_AFTER);
+                    if told.is_some() {
+                        let message = with_wait(&rollout.message, told);
+                        self.progress(&key, &message, false, context, &mut emit);
+                    }
                     self.confirm_again(&key, now + wait, context, &mut emit);
                 }
             }
@@ -144,6 +152,9 @@ impl Rollouts {
             rollout.started = now;
             rollout.stepped = now.elapsed;
             rollout.attempts = 0;
+            if let Some(stamp) = rollout.stamps.last() {
+                self.starts.written(key, stamp.timestamp);
+            }
             self.concerned.insert(key.clone());
         }
         self.ledger.entry(key).abandoned_attempts = 0;

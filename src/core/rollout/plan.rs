@@ -37,7 +37,7 @@ pub(super) fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut 
         // What was just chosen counts for those that follow.
         situation.running += 1;
         *situation.running_in.entry(key.namespace.clone()).or_default() += 1;
-        situation.tokens = situation.tokens.map(|n| n.saturating_sub(1));
+        situation.starts_left = situation.starts_left.map(|n| n.saturating_sub(1));
         let wanted = situation.policy.canary;
         for scope in candidate.proves().into_iter().filter(|_| wanted > 0) {
             let canary = situation.canaries.entry(scope).or_insert_with(|| Canary::new(situation.now.wall));

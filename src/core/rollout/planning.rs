@@ -47,6 +47,7 @@ impl Rollouts {
             };
         let scopes = case.rendered_under().unwrap_or(&NO_SCOPES);
         let retry = self.record().and_then(|r| r.retries.get(&workload.uid)).map(|retry| retry.at);
+        let patched = entry.and_then(|entry| entry.patched_since);
         Some(Candidate {
             workload,
             verdict: judged.verdict,
@@ -61,6 +62,8 @@ impl Rollouts {
             causes: case.causes(),
             says: context.view.owner_annotations(workload),
             history: self.history(workload, context.view),
+            noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
+            patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
             retried: retry.max(entry.and_then(|entry| entry.ineffective_until)),
             backs_injector: index.backs_injectors(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
@@ -112,7 +115,6 @@ impl Rollouts {
         }
         let record = self.record();
         let canaries = record.iter().flat_map(|r| &r.canaries);
-        let tokens = self.rollout_tokens.as_ref();
         Situation {
             policy,
             now,
@@ -125,8 +127,8 @@ impl Rollouts {
             running_in,
             unready_nodes: view.index.unready_nodes(),
             first_sweep: self.schedule.first_sweep(),
-            tokens: tokens.map(|bucket| bucket.available(now.elapsed)),
-            next_token: tokens.and_then(|bucket| bucket.clone().ready(now.elapsed).err()),
+            starts_left: self.starts.left(policy, now),
+            next_start: self.starts.next(policy, now),
         }
     }
 

@@ -40,15 +40,20 @@ impl Rollouts {
         }
         let there = |key: &WorkloadKey, uid: &str| view.index.workload(key).filter(|w| *w.uid == *uid);
         let (mut locks, mut retries) = (record.locks.clone(), record.retries.clone());
+        // A time of the future, whoever's clock is wrong, counts as now, once: nobody waits for it, or is let go until it.
+        let times = locks.values_mut().map(|lock| &mut lock.at).chain(retries.values_mut().map(|retry| &mut retry.at));
+        times.for_each(|at| *at = (*at).min(view.now.wall));
         locks.retain(|uid, lock| {
-            let lifted = record.retries.get(uid).is_some_and(|retry| retry.at >= lock.at);
+            let lifted = retries.get(uid).is_some_and(|retry| retry.at >= lock.at);
             // One that we do not watch may be there all the same.
             !lifted
                 && (!view.covers(&lock.workload)
                     || there(&lock.workload, uid).is_some_and(|w| w.template.hash == lock.template))
         });
         retries.retain(|uid, retry| {
-            let tried = |w: &WorkloadSnapshot| self.history(w, view).iter().any(|t| t.stamp.timestamp > retry.at);
+            let tried = |w: &WorkloadSnapshot| {
+                self.history(w, view).iter().any(|t| self.made(&w.key, t.stamp.timestamp) > retry.at)
+            };
             !view.covers(&retry.workload) || there(&retry.workload, uid).is_some_and(|w| !tried(w))
         });
         if (&locks, &retries) != (&record.locks, &record.retries) {

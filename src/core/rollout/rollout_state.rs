@@ -38,6 +38,8 @@ pub(super) struct Rollout {
     pub(super) started: Now,
     /// When it moved on last: the time that it may take counts from there.
     pub(super) stepped: Duration,
+    /// How far the platform got; `None`: it has not seen the change.
+    pub(super) reached: Option<Reached>,
     /// The template without our stamp, as it was when we patched.
     pub(super) template: Name,
     /// What we sent, the last one last: of an attempt whose answer was lost it is not known whether it was written.
@@ -54,8 +56,6 @@ pub(super) struct Rollout {
     pub(super) sidecars: Vec<Name>,
     /// The Pods that are to be replaced, by uid.
     pub(super) before: BTreeSet<Uid>,
-    /// The hourly budget paid for it.
-    pub(super) paid: bool,
     pub(super) attempts: u32,
     pub(super) late: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
@@ -101,6 +101,7 @@ impl Rollout {
             change,
             started: now,
             stepped: now.elapsed,
+            reached: None,
             template: Name::from(""),
             stamps: Vec::new(),
             unsure: false,
@@ -109,7 +110,6 @@ impl Rollout {
             confirmed: Duration::ZERO,
             sidecars: Vec::new(),
             before: BTreeSet::new(),
-            paid: false,
             attempts: 0,
             late: false,
             crashes: None,
@@ -135,6 +135,11 @@ impl Rollout {
         }
     }
 
+    /// It has not moved on for as long as a rollout may take.
+    pub(super) fn is_late(&self, policy: &Policy, now: Now) -> bool {
+        now.elapsed >= self.stepped.saturating_add(policy.timeout)
+    }
+
     /// When it was planned; of use until it is patched.
     pub(super) fn planned(&self) -> Duration {
         self.started.elapsed
@@ -145,13 +150,15 @@ impl Rollout {
         match self.phase {
             Phase::Confirmed => Some(self.confirmed + FRESH),
             Phase::Rolling if !self.late => {
-                let late = self.stepped + policy.timeout;
+                let late = self.stepped.saturating_add(policy.timeout);
                 // While none crashes the next one is an event.
                 let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
                 self.wake.into_iter().chain(crashes).chain([late]).min()
             }
             // Until it is done for good, an event is waited for.
-            Phase::Rolling => self.wake.into_iter().chain(self.done.map(|done| done + policy.timeout)).min(),
+            Phase::Rolling => {
+                self.wake.into_iter().chain(self.done.map(|done| done.saturating_add(policy.timeout))).min()
+            }
             Phase::Confirming | Phase::Patching => None,
         }
     }
@@ -167,6 +174,28 @@ impl Rollout {
             outcome,
             message: self.message.clone(),
             seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
+        }
+    }
+}
+
+/// How far the platform got with a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reached {
+    /// Pods of the new revision, as the status has it.
+    pub(super) updated: u32,
+    /// New Pods that are ready.
+    pub(super) ready: usize,
+    /// Pods of older revisions that are left.
+    pub(super) old: u32,
+}
+
+impl Reached {
+    /// The best of both.
+    pub(super) fn furthest(self, other: Self) -> Self {
+        Self {
+            updated: self.updated.max(other.updated),
+            ready: self.ready.max(other.ready),
+            old: self.old.min(other.old),
         }
     }
 }
@@ -193,8 +222,16 @@ pub(super) enum Eviction {
 /// seconds, so one that only waits for another has had its chances.
 pub(super) const CRASHING: Duration = Duration::from_mins(1);
 
+/// The longest wait that the API server is granted before we write again: a rollout holds its slot meanwhile.
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
+
 /// After a failed eviction, or a confirmation that came to nothing, the next try waits this long.
 pub(super) const EVICT_AGAIN: Duration = Duration::from_secs(5);
+
+/// Why a request failed, and how much of the wait that the API server asks for it gets.
+pub(super) fn with_wait(message: &str, told: Option<String>) -> String {
+    told.map_or_else(|| message.to_owned(), |told| format!("{message}; the API server {told}"))
+}
 
 impl Rollout {
     /// What holds its next step.

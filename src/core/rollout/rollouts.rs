@@ -13,6 +13,7 @@ use super::{
     plan_schedule::PlanSchedule,
     report::{AlertsReport, RolloutReport},
     rollout_state::{Phase, Rollout},
+    starts::RecentStarts,
     state_store::StateStore,
 };
 use crate::core::{
@@ -21,7 +22,7 @@ use crate::core::{
     inventory::{Change, Changes},
     io::{AlertsReply, AlertsRequest, Effect, Notice, Outbox, StateRecord},
     model::{Attempt, WorkloadKey, time::Now, words::Gate},
-    render::{Need, budget::TokenBucket},
+    render::Need,
     verdict::{Judgement, Standing},
 };
 
@@ -32,8 +33,8 @@ pub struct Rollouts {
     pub(super) ledger: Ledger,
     /// Patches and evictions whose answer is outstanding, also those of rollouts that were dropped meanwhile.
     pub(super) pending_writes: BTreeMap<u64, WorkloadKey>,
-    /// The hourly budget; `None`: no limit.
-    pub(super) rollout_tokens: Option<TokenBucket>,
+    /// Rollouts of the last hour.
+    pub(super) starts: RecentStarts,
     pub(super) state: StateStore,
     pub(super) guard: Guard,
     pub(super) alerts: AlertGate,
@@ -44,12 +45,12 @@ pub struct Rollouts {
 
 impl Rollouts {
     /// None is under way.
-    pub fn new(policy: &Policy, now: Now) -> Self {
+    pub fn new() -> Self {
         Self {
             running: BTreeMap::new(),
             ledger: Ledger::default(),
             pending_writes: BTreeMap::new(),
-            rollout_tokens: new_tokens(policy, now),
+            starts: RecentStarts::default(),
             state: StateStore::default(),
             guard: Guard::default(),
             alerts: AlertGate::default(),
@@ -58,13 +59,8 @@ impl Rollouts {
         }
     }
 
-    /// Another configuration holds from here on. The budget begins with nothing, so that nobody gets more by changing it
-    /// often.
-    pub fn reload(&mut self, old: &Policy, new: &Policy, now: Now) {
-        let limits = |policy: &Policy| (policy.max_rollouts_per_hour, policy.parallel_rollouts);
-        if limits(old) != limits(new) {
-            self.rollout_tokens = new_tokens(new, now);
-        }
+    /// Another configuration holds from here on. What was started in the last hour counts under it, too.
+    pub fn reload(&mut self, old: &Policy, new: &Policy) {
         if old.blocking_alerts != new.blocking_alerts {
             self.alerts.forget();
         }
@@ -80,7 +76,7 @@ impl Rollouts {
 
     /// Whether we lead; `led`: whether we did before.
     pub fn on_leadership_change(&mut self, led: bool, context: Context<'_>, out: &mut Outbox) -> Vec<RolloutEvent> {
-        let View { policy, now, lifecycle, .. } = context.view;
+        let View { now, lifecycle, .. } = context.view;
         if led && !lifecycle.leader {
             // Another replica carries on, also with what is under way; only its word counts now.
             for key in std::mem::take(&mut self.running).keys() {
@@ -89,8 +85,6 @@ impl Rollouts {
             self.state.drop_changes();
         }
         if lifecycle.leader && !led {
-            // What this hour's budget was spent on before is not known here.
-            self.rollout_tokens = new_tokens(policy, now);
             // A follower asks nothing, so the first sweep begins now.
             if lifecycle.started {
                 self.schedule.begin_first_sweep(now.elapsed);
@@ -150,6 +144,7 @@ impl Rollouts {
     ) -> Vec<RolloutEvent> {
         let mut emit = Emitter::new(out);
         for Judgement { key, standing, replan, .. } in judgements {
+            self.note_traces(key, context.view);
             if *replan {
                 self.schedule.request();
             }
@@ -312,8 +307,8 @@ impl Rollouts {
     }
 
     /// Rollouts that the hourly limit still allows now; `None`: no limit.
-    pub fn rollouts_left(&self, now: Now) -> Option<u32> {
-        self.rollout_tokens.as_ref().map(|bucket| bucket.available(now.elapsed))
+    pub fn rollouts_left(&self, policy: &Policy, now: Now) -> Option<u32> {
+        self.starts.left(policy, now)
     }
 
     /// Whether the guard is in force; `None`: there is no need of it. A follower needs none, and does not probe it.
@@ -376,10 +371,4 @@ fn record_hold(key: &WorkloadKey, gate: Gate, out: &mut Outbox) {
         _ => return,
     };
     out.record_event(key, reason, reason.meaning().to_owned());
-}
-
-/// The hourly budget; it holds nothing at first, so that neither a crash nor a new leader fills it.
-fn new_tokens(policy: &Policy, now: Now) -> Option<TokenBucket> {
-    let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
-    policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
 }

@@ -8,16 +8,17 @@ use super::{
     breaker,
     context::{Context, Emitter},
     report::RolloutReport,
-    rollout_state::{CRASHING, Phase, QUIET},
+    rollout_state::{CRASHING, Phase, QUIET, Reached},
     rollouts::Rollouts,
 };
 use crate::core::{
     compare::SidecarDifference,
     injection::{VersionVector, View},
-    inventory::{PodClass, current_revision, on_delete, pods_in},
+    inventory::{Pod, PodClass, current_revision, on_delete, pods_in},
     io::{Lock, Notice},
     model::{
         Attempt, Strategy, WorkloadKey, WorkloadSnapshot,
+        owner::Kind,
         rollout_status::{self, Progress},
         words::{Difference, Outcome, Verdict},
     },
@@ -39,7 +40,7 @@ impl Rollouts {
             let message = "it is not looked at any more: the configuration or a label leaves it out".to_owned();
             return self.end(key, Outcome::Superseded, message, context, emit);
         }
-        let late = now.elapsed >= rollout.stepped + policy.timeout;
+        let late = rollout.is_late(policy, now);
         if rollout.unread && !late {
             return self.progress(key, "finding out whether it is ours", false, context, emit);
         }
@@ -58,6 +59,7 @@ impl Rollouts {
         if workload.strategy == Strategy::OnDelete {
             return self.watch_evicting(key, context, emit);
         }
+        let late = self.note_advance(key, workload, context) && late;
         match rollout_status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, context, emit),
             Progress::Waiting(message) => self.watch_waiting(key, workload, message, late, context, emit),
@@ -90,6 +92,10 @@ impl Rollouts {
             let message = format!("its Pods crash: {message}{}", remedy.unwrap_or_default());
             return self.end(key, Outcome::Failed, message, context, emit);
         }
+        if late && let Some(cause) = self.stalled_by_nodes(key, workload, context) {
+            // Nothing of ours is in its way, and others need its slot.
+            return self.end(key, Outcome::Stalled, format!("{message}; {cause}"), context, emit);
+        }
         if late && policy.one_shot {
             // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
             return self.end(key, Outcome::TimedOut, message, context, emit);
@@ -106,12 +112,54 @@ impl Rollouts {
         match self.verified(key, context, emit) {
             Some((outcome, message)) => self.end(key, outcome, message, context, emit),
             // Nothing is to be learned of it any more; its slot must not be taken for ever.
-            None if now.elapsed >= since + policy.timeout => {
+            None if now.elapsed >= since.saturating_add(policy.timeout) => {
                 let message = "finished, but its new Pods could not be checked".to_owned();
                 self.end(key, Outcome::TimedOut, message, context, emit);
             }
             None => self.progress(key, "checking the new Pods", late, context, emit),
         }
+    }
+
+    /// Notes how far the platform got: the time-out counts from the last step ahead. A Pod that comes and goes is none: only
+    /// what was never reached before counts. Returns whether it has not moved on.
+    fn note_advance(&mut self, key: &WorkloadKey, workload: &WorkloadSnapshot, context: Context<'_>) -> bool {
+        let View { index, now, .. } = context.view;
+        let Some(rollout) = self.running.get_mut(key) else { return true };
+        if workload.observed_generation < workload.generation || rollout.late {
+            return true;
+        }
+        let classes = current_revision(workload, index).map(|(_, classes)| classes).unwrap_or_default();
+        let ready = |pod: &Pod| pod.state.ready && !pod.state.terminating && !rollout.before.contains(&pod.uid);
+        let counts = workload.counts;
+        let here = Reached {
+            updated: counts.updated,
+            ready: pods_in(&classes).iter().filter(|pod| ready(*pod)).count(),
+            old: counts.current.saturating_sub(counts.updated),
+        };
+        let Some(before) = rollout.reached else {
+            rollout.reached = Some(here);
+            return true;
+        };
+        let furthest = before.furthest(here);
+        if furthest == before {
+            return true;
+        }
+        rollout.reached = Some(furthest);
+        rollout.stepped = now.elapsed;
+        false
+    }
+
+    /// Why a DaemonSet cannot finish though every Pod that its rollout brought is ready: a Node takes none. `None`: it is
+    /// another kind, or one of its new Pods is not ready, which may be our doing.
+    fn stalled_by_nodes(&self, key: &WorkloadKey, w: &WorkloadSnapshot, context: Context<'_>) -> Option<&'static str> {
+        if key.kind != Kind::DAEMON_SET {
+            return None;
+        }
+        let rollout = self.running.get(key)?;
+        let (_, classes) = current_revision(w, context.view.index)?;
+        let pods = pods_in(&classes);
+        let mut new = pods.iter().filter(|pod| !rollout.before.contains(&pod.uid) && !pod.state.terminating);
+        new.all(|pod| pod.state.ready).then_some("every new Pod is ready, and a Node takes none")
     }
 
     /// Since when new Pods of it crash, and whether one does now. One that runs for a moment between two crashes is not well
@@ -322,6 +370,9 @@ impl Rollouts {
         }
         let mut opened = None;
         self.change_record(policy, |record| {
+            if again {
+                breaker::forget_late(record);
+            }
             opened = breaker::saw(record, outcome, key, now.wall);
         });
         if let Some(reason) = opened {

@@ -11,7 +11,7 @@ use crate::core::{
     compare::{self, SidecarSelection},
     injection::View,
     io::RenderOutcome,
-    model::{WorkloadKey, words::UndeterminedReason},
+    model::{WorkloadKey, time::bounded_wait, words::UndeterminedReason},
     render::{Answered, Asked},
 };
 
@@ -35,7 +35,7 @@ impl Verdicts {
         if !holds {
             return None;
         }
-        let (reason, message, after) = match outcome {
+        let (reason, mut message, after) = match outcome {
             RenderOutcome::Rendered(rendering) => return self.take_rendering(key, &asked, rendering, view),
             // A refusal is the API server's word on the matter; asked again seldom.
             RenderOutcome::Rejected { message } => (None, message, None),
@@ -46,7 +46,11 @@ impl Verdicts {
             }
         };
         let backoff = FIRST_RETRY.saturating_mul(1 << case.failures.min(10)).min(LAST_RETRY);
-        let wait = backoff.max(after.unwrap_or_default().min(LONGEST_RETRY_AFTER));
+        let (after, told) = bounded_wait(after.unwrap_or_default(), LONGEST_RETRY_AFTER);
+        let wait = backoff.max(after);
+        if let Some(told) = told {
+            message = format!("{message}; it {told}");
+        }
         case.failures = case.failures.saturating_add(1);
         let Asked { revision, versions, .. } = asked;
         let retry = view.now.elapsed + wait;

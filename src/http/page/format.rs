@@ -148,7 +148,7 @@ impl RolloutRow {
         let (outcome, tone) = match r.outcome {
             None => ("under way", "dim"),
             Some(outcome @ Outcome::Converged) => (outcome.as_str(), "good"),
-            Some(outcome @ (Outcome::TimedOut | Outcome::Superseded)) => (outcome.as_str(), "warn"),
+            Some(outcome @ (Outcome::TimedOut | Outcome::Stalled | Outcome::Superseded)) => (outcome.as_str(), "warn"),
             Some(outcome) => (outcome.as_str(), "bad"),
         };
         Self {

@@ -98,6 +98,10 @@ impl Line {
 
 /// `90s`, `5m`, `1h30m`
 pub(super) fn duration(text: &str) -> Result<Duration> {
+    // No time that can be written is longer, and nothing may overflow with it.
+    if text == "longest" {
+        return Ok(Duration::MAX);
+    }
     let span: jiff::SignedDuration = text.parse().with_context(|| format!("{text:?} is no time"))?;
     Ok(Duration::try_from(span)?)
 }

@@ -9,7 +9,7 @@ use sidecar_drift::core::{
     model::{
         ChangedBy, ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry,
         InjectorKind, InjectorSnapshot, Name, NamespaceSnapshot, NodeSnapshot, Object, ObjectKey, Operator, Params,
-        Requirement, Selector, ServiceSnapshot, Strategy, TriggerSnapshot, WorkloadSnapshot, owner::Kind,
+        Requirement, Selector, ServiceSnapshot, Stamp, Strategy, TriggerSnapshot, WorkloadSnapshot, owner::Kind,
     },
 };
 
@@ -135,7 +135,7 @@ fn path_key(path: &str) -> Result<ObjectKey> {
 }
 
 /// `mesh:on`, or `mesh:!off` for all but those; nothing: everything.
-fn selector(text: Option<String>) -> Result<Selector> {
+pub(super) fn selector(text: Option<String>) -> Result<Selector> {
     let Some(text) = text else { return Ok(Selector::default()) };
     let (label, value) = text.split_once(':').with_context(|| format!("{text:?} is not LABEL:VALUE"))?;
     let (operator, value) = value.strip_prefix('!').map_or((Operator::In, value), |value| (Operator::NotIn, value));
@@ -173,11 +173,18 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
     let (paused, resumed) = (line.flag("paused"), line.flag("resumed"));
     let terminating = line.flag("terminating");
     let operator = line.name("operator");
+    // `+team=b`: a label; `stamp=2031-01-01T00:00:00Z`: what its template carries, as if we had rolled it then.
+    let labels = line.prefixed("+");
+    let stamp = line.parsed::<Timestamp>("stamp")?;
     let (surge, unavailable): (Option<u32>, Option<u32>) = (line.parsed("surge")?, line.parsed("unavailable")?);
     let given: Option<u32> = line.parsed("partition")?;
     let (recreate, on_delete) = (line.flag("recreate"), line.flag("on_delete"));
     Ok(move |w: &mut WorkloadSnapshot| {
         w.says.extend(says);
+        w.labels.extend(labels);
+        if let Some(timestamp) = stamp {
+            w.template.stamp = Some(Stamp { timestamp, reason: String::new(), fingerprint: Some("other".to_owned()) });
+        }
         w.paused = (w.paused || paused) && !resumed;
         w.terminating |= terminating;
         if let Some(name) = operator {

@@ -13,7 +13,10 @@ use sidecar_drift::core::{
     },
 };
 
-use super::line::{Line, duration};
+use super::{
+    line::{Line, duration},
+    objects::selector,
+};
 
 pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
     for (field, value) in line.rest() {
@@ -29,6 +32,8 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "sidecars" => policy.sidecars = names(&value),
             "include" => policy.filter.include_namespaces = globs(&value),
             "exclude" => policy.filter.exclude_namespaces = globs(&value),
+            "namespaces" => policy.filter.namespaces = Some(selector(Some(value))?),
+            "workloads" => policy.filter.workloads = Some(selector(Some(value))?),
             "started_before" => policy.filter.started_before = Some(value.parse().with_context(given)?),
             "regardless" => policy.regardless_of_drift = value == "yes",
             "renders_per_second" => policy.renders_per_second = value.parse().with_context(given)?,

@@ -127,7 +127,7 @@ fn policy(random: &mut Random) -> Policy {
         absence: random.one_of(&[Duration::from_mins(1), Duration::from_mins(3)]),
         parallel_rollouts: random.one_of(&[1, 1, 2, 3]),
         parallel_per_namespace: random.one_of(&[1, 1, 2]),
-        max_rollouts_per_hour: random.one_of(&[None, None, Some(6), Some(20)]),
+        max_rollouts_per_hour: random.one_of(&[None, None, Some(2), Some(6)]),
         canary: random.one_of(&[0, 1, 1, 2]),
         soak: random.one_of(&[Duration::from_secs(5), Duration::from_mins(1)]),
         cooldown: random.one_of(&[Duration::from_secs(10), Duration::from_mins(4), Duration::from_hours(24)]),

@@ -61,8 +61,8 @@ impl Tamper {
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
         (Self::ForgetsCooldown, &["is rolled again after"]),
-        (Self::ForgetsHour, &["rollouts within"]),
-        (Self::RefillsBudget, &["rollouts within"]),
+        (Self::ForgetsHour, &["rollouts within an hour"]),
+        (Self::RefillsBudget, &["rollouts within an hour"]),
         (Self::ForgetsCanary, &["canary"]),
         (Self::ForgetsGuard, &["without the guard"]),
         (Self::ForgetsExclusion, &["it is excluded"]),
@@ -112,9 +112,9 @@ impl Tamper {
             Self::ForgetsParallel | Self::ForgetsNamespaceCap => {
                 (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
             }
-            Self::ForgetsHour => policy.max_rollouts_per_hour = Some(6),
+            Self::ForgetsHour => policy.max_rollouts_per_hour = Some(1),
             Self::RefillsBudget => {
-                (policy.max_rollouts_per_hour, policy.canary) = (Some(6), 0);
+                (policy.max_rollouts_per_hour, policy.canary) = (Some(1), 0);
                 faults.extend([60, 120, 180, 240].map(|at| (at, 8, Fault::Crash(0))));
             }
             Self::ForgetsCanary => policy.canary = policy.canary.max(1),

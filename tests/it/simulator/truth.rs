@@ -28,8 +28,8 @@ use super::{
 const SECOND: Duration = Duration::from_secs(1);
 /// A stamp names the time at which it was sent, and may arrive so much later where the API server is slow.
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
-/// A start is paid for when it is planned, and written so much later at most, in the worst of troubles.
-const PLANNED_TO_WRITTEN: Duration = Duration::from_mins(5);
+/// The hourly limit holds in any 60 minutes.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What a process may not have heard of yet: its watches are out of order, or it was suspended.
 #[derive(Clone, Copy, Debug)]
@@ -255,13 +255,9 @@ impl Truth {
             ensure!(rested, "{key} is rolled again after {}s", since.as_secs());
         }
         let Some(hourly) = self.policy.max_rollouts_per_hour else { return Ok(()) };
-        let rate = f64::from(hourly) / 3600.0;
-        for (at, first) in self.writes.iter().enumerate() {
-            let (n, span) = (self.writes.len() - at + 1, write.at.saturating_sub(first.at) + PLANNED_TO_WRITTEN);
-            #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            let (n, burst) = (n as f64, self.policy.parallel_rollouts as f64);
-            ensure!(n <= burst + rate * span.as_secs_f64(), "{n} rollouts within {}s", span.as_secs());
-        }
+        let within = |w: &&Write| write.at.saturating_sub(w.at) + self.jumps + SECOND + ON_ITS_WAY < HOUR;
+        let n = self.writes.iter().filter(|w| !w.unseen).filter(within).count() + 1;
+        ensure!(n <= hourly as usize, "{n} rollouts within an hour");
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
     match gate {
         Gate::Accepted => c.says.accepted_until.map(|until| at(s.now, until, Duration::ZERO)),
         Gate::Cooldown => {
-            let last = c.tried().map(|tried| tried.stamp.timestamp).max();
+            let last = c.tried().map(|tried| c.made(tried)).max();
             last.map(|last| at(s.now, last, s.policy.cooldown))
         }
         Gate::DailyCap => {
@@ -29,7 +29,7 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
             Opening::Closed(Some(opens)) => Some(at(s.now, opens, Duration::ZERO)),
             Opening::Closed(None) | Opening::Open => None,
         },
-        Gate::RateLimit => s.next_token,
+        Gate::RateLimit => s.next_start,
         Gate::Canary => {
             let ends = |canary: &Canary| {
                 let soaked = canary.converged.map(|last| at(s.now, last, s.policy.soak));
@@ -50,7 +50,7 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
 
 /// When that span will be over since then, by the other clock; now, if it is.
 fn at(now: Now, since: Timestamp, span: Duration) -> Duration {
-    now.elapsed + span.saturating_sub(now.since(since)) + until(now, since)
+    now.elapsed.saturating_add(span.saturating_sub(now.since(since))).saturating_add(until(now, since))
 }
 
 /// How long until the wall clock shows this.

@@ -32,6 +32,7 @@ struct Case {
     causes: BTreeSet<Scope>,
     says: OwnerAnnotations,
     history: Vec<Attempt>,
+    patched_live: bool,
     retried: Option<Timestamp>,
     backs_injector: bool,
     injector_unhealthy: bool,
@@ -47,8 +48,8 @@ struct Case {
     running_here: usize,
     first_sweep: Option<Duration>,
     unready_nodes: (usize, usize),
-    tokens: Option<u32>,
-    next_token: Option<Duration>,
+    starts_left: Option<u32>,
+    next_start: Option<Duration>,
 }
 
 fn mesh() -> Scope {
@@ -71,6 +72,7 @@ impl Case {
             causes: BTreeSet::new(),
             says: OwnerAnnotations::default(),
             history: Vec::new(),
+            patched_live: false,
             retried: None,
             backs_injector: false,
             injector_unhealthy: false,
@@ -86,8 +88,8 @@ impl Case {
             running_here: 0,
             first_sweep: None,
             unready_nodes: (0, 10),
-            tokens: None,
-            next_token: None,
+            starts_left: None,
+            next_start: None,
         }
     }
 
@@ -106,6 +108,8 @@ impl Case {
             causes: &self.causes,
             says: self.says.clone(),
             history: self.history.clone(),
+            noted: BTreeMap::new(),
+            patched_live: self.patched_live,
             retried: self.retried,
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
@@ -128,8 +132,8 @@ impl Case {
             running_in: BTreeMap::from([(self.workload.key.namespace.clone(), self.running_here)]),
             first_sweep: self.first_sweep,
             unready_nodes: self.unready_nodes,
-            tokens: self.tokens,
-            next_token: self.next_token,
+            starts_left: self.starts_left,
+            next_start: self.next_start,
         };
         question(&candidate, &situation)
     }
@@ -179,6 +183,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
     match gate {
         Gate::ReportOnly => case.policy.mode = Mode::Report,
         Gate::DifferenceNotEnabled => case.differences = BTreeSet::from([Difference::Missing]),
+        Gate::PatchedLive => case.patched_live = true,
         Gate::OptedOut => case.says.mode = Mode::Report,
         Gate::Accepted => case.says.accepted_until = Some(test_objects::at(1).wall),
         Gate::Excluded => drop(case.policy.roll_kinds.remove(&Kind::DEPLOYMENT)),
@@ -207,7 +212,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::RecreateStrategy => case.workload.strategy = Strategy::Recreate,
         Gate::OnDelete => case.workload.strategy = Strategy::OnDelete,
         Gate::CollateralChange => case.collateral = true,
-        Gate::RateLimit => case.tokens = Some(0),
+        Gate::RateLimit => case.starts_left = Some(0),
         Gate::Concurrency => case.running = 2,
         Gate::NamespaceConcurrency => case.running_here = 1,
         Gate::Canary => case.canary(&mesh(), "first", None),
@@ -343,7 +348,7 @@ fn what_ends_by_time_alone_says_when() {
         case.tried(3 * 3600, "v1:c");
     };
     assert_eq!(ends(Gate::DailyCap, &more), Some(23 * hour));
-    let token = |case: &mut Case| case.next_token = Some(now().elapsed + hour);
+    let token = |case: &mut Case| case.next_start = Some(now().elapsed + hour);
     assert_eq!(ends(Gate::RateLimit, &token), Some(hour));
     assert_eq!(ends(Gate::OutsideWindow, &nothing), Some(Duration::from_secs(3 * 86_400 + 6_400)));
     assert_eq!(ends(Gate::BackingOff, &nothing), Some(Duration::from_secs(1)));

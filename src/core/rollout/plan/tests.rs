@@ -28,7 +28,7 @@ fn first_seen(workload: &WorkloadSnapshot) -> Timestamp {
     test_objects::at(if workload.key.name.starts_with("old") { -900 } else { -60 }).wall
 }
 
-fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
+fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<u32>) -> (Vec<String>, Vec<String>) {
     let says = OwnerAnnotations::default();
     let record = StateRecord::default();
     let (scopes, causes) = (scopes(), BTreeSet::new());
@@ -47,6 +47,8 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         causes: &causes,
         says: says.clone(),
         history: Vec::new(),
+        noted: BTreeMap::new(),
+        patched_live: false,
         retried: None,
         backs_injector: false,
         injector_unhealthy: false,
@@ -68,8 +70,8 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         running_in: BTreeMap::new(),
         first_sweep: None,
         unready_nodes: (0, 3),
-        tokens,
-        next_token: None,
+        starts_left,
+        next_start: None,
     };
     let plan = plan(candidates, situation);
     let start = plan.start.iter().map(ToString::to_string).collect();

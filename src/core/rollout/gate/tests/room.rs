@@ -88,7 +88,7 @@ fn the_next_eviction_is_held_by_what_may_change_meanwhile_and_not_by_the_rollout
         case.in_rollout = true;
         case.tried(0, "v1:target");
         case.running = 9;
-        case.tokens = Some(0);
+        case.starts_left = Some(0);
     };
     let next = |change: fn(&mut Case)| {
         let case = evicting(|case| {
