@@ -40,7 +40,7 @@ pub(super) fn shown(pointer: &str, pod: Option<&str>) -> String {
 /// The pointer with no word on which element is meant: `/env/PEERS/value/[name ]/port`.
 pub(super) fn of_any_element(pointer: &str) -> Option<String> {
     let any = |segment| element(segment).map_or_else(|| segment.to_owned(), |(member, _)| format!("[{member} ]"));
-    pointer.contains("[").then(|| pointer.split('/').map(any).collect::<Vec<_>>().join("/"))
+    pointer.contains('[').then(|| pointer.split('/').map(any).collect::<Vec<_>>().join("/"))
 }
 
 /// Whether a pointer that was written down speaks of this one, too. A record of an earlier version names an element by its

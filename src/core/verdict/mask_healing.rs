@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{admission_evidence::UNCERTAIN_RETRY, case::RenderSet};
+use super::admission_evidence::UNCERTAIN_RETRY;
 use crate::core::{
     compare::{self, Mask, Rendering},
     model::Name,
@@ -24,7 +24,8 @@ pub struct Healing {
 }
 
 impl Healing {
-    fn of(last: Rendering, at: Duration) -> Self {
+    /// It begins with this rendering.
+    pub(super) fn of(last: Rendering, at: Duration) -> Self {
         Self { last, at, agreed: BTreeMap::new() }
     }
 
@@ -42,38 +43,44 @@ pub(super) fn moved(mask: &Mask, from_first: &Mask, from_last: &Mask) -> Mask {
     agrees.beside(&came_back)
 }
 
-/// Takes in one more rendering of a set with a mask, in which nothing new differs. What has stayed the same for long enough is
-/// masked no more, and the renderings in which it was otherwise are forgotten.
-pub(super) fn heal(set: &mut RenderSet, rendering: Rendering, now: Duration) {
-    let Some(newest) = set.renderings.last().filter(|_| !set.mask.is_empty()) else { return };
-    let healing = set.healing.take().unwrap_or_else(|| Healing::of(newest.clone(), set.confirmed.elapsed).into());
-    // Renderings right after one another ask the same backend of an injector, which proves little.
-    if now < healing.at + UNCERTAIN_RETRY {
-        set.healing = Some(healing);
-        return;
-    }
-    let Ok(differs) = compare::volatile(&healing.last, &rendering) else { return };
-    let same = fields(&set.mask.beside(&differs));
-    let count = |field| {
-        let before = healing.agreed.get(&field).copied().unwrap_or(1);
-        (field, before + 1)
-    };
-    let agreed: BTreeMap<_, _> = same.into_iter().map(count).collect();
-    if agreed.values().all(|times| *times < AGREEING) {
-        set.healing = Some(Healing { last: rendering, at: now, agreed }.into());
-        return;
-    }
-    for ((masked, container, pointer), times) in agreed {
-        let of = if masked { &mut set.mask.pointers } else { &mut set.mask.unordered };
-        if times >= AGREEING
-            && let Some(pointers) = of.get_mut(&container)
-        {
-            pointers.remove(&pointer);
+/// What a set looks like without the fields that are masked no more.
+pub(super) struct Healed {
+    /// What is still masked.
+    pub(super) mask: Mask,
+    /// The renderings that had the same there.
+    pub(super) renderings: Vec<Rendering>,
+}
+
+impl Healing {
+    /// Takes in one more rendering, in which nothing differs that is not masked. What has stayed the same for long enough is
+    /// masked no more, and the renderings in which it was otherwise are forgotten.
+    pub(super) fn take(&mut self, mask: &Mask, rendering: Rendering, now: Duration) -> Option<Healed> {
+        // Renderings right after one another ask the same backend of an injector, which proves little.
+        if now < self.at + UNCERTAIN_RETRY {
+            return None;
         }
+        let differs = compare::volatile(&self.last, &rendering).ok()?;
+        let count = |field| {
+            let before = self.agreed.get(&field).copied().unwrap_or(1);
+            (field, before + 1)
+        };
+        self.agreed = fields(&mask.beside(&differs)).into_iter().map(count).collect();
+        let last = std::mem::replace(&mut self.last, rendering);
+        self.at = now;
+        if self.agreed.values().all(|times| *times < AGREEING) {
+            return None;
+        }
+        let mut mask = mask.clone();
+        for ((masked, container, pointer), _) in self.agreed.iter().filter(|(_, times)| **times >= AGREEING) {
+            let of = if *masked { &mut mask.pointers } else { &mut mask.unordered };
+            if let Some(pointers) = of.get_mut(container) {
+                pointers.remove(pointer);
+            }
+        }
+        mask.pointers.retain(|_, pointers| !pointers.is_empty());
+        mask.unordered.retain(|_, pointers| !pointers.is_empty());
+        Some(Healed { mask, renderings: vec![last, self.last.clone()] })
     }
-    set.mask.pointers.retain(|_, pointers| !pointers.is_empty());
-    set.mask.unordered.retain(|_, pointers| !pointers.is_empty());
-    set.renderings = vec![healing.last, rendering];
 }
 
 /// The fields of a mask, one by one; `true` for those that are masked, and not only compared without their order.

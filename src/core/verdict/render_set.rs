@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     case::{Case, RenderSet},
-    mask_healing,
+    mask_healing::{self, Healed, Healing},
 };
 use crate::core::{
     compare::{self, Mask, Rendering},
@@ -69,7 +69,7 @@ pub(super) fn add_rendering(
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
-            mask_healing::heal(&mut set, rendering, now.elapsed);
+            heal(&mut set, rendering, now);
         }
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
@@ -81,6 +81,17 @@ pub(super) fn add_rendering(
     set.confirmed = now;
     case.set = Some(set);
     false
+}
+
+/// Follows how the masked fields of a set do.
+fn heal(set: &mut RenderSet, rendering: Rendering, now: Now) {
+    let Some(newest) = set.renderings.last().filter(|_| !set.mask.is_empty()) else { return };
+    let begin = || Box::new(Healing::of(newest.clone(), set.confirmed.elapsed));
+    let mut healing = set.healing.take().unwrap_or_else(begin);
+    match healing.take(&set.mask, rendering, now.elapsed) {
+        Some(Healed { mask, renderings }) => (set.mask, set.renderings) = (mask, renderings),
+        None => set.healing = Some(healing),
+    }
 }
 
 /// Whether `mask` hides nothing that `known` does not.
