@@ -69,7 +69,7 @@ impl Core {
             injection: InjectionTracker::default(),
             renders: Renders::new(&policy, now),
             verdicts: Verdicts::new(seed),
-            rollouts: Rollouts::new(),
+            rollouts: Rollouts::default(),
             reports: Reports::default(),
             outbox: Outbox::default(),
             wake: None,

@@ -27,7 +27,7 @@ use crate::core::{
 };
 
 /// Rollouts under way, the ledger of what was done, the budget, the state ConfigMap, the guard and the alerts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rollouts {
     pub(super) running: BTreeMap<WorkloadKey, Rollout>,
     pub(super) ledger: Ledger,
@@ -44,21 +44,6 @@ pub struct Rollouts {
 }
 
 impl Rollouts {
-    /// None is under way.
-    pub fn new() -> Self {
-        Self {
-            running: BTreeMap::new(),
-            ledger: Ledger::default(),
-            pending_writes: BTreeMap::new(),
-            starts: RecentStarts::default(),
-            state: StateStore::default(),
-            guard: Guard::default(),
-            alerts: AlertGate::default(),
-            schedule: PlanSchedule::default(),
-            concerned: BTreeSet::new(),
-        }
-    }
-
     /// Another configuration holds from here on. What was started in the last hour counts under it, too.
     pub fn reload(&mut self, old: &Policy, new: &Policy) {
         if old.blocking_alerts != new.blocking_alerts {
@@ -82,6 +67,7 @@ impl Rollouts {
             for key in std::mem::take(&mut self.running).keys() {
                 out.invalidate_report(key);
             }
+            self.starts.forget_plans();
             self.state.drop_changes();
         }
         if lifecycle.leader && !led {

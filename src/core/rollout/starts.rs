@@ -26,6 +26,8 @@ struct Start {
     stamp: Option<Timestamp>,
     /// It counts until then.
     expires: Duration,
+    /// It is the newest one that this process planned for its workload.
+    newest: bool,
 }
 
 impl RecentStarts {
@@ -50,13 +52,17 @@ impl RecentStarts {
 
     /// One is planned.
     pub(super) fn plan(&mut self, key: &WorkloadKey, now: Now) {
+        self.0.iter_mut().filter(|start| start.workload == *key).for_each(|start| start.newest = false);
         self.add(key, None, now.elapsed + HOUR, now);
+        if let Some(start) = self.0.last_mut() {
+            start.newest = true;
+        }
     }
 
     /// Its stamp is being sent: the hour counts from here.
     pub(super) fn patched(&mut self, key: &WorkloadKey, stamp: Timestamp, now: Now) {
         let expires = now.elapsed + HOUR;
-        match self.0.iter_mut().rev().find(|start| start.workload == *key) {
+        match self.newest(key) {
             Some(start) => (start.stamp, start.expires) = (Some(stamp), expires),
             // It took more than an hour to get so far.
             None => self.add(key, Some(stamp), expires, now),
@@ -65,16 +71,23 @@ impl RecentStarts {
 
     /// Of what was sent, this was written.
     pub(super) fn written(&mut self, key: &WorkloadKey, stamp: Timestamp) {
-        if let Some(start) = self.0.iter_mut().rev().find(|start| start.workload == *key) {
+        if let Some(start) = self.newest(key) {
             start.stamp = Some(stamp);
         }
     }
 
+    fn newest(&mut self, key: &WorkloadKey) -> Option<&mut Start> {
+        self.0.iter_mut().find(|start| start.newest && start.workload == *key)
+    }
+
     /// The newest one of this workload came to nothing.
     pub(super) fn give_back(&mut self, key: &WorkloadKey) {
-        if let Some(at) = self.0.iter().rposition(|start| start.workload == *key) {
-            self.0.remove(at);
-        }
+        self.0.retain(|start| !(start.newest && start.workload == *key));
+    }
+
+    /// What was planned and not sent comes to nothing: another replica leads.
+    pub(super) fn forget_plans(&mut self) {
+        self.0.retain(|start| start.stamp.is_some());
     }
 
     /// A stamp was found: whoever wrote it, it counts, from when it says, or from now if that is in the future.
@@ -89,7 +102,7 @@ impl RecentStarts {
     fn add(&mut self, key: &WorkloadKey, stamp: Option<Timestamp>, expires: Duration, now: Now) {
         // One of the future would be found anew for as long as its workload carries it.
         self.0.retain(|start| start.expires > now.elapsed || start.stamp.is_some_and(|stamp| stamp > now.wall));
-        self.0.push(Start { workload: key.clone(), stamp, expires });
+        self.0.push(Start { workload: key.clone(), stamp, expires, newest: false });
     }
 }
 
@@ -137,6 +150,19 @@ mod tests {
         assert_eq!(starts.next(&limit(1), at(6)), Some(MINUTE * 65));
         starts.give_back(&key("a"));
         assert_eq!(starts.left(&limit(1), at(6)), Some(1));
+    }
+
+    #[test]
+    fn an_older_stamp_that_is_found_meanwhile_is_another_rollout() {
+        let mut starts = RecentStarts::default();
+        starts.plan(&key("a"), at(60));
+        starts.found(&key("a"), at(1).wall, at(60));
+        starts.patched(&key("a"), at(60).wall, at(60));
+        assert_eq!(starts.left(&limit(9), at(60)), Some(7));
+        assert_eq!(starts.left(&limit(9), at(62)), Some(8), "the older one is over");
+        starts.plan(&key("b"), at(62));
+        starts.forget_plans();
+        assert_eq!(starts.left(&limit(9), at(62)), Some(8), "what was not sent is forgotten, and no other");
     }
 
     #[test]

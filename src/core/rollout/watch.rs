@@ -152,7 +152,8 @@ impl Rollouts {
     /// Why a DaemonSet cannot finish though every Pod that its rollout brought is ready: a Node takes none. `None`: it is
     /// another kind, or one of its new Pods is not ready, which may be our doing.
     fn stalled_by_nodes(&self, key: &WorkloadKey, w: &WorkloadSnapshot, context: Context<'_>) -> Option<&'static str> {
-        if key.kind != Kind::DAEMON_SET {
+        // Where a Pod is refused or was not made again fewer are there: that is no Node's fault.
+        if key.kind != Kind::DAEMON_SET || w.counts.current < w.counts.desired {
             return None;
         }
         let rollout = self.running.get(key)?;

@@ -22,11 +22,10 @@ use super::{
 use crate::scripts::rules::Rules as Every;
 
 /// Gates that end by themselves, if nothing else happens.
-const TRANSIENT: [Gate; 11] = [
+const TRANSIENT: [Gate; 10] = [
     Gate::Rolling,
     Gate::Unhealthy,
     Gate::ClusterBusy,
-    Gate::RateLimit,
     Gate::Concurrency,
     Gate::NamespaceConcurrency,
     Gate::NotLeader,
@@ -100,6 +99,7 @@ impl World {
         let full = matches!(gate, Gate::Concurrency | Gate::NamespaceConcurrency)
             && report.rollouts.iter().any(|r| r.outcome.is_none() && held_between(r, report));
         ensure!(full || !TRANSIENT.contains(&gate) || !alone || report.mode < Mode::Enforce, "{gate} still holds it");
+        ensure!(gate != Gate::RateLimit || self.truth.hour_is_spent(self.at), "the hour is not spent, in truth");
         ensure!(gate != Gate::Paused || self.stays_paused(w), "it is still paused");
         ensure!(gate != Gate::GuardMissing, "the guard is in force, in truth");
         if gate == Gate::Canary && alone {

@@ -261,6 +261,13 @@ impl Truth {
         Ok(())
     }
 
+    /// As many rollouts as allowed were begun in the last hour, or a moment before it.
+    pub(super) fn hour_is_spent(&self, at: Duration) -> bool {
+        let slack = self.jumps + Duration::from_mins(1);
+        let lately = self.writes.iter().filter(|w| at.saturating_sub(w.at) < HOUR + slack).count();
+        self.policy.max_rollouts_per_hour.is_some_and(|most| lately >= most as usize)
+    }
+
     /// What was tried last is not tried again.
     fn is_another_target(&self, write: &Write) -> Result<()> {
         let of = &write.request.workload;
