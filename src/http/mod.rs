@@ -3,6 +3,7 @@
 
 pub mod answers;
 mod api;
+mod host;
 mod openapi;
 mod page;
 mod published;
@@ -10,6 +11,7 @@ pub mod query;
 mod reader;
 mod relay;
 mod server;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

@@ -22,8 +22,8 @@ use super::{Published, api::problem};
 /// An answer that takes longer is none: a page of the largest list takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// No answer is longer: a thousand workloads with all their differences are some megabytes.
-const LONGEST: usize = 64 << 20;
+/// No answer is longer: a thousand workloads with all their differences are some megabytes. A few are in memory at a time.
+const LONGEST: usize = 16 << 20;
 
 /// Says that a request was passed on already, so that two replicas that take each other for the leader do not play ball.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-sidecar-drift-passed-on");
