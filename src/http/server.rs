@@ -72,6 +72,10 @@ async fn readyz(State(published): State<Published>) -> Response {
     if let Some(trouble) = hanging(&published) {
         return unavailable(trouble);
     }
+    let stale = published.stale();
+    if !stale.is_empty() {
+        return unavailable(stale.join("\n"));
+    }
     match published.report() {
         Some(report) if report.synced => "ok\n".into_response(),
         _ => unavailable("the watches are not synced yet".to_owned()),

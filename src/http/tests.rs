@@ -64,6 +64,29 @@ async fn ready_means_synced_and_ticking() {
     assert_eq!(get(&published, "/readyz").await.0, 503);
 }
 
+#[tokio::test(start_paused = true)]
+async fn ready_means_that_no_watch_has_been_without_a_connection_for_long() {
+    let (published, _) = published();
+    let watches = metrics::Watches::default();
+    published.watching(watches.clone());
+    published.publish(report(true));
+    let (mut pods, mut nodes) = (watches.health("pods"), watches.health("nodes"));
+    pods.set(true);
+    // Refused for good: that is told, but another replica would fare no better.
+    nodes.refused();
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert_eq!(get(&published, "/readyz").await.0, 200);
+    assert!(published.report().unwrap().unavailable.is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let why = "nothing is heard of pods since 30 s: the watch has no connection";
+    assert_eq!(get(&published, "/readyz").await, (503, format!("{why}\n")));
+    assert_eq!(published.report().unwrap().unavailable, [why]);
+    assert_eq!(get(&published, "/healthz").await.0, 200);
+    pods.set(false);
+    assert_eq!(get(&published, "/readyz").await.0, 200);
+    assert!(published.report().unwrap().unavailable.is_empty());
+}
+
 #[tokio::test]
 async fn a_scrape_holds_the_gauges_of_the_published_report() {
     let (published, _) = published();

@@ -11,6 +11,7 @@ mod probe;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod watching;
 
 use std::sync::Arc;
 
@@ -18,12 +19,16 @@ use http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
 use tower::{BoxError, Service};
 
+use crate::metrics::Watches;
+
 pub(in crate::cluster) use call::chain;
 pub use call::{Answer, Call, Lost};
 pub use connect::{Connection, connect};
 pub use error::Error;
 use first_list::FirstList;
 pub use probe::Server;
+pub(in crate::cluster) use watching::Pace;
+use watching::Paced;
 
 /// The name by which the API server knows what we write (`managedFields`) and render.
 pub const FIELD_MANAGER: &str = "sidecar-drift";
@@ -39,6 +44,7 @@ pub struct Cluster {
     listing: kube::Client,
     url: Arc<str>,
     namespace: Arc<str>,
+    watches: Watches,
 }
 
 impl Cluster {
@@ -61,7 +67,7 @@ impl Cluster {
 
     fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
         let listing = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, listing, url: url.into(), namespace: namespace.into() }
+        Self { client, listing, url: url.into(), namespace: namespace.into(), watches: Watches::default() }
     }
 
     /// The server's address.
@@ -79,9 +85,15 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// The same for a watch that is to begin with a list of many objects: see [`FirstList`].
-    pub(crate) fn listing(&self) -> kube::Client {
-        self.listing.clone()
+    /// The same for a watch: at this pace, and as [`FirstList`] asks where it is to begin with a list of many objects.
+    pub(in crate::cluster) fn watching(&self, pace: Arc<Pace>, many: bool) -> kube::Client {
+        let client = if many { &self.listing } else { &self.client };
+        kube::Client::new(Paced::new(client.clone(), pace), &*self.namespace)
+    }
+
+    /// Which of its watches are down.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 }
 

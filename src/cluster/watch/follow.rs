@@ -1,22 +1,18 @@
 //! One watch, for as long as its task lives: kube's watcher, and what it leaves to its caller.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
-    Api,
+    Api, Client,
     core::Status,
-    runtime::{
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 
 use super::object::{Content, Row, Watched};
 use crate::{
-    cluster::client::{Cluster, chain},
+    cluster::client::{Cluster, Pace, chain},
     core::model::ObjectKey,
-    metrics::WatchHealth,
 };
 
 /// How many objects are fetched at once where the server has no streaming lists: what client-go does, too.
@@ -31,10 +27,6 @@ pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
 /// A right that was there is taken for lost only when it is refused so often in a row, which takes some seconds: an API
 /// server that was just started refuses everything until it has read its rules.
 const REFUSALS: u32 = 3;
-
-/// Of failures in a row, the second is told, the first having been mended at once; and then every twentieth, which is one
-/// in about ten minutes.
-const TOLD_AGAIN: u32 = 20;
 
 /// What to watch.
 #[derive(Clone, Debug)]
@@ -73,14 +65,15 @@ where
     C: Content,
     F: Future<Output = bool>,
 {
-    let mut backoff = DefaultBackoff::default();
-    // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
-    let mut failures = 0_u32;
+    let namespace = target.namespace.as_deref();
+    let pace = Arc::new(Pace::new(&target.row.kind, namespace, cluster.watches(), target.counted_as));
+    let client = cluster.watching(pace.clone(), target.many);
+    // Refusals since the last success.
+    let mut refusals = 0_u32;
     // Whether we were ever let.
     let mut allowed = false;
-    let mut health = WatchHealth::new(target.counted_as);
     'restart: loop {
-        let mut events = std::pin::pin!(watcher::watcher(api::<C>(cluster, &target), config(&target)));
+        let mut events = std::pin::pin!(watcher::watcher(api::<C>(client.clone(), &target), config(&target)));
         // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
         // failing server does not look like an empty one that is being listed.
         let mut announced = false;
@@ -91,12 +84,11 @@ where
                     continue;
                 }
                 Ok(event) => {
-                    if failures > 1 {
-                        tracing::info!(kind = &*target.row.kind, namespace = target.namespace, "watching again");
+                    allowed = true;
+                    // To list is another right.
+                    if matches!(event, Event::Apply(_) | Event::Delete(_)) {
+                        refusals = 0;
                     }
-                    (failures, allowed) = (0, true);
-                    health.set(false);
-                    backoff.reset();
                     if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
                         return;
                     }
@@ -107,25 +99,24 @@ where
                 }
                 Err(error) => error,
             };
+            if pace.failed(chain(&error)) {
+                refusals = 0;
+            }
             let status = status(&error);
-            let refusal = status.and_then(|status| unavailable(&target, status));
-            if let Some(unavailable) = refusal.filter(|_| !allowed || failures >= REFUSALS) {
-                (failures, allowed) = (0, false);
-                health.set(true);
-                if !tell(unavailable).await {
-                    return;
+            if let Some(unavailable) = status.and_then(|status| unavailable(&target, status)) {
+                refusals += 1;
+                if !allowed || refusals > REFUSALS {
+                    (refusals, allowed) = (0, false);
+                    pace.unavailable();
+                    if !tell(unavailable).await {
+                        return;
+                    }
+                    tokio::time::sleep(UNAVAILABLE_RETRY).await;
+                    // The reader takes nothing for known any more, so begin with a list.
+                    continue 'restart;
                 }
-                tokio::time::sleep(UNAVAILABLE_RETRY).await;
-                // The reader takes nothing for known any more, so begin with a list.
-                continue 'restart;
             }
             let code = status.map_or(0, |status| status.code);
-            let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
-            failures += 1;
-            // The first one is retried at once, and most often that is all.
-            health.set(failures > 1);
-            tell_interrupted(&target, &error, failures);
-            tokio::time::sleep(delay).await;
             // One of several API servers is older than the one that was asked at the start.
             let too_old = target.streaming && matches!(code, 400 | 422);
             if too_old {
@@ -135,15 +126,6 @@ where
                 continue 'restart;
             }
         }
-    }
-}
-
-fn tell_interrupted(target: &Target, error: &watcher::Error, failures: u32) {
-    let (kind, namespace, error) = (&*target.row.kind, target.namespace.as_deref(), chain(error));
-    if failures == 2 || failures.is_multiple_of(TOLD_AGAIN) {
-        tracing::warn!(kind, namespace, error, failures, "cannot watch, trying again");
-    } else {
-        tracing::debug!(kind, namespace, error, failures, "watch interrupted, taking it up again");
     }
 }
 
@@ -158,8 +140,7 @@ fn is_lost(error: &watcher::Error) -> bool {
     }
 }
 
-fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
-    let client = if target.many { cluster.listing() } else { cluster.kube() };
+fn api<C: Content>(client: Client, target: &Target) -> Api<Watched<C>> {
     match &target.namespace {
         Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
         None => Api::all_with(client, &target.row),

@@ -7,6 +7,7 @@ mod evict;
 mod first_list;
 mod guard;
 mod lease;
+mod pace;
 mod probe;
 mod render;
 mod rollout;
