@@ -22,7 +22,7 @@ use tower::{BoxError, Service};
 use crate::metrics::Watches;
 
 pub(in crate::cluster) use call::chain;
-pub use call::{Answer, Call, Lost};
+pub use call::{Answer, Call, Lost, Unreadable};
 pub use connect::{Connection, connect};
 pub use error::Error;
 use first_list::FirstList;

@@ -25,7 +25,7 @@ use memchr::memmem;
 use tokio::time::{Instant, sleep, timeout_at};
 use tower::{BoxError, Service};
 
-use super::layer::verb;
+use super::{first_list::failure, layer::verb};
 use crate::metrics::{WatchHealth, Watches};
 
 /// A watch that has lived for this long was none of those that end at once, and what failed before it does not count any more.
@@ -215,8 +215,11 @@ impl Paced {
         let response = self.client.send(request).await.inspect_err(|_| self.pace.state().ended())?;
         if !response.status().is_success() {
             self.pace.state().ended();
+            let (head, body) = response.into_parts();
+            let said = failure(head.status, &body.collect_bytes().await?).to_string();
+            return Ok(Response::from_parts(head, Body::from(said.into_bytes()).map_err(Into::into).boxed_unsync()));
         }
-        if !(watch && response.status().is_success()) {
+        if !watch {
             return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
         }
         self.pace.began();

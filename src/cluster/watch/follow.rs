@@ -11,7 +11,10 @@ use kube::{
 
 use super::object::{Content, Row, Watched};
 use crate::{
-    cluster::client::{Cluster, Pace, chain},
+    cluster::{
+        client::{Cluster, Pace, chain},
+        paths,
+    },
     core::model::ObjectKey,
 };
 
@@ -133,7 +136,9 @@ where
 fn is_lost(error: &watcher::Error) -> bool {
     match error {
         // A line that was no event: what it said is lost, so only a list tells what is.
-        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
+        watcher::Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => true,
+        // To kube any JSON is a Status, with all that it does not say left empty: this one says nothing.
+        watcher::Error::WatchError(status) => status.code == 0,
         // The version that we know is too old. It would be asked for again for ever.
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
         _ => false,
@@ -142,7 +147,7 @@ fn is_lost(error: &watcher::Error) -> bool {
 
 fn api<C: Content>(client: Client, target: &Target) -> Api<Watched<C>> {
     match &target.namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
+        Some(namespace) => Api::namespaced_with(client, paths::segment(namespace), &target.row),
         None => Api::all_with(client, &target.row),
     }
 }
@@ -150,7 +155,7 @@ fn api<C: Content>(client: Client, target: &Target) -> Api<Watched<C>> {
 fn config(target: &Target) -> watcher::Config {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     if let Some(name) = &target.name {
-        config = config.fields(&format!("metadata.name={name}"));
+        config = config.fields(&format!("metadata.name={}", paths::segment(name)));
     }
     if target.streaming { config.streaming_lists() } else { config }
 }

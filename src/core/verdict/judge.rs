@@ -179,6 +179,10 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
+    if let Some(pod) = all.iter().find(|pod| pod.state.undecodable) {
+        let why = format!("what the API server sent of Pod {} cannot be decoded", pod.key.name);
+        return nothing(Judged::undetermined(UndeterminedReason::ApiError, Some(why)));
+    }
     if let Some(why) = unverifiable_revision::made_of_others(w, &all) {
         return nothing(Judged::undetermined(UndeterminedReason::Rolling, Some(why)));
     }

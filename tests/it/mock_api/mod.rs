@@ -13,4 +13,5 @@ mod render;
 mod rollout;
 mod state;
 mod together;
+mod undecodable;
 mod watch;

@@ -100,7 +100,7 @@ impl Session {
 }
 
 /// An open watch without events keeps its source quiet, and so does a list without an end.
-fn leave_open(exchange: Exchange) {
+pub(super) fn leave_open(exchange: Exchange) {
     let listed = exchange.line.contains("?limit=");
     let events = exchange.stream();
     if listed {
