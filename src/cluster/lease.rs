@@ -59,7 +59,7 @@ impl LeaseStore {
 fn reply(answer: &Answer) -> Reply {
     match answer.status.as_u16() {
         200 | 201 => {
-            let read = answer.json().and_then(|json| lease(&json).ok_or_else(|| answer.unreadable("it is no Lease")));
+            let read = answer.json().and_then(|json| lease(&json).ok_or_else(|| answer.unreadable(&"it is no Lease")));
             read.map_or_else(|error| Reply::Failed { message: error.to_string() }, Reply::Is)
         }
         404 => Reply::Missing,

@@ -81,7 +81,7 @@ async fn read(cluster: &Cluster, request: &PatchRequest) -> Result<Value, PatchO
     let object = answer.json().map_err(|error| failed(error.to_string()))?;
     let text = |pointer| {
         let text = object.pointer(pointer).and_then(Value::as_str);
-        text.ok_or_else(|| failed(answer.unreadable(format!("it has no {pointer}")).to_string()))
+        text.ok_or_else(|| failed(answer.unreadable(&format_args!("it has no {pointer}")).to_string()))
     };
     if text("/metadata/uid")? != &*request.workload.uid {
         return Err(PatchOutcome::Gone);

@@ -21,7 +21,7 @@ pub async fn uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option<Name>, E
             let json = answer.json();
             let uid = json.and_then(|json| {
                 let uid = json.pointer("/metadata/uid").and_then(Value::as_str).map(Name::from);
-                uid.ok_or_else(|| answer.unreadable("it has no uid"))
+                uid.ok_or_else(|| answer.unreadable(&"it has no uid"))
             });
             uid.map(Some).map_err(|error| Error::of_body(cluster.url(), error))
         }

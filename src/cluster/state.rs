@@ -208,7 +208,7 @@ impl StateStore {
         let found = answer.json().and_then(|json| {
             let version = json.pointer("/metadata/resourceVersion").and_then(Value::as_str);
             let is_one = version.is_some_and(|version| !version.is_empty());
-            if is_one { Ok(json) } else { Err(answer.unreadable("it is no ConfigMap")) }
+            if is_one { Ok(json) } else { Err(answer.unreadable(&"it is no ConfigMap")) }
         });
         found.map_err(|error| Error::of_body(self.cluster.url(), error))
     }

@@ -1,6 +1,6 @@
 //! One request and its answer, whole: status, body and `Retry-After`, which kube's typed calls drop.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -139,11 +139,11 @@ impl Answer {
 
     /// As [`Answer::json`], but of the body only what is needed.
     pub(in crate::cluster) fn part(&self, needed: Needed) -> Result<Value, Unreadable> {
-        needed.read(&self.body).map_err(|error| self.unreadable(error))
+        needed.read(&self.body).map_err(|error| self.unreadable(&error))
     }
 
     /// The body is not what was asked for.
-    pub(in crate::cluster) fn unreadable(&self, why: impl ToString) -> Unreadable {
+    pub(in crate::cluster) fn unreadable(&self, why: &dyn fmt::Display) -> Unreadable {
         Unreadable { what: self.what.clone(), why: why.to_string() }
     }
 
@@ -155,9 +155,11 @@ impl Answer {
 
     /// As [`Answer::said`], but of an object only what is needed.
     pub(in crate::cluster) fn said_of(&self, needed: Needed) -> Value {
-        self.part(needed).unwrap_or_else(|_| match self.status.is_success() {
-            true => Value::Null,
-            false => String::from_utf8_lossy(self.body.get(..REPEATED).unwrap_or(&self.body)).into(),
+        self.part(needed).unwrap_or_else(|_| {
+            if self.status.is_success() {
+                return Value::Null;
+            }
+            String::from_utf8_lossy(self.body.get(..REPEATED).unwrap_or(&self.body)).into()
         })
     }
 

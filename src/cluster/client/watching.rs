@@ -148,7 +148,9 @@ impl Pace {
         let mut state = self.state();
         if let Some(came) = came {
             state.silent = false;
-            state.bookmarked |= memmem::find(came, br#""BOOKMARK""#).is_some();
+            // The mark at the end of a list comes once, and from some who send no others.
+            let has = |text: &str| memmem::find(came, text.as_bytes()).is_some();
+            state.bookmarked = state.bookmarked || has(r#""BOOKMARK""#) && !has("k8s.io/initial-events-end");
         }
         if state.is_steady() && !state.silent {
             if state.failures > 1 {

@@ -240,9 +240,9 @@ impl<C> Watched<C> {
     }
 }
 
-/// By this name serde_json hands out the text of a value. `RawValue` asks by it, too, but cannot be had of an event whose `type`
+/// By this name `serde_json` hands out the text of a value. `RawValue` asks by it, too, but cannot be had of an event whose `type`
 /// stands behind its `object`, which kube decodes in two steps: such an event is decoded as it comes. It does not matter whether
-/// serde_json knows the name: then everything is.
+/// `serde_json` knows the name: if not, every event is.
 const TEXT: &str = "$serde_json::private::RawValue";
 
 /// Whatever an object's text holds, the objects beside it are decoded, and of it whatever can be.

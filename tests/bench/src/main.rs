@@ -8,6 +8,7 @@ mod cluster;
 mod daemon;
 mod fleet;
 mod growth;
+mod hostile;
 mod http2;
 mod machine;
 mod pages;
@@ -88,6 +89,8 @@ enum Part {
     Pages,
     /// An hour in which nothing happens.
     Quiet,
+    /// Strangers at the listeners.
+    Hostile,
 }
 
 /// What a run is told.
@@ -170,6 +173,9 @@ fn run(cli: Cli) -> Result<()> {
     }
     if wanted(Part::Pages) {
         runtime.block_on(pages::measure(&settings, &mut results))?;
+    }
+    if wanted(Part::Hostile) {
+        runtime.block_on(hostile::measure(&settings, &mut results))?;
     }
     settings.home.end()?;
     results.write(&cli.output)?;

@@ -113,7 +113,7 @@ async fn so_are_lists_in_pages_whose_watch_is_always_too_old() {
 async fn a_watch_that_lived_for_long_is_asked_for_at_once_each_time() {
     let (mut session, mut events) = watching().await;
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         drop(events);
         let (pause, exchange) = after(&mut session).await;
         assert_eq!(pause, Duration::ZERO);

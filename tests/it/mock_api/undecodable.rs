@@ -23,7 +23,7 @@ use super::{
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
 
-/// JSON that serde_json does not decode: no number and no string can be this.
+/// JSON that `serde_json` does not decode: no number and no string can be this.
 const STRANGE: [&str; 3] = [r#""\ud800""#, "1e999", r#"[{"type":1e999}]"#];
 
 fn nested(depth: usize) -> String {

@@ -21,18 +21,18 @@ pub(super) fn recover(needed: Needed, text: &[u8]) -> Decoded {
 }
 
 fn parts(needed: Needed, text: &[u8], levels: usize, place: &str, lost: &mut Vec<String>) -> Option<Value> {
-    let mut lose = || {
+    let mut give_up = || {
         if lost.len() < NAMED {
             lost.push(if place.is_empty() { "/".to_owned() } else { place.to_owned() });
         }
     };
     let apart = levels > 0 && !matches!(needed, Needed::Text(_));
     let Some((members, to_the_end)) = members(text).filter(|_| apart) else {
-        lose();
+        give_up();
         return None;
     };
     if !to_the_end {
-        lose();
+        give_up();
     }
     let mut known = Map::new();
     for (key, value) in members {
@@ -101,9 +101,8 @@ fn end(text: &[u8]) -> usize {
                 continue;
             }
             b'{' | b'[' => open += 1,
-            b'}' | b']' if open == 0 => return at,
+            b'}' | b']' | b',' if open == 0 => return at,
             b'}' | b']' => open -= 1,
-            b',' if open == 0 => return at,
             _ => {}
         }
         at += 1;
