@@ -64,10 +64,11 @@ empty-root: control-plane ## The binary of the image, alone in an empty root, as
 
 ##@ Measure
 
-# Two builds: the program to measure as it is released, and beside it the one that measures.
+# Three builds: the program to measure as it is released, its core alone in the same way, and beside them the one that measures.
 .PHONY: bench
 bench: ## Memory, speed and requests beside what others do; writes target/bench.json (SCALE=0.1: a short run)
 	$(CARGO) build --locked --release --bin sidecar-drift
+	$(CARGO) build --locked --release --package bench-engine
 	$(CARGO) build --locked --profile measure --package bench
 	$(BENCH)
 
@@ -100,9 +101,9 @@ deny: ## Dependencies: second versions, licences, sources
 .PHONY: mutants
 mutants: ## Break comparator and classifier in every way and see the tests fail; takes hours, no part of CI
 	.ci/cargo-tool cargo-mutants mutants --jobs 1 --output target \
-	  --file 'src/core/fingerprint*' --file 'src/core/compare*' --file 'src/core/compare/*' --file 'src/core/canonical*' \
-	  --file 'src/core/canonical/*' --file 'src/core/outcome*' --file 'src/core/outcome/*' --file 'src/core/judge.rs' \
-	  --file 'src/core/ignore.rs' \
+	  --file 'src/core/model/fingerprint*' --file 'src/core/model/canonical*' --file 'src/core/model/canonical/*' \
+	  --file 'src/core/compare/*' --file 'src/core/io/api_response*' --file 'src/core/io/api_response/*' \
+	  --file 'src/core/verdict/judge*' --file 'src/core/verdict/judge/*' \
 	  -- --lib --test it -- --skip random
 
 .PHONY: dockerfile

@@ -20,6 +20,7 @@
 //! | [`core`] | everything that decides; no clock, no client, no async |
 //! | [`cluster`] | everything that talks to the API server |
 //! | [`daemon`] | the loop between the two |
+//! | [`operator`] | what a person does to an installation that runs: pause, resume, retry, accept, status |
 //! | [`cli`] | the commands and their output |
 //! | [`document`] | the shapes of JSON and YAML that leave the program, values masked |
 //! | [`http`] | health, readiness, metrics; the API and the web page |
@@ -37,4 +38,5 @@ pub mod document;
 pub mod http;
 pub mod metrics;
 pub mod notify;
+pub mod operator;
 pub mod outbound;

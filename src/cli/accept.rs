@@ -2,7 +2,11 @@
 
 use clap::Args;
 
-use super::{Context, Exit, UsageError, args::WorkloadName};
+use super::{
+    context::Context,
+    exit::{Exit, UsageError},
+    workload_name::WorkloadName,
+};
 use crate::config::{DnsLabel, Instant, Purpose, Settings};
 
 /// Accepts the drift of one workload for a while.

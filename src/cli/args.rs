@@ -1,17 +1,13 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand, builder::Resettable, parser::ValueSource};
 
 use super::{
-    UsageError, accept, completions, debug, diff, engine::Whom, explain, man, pause, replay, resume, retry, rollout,
-    run, scan, status, version,
+    accept, completions, debug, diff, explain, man, pause, replay, resume, retry, rollout, run, scan, status, version,
 };
-use crate::{
-    config::{Client, DnsLabel, File, Voice, values::KindName, with_environment},
-    core::model::{Name, owner::Kind},
-};
+use crate::config::{Client, File, Voice, with_environment};
 
 /// Finds running Pods whose sidecar is no longer the one the cluster would inject today, and rolls out only those, safely.
 #[derive(Debug, Parser)]
@@ -79,12 +75,12 @@ pub fn definition() -> clap::Command {
 /// Makes the kinds that the file describes known, before the rest of the line is read: it may name one of them.
 ///
 /// What is wrong with the file is told when it is read for good.
-pub(super) fn know_described_kinds(line: &[OsString]) {
+pub(super) fn register_custom_kinds(line: &[OsString]) {
     let matches = definition().ignore_errors(true).try_get_matches_from(line).ok();
     let given = |matches: &clap::ArgMatches| matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let path = matches.and_then(|matches| given(&matches).or_else(|| given(matches.subcommand()?.1)));
     if let Some(file) = path.and_then(|path| File::read(&path).ok()) {
-        _ = file.described_kinds();
+        _ = file.custom_kinds();
     }
 }
 
@@ -106,53 +102,4 @@ pub(super) fn definition_for(line: &[OsString]) -> clap::Command {
         if beaten.contains(&arg.get_id().as_str()) { arg.env(Resettable::Reset) } else { arg }
     };
     definition().mut_subcommand(command, |command| command.mut_args(silence))
-}
-
-/// A workload as people name it: `deployment/cart`, or as we do: `Deployment/shop/cart`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct WorkloadName {
-    /// The kind.
-    pub kind: Kind,
-    /// Its namespace, if it is named here.
-    namespace: Option<DnsLabel>,
-    /// The name.
-    pub name: Name,
-}
-
-impl WorkloadName {
-    /// Its namespace, if it names one, which must be among those of `--namespace`, if there are any.
-    pub(super) fn namespace(&self, flags: &[DnsLabel]) -> Result<Option<&DnsLabel>, UsageError> {
-        match (&self.namespace, flags) {
-            (Some(own), [flag, ..]) if !flags.contains(own) => Err(UsageError(format!(
-                "`--namespace {}` and the namespace `{}` of the workload are two; leave one out",
-                flag.0, own.0
-            ))),
-            (own, _) => Ok(own.as_ref()),
-        }
-    }
-
-    /// It, where `--namespace` says if its name does not.
-    pub(super) fn within(self, flag: Option<DnsLabel>) -> Result<Whom, UsageError> {
-        let namespace = self.namespace(flag.as_slice())?.cloned().or(flag);
-        Ok(Whom { kind: self.kind, namespace: namespace.map(|label| label.0.into()), name: self.name })
-    }
-}
-
-impl FromStr for WorkloadName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<_> = text.split('/').collect();
-        let (kind, namespace, name) = match parts[..] {
-            [kind, name] if !name.is_empty() => (kind, None, name),
-            [kind, namespace, name] if !name.is_empty() => (kind, Some(namespace.parse()?), name),
-            _ => {
-                return Err(
-                    "a workload is named KIND/NAME, such as `deployment/cart`, or KIND/NAMESPACE/NAME".to_owned()
-                );
-            }
-        };
-        let KindName(kind) = kind.parse()?;
-        Ok(Self { kind, namespace, name: name.into() })
-    }
 }

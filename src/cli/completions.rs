@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use super::{Context, Exit, definition};
+use super::{context::Context, exit::Exit};
 
 /// Writes what a shell needs to complete our command line.
 #[derive(Debug, Args)]
@@ -17,9 +17,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
+    /// `definition`: that of the whole command line.
+    pub(super) fn execute(self, context: &mut Context<'_>, definition: &mut clap::Command) -> anyhow::Result<Exit> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut definition(), "sidecar-drift", &mut script);
+        clap_complete::generate(self.shell, definition, "sidecar-drift", &mut script);
         context.console.print(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Ok)
     }

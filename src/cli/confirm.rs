@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use inquire::{InquireError, Text};
 
 use super::{
-    Context, Exit,
-    look::Looked,
+    cluster_scan::ScanResult,
+    context::Context,
+    exit::Exit,
     output::{
         diff::describe,
         rollout::ready,
@@ -55,15 +56,15 @@ impl Answer {
 }
 
 /// Asks for each workload that could be rolled out now. `quit` leaves those out that were not asked about.
-pub(super) fn choose(context: &mut Context<'_>, looked: &Looked) -> anyhow::Result<Chosen> {
-    let asked: Vec<_> = looked.report.workloads.iter().filter(|w| ready(w)).collect();
+pub(super) fn choose(context: &mut Context<'_>, scanned: &ScanResult) -> anyhow::Result<Chosen> {
+    let asked: Vec<_> = scanned.report.workloads.iter().filter(|w| ready(w)).collect();
     let mut chosen = BTreeSet::new();
     let mut rest = asked.iter().enumerate();
     while let Some((index, w)) = rest.next() {
         let answer = loop {
             match ask(w, index + 1, asked.len())? {
                 None => return Ok(Chosen::Interrupted),
-                Some(Answer::Diff) => show(context, w, looked),
+                Some(Answer::Diff) => show(context, w, scanned),
                 Some(answer) => break answer,
             }
         };
@@ -103,9 +104,9 @@ fn ask(w: &WorkloadReport, number: usize, of: usize) -> anyhow::Result<Option<An
     }
 }
 
-fn show(context: &mut Context<'_>, w: &WorkloadReport, looked: &Looked) {
+fn show(context: &mut Context<'_>, w: &WorkloadReport, scanned: &ScanResult) {
     let mut text = String::new();
-    describe(&mut text, w, &looked.mask, context.console.width());
+    describe(&mut text, w, &scanned.redaction, context.console.width());
     context.console.note(text.trim_end());
 }
 
@@ -115,7 +116,7 @@ fn key(w: &WorkloadReport) -> Option<WorkloadKey> {
 }
 
 /// How a person ends who has chosen nothing.
-pub(super) fn nothing(context: &mut Context<'_>) -> Exit {
+pub(super) fn nothing_chosen(context: &mut Context<'_>) -> Exit {
     context.console.note("Nothing was chosen, and nothing was done.");
     Exit::Ok
 }

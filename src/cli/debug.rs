@@ -14,14 +14,14 @@ use clap::{Args, Subcommand};
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::{Context, Exit, address};
+use super::{address, context::Context, engine::DaemonStatus, exit::Exit};
 use crate::{
     config::{Config, LeaseAt, Purpose, Settings, State},
     outbound,
 };
 
 /// What the daemon is asked for, and the file that it becomes.
-const ANSWERS: [(&str, &str); 5] = [
+const ENDPOINTS: [(&str, &str); 5] = [
     ("/api/v1/status", "status.json"),
     ("/api/v1/plan", "plan.json"),
     ("/api/v1/rollouts", "rollouts.json"),
@@ -30,7 +30,7 @@ const ANSWERS: [(&str, &str); 5] = [
 ];
 
 /// Inputs that are taken over from the end of a recording.
-const INPUTS: usize = 2000;
+const MAX_INPUTS: usize = 2000;
 
 /// Things for whoever has to find out what went wrong.
 #[derive(Debug, Args)]
@@ -86,24 +86,24 @@ impl Bundle {
         let inputs = recording.as_deref().map(last_inputs).transpose()?;
         let directory =
             directory.unwrap_or_else(|| format!("sidecar-drift-debug-{}", now.strftime("%Y%m%dT%H%M%SZ")).into());
-        let mut parts = Parts::begin(directory)?;
+        let mut bundle = BundleWriter::create(directory)?;
 
-        parts.add("about.json", Ok(about(now)))?;
+        bundle.add("about.json", Ok(about(now)))?;
         if context.path.is_some() {
-            parts.add("configuration.json", Ok(configuration(&daemon)))?;
+            bundle.add("configuration.json", Ok(configuration(&daemon)))?;
         }
-        parts.add("state.json", context.engine.status(&config, None).map(|status| state_of(&status)))?;
-        let mut heard = parts.missing.is_empty();
-        for (path, file) in ANSWERS {
+        bundle.add("state.json", context.engine.status(&config, None).map(|status| state_of(&status)))?;
+        let mut heard = bundle.missing.is_empty();
+        for (path, file) in ENDPOINTS {
             let answer = context.engine.fetch(&outbound::at(&api, path)?);
             heard |= answer.is_ok();
-            parts.add(file, answer)?;
+            bundle.add(file, answer)?;
         }
-        parts.add("metrics.txt", context.engine.fetch(&outbound::at(&metrics, "/metrics")?))?;
+        bundle.add("metrics.txt", context.engine.fetch(&outbound::at(&metrics, "/metrics")?))?;
         if let Some(inputs) = inputs {
-            parts.add("inputs.jsonl", Ok(inputs))?;
+            bundle.add("inputs.jsonl", Ok(inputs))?;
         }
-        let directory = parts.end()?;
+        let directory = bundle.finish()?;
         context.console.print(&format!("{}\n", directory.display()))?;
         ensure!(heard, "neither the cluster nor the daemon could be asked; README.txt there says why");
         Ok(Exit::Ok)
@@ -111,15 +111,15 @@ impl Bundle {
 }
 
 /// A directory that is being filled.
-struct Parts {
+struct BundleWriter {
     directory: PathBuf,
     /// The files, and what is not there, with the reason.
     there: Vec<&'static str>,
     missing: Vec<(&'static str, String)>,
 }
 
-impl Parts {
-    fn begin(directory: PathBuf) -> anyhow::Result<Self> {
+impl BundleWriter {
+    fn create(directory: PathBuf) -> anyhow::Result<Self> {
         let made = DirBuilder::new().mode(0o700).create(&directory);
         made.with_context(|| format!("cannot make the directory `{}`", directory.display()))?;
         Ok(Self { directory, there: Vec::new(), missing: Vec::new() })
@@ -143,7 +143,7 @@ impl Parts {
         written.with_context(|| format!("cannot write `{}`", path.display()))
     }
 
-    fn end(self) -> anyhow::Result<PathBuf> {
+    fn finish(self) -> anyhow::Result<PathBuf> {
         let mut text = "What sidecar-drift knows of itself and of the cluster, for support. Values of env, args and commands are masked;\n\
                         names of namespaces, workloads, Pods and images are as they are. Look through it before you pass it on.\n\n"
             .to_owned();
@@ -179,7 +179,7 @@ fn configuration(config: &Config) -> String {
     format!("{document:#}\n")
 }
 
-fn state_of(status: &super::DaemonStatus) -> String {
+fn state_of(status: &DaemonStatus) -> String {
     let leader = status.leader.as_ref().map(|leader| {
         let renewed = leader.renewed.map(|at| at.to_string());
         json!({ "holder": leader.holder, "renewed": renewed, "present": !leader.is_gone(status.now) })
@@ -205,7 +205,7 @@ fn last_inputs(path: &Path) -> anyhow::Result<String> {
     let mut last = VecDeque::new();
     for line in lines {
         last.push_back(line.with_context(|| format!("cannot read `{shown}`"))?);
-        if last.len() > INPUTS {
+        if last.len() > MAX_INPUTS {
             last.pop_front();
         }
     }

@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::{
-    Context, Exit,
-    args::WorkloadName,
-    look::Look,
+    cluster_scan::ScanArgs,
+    context::Context,
+    exit::Exit,
     output::{diff, table::Page},
+    workload_name::WorkloadName,
 };
 use crate::config::Purpose;
 
@@ -17,25 +18,25 @@ pub struct Diff {
     #[arg(value_name = "KIND/NAME")]
     workload: Option<WorkloadName>,
     #[command(flatten)]
-    look: Look,
+    args: ScanArgs,
 }
 
 impl Diff {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let settings = match &self.workload {
-            Some(workload) => self.look.settings_for(workload)?,
-            None => self.look.settings(),
+            Some(workload) => self.args.settings_for(workload)?,
+            None => self.args.settings(),
         };
         let only = self.workload.map(|workload| (workload.kind, workload.name));
-        let looked = {
+        let scanned = {
             let config = context.configure(settings, Purpose::Look(only.clone()))?;
-            context.look(config)?
+            context.scan(config)?
         };
         if let Some(only) = &only {
-            looked.must_have(only)?;
+            scanned.must_have(only)?;
         }
-        let page = Page::of(context.console, looked.form());
-        looked.print(context, |report, mask| diff::text(report, mask, page))?;
-        Ok(looked.exit())
+        let page = Page::of(context.console, scanned.form());
+        scanned.print(context, |report, redaction| diff::text(report, redaction, page))?;
+        Ok(scanned.exit())
     }
 }

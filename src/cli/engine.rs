@@ -1,22 +1,28 @@
-//! The narrow seam between the commands and the engine, so that commands are tested with reports made by hand.
+//! The interface between the commands and the engine, so that tests of commands can use a fake.
 
 use std::collections::BTreeSet;
 
+use anyhow::Context as _;
 use http::Uri;
 use jiff::Timestamp;
 
 use crate::{
     config::{Config, StopWhen},
-    core::io::{Notice, WatchKind, WatchSource, WorkloadRef},
+    core::io::{Notice, Stop, WatchKind, WatchSource, WorkloadRef},
     daemon,
+    operator::Installation,
+    outbound::{Client, Limits},
 };
 
-pub use crate::daemon::{Asked, DaemonStatus, Ended, Leader, Progress, Stopped, Whom};
+pub use crate::{
+    daemon::{Progress, RunResult, StopSignal, Stopped},
+    operator::{DaemonStatus, LeaseHolder, NamedWorkload},
+};
 
-/// What commands ask of the engine.
+/// What commands need of the engine and of a running installation.
 pub trait Engine {
     /// Connects, works until `stop` says so, and returns the last report.
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended>;
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult>;
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()>;
@@ -25,7 +31,7 @@ pub trait Engine {
     fn now(&self) -> Timestamp;
 
     /// Looks for a workload by its kind and name, in this namespace or in that of the kubeconfig's context.
-    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef>;
+    fn find(&self, config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef>;
 
     /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
     fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()>;
@@ -43,60 +49,68 @@ pub trait Engine {
     fn resume(&self, config: &Config) -> anyhow::Result<()>;
 }
 
-/// The real one.
+/// The real engine.
 #[derive(Clone, Copy, Debug)]
 pub struct Daemon;
 
 impl Engine for Daemon {
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
         daemon::run(config, stop, progress)
     }
 
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()> {
-        daemon::pause(config, reason)
+        let stop = Stop { reason: reason.to_owned(), at: self.now() };
+        block_on(async { Installation::connect(config).await?.pause(&stop).await })
     }
 
     fn now(&self) -> Timestamp {
         daemon::clock::now().wall
     }
 
-    fn find(&self, config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
-        daemon::find(config, whom)
+    fn find(&self, config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef> {
+        block_on(async { Installation::connect(config).await?.find(named).await })
     }
 
     fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
-        daemon::retry(config, workload)
+        let now = self.now();
+        block_on(async { Installation::connect(config).await?.retry(workload, now).await })
     }
 
     fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
-        daemon::accept(config, workload, until, reason)
+        block_on(async { Installation::connect(config).await?.accept(workload, until, reason).await })
     }
 
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
-        daemon::status(config, api)
+        block_on(async { Installation::connect(config).await?.status(api, || self.now()).await })
     }
 
     fn fetch(&self, url: &Uri) -> anyhow::Result<String> {
-        daemon::fetch(url)
+        let client = Client::plain(Limits::EXTERNAL);
+        let body = block_on(async { Ok(client.get(url).await?) })?;
+        String::from_utf8(body.into()).context("the answer is no text")
     }
 
     fn resume(&self, config: &Config) -> anyhow::Result<()> {
-        daemon::resume(config)
+        block_on(async { Installation::connect(config).await?.resume().await })
     }
 }
 
-/// Runs the engine for a person who wants to know about workloads. That there are none may only be said if we could see
-/// them.
-pub(super) fn look(
+/// Runs a future to its end.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    daemon::runtime()?.block_on(work)
+}
+
+/// Runs the engine, and fails if it finds no workload because RBAC lets us see none.
+pub(super) fn run_expecting_workloads(
     engine: &dyn Engine,
     config: Config,
     stop: StopWhen,
     progress: &mut Progress<'_>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<RunResult> {
     let mut unseen = BTreeSet::new();
-    let ended = engine.run(config, stop, &mut |report, told| {
-        unseen.extend(told.iter().filter_map(unseen_workloads).cloned());
-        progress(report, told);
+    let ended = engine.run(config, stop, &mut |report, notices| {
+        unseen.extend(notices.iter().filter_map(unseen_workloads).cloned());
+        progress(report, notices);
     })?;
     if ended.report.workloads.is_empty() && !unseen.is_empty() {
         let kinds: BTreeSet<_> = unseen.iter().filter_map(|source| plural(source.kind)).collect();
@@ -111,7 +125,7 @@ pub(super) fn look(
     Ok(ended)
 }
 
-/// The watch that a notice says cannot be had, if nothing can be said of a workload without it.
+/// The watch that a notice reports as unavailable, if verdicts need it.
 fn unseen_workloads(notice: &Notice) -> Option<&WatchSource> {
     match notice {
         Notice::WatchUnavailable { source, .. } if plural(source.kind).is_some() => Some(source),
@@ -119,7 +133,7 @@ fn unseen_workloads(notice: &Notice) -> Option<&WatchSource> {
     }
 }
 
-/// What RBAC calls a kind without which nothing can be said of a workload.
+/// The plural of a kind that verdicts need, as RBAC spells it.
 fn plural(kind: WatchKind) -> Option<&'static str> {
     match kind {
         WatchKind::Pods => Some("pods"),

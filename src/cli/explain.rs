@@ -3,10 +3,11 @@
 use clap::Args;
 
 use super::{
-    Context, Exit,
-    args::WorkloadName,
-    look::Look,
+    cluster_scan::ScanArgs,
+    context::Context,
+    exit::Exit,
     output::{explain, table::Page},
+    workload_name::WorkloadName,
 };
 use crate::config::Purpose;
 
@@ -17,18 +18,18 @@ pub struct Explain {
     #[arg(value_name = "KIND/NAME")]
     workload: WorkloadName,
     #[command(flatten)]
-    look: Look,
+    args: ScanArgs,
 }
 
 impl Explain {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let settings = self.look.settings_for(&self.workload)?;
+        let settings = self.args.settings_for(&self.workload)?;
         let only = (self.workload.kind, self.workload.name);
         let config = context.configure(settings, Purpose::Look(Some(only.clone())))?;
-        let looked = context.look(config)?;
-        looked.must_have(&only)?;
-        let page = Page::of(context.console, looked.form());
-        looked.print(context, |report, mask| explain::text(report, mask, page))?;
-        Ok(looked.exit())
+        let scanned = context.scan(config)?;
+        scanned.must_have(&only)?;
+        let page = Page::of(context.console, scanned.form());
+        scanned.print(context, |report, redaction| explain::text(report, redaction, page))?;
+        Ok(scanned.exit())
     }
 }

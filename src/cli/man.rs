@@ -3,7 +3,10 @@
 use clap::Args;
 use clap_mangen::Man as Page;
 
-use super::{Context, Exit, UsageError, definition};
+use super::{
+    context::Context,
+    exit::{Exit, UsageError},
+};
 use crate::config::values::listed;
 
 /// Writes a manual page.
@@ -16,8 +19,8 @@ pub struct Man {
 }
 
 impl Man {
-    pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let mut definition = definition();
+    /// `definition`: that of the whole command line.
+    pub(super) fn execute(self, context: &mut Context<'_>, mut definition: clap::Command) -> anyhow::Result<Exit> {
         // So that pages of commands hold what all commands take.
         definition.build();
         let page = match &self.command {

@@ -11,7 +11,7 @@ use crate::core::{
 /// One structured log line.
 pub(super) fn log(notice: &Notice) {
     match notice {
-        Notice::GenerationMoved { scope, cause, workloads } => {
+        Notice::ScopeMoved { scope, cause, workloads } => {
             info!(scope, cause, workloads, "something that injection depends on moved");
         }
         Notice::VerdictChanged { workload, from, to, reason, change } => {
@@ -66,7 +66,7 @@ pub(super) fn log(notice: &Notice) {
 /// One line for a person who watches a rollout; `None`: not worth one.
 pub(super) fn line(notice: &Notice) -> Option<String> {
     let line = match notice {
-        Notice::GenerationMoved { .. }
+        Notice::ScopeMoved { .. }
         | Notice::VerdictChanged { .. }
         | Notice::RenderLimit { .. }
         | Notice::Guard { in_force: true }

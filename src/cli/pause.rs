@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use super::{Context, Exit, UsageError};
+use super::{
+    context::Context,
+    exit::{Exit, UsageError},
+};
 use crate::config::{Purpose, Settings, State};
 
 /// Stops rollouts.

@@ -1,20 +1,20 @@
-//! How far we are: a bar and a line for each rollout under way on a terminal, plain lines elsewhere, nothing when quiet.
+//! Progress: a bar and a line for each rollout on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Console, notices, output::text::one_line};
+use super::{notices, output::Console, output::text::one_line};
 use crate::core::{io::Notice, model::words::Gate, report::Report};
 
-/// The bar, or what stands for it.
-pub(super) struct Bar<'a> {
+/// Shows progress on stderr.
+pub(super) struct ProgressDisplay<'a> {
     console: &'a mut Console,
     /// `None`: messages do not go to a terminal.
     live: Option<Live>,
 }
 
-/// What is redrawn.
+/// What is redrawn on a terminal.
 struct Live {
     all: MultiProgress,
     bar: ProgressBar,
@@ -22,7 +22,7 @@ struct Live {
     rollouts: BTreeMap<String, ProgressBar>,
 }
 
-impl<'a> Bar<'a> {
+impl<'a> ProgressDisplay<'a> {
     pub(super) fn new(console: &'a mut Console) -> Self {
         let live = console.is_live().then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
@@ -46,13 +46,13 @@ impl<'a> Bar<'a> {
     }
 
     /// Shows how many rollouts ended and how the others stand, and says what happened.
-    pub(super) fn rolled(&mut self, report: &Report, told: &[Notice]) {
+    pub(super) fn rolled(&mut self, report: &Report, notices: &[Notice]) {
         if report.complete {
             self.ended(report);
         } else {
             self.judged(report);
         }
-        for notice in told {
+        for notice in notices {
             // Where there is a line that is redrawn, it says so.
             if self.live.is_some() && matches!(notice, Notice::RolloutProgress { .. }) {
                 continue;
@@ -108,7 +108,7 @@ impl Live {
 }
 
 /// Takes all of it away, however the command ends.
-impl Drop for Bar<'_> {
+impl Drop for ProgressDisplay<'_> {
     fn drop(&mut self) {
         if let Some(live) = &self.live {
             for line in live.rollouts.values() {

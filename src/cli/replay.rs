@@ -6,8 +6,9 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    Context, Exit,
-    look::form,
+    cluster_scan::form,
+    context::Context,
+    exit::Exit,
     output::{
         document::{self, Document},
         scan,
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Effects that differ are shown up to this length.
-const SHOWN: usize = 600;
+const MAX_SHOWN: usize = 600;
 
 /// Plays a recording again.
 #[derive(Debug, Args)]
@@ -40,12 +41,12 @@ impl Replay {
         let Self { file, at, display } = self;
         let given = Settings { display, ..Settings::default() };
         let config = context.configure(given, Purpose::Look(None))?;
-        let (format, mask) = (config.display.format, Context::mask(&config)?);
+        let (format, redaction) = (config.display.format, Context::redaction(&config)?);
         let replayed = replay(&file, at)?;
         if at.is_some() {
             let report = &replayed.report;
             let text = match format {
-                OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &mask), format)?,
+                OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &redaction), format)?,
                 OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
                     scan::text(report, true, Page::of(context.console, form(format)))
                 }
@@ -58,8 +59,8 @@ impl Replay {
             anyhow::bail!(
                 "the input in line {line} has other effects now (recorded by version {version}, replayed by {ours}): \
                  recorded {}, now {}",
-                beginning(&recorded),
-                beginning(&found)
+                truncated(&recorded),
+                truncated(&found)
             );
         }
         context.console.note(&format!("{inputs} inputs from {from:.0} to {to:.0}: the same effects."));
@@ -70,7 +71,7 @@ impl Replay {
     }
 }
 
-fn beginning(text: &str) -> String {
-    let cut: String = text.chars().take(SHOWN).collect();
+fn truncated(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_SHOWN).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Exit};
+use super::{context::Context, exit::Exit};
 use crate::config::{Purpose, Settings, State};
 
 /// Lets rollouts go on.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Exit, args::WorkloadName};
+use super::{context::Context, exit::Exit, workload_name::WorkloadName};
 use crate::config::{DnsLabel, Purpose, Settings, State};
 
 /// Lets one workload be tried again.

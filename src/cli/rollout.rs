@@ -6,19 +6,19 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    Context, Exit, UsageError,
+    cluster_scan::form,
     confirm::{self, Chosen},
-    engine::look,
-    lines,
-    look::form,
-    notices,
+    context::Context,
+    engine::run_expecting_workloads,
+    exit::{Exit, UsageError},
+    log_lines, notices,
     output::{
         document::{self, RolloutDocument},
         rollout::{self, End, Tally},
         table::{Form, Page},
         text::wrap,
     },
-    progress::Bar,
+    progress::ProgressDisplay,
 };
 use crate::{
     config::{Config, Display, OutputFormat, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
@@ -111,26 +111,26 @@ impl Rollout {
 }
 
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let looked = context.look(config)?;
-    let page = Page::of(context.console, looked.form());
-    looked.print(context, |report, _| rollout::plan(report, page))?;
-    Ok(looked.exit())
+    let scanned = context.scan(config)?;
+    let page = Page::of(context.console, scanned.form());
+    scanned.print(context, |report, _| rollout::plan(report, page))?;
+    Ok(scanned.exit())
 }
 
 /// A person chooses from what could be rolled out now; what is chosen is looked at again before anything is done.
 fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Result<Exit> {
     let mut look_first = config.clone();
     look_first.policy.mode = Mode::Report;
-    let looked = context.look(look_first)?;
-    if looked.exit() != Exit::Ok {
-        looked.print(context, |report, _| {
+    let scanned = context.scan(look_first)?;
+    if scanned.exit() != Exit::Ok {
+        scanned.print(context, |report, _| {
             rollout::plan(report, Page { width: None, colour: false, form: Form::Plain })
         })?;
-        return Ok(looked.exit());
+        return Ok(scanned.exit());
     }
-    match confirm::choose(context, &looked)? {
+    match confirm::choose(context, &scanned)? {
         Chosen::Interrupted => Ok(Exit::Interrupted),
-        Chosen::Some(chosen) if chosen.is_empty() => Ok(confirm::nothing(context)),
+        Chosen::Some(chosen) if chosen.is_empty() => Ok(confirm::nothing_chosen(context)),
         Chosen::Some(chosen) => {
             config.policy.filter.chosen = Some(chosen);
             roll(context, config)
@@ -139,15 +139,15 @@ fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Resul
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (show, mask) = (config.display, Context::mask(&config)?);
-    let mut bar = Bar::new(context.console);
+    let (show, redaction) = (config.display, Context::redaction(&config)?);
+    let mut bar = ProgressDisplay::new(context.console);
     let mut begun = None;
-    let ended = look(context.engine, config, StopWhen::RolledOut, &mut |report, told| {
+    let ended = run_expecting_workloads(context.engine, config, StopWhen::RolledOut, &mut |report, notices| {
         begun.get_or_insert(report.taken);
         if show.logged {
-            told.iter().for_each(notices::log);
+            notices.iter().for_each(notices::log);
         } else {
-            bar.rolled(report, told);
+            bar.rolled(report, notices);
         }
     })?;
     drop(bar);
@@ -155,14 +155,14 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     let end = End { seconds: elapsed(begun, report), interrupted: ended.stopped.is_some() };
     let tally = Tally::of(report);
     if show.as_lines {
-        lines::rolled(report, end.seconds);
+        log_lines::rolled(report, end.seconds);
     } else {
         let text = match show.format {
             OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
                 rollout::result(report, end, Page::of(context.console, form(show.format)))
             }
             OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&RolloutDocument::new(report, end, tally, &mask), show.format)?
+                document::write(&RolloutDocument::new(report, end, tally, &redaction), show.format)?
             }
         };
         context.console.print(&text)?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Exit, lines, notices, output::rollout::Tally};
+use super::{context::Context, exit::Exit, log_lines, notices, output::rollout::Tally};
 use crate::{
     config::{
         Daemon, Kinds, Leadership, LeaseAt, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,
@@ -61,7 +61,7 @@ impl Run {
         if stop != StopWhen::Never {
             (config.listen, config.api_listen) = (None, None);
         }
-        let ended = context.engine.run(config, stop, &mut |_, told| told.iter().for_each(notices::log))?;
+        let ended = context.engine.run(config, stop, &mut |_, notices| notices.iter().for_each(notices::log))?;
         if ended.stopped.is_some_and(|stopped| stopped.at_once) {
             anyhow::bail!("stopped at once, by the second signal");
         }
@@ -69,9 +69,9 @@ impl Run {
             return Ok(Exit::Ok);
         }
         if ended.report.rollouts.is_empty() {
-            lines::report(&ended.report);
+            log_lines::report(&ended.report);
         } else {
-            lines::rolled(&ended.report, 0);
+            log_lines::rolled(&ended.report, 0);
         }
         Ok(Exit::of(ended.report.complete && Tally::of(&ended.report).errors == 0))
     }

@@ -3,11 +3,12 @@
 use clap::Args;
 
 use super::{
-    Context, Exit,
-    look::{Look, Looked},
+    cluster_scan::{ScanArgs, ScanResult},
+    context::Context,
+    exit::Exit,
     output::{scan, table::Page},
     watch,
-    what_if::What,
+    what_if::WhatIfArgs,
 };
 use crate::{
     config::Purpose,
@@ -33,35 +34,35 @@ pub struct Scan {
     #[arg(long, short, conflicts_with = "exit_code")]
     watch: Option<bool>,
     #[command(flatten)]
-    what_if: What,
+    what_if: WhatIfArgs,
     #[command(flatten)]
-    look: Look,
+    args: ScanArgs,
 }
 
 impl Scan {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
-        let Self { all, all_workloads, exit_code, watch, what_if, look } = self;
-        let mut config = context.configure(look.settings(), Purpose::Look(None))?;
+        let Self { all, all_workloads, exit_code, watch, what_if, args } = self;
+        let mut config = context.configure(args.settings(), Purpose::Look(None))?;
         config.policy.all_workloads = all_workloads.unwrap_or(false);
         config.policy.what_if = what_if.into();
         let all = all.unwrap_or(config.policy.all_workloads);
         if watch == Some(true) {
             return watch::watch(context, config, all);
         }
-        let looked = context.look(config)?;
-        let page = Page::of(context.console, looked.form());
-        looked.print(context, |report, _| scan::text(report, all, page))?;
-        Ok(if exit_code == Some(true) { found(&looked) } else { looked.exit() })
+        let scanned = context.scan(config)?;
+        let page = Page::of(context.console, scanned.form());
+        scanned.print(context, |report, _| scan::text(report, all, page))?;
+        Ok(if exit_code == Some(true) { found(&scanned) } else { scanned.exit() })
     }
 }
 
 /// What was found, as a code.
-fn found(looked: &Looked) -> Exit {
-    match looked.exit() {
+fn found(scanned: &ScanResult) -> Exit {
+    match scanned.exit() {
         Exit::Ok => {}
         other => return other,
     }
-    let any = |is: fn(&WorkloadReport) -> bool| looked.report.workloads.iter().any(|w| is(w));
+    let any = |is: fn(&WorkloadReport) -> bool| scanned.report.workloads.iter().any(|w| is(w));
     if any(|w| w.verdict == Verdict::Rejected) {
         Exit::Rejected
     } else if any(differs) {

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Context, Exit, address,
+    address,
+    context::Context,
     engine::DaemonStatus,
+    exit::Exit,
     output::{
         document::{self, API_VERSION},
         text::{age, one_line, printable},
@@ -73,7 +75,7 @@ pub(super) struct StatusDocument<'a> {
     /// The first rollouts after something moved.
     canaries: Vec<Canary<'a>>,
     /// Who holds the Lease; null: nobody.
-    leader: Option<Leader<'a>>,
+    leader: Option<LeaderDocument<'a>>,
     /// What the leader's API says at `/api/v1/status`; null: it was not reached.
     api: Option<&'a Value>,
     /// Why it was not reached, and what helps; null: it was.
@@ -95,7 +97,8 @@ struct Canary<'a> {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Leader<'a> {
+#[schemars(rename = "Leader")]
+struct LeaderDocument<'a> {
     /// The replica.
     holder: &'a str,
     /// When it said last that it is there, RFC 3339, UTC.
@@ -122,7 +125,7 @@ impl<'a> StatusDocument<'a> {
             breaker: record.and_then(|r| r.breaker.as_ref()).map(Stopped::of),
             recent: record.iter().flat_map(|r| &r.recent).copied().collect(),
             canaries: record.iter().flat_map(|r| &r.canaries).map(canary).collect(),
-            leader: status.leader.as_ref().map(|leader| Leader {
+            leader: status.leader.as_ref().map(|leader| LeaderDocument {
                 holder: &leader.holder,
                 renewed: leader.renewed.map(|at| at.to_string()),
                 present: !leader.is_gone(status.now),
@@ -134,7 +137,7 @@ impl<'a> StatusDocument<'a> {
 }
 
 /// What the API says that is nowhere else.
-fn what_it_says(api: &Value) -> Vec<(&'static str, String)> {
+fn api_lines(api: &Value) -> Vec<(&'static str, String)> {
     let text = |at: &str| api.pointer(at).and_then(Value::as_str).unwrap_or("unknown");
     let number = |at: &str| api.pointer(at).and_then(Value::as_u64).unwrap_or_default();
     let counts = |at: &str| {
@@ -147,13 +150,13 @@ fn what_it_says(api: &Value) -> Vec<(&'static str, String)> {
         None => "",
     };
     let mut lines = vec![("Daemon", format!("version {}, mode {}{guard}", text("/version"), text("/mode")))];
-    let looked = match (api["synced"].as_bool(), api["complete"].as_bool()) {
+    let progress = match (api["synced"].as_bool(), api["complete"].as_bool()) {
         (Some(false), _) => "; its watches are not synced yet".to_owned(),
         (_, Some(false)) => format!("; {} of {} looked at so far", number("/progress/judged"), number("/progress/of")),
         _ => String::new(),
     };
     let workloads = many(usize::try_from(number("/summary/workloads")).unwrap_or(usize::MAX), "workload");
-    lines.push(("Workloads", format!("{workloads}: {}{looked}", counts("/summary/verdicts"))));
+    lines.push(("Workloads", format!("{workloads}: {}{progress}", counts("/summary/verdicts"))));
     let held = counts("/summary/gates");
     if !held.is_empty() {
         lines.push(("Held", held));
@@ -168,38 +171,38 @@ fn what_it_says(api: &Value) -> Vec<(&'static str, String)> {
 fn sentences(status: &DaemonStatus) -> String {
     let mut text = String::new();
     let now = status.now;
-    let mut say = |label: &str, what: String| {
+    let mut line = |label: &str, what: String| {
         _ = writeln!(text, "{label:<10}{}", printable(&one_line(&what)));
     };
-    say("Namespace", status.namespace.clone());
+    line("Namespace", status.namespace.clone());
     match &status.leader {
-        None => say("Leader", "no Lease: the daemon runs with one replica, or does not run".to_owned()),
+        None => line("Leader", "no Lease: the daemon runs with one replica, or does not run".to_owned()),
         Some(leader) => {
             let renewed = leader.renewed.map_or_else(|| "never".to_owned(), |at| format!("{} ago", age(at, now)));
             let gone = if leader.is_gone(now) { "; nobody is there any more" } else { "" };
-            say("Leader", format!("{}, renewed {renewed}{gone}", leader.holder));
+            line("Leader", format!("{}, renewed {renewed}{gone}", leader.holder));
         }
     }
     match &status.api {
-        Ok(api) => what_it_says(api).into_iter().for_each(|(label, what)| say(label, what)),
-        Err(why) => say("API", why.clone()),
+        Ok(api) => api_lines(api).into_iter().for_each(|(label, what)| line(label, what)),
+        Err(why) => line("API", why.clone()),
     }
     let Some(record) = &status.record else {
         let why = "missing or unreadable, so the daemon starts no rollout; `sidecar-drift resume` makes it";
-        say("State", why.to_owned());
+        line("State", why.to_owned());
         return text;
     };
     match &record.paused {
-        Some(stop) => say("Paused", format!("since {} ({} ago): {}", stop.at, age(stop.at, now), stop.reason)),
-        None => say("Paused", "no".to_owned()),
+        Some(stop) => line("Paused", format!("since {} ({} ago): {}", stop.at, age(stop.at, now), stop.reason)),
+        None => line("Paused", "no".to_owned()),
     }
     match &record.breaker {
-        Some(stop) => say("Breaker", format!("open since {} ({} ago): {}", stop.at, age(stop.at, now), stop.reason)),
-        None => say("Breaker", "closed".to_owned()),
+        Some(stop) => line("Breaker", format!("open since {} ({} ago): {}", stop.at, age(stop.at, now), stop.reason)),
+        None => line("Breaker", "closed".to_owned()),
     }
     if !record.recent.is_empty() {
         let recent: Vec<_> = record.recent.iter().map(|outcome| outcome.as_str()).collect();
-        say("Rollouts", format!("{} (newest last)", recent.join(", ")));
+        line("Rollouts", format!("{} (newest last)", recent.join(", ")));
     }
     for (change, canary) in &record.canaries {
         let whom: Vec<_> = canary.workloads.iter().map(ToString::to_string).collect();
@@ -207,7 +210,7 @@ fn sentences(status: &DaemonStatus) -> String {
             Some(at) => format!("converged {} ago", age(at, now)),
             None => format!("started {} ago, not proven yet", age(canary.started, now)),
         };
-        say("Canary", format!("{change}: {}, {how}", whom.join(", ")));
+        line("Canary", format!("{change}: {}, {how}", whom.join(", ")));
     }
     text
 }

@@ -3,7 +3,7 @@
 use super::{
     definition,
     output::{
-        mask::Mask,
+        redaction::Redaction,
         table::{Form, Page, Section, sections},
         text::{one_line, printable, wrap},
     },
@@ -16,27 +16,27 @@ fn the_command_line_is_sound() {
 }
 
 #[test]
-fn a_mask_depends_on_its_key_and_shows_equal_values_as_equal() {
-    let mask = Mask::with_key(&[7; 32]);
-    assert_eq!(mask.secret("hunter2"), "<masked 326eb4f6>");
-    assert_eq!(mask.secret("hunter2"), mask.clone().secret("hunter2"));
-    assert_ne!(mask.secret("hunter2"), mask.secret("hunter3"));
-    assert_ne!(mask.secret("hunter2"), Mask::with_key(&[8; 32]).secret("hunter2"));
-    assert_ne!(Mask::random().unwrap().secret("hunter2"), Mask::random().unwrap().secret("hunter2"));
+fn a_redaction_depends_on_its_key_and_shows_equal_values_as_equal() {
+    let redaction = Redaction::with_key(&[7; 32]);
+    assert_eq!(redaction.secret("hunter2"), "<masked 326eb4f6>");
+    assert_eq!(redaction.secret("hunter2"), redaction.clone().secret("hunter2"));
+    assert_ne!(redaction.secret("hunter2"), redaction.secret("hunter3"));
+    assert_ne!(redaction.secret("hunter2"), Redaction::with_key(&[8; 32]).secret("hunter2"));
+    assert_ne!(Redaction::random().unwrap().secret("hunter2"), Redaction::random().unwrap().secret("hunter2"));
 }
 
 #[test]
 fn only_images_and_placement_are_shown() {
-    let mask = Mask::with_key(&[7; 32]);
+    let redaction = Redaction::with_key(&[7; 32]);
     let both = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: Some("a".into()), rendered: None };
     let open = Some("a".to_owned());
-    assert_eq!(mask.change(&both("/image")), (open.clone(), None));
-    assert_eq!(mask.change(&both("/placement")).0, open);
-    assert_ne!(mask.change(&both("/env/image")).0, open);
-    assert_eq!(mask.collateral(&both("/app/image")).0, open);
-    assert_ne!(mask.collateral(&both("/image/args/0")).0, open);
-    assert_ne!(mask.collateral(&both("/image")).0, open);
-    assert_eq!(Mask::none().change(&both("/env/A/value")).0, open);
+    assert_eq!(redaction.change(&both("/image")), (open.clone(), None));
+    assert_eq!(redaction.change(&both("/placement")).0, open);
+    assert_ne!(redaction.change(&both("/env/image")).0, open);
+    assert_eq!(redaction.collateral(&both("/app/image")).0, open);
+    assert_ne!(redaction.collateral(&both("/image/args/0")).0, open);
+    assert_ne!(redaction.collateral(&both("/image")).0, open);
+    assert_eq!(Redaction::none().change(&both("/env/A/value")).0, open);
 }
 
 #[test]

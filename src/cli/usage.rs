@@ -4,7 +4,7 @@ use std::{error::Error as _, ffi::OsString};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Console, Exit};
+use super::{args::definition, exit::Exit, output::Console};
 use crate::config::values::listed;
 
 /// Prints the help that was asked for, or what is wrong.
@@ -18,11 +18,11 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString], console: &mut Cons
             Exit::Ok
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            console.complain(&error.render().to_string());
+            console.print_error(&error.render().to_string());
             Exit::Usage
         }
         _ => {
-            console.complain(&format!("error: {}", sentence(error, args)));
+            console.print_error(&format!("error: {}", sentence(error, args)));
             Exit::Usage
         }
     }
@@ -100,14 +100,14 @@ fn place(arg: &str, args: &[OsString]) -> String {
     if args.iter().filter_map(|arg| arg.to_str()).any(|text| given(text) || given_short(text)) {
         return flag;
     }
-    let definition = super::definition();
+    let definition = definition();
     let commands = std::iter::once(&definition).chain(definition.get_subcommands());
     let argument = commands.flat_map(clap::Command::get_arguments).find(|argument| argument.get_long() == Some(name));
     argument.and_then(clap::Arg::get_env).map_or(flag, |variable| variable.to_string_lossy().into_owned())
 }
 
 fn short_of(long: &str) -> Option<char> {
-    let definition = super::definition();
+    let definition = definition();
     let commands = std::iter::once(&definition).chain(definition.get_subcommands());
     commands
         .flat_map(clap::Command::get_arguments)

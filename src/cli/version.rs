@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Exit};
+use super::{context::Context, exit::Exit};
 
 /// Says which one this is.
 #[derive(Debug, Args)]

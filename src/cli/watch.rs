@@ -1,33 +1,34 @@
 //! `scan --watch`: the result, again and again.
 
 use super::{
-    Context, Exit,
-    engine::look,
-    lines,
-    look::form,
+    cluster_scan::form,
+    context::Context,
+    engine::run_expecting_workloads,
+    exit::Exit,
+    log_lines,
     output::{
         Console,
         document::{self, Document},
-        mask::Mask,
+        redaction::Redaction,
         scan,
         table::Page,
     },
 };
 use crate::{
-    config::{Config, OutputFormat, Show, StopWhen},
+    config::{Config, OutputFormat, OutputOptions, StopWhen},
     core::report::Report,
 };
 
 /// Shows what is seen until somebody has seen enough. On a terminal the screen is drawn anew; elsewhere each result
 /// follows the one before it, as soon as anything in it changes.
 pub(super) fn watch(context: &mut Context<'_>, config: Config, all: bool) -> anyhow::Result<Exit> {
-    let (show, mask) = (config.display, Context::mask(&config)?);
+    let (show, redaction) = (config.display, Context::redaction(&config)?);
     let mut shown = String::new();
     let mut failed = None;
     let console = &mut *context.console;
-    let ended = look(context.engine, config, StopWhen::Never, &mut |report, _| {
+    let ended = run_expecting_workloads(context.engine, config, StopWhen::Never, &mut |report, _| {
         if failed.is_none() && report.synced {
-            failed = refresh(console, report, &mask, show, all, &mut shown).err();
+            failed = refresh(console, report, &redaction, show, all, &mut shown).err();
         }
     })?;
     if let Some(error) = failed {
@@ -39,8 +40,8 @@ pub(super) fn watch(context: &mut Context<'_>, config: Config, all: bool) -> any
 fn refresh(
     console: &mut Console,
     report: &Report,
-    mask: &Mask,
-    show: Show,
+    redaction: &Redaction,
+    show: OutputOptions,
     all: bool,
     shown: &mut String,
 ) -> anyhow::Result<()> {
@@ -52,10 +53,10 @@ fn refresh(
         *shown = made;
     }
     match show.format {
-        _ if show.as_lines && changed => lines::report(report),
+        _ if show.as_lines && changed => log_lines::report(report),
         _ if show.as_lines => {}
         OutputFormat::Json | OutputFormat::Yaml if changed => {
-            console.print(&document::write(&Document::new(report, mask), show.format)?)?;
+            console.print(&document::write(&Document::new(report, redaction), show.format)?)?;
         }
         OutputFormat::Json | OutputFormat::Yaml => {}
         _ if console.is_terminal() => {

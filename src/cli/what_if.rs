@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 #[command(next_help_heading = "What if")]
-pub(super) struct What {
+pub(super) struct WhatIfArgs {
     /// Shows what would be injected if Pods had this label; repeatable. Nothing is changed.
     #[arg(long, value_name = "KEY=VALUE")]
     what_if_label: Vec<Label>,
@@ -27,9 +27,9 @@ pub(super) struct What {
     what_if_namespace: Option<DnsLabel>,
 }
 
-impl From<What> for WhatIf {
-    fn from(what: What) -> Self {
-        let What { what_if_label, what_if_annotation, what_if_namespace } = what;
+impl From<WhatIfArgs> for WhatIf {
+    fn from(what: WhatIfArgs) -> Self {
+        let WhatIfArgs { what_if_label, what_if_annotation, what_if_namespace } = what;
         let labels: BTreeMap<_, _> = what_if_label.into_iter().map(|Label(key, value)| (key, value)).collect();
         let annotations = what_if_annotation.into_iter().map(|Annotation(key, value)| (key, value)).collect();
         Self { labels, annotations, namespace: what_if_namespace.map(|name| Name::from(name.0)) }

@@ -16,7 +16,7 @@ use super::{
 use crate::core::io::Event;
 
 /// Of so many Events it is remembered how often they were written. The rest begins to count again at two.
-const REMEMBERED: usize = 2048;
+const MAX_REMEMBERED: usize = 2048;
 
 /// The longest beginning of an Event's name that comes from its workload.
 const LONGEST_PREFIX: usize = 200;
@@ -46,7 +46,7 @@ impl EventWriter {
         let id = (namespace.clone(), name.clone());
         let create = || Call::create_event(&namespace, &object);
         let before = self.written.get(&id).copied().unwrap_or_default();
-        if before == 0 && self.does(create(), 409).await? {
+        if before == 0 && self.carried_out(create(), 409).await? {
             self.remember(id, 1);
             return Ok(());
         }
@@ -54,9 +54,9 @@ impl EventWriter {
         let count = before.max(1) + 1;
         let series = json!({ "series": { "count": count, "lastObservedTime": micro_time(at) } });
         let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::event(&namespace, &name));
-        if self.does(Call::merge_patch(path, &series), 404).await? {
+        if self.carried_out(Call::merge_patch(path, &series), 404).await? {
             self.remember(id, count);
-        } else if self.does(create(), 409).await? {
+        } else if self.carried_out(create(), 409).await? {
             // Events live for an hour, and that one was over.
             self.remember(id, 1);
         }
@@ -64,8 +64,8 @@ impl EventWriter {
     }
 
     /// Whether it was carried out; not, if the answer is this one. Every other one is an error.
-    async fn does(&self, call: Call, unless: u16) -> Result<bool, String> {
-        let answer = self.cluster.call(call).await.map_err(|lost| lost.sentence())?;
+    async fn carried_out(&self, call: Call, unless: u16) -> Result<bool, String> {
+        let answer = self.cluster.call(call).await.map_err(|error| error.sentence())?;
         match answer.status.as_u16() {
             200 | 201 => Ok(true),
             code if code == unless => Ok(false),
@@ -74,7 +74,7 @@ impl EventWriter {
     }
 
     fn remember(&mut self, id: (String, String), count: u64) {
-        if self.written.len() >= REMEMBERED {
+        if self.written.len() >= MAX_REMEMBERED {
             self.written.clear();
         }
         self.written.insert(id, count);

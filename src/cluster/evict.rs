@@ -18,6 +18,6 @@ pub async fn evict(
     let call = Call::eviction(&request.workload.key.namespace, &request.pod, &request.uid);
     reply(match cluster.call(call).await {
         Ok(answer) => api_response::classify_eviction(&answer.as_core(&answer.said())),
-        Err(lost) => EvictOutcome::Unknown { message: lost.sentence() },
+        Err(error) => EvictOutcome::Unknown { message: error.sentence() },
     })
 }

@@ -20,7 +20,7 @@ pub enum Probe {
     /// The guard refused it: it is in force.
     Refused,
     /// Nobody refused it: there is no guard, or none for our ServiceAccount.
-    LetThrough,
+    Admitted,
     /// Somebody else refused it, or there was no answer.
     Unknown(String),
 }
@@ -28,10 +28,10 @@ pub enum Probe {
 /// Carry out [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard) in this namespace, our own.
 pub async fn probe(cluster: &Cluster, namespace: &str) -> Probe {
     match cluster.call(Call::dry_run_pod(namespace, pod().to_string())).await {
-        Ok(answer) if answer.status.is_success() => Probe::LetThrough,
+        Ok(answer) if answer.status.is_success() => Probe::Admitted,
         Ok(answer) if is_refusal(&answer) => Probe::Refused,
         Ok(answer) => Probe::Unknown(answer.message()),
-        Err(lost) => Probe::Unknown(lost.sentence()),
+        Err(error) => Probe::Unknown(error.sentence()),
     }
 }
 

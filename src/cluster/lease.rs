@@ -51,7 +51,7 @@ impl LeaseStore {
         };
         match self.cluster.call(call).await {
             Ok(answer) => reply(&answer),
-            Err(lost) => Reply::Failed { message: lost.sentence() },
+            Err(error) => Reply::Failed { message: error.sentence() },
         }
     }
 }

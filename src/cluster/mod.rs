@@ -9,6 +9,7 @@
 //! | [`evict`] | [`Effect::Evict`](crate::core::io::Effect::Evict): one Pod, pinned to its uid |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
 //! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
+//! | [`accept`] | the annotations by which a person accepts the drift of a workload |
 //! | [`events`] | [`Effect::WriteEvent`](crate::core::io::Effect::WriteEvent): Events about workloads |
 //! | [`lease`] | the Lease that says which replica leads |
 //! | [`state`] | the ConfigMap that outlives the process |
@@ -16,6 +17,7 @@
 //! Nothing here decides anything about workloads, and nothing here repeats a request by itself, with two exceptions
 //! that are bounded and harmless: a watch is taken up again, and a StatefulSet's dry run asks for the next ordinal.
 
+pub mod accept;
 pub mod client;
 pub mod convert;
 pub mod events;
@@ -25,6 +27,5 @@ pub mod lease;
 mod paths;
 pub mod render;
 pub mod rollout;
-pub mod say;
 pub mod state;
 pub mod watch;

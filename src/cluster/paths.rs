@@ -8,7 +8,7 @@ use kube::{
     core::Request,
 };
 
-use super::client::{FIELD_MANAGER, Lost};
+use super::client::{FIELD_MANAGER, NoAnswer};
 use crate::core::model::WorkloadKey;
 
 /// What stands for a name that cannot be one. No object is called so, and the API server answers 404.
@@ -37,7 +37,7 @@ pub(super) fn create_pod(namespace: &str) -> String {
 }
 
 /// The list of one Pod. To get it would take another right than to list it, which we have.
-pub(super) fn pod(namespace: &str, name: &str) -> Result<String, Lost> {
+pub(super) fn pod(namespace: &str, name: &str) -> Result<String, NoAnswer> {
     let named = ListParams::default().fields(&format!("metadata.name={}", segment(name)));
     list(format!("/api/v1/namespaces/{}/pods", segment(namespace)), &named)
 }
@@ -72,17 +72,17 @@ pub(super) fn revision(plural: &str, namespace: &str, name: &str) -> String {
 }
 
 /// All revisions that a label selector selects.
-pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
+pub(super) fn revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, NoAnswer> {
     revisions_of(plural, namespace, &ListParams::default().labels(selector))
 }
 
 /// The same as the API server has them in its cache, which costs it a fraction.
-pub(super) fn cached_revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, Lost> {
+pub(super) fn cached_revisions(plural: &str, namespace: &str, selector: &str) -> Result<String, NoAnswer> {
     let cached = ListParams::default().at("0").matching(VersionMatch::NotOlderThan);
     revisions_of(plural, namespace, &cached.labels(selector))
 }
 
-fn revisions_of(plural: &str, namespace: &str, which: &ListParams) -> Result<String, Lost> {
+fn revisions_of(plural: &str, namespace: &str, which: &ListParams) -> Result<String, NoAnswer> {
     list(format!("/apis/apps/v1/namespaces/{}/{plural}", segment(namespace)), which)
 }
 
@@ -121,8 +121,8 @@ pub(super) fn lease(namespace: &str, name: &str) -> String {
     format!("{}/{}", leases(namespace), segment(name))
 }
 
-fn list(path: String, which: &ListParams) -> Result<String, Lost> {
-    let request = Request::new(path).list(which).map_err(|error| Lost::Failed(Box::new(error)))?;
+fn list(path: String, which: &ListParams) -> Result<String, NoAnswer> {
+    let request = Request::new(path).list(which).map_err(|error| NoAnswer::Failed(Box::new(error)))?;
     Ok(request.uri().to_string())
 }
 

@@ -49,7 +49,7 @@ async fn attempt(
         return Err(PatchOutcome::NotLeader);
     }
     let trial = Call::json_patch(paths::patch_workload(&request.workload.key, true), &operations);
-    let answer = cluster.call(trial).await.map_err(|lost| failed(lost.sentence()))?;
+    let answer = cluster.call(trial).await.map_err(|error| failed(error.sentence()))?;
     let json = answer.said();
     match api_response::classify_patch(&answer.as_core(&json)) {
         PatchOutcome::Patched { .. } => {}
@@ -65,14 +65,14 @@ async fn attempt(
         return Err(PatchOutcome::NotLeader);
     }
     let real = Call::json_patch(paths::patch_workload(&request.workload.key, false), &operations);
-    let answer = cluster.call(real).await.map_err(|lost| PatchOutcome::Unknown { message: lost.sentence() })?;
+    let answer = cluster.call(real).await.map_err(|error| PatchOutcome::Unknown { message: error.sentence() })?;
     Ok(api_response::classify_patch(&answer.as_core(&answer.said())))
 }
 
 /// The workload as it is. It must be the one, and the version, that the decision was made on.
 async fn read(cluster: &Cluster, request: &PatchRequest) -> Result<Value, PatchOutcome> {
     let path = paths::workload(&request.workload.key);
-    let answer = cluster.call(Call::get(path)).await.map_err(|lost| failed(lost.sentence()))?;
+    let answer = cluster.call(Call::get(path)).await.map_err(|error| failed(error.sentence()))?;
     match answer.status.as_u16() {
         200 => {}
         404 => return Err(PatchOutcome::Gone),

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
-    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, Lost, chain},
+    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer, chain},
     paths,
-    watch::{self, News, Target, Whole},
+    watch::{self, FullObject, Target, WatchUpdate},
 };
 use crate::{
     core::{
@@ -43,20 +43,20 @@ pub struct StateStore {
     namespace: Arc<str>,
     /// The version that the core has heard of last. Locked from a request to the telling of its answer, so that what the
     /// watch sees of our own write comes after the answer, and is dropped.
-    told: Arc<Mutex<Option<u64>>>,
+    last_notified: Arc<Mutex<Option<u64>>>,
 }
 
 impl StateStore {
     /// The one in this namespace.
     pub fn new(cluster: Cluster, namespace: &str) -> Self {
-        Self { cluster, namespace: Arc::from(namespace), told: Arc::default() }
+        Self { cluster, namespace: Arc::from(namespace), last_notified: Arc::default() }
     }
 
     /// Send [`Input::State`] now and whenever the ConfigMap changes, until nobody listens any more.
     ///
     /// `streaming`: [`Server::streaming_lists`](super::client::Server::streaming_lists).
     pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
-        let (cluster, told) = (self.cluster.clone(), self.told.clone());
+        let (cluster, last_notified) = (self.cluster.clone(), self.last_notified.clone());
         let target = Target {
             row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
@@ -67,34 +67,34 @@ impl StateStore {
         };
         async move {
             let mut found = false;
-            watch::follow::<Whole, _>(&cluster, target, |news| {
-                let state = match news {
-                    News::ResetStarted => {
+            watch::follow::<FullObject, _>(&cluster, target, |update| {
+                let state = match update {
+                    WatchUpdate::ResetStarted => {
                         found = false;
                         None
                     }
-                    News::Apply(Some((_, whole))) => {
+                    WatchUpdate::Apply(Some((_, whole))) => {
                         found = true;
                         Some(whole.object().and_then(record))
                     }
-                    News::ResetDone if found => None,
-                    News::Apply(None) => None,
-                    News::ResetDone | News::Delete(_) => Some(None),
-                    News::Unavailable { message, .. } => {
+                    WatchUpdate::ResetDone if found => None,
+                    WatchUpdate::Apply(None) => None,
+                    WatchUpdate::ResetDone | WatchUpdate::Delete(_) => Some(None),
+                    WatchUpdate::Unavailable { message, .. } => {
                         tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
                         Some(None)
                     }
                 };
-                let (inputs, told) = (inputs.clone(), told.clone());
+                let (inputs, last_notified) = (inputs.clone(), last_notified.clone());
                 async move {
                     let Some(state) = state else { return !inputs.is_closed() };
-                    let mut told = told.lock().await;
+                    let mut last_notified = last_notified.lock().await;
                     let seen = version(state.as_ref());
                     // Taken for news, an old state would undo what was heard since: a pause, say.
-                    if seen.is_some() && seen <= *told {
+                    if seen.is_some() && seen <= *last_notified {
                         return !inputs.is_closed();
                     }
-                    *told = seen;
+                    *last_notified = seen;
                     inputs.send(Input::State(state)).await.is_ok()
                 }
             })
@@ -116,15 +116,15 @@ impl StateStore {
     /// [`Input::State`]. Whoever watches hears of each version once, in the order of the versions.
     ///
     /// `may_write` is asked right before: it says whether we lead at this very moment. If not, it is only read.
-    pub async fn write_and_tell(
+    pub async fn write_and_notify(
         &self,
         state: &StateRecord,
         may_write: &(dyn Fn() -> bool + Send + Sync),
         inputs: &mpsc::Sender<Input>,
     ) {
-        let mut told = self.told.lock().await;
+        let mut last_notified = self.last_notified.lock().await;
         let written = if may_write() { self.write(state).await } else { self.read_or_none().await };
-        *told = version(written.as_ref());
+        *last_notified = version(written.as_ref());
         // Nobody listens any more only when the process ends.
         _ = inputs.send(Input::State(written)).await;
     }
@@ -140,7 +140,7 @@ impl StateStore {
                 Err(error) => tracing::warn!(error = chain(&error), "state may not have been written"),
             },
             Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
-            Err(lost) => tracing::warn!(error = lost.sentence(), "state may not have been written"),
+            Err(error) => tracing::warn!(error = error.sentence(), "state may not have been written"),
         }
         self.read_or_none().await
     }
@@ -165,7 +165,7 @@ impl StateStore {
             } else {
                 self.cluster.call(self.creation(&state)).await
             };
-            let answer = answer.map_err(|lost| self.lost(lost))?;
+            let answer = answer.map_err(|error| self.no_answer(error))?;
             match answer.status.as_u16() {
                 409 if attempts < EDIT_ATTEMPTS => attempts += 1,
                 200 | 201 => return Ok(()),
@@ -176,7 +176,7 @@ impl StateStore {
 
     /// Create the ConfigMap; for `sidecar-drift resume` where no chart did.
     pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
-        let answer = self.cluster.call(self.creation(state)).await.map_err(|lost| self.lost(lost))?;
+        let answer = self.cluster.call(self.creation(state)).await.map_err(|error| self.no_answer(error))?;
         if answer.status.is_success() {
             return Ok(record(&self.config_map(&answer)?));
         }
@@ -198,7 +198,7 @@ impl StateStore {
         })
     }
 
-    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, Lost> {
+    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, NoAnswer> {
         let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
         self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), &fields)).await
     }
@@ -214,7 +214,7 @@ impl StateStore {
     }
 
     async fn get(&self) -> Result<Answer, Error> {
-        self.cluster.call(Call::get(self.path())).await.map_err(|lost| self.lost(lost))
+        self.cluster.call(Call::get(self.path())).await.map_err(|error| self.no_answer(error))
     }
 
     fn creation(&self, state: &StateRecord) -> Call {
@@ -231,8 +231,8 @@ impl StateStore {
         paths::config_map(&self.namespace, CONFIG_MAP)
     }
 
-    fn lost(&self, lost: Lost) -> Error {
-        Error::of_lost(self.cluster.url(), lost)
+    fn no_answer(&self, error: NoAnswer) -> Error {
+        Error::of_no_answer(self.cluster.url(), error)
     }
 
     fn refused(&self, what: &'static str, answer: &Answer) -> Error {

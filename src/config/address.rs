@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr};
 
 use super::values::read_as_text;
 
-read_as_text!(Listen, Reached);
+read_as_text!(Listen, AdvertisedAddress);
 
 /// Where to listen, if at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ impl FromStr for Listen {
 
 /// Where others reach us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached(pub SocketAddr);
+pub struct AdvertisedAddress(pub SocketAddr);
 
-impl FromStr for Reached {
+impl FromStr for AdvertisedAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_replica_is_reached_at_an_address_of_either_version() {
-        let reached = |text: &str| text.parse().map(|Reached(address)| address.to_string());
+        let reached = |text: &str| text.parse().map(|AdvertisedAddress(address)| address.to_string());
         assert_eq!(reached("10.1.2.3:8081").as_deref(), Ok("10.1.2.3:8081"));
         assert_eq!(reached("[fd00::5]:8081").as_deref(), Ok("[fd00::5]:8081"));
         assert_eq!(reached("fd00::5:8081").as_deref(), Ok("[fd00::5]:8081"));

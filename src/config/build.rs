@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{
     Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
-    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, Record, Recording, Rendering, Rollouts,
-    Selection, Settings, Show, State, Voice, WatchSet,
-    address::{Listen, Reached},
-    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
+    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, OutputOptions, Record, Recording, Rendering,
+    Rollouts, Selection, Settings, State, Voice, WatchSet,
+    address::{AdvertisedAddress, Listen},
+    selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
-        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, OwnWorkload, Period, Positive, Rate,
-        TriggerName, Whole, WindowText, set,
+        ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Number, OwnWorkload, Period, Positive,
+        Rate, TriggerName, WindowText, set,
     },
 };
 use crate::core::{
@@ -57,11 +57,16 @@ pub enum Purpose {
 }
 
 impl Config {
+    /// The namespace of the state ConfigMap: the configured one, or `default`, that of the kubeconfig's context.
+    pub fn state_namespace_or<'a>(&'a self, default: &'a str) -> &'a str {
+        self.state_namespace.as_deref().unwrap_or(default)
+    }
+
     /// Merges what was given over the file and validates the result.
     pub fn new(given: Settings, mut file: File, purpose: Purpose) -> Result<Self, ConfigError> {
-        yield_to_opposites(&given.selection, &mut file);
+        drop_conflicting(&given.selection, &mut file);
         let ignore = file.ignore.take().unwrap_or_default();
-        let owners = file.described_kinds()?;
+        let owners = file.custom_kinds()?;
         let Settings {
             client,
             voice,
@@ -75,24 +80,24 @@ impl Config {
             lease,
             leadership,
             display,
-        } = given.over(&file);
+        } = given.or_from(&file);
         let daemon_runs = purpose == Purpose::Run;
         let watch = watch_set(&selection)?;
         let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
         let Listen(api_listen) = daemon.api_listen.unwrap_or(Listen(Some(API_LISTEN)));
-        let api_advertise = daemon.api_advertise.map(|Reached(address)| address);
+        let api_advertise = daemon.api_advertise.map(|AdvertisedAddress(address)| address);
         let mut policy = Policy::default();
-        select(&mut policy, selection)?;
+        apply_selection(&mut policy, selection)?;
         let render_as = rendering.render_as.clone().unwrap_or_default();
-        ask(&mut policy, &rendering)?;
-        roll(&mut policy, rollouts, daemon_runs)?;
+        apply_rendering(&mut policy, &rendering)?;
+        apply_rollouts(&mut policy, rollouts, daemon_runs)?;
         let metrics_by_namespace = daemon.metrics_by_namespace.unwrap_or(true);
         let notify = notify(&daemon).filter(|_| daemon_runs);
         let alerts = alerts(&mut policy, &daemon)?.filter(|_| daemon_runs);
-        run(&mut policy, daemon)?;
+        apply_daemon(&mut policy, daemon)?;
         let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
-        policy.ignore = rules.map_err(|message| senseless("ignore", &message))?;
-        decide(&mut policy, kinds, &owners, purpose)?;
+        policy.ignore = rules.map_err(|message| invalid("ignore", &message))?;
+        apply_purpose(&mut policy, kinds, &owners, purpose)?;
         let election = election(leadership, policy.mode)?.filter(|_| daemon_runs);
         let State { state_namespace } = state;
         let LeaseAt { lease_name, lease_namespace } = lease;
@@ -123,7 +128,7 @@ impl Config {
                 level: log_level.unwrap_or(if daemon_runs || logged { LogLevel::Info } else { LogLevel::Warn }),
                 format: log_format.unwrap_or(LogFormat::Text),
             },
-            display: Show {
+            display: OutputOptions {
                 format: output.unwrap_or(OutputFormat::Table),
                 values: show_values.unwrap_or(false),
                 colour: !no_color.unwrap_or(false),
@@ -137,7 +142,7 @@ impl Config {
 }
 
 /// Of two settings that exclude each other, one that is given drops the other one in the file.
-fn yield_to_opposites(given: &Selection, file: &mut File) {
+fn drop_conflicting(given: &Selection, file: &mut File) {
     if given.namespace.is_some() {
         file.all_namespaces = None;
     }
@@ -154,18 +159,18 @@ fn yield_to_opposites(given: &Selection, file: &mut File) {
 
 fn connection(client: Client) -> Result<Connection, ConfigError> {
     let Client { kubeconfig, context, as_user, request_timeout } = client;
-    let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| some_time("request-timeout", period))?;
+    let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| nonzero("request-timeout", period))?;
     let as_user = as_user.filter(|user| !user.is_empty());
     Ok(Connection { kubeconfig, context, as_user, request_timeout })
 }
 
 fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
     match (&selection.namespace, selection.all_namespaces) {
-        (Some(_), Some(true)) => Err(senseless("namespace", "and `all-namespaces` exclude each other; leave one out")),
+        (Some(_), Some(true)) => Err(invalid("namespace", "and `all-namespaces` exclude each other; leave one out")),
         (Some(names), _) if !names.is_empty() => {
             Ok(WatchSet::Namespaces(names.iter().map(|label| Name::from(label.0.as_str())).collect()))
         }
-        (_, Some(false)) => Err(senseless("all-namespaces", "is false, but `namespace` names none; name at least one")),
+        (_, Some(false)) => Err(invalid("all-namespaces", "is false, but `namespace` names none; name at least one")),
         _ => Ok(WatchSet::Cluster),
     }
 }
@@ -176,7 +181,7 @@ fn recording(record: Record) -> Option<Recording> {
     Some(Recording { path: record?, limit, plain: record_values.unwrap_or(false) })
 }
 
-fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
+fn apply_selection(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> {
     let Selection {
         namespace: _,
         all_namespaces: _,
@@ -195,13 +200,13 @@ fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> 
         exclude_namespaces: set(exclude_namespace, |NamespaceGlob(glob)| glob).unwrap_or_default(),
         namespaces: namespace_selector.map(|LabelSelector(selector)| selector),
         workloads: selector.map(|LabelSelector(selector)| selector),
-        include_annotations: set(include_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
-        exclude_annotations: set(exclude_annotation, |AnnotationChoice(one)| one).unwrap_or_default(),
-        started_before: only_started_before.map(|Moment(time)| time),
+        include_annotations: set(include_annotation, |AnnotationSelector(one)| one).unwrap_or_default(),
+        exclude_annotations: set(exclude_annotation, |AnnotationSelector(one)| one).unwrap_or_default(),
+        started_before: only_started_before.map(|Time(time)| time),
         chosen: None,
     };
     if !policy.filter.include_namespaces.is_empty() && !policy.filter.exclude_namespaces.is_empty() {
-        return Err(senseless("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
+        return Err(invalid("include-namespace", "and `exclude-namespace` exclude each other; leave one out"));
     }
     policy.sidecars = set(sidecar_container_name, name).unwrap_or_default();
     policy.fields = match fields {
@@ -212,7 +217,7 @@ fn select(policy: &mut Policy, selection: Selection) -> Result<(), ConfigError> 
     Ok(())
 }
 
-fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
+fn apply_rendering(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
     let &Rendering {
         max_renders_per_second,
         render_burst,
@@ -233,7 +238,7 @@ fn ask(policy: &mut Policy, rendering: &Rendering) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<(), ConfigError> {
+fn apply_rollouts(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<(), ConfigError> {
     let Rollouts {
         act_on,
         parallel_rollouts,
@@ -262,16 +267,16 @@ fn roll(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) -> Result<()
     }
     replace(&mut policy.act_on, set(act_on, |ActOn(difference)| difference));
     if policy.act_on.is_empty() {
-        return Err(senseless("act-on", "is empty; name at least one difference, or use the mode `report`"));
+        return Err(invalid("act-on", "is empty; name at least one difference, or use the mode `report`"));
     }
     replace(&mut policy.parallel_rollouts, size("parallel-rollouts", parallel_rollouts)?);
     replace(&mut policy.parallel_per_namespace, size("parallel-per-namespace", parallel_per_namespace)?);
     replace(&mut policy.max_rollouts_per_hour, max_rollouts_per_hour.map(|HourlyLimit(limit)| limit));
-    replace(&mut policy.canary, canary.map(|Whole(n)| n as usize));
+    replace(&mut policy.canary, canary.map(|Number(n)| n as usize));
     replace(&mut policy.soak, soak.map(|Period(time)| time));
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));
-    replace(&mut policy.timeout, timeout.map(|period| some_time("timeout", period)).transpose()?);
+    replace(&mut policy.timeout, timeout.map(|period| nonzero("timeout", period)).transpose()?);
     policy.windows = window.into_iter().flatten().map(|WindowText(window)| window).collect();
     replace(&mut policy.allow_downtime, allow_downtime);
     replace(&mut policy.allow_collateral, allow_collateral);
@@ -293,7 +298,7 @@ fn notify(daemon: &Daemon) -> Option<Notify> {
 fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<String>, ConfigError> {
     let Some(url) = daemon.block_on_alerts.clone().filter(|url| !url.is_empty()) else {
         return match &daemon.blocking_alert {
-            Some(_) => Err(senseless("blocking-alert", "means nothing without `block-on-alerts`, the address to ask")),
+            Some(_) => Err(invalid("blocking-alert", "means nothing without `block-on-alerts`, the address to ask")),
             None => Ok(None),
         };
     };
@@ -302,16 +307,16 @@ fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<String>, Config
     if rest.is_empty() || rest.starts_with('/') || rest.contains(['@', '?', '#', ' ']) {
         let message =
             "is no address such as `http://prometheus.monitoring:9090`; credentials and queries have no place in it";
-        return Err(senseless("block-on-alerts", message));
+        return Err(invalid("block-on-alerts", message));
     }
     policy.blocking_alerts = daemon.blocking_alert.clone().unwrap_or_else(|| vec![AlertMatcher::critical()]);
     if policy.blocking_alerts.is_empty() {
-        return Err(senseless("blocking-alert", "is empty; name the labels of at least one alert, or leave it out"));
+        return Err(invalid("blocking-alert", "is empty; name the labels of at least one alert, or leave it out"));
     }
     Ok(Some(url))
 }
 
-fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
+fn apply_daemon(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
     let Daemon { mode, resync, trigger, without_guard, guard_interval, events, own_workload, .. } = daemon;
     policy.own = own_workload.map(|OwnWorkload(key)| key);
     replace(
@@ -322,13 +327,13 @@ fn run(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {
         }),
     );
     policy.events = events.unwrap_or(policy.mode == Mode::Enforce);
-    replace(&mut policy.resync, resync.map(|period| some_time("resync", period)).transpose()?);
+    replace(&mut policy.resync, resync.map(|period| nonzero("resync", period)).transpose()?);
     let mut triggers: Vec<_> = trigger.into_iter().flatten().map(|TriggerName(trigger)| trigger).collect();
     triggers.sort();
     triggers.dedup();
     policy.triggers = triggers;
     replace(&mut policy.without_guard, without_guard);
-    replace(&mut policy.guard_interval, guard_interval.map(|period| some_time("guard-interval", period)).transpose()?);
+    replace(&mut policy.guard_interval, guard_interval.map(|period| nonzero("guard-interval", period)).transpose()?);
     Ok(())
 }
 
@@ -338,39 +343,36 @@ fn election(leadership: Leadership, mode: Mode) -> Result<Option<LeaderElection>
     let Leadership { leader_election, lease_duration, lease_renew_deadline, lease_retry, identity } = leadership;
     let duration = match lease_duration {
         None => LeaseTimes::default().duration,
-        Some(period) => some_time("lease-duration", period)?,
+        Some(period) => nonzero("lease-duration", period)?,
     };
     if duration.subsec_nanos() != 0 || duration.as_secs() > i32::MAX.unsigned_abs().into() {
-        return Err(senseless("lease-duration", "is not in whole seconds that a Lease can say, such as `15s`"));
+        return Err(invalid("lease-duration", "is not in whole seconds that a Lease can say, such as `15s`"));
     }
     let renew_deadline =
-        lease_renew_deadline.map_or(Ok(duration * 2 / 3), |period| some_time("lease-renew-deadline", period))?;
+        lease_renew_deadline.map_or(Ok(duration * 2 / 3), |period| nonzero("lease-renew-deadline", period))?;
     if renew_deadline >= duration {
         let message = "must be less than `lease-duration`: a leader has to stop before another may start";
-        return Err(senseless("lease-renew-deadline", message));
+        return Err(invalid("lease-renew-deadline", message));
     }
-    let retry = lease_retry.map_or(Ok(renew_deadline / 5), |period| some_time("lease-retry", period))?;
+    let retry = lease_retry.map_or(Ok(renew_deadline / 5), |period| nonzero("lease-retry", period))?;
     if retry >= renew_deadline {
-        return Err(senseless(
-            "lease-retry",
-            "must be less than `lease-renew-deadline`: no renewal would come in time",
-        ));
+        return Err(invalid("lease-retry", "must be less than `lease-renew-deadline`: no renewal would come in time"));
     }
     let too_long = |identity: &String| identity.is_empty() || identity.len() > LONGEST_IDENTITY;
     if identity.as_ref().is_some_and(too_long) {
-        return Err(senseless("identity", "has 1 to 200 characters"));
+        return Err(invalid("identity", "has 1 to 200 characters"));
     }
     let times = LeaseTimes { duration, renew_deadline, retry };
     Ok(leader_election.unwrap_or(mode == Mode::Enforce).then_some(LeaderElection { times, identity }))
 }
 
 /// What the command itself decides, whatever the settings say.
-fn decide(policy: &mut Policy, kinds: Kinds, owners: &[Kind], purpose: Purpose) -> Result<(), ConfigError> {
+fn apply_purpose(policy: &mut Policy, kinds: Kinds, owners: &[Kind], purpose: Purpose) -> Result<(), ConfigError> {
     let Kinds { kinds } = kinds;
     policy.kinds.extend(owners);
     replace(&mut policy.kinds, set(kinds, |KindName(kind)| kind));
     if policy.kinds.is_empty() {
-        return Err(senseless("kinds", "is empty; name at least one kind"));
+        return Err(invalid("kinds", "is empty; name at least one kind"));
     }
     policy.roll_kinds = policy.kinds.clone();
     match purpose {
@@ -407,17 +409,17 @@ fn replace<T>(field: &mut T, value: Option<T>) {
 }
 
 fn size(setting: &'static str, number: Option<Positive>) -> Result<Option<usize>, ConfigError> {
-    number.map(|Positive(n)| usize::try_from(n).map_err(|_| senseless(setting, "is too large"))).transpose()
+    number.map(|Positive(n)| usize::try_from(n).map_err(|_| invalid(setting, "is too large"))).transpose()
 }
 
-fn some_time(setting: &'static str, Period(time): Period) -> Result<Duration, ConfigError> {
-    if time.is_zero() { Err(senseless(setting, "cannot be zero")) } else { Ok(time) }
+fn nonzero(setting: &'static str, Period(time): Period) -> Result<Duration, ConfigError> {
+    if time.is_zero() { Err(invalid(setting, "cannot be zero")) } else { Ok(time) }
 }
 
 fn name(label: DnsLabel) -> Name {
     Name::from(label.0)
 }
 
-fn senseless(setting: &'static str, message: &str) -> ConfigError {
+fn invalid(setting: &'static str, message: &str) -> ConfigError {
     ConfigError::Senseless { setting, message: message.to_owned() }
 }

@@ -9,7 +9,7 @@ use crate::core::model::owner::Kind;
 
 impl File {
     /// The kinds that it describes; they are known from now on.
-    pub fn described_kinds(&self) -> Result<Vec<Kind>, ConfigError> {
+    pub fn custom_kinds(&self) -> Result<Vec<Kind>, ConfigError> {
         owners::described(self.owners.as_deref().unwrap_or_default())
             .map_err(|message| ConfigError::Senseless { setting: "owners", message })
     }

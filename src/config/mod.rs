@@ -5,12 +5,12 @@
 
 mod address;
 mod build;
-mod choice;
 mod environment;
 mod error;
 mod file;
 mod owners;
 mod reload;
+mod selector;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,11 +20,11 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 
 pub use self::{
     build::{API_LISTEN, Purpose},
-    choice::{is_key, is_label_value},
     environment::with_environment,
     error::ConfigError,
     owners::{OwnerEntry, PodsOf, StatusEntry},
     reload::Origin,
+    selector::{is_key, is_label_value},
     settings::{
         Client, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Record, Rendering, Rollouts, Selection,
         Settings, State, Voice,
@@ -72,7 +72,7 @@ pub struct Config {
     /// What is logged and how.
     pub log: Log,
     /// How results are written.
-    pub display: Show,
+    pub display: OutputOptions,
     /// Where it can be read again; `None`: there is no file, or it is read but once.
     pub origin: Option<Box<Origin>>,
 }
@@ -155,7 +155,7 @@ pub struct Log {
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
-pub struct Show {
+pub struct OutputOptions {
     /// The format.
     pub format: OutputFormat,
     /// Values are shown as they are.

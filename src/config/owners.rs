@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
-    choice::{is_key, is_label_value},
+    selector::{is_key, is_label_value},
     values::DnsLabel,
 };
-use crate::core::model::owner::{
-    Kind,
-    custom_kind::{Described, StatusPaths},
-};
+use crate::core::model::owner::{Described, Kind, StatusPaths};
 
 /// One of them, as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -92,10 +89,10 @@ pub(super) fn described(entries: &[OwnerEntry]) -> Result<Vec<Kind>, String> {
 
 /// Where something is that a rollout changes, and where something is read.
 const SPEC: &[&str] = &["spec"];
-const ANYWHERE: &[&str] = &["spec", "status"];
+const SPEC_OR_STATUS: &[&str] = &["spec", "status"];
 
 /// The guard compares level by level, down to the template.
-const DEEPEST: usize = 4;
+const MAX_DEPTH: usize = 4;
 
 impl OwnerEntry {
     fn described(&self, number: usize) -> Result<Described, String> {
@@ -105,10 +102,10 @@ impl OwnerEntry {
                 "names no `kind` in entry {number}; it is spelled as in ownerReferences, such as `kind: Database`"
             ));
         }
-        self.sound().map_err(|what| format!("says of `{kind}` {what}"))
+        self.validated().map_err(|what| format!("says of `{kind}` {what}"))
     }
 
-    fn sound(&self) -> Result<Described, String> {
+    fn validated(&self) -> Result<Described, String> {
         let kind = &self.kind;
         let no_api = "no `api` of a group and a version, such as `api: db.example.com/v1`";
         let (group, version) = group_and_version(&self.api).ok_or(no_api)?;
@@ -127,7 +124,7 @@ impl OwnerEntry {
         if Kind::all().any(|known| known.is_called(&name)) {
             return Err(format!("the name `{name}`, which is another kind's; give it another `name`"));
         }
-        let template = place("template", self.template.as_ref().unwrap_or(&usual.template), SPEC)?;
+        let template = field_path("template", self.template.as_ref().unwrap_or(&usual.template), SPEC)?;
         let restart = self.restart(&template)?;
         self.labels()?;
         let paused = self.paused.as_ref().unwrap_or(&usual.paused).iter();
@@ -139,7 +136,7 @@ impl OwnerEntry {
             replica_sets: self.pods == Some(PodsOf::ReplicaSets),
             labels: self.labels.clone(),
             revision_label: self.revision_label.clone(),
-            paused: paused.map(|text| place("paused", text, ANYWHERE)).collect::<Result<_, _>>()?,
+            paused: paused.map(|text| field_path("paused", text, SPEC_OR_STATUS)).collect::<Result<_, _>>()?,
             status: self.status.paths(&usual.status)?,
             ..usual
         })
@@ -150,7 +147,7 @@ impl OwnerEntry {
         let field = match self.restart.as_deref() {
             Some("none") if self.status.restarted.is_none() => return Ok(None),
             None | Some("stamp" | "none") => None,
-            Some(field) if is_place(field, SPEC) && field.split('.').count() == 2 => Some(field),
+            Some(field) if is_field_path(field, SPEC) && field.split('.').count() == 2 => Some(field),
             Some(other) => {
                 let right = "it is `stamp`, `none`, or a field of the spec that takes a time, such as `spec.restartAt`";
                 return Err(format!("`restart: {other}`; {right}"));
@@ -194,7 +191,7 @@ impl OwnerEntry {
 impl StatusEntry {
     fn paths(&self, usual: &StatusPaths) -> Result<StatusPaths, String> {
         let path = |setting: &str, given: &Option<String>, usual: &str| {
-            place(&format!("status.{setting}"), given.as_deref().unwrap_or(usual), ANYWHERE)
+            field_path(&format!("status.{setting}"), given.as_deref().unwrap_or(usual), SPEC_OR_STATUS)
         };
         Ok(StatusPaths {
             observed_generation: path("observed-generation", &self.observed_generation, &usual.observed_generation)?,
@@ -204,20 +201,24 @@ impl StatusEntry {
             ready: path("ready", &self.ready, &usual.ready)?,
             available: path("available", &self.available, &usual.available)?,
             revision: path("revision", &self.revision, &usual.revision)?,
-            restarted: self.restarted.as_ref().map(|text| place("status.restarted", text, ANYWHERE)).transpose()?,
+            restarted: self
+                .restarted
+                .as_ref()
+                .map(|text| field_path("status.restarted", text, SPEC_OR_STATUS))
+                .transpose()?,
         })
     }
 }
 
 /// A place as it was written, if it is one.
-fn place(setting: &str, text: &str, roots: &[&str]) -> Result<String, String> {
-    if is_place(text, roots) {
+fn field_path(setting: &str, text: &str, roots: &[&str]) -> Result<String, String> {
+    if is_field_path(text, roots) {
         return Ok(text.to_owned());
     }
     let roots: Vec<_> = roots.iter().map(|root| format!("`{root}.`")).collect();
     let begins = roots.join(" or ");
     Err(format!(
-        "`{setting}: {text}`; a field is named from the root, at most {DEEPEST} deep, and begins with {begins}"
+        "`{setting}: {text}`; a field is named from the root, at most {MAX_DEPTH} deep, and begins with {begins}"
     ))
 }
 
@@ -232,10 +233,10 @@ fn group_and_version(api: &str) -> Option<(&str, &str)> {
     (group.split('.').all(|label| label.parse::<DnsLabel>().is_ok()) && is_version).then_some((group, version))
 }
 
-fn is_place(text: &str, roots: &[&str]) -> bool {
+fn is_field_path(text: &str, roots: &[&str]) -> bool {
     let is_member = |member: &str| {
         !member.is_empty() && member.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
     let fits = |(root, rest): (&str, &str)| roots.contains(&root) && rest.split('.').all(is_member);
-    text.split('.').count() <= DEEPEST && text.split_once('.').is_some_and(fits)
+    text.split('.').count() <= MAX_DEPTH && text.split_once('.').is_some_and(fits)
 }

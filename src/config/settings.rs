@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{
-    address::{Listen, Reached},
-    choice::{AnnotationChoice, LabelSelector, Moment, NamespaceGlob},
+    address::{AdvertisedAddress, Listen},
     owners::OwnerEntry,
+    selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
-        LogLevel, NotifyFormat, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, Whole, WindowText,
+        LogLevel, NotifyFormat, Number, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, WindowText,
     },
 };
 use crate::core::config::AlertMatcher;
@@ -42,7 +42,7 @@ macro_rules! settings {
             impl $group {
                 /// What is given here, else what the file says.
                 #[must_use]
-                pub fn over(self, file: &File) -> Self {
+                pub fn or_from(self, file: &File) -> Self {
                     Self { $( $field: self.$field.or_else(|| file.$field.clone()), )+ }
                 }
             }
@@ -68,8 +68,8 @@ macro_rules! settings {
         impl Settings {
             /// What is given here, else what the file says.
             #[must_use]
-            pub fn over(self, file: &File) -> Self {
-                Self { $( $member: self.$member.over(file), )+ }
+            pub fn or_from(self, file: &File) -> Self {
+                Self { $( $member: self.$member.or_from(file), )+ }
             }
         }
 
@@ -139,14 +139,14 @@ settings! {
         /// Judges only workloads with this annotation, on themselves or on their Pod template; repeatable, one of them is
         /// enough [default: all].
         #[arg(long, value_name = "KEY[=VALUE]")]
-        include_annotation: Vec<AnnotationChoice>,
+        include_annotation: Vec<AnnotationSelector>,
         /// Judges no workload with this annotation, on itself or on its Pod template; repeatable [default: none].
         #[arg(long, value_name = "KEY[=VALUE]")]
-        exclude_annotation: Vec<AnnotationChoice>,
+        exclude_annotation: Vec<AnnotationSelector>,
         /// Rolls a workload only if a Pod that differs was created before this time, in UTC where it names no zone
         /// [default: now, so that every Pod counts].
         #[arg(long, value_name = "TIME")]
-        only_started_before: Moment,
+        only_started_before: Time,
         /// Takes containers of this name as the sidecars; repeatable [default: every container that admission adds].
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         sidecar_container_name: Vec<DnsLabel>,
@@ -213,7 +213,7 @@ settings! {
         max_rollouts_per_hour: HourlyLimit,
         /// Lets this many rollouts prove a change before others follow, 0 for none [default: 1; for `rollout`: 0].
         #[arg(long, value_name = "NUMBER")]
-        canary: Whole,
+        canary: Number,
         /// Watches the canary for this duration after it converged [default: 10m].
         #[arg(long, value_name = "DURATION")]
         soak: Period,
@@ -315,7 +315,7 @@ settings! {
         /// Tells the other replicas, in the Lease, that they reach the API of this one at this address and port, once it
         /// leads: they pass on what they are asked; the chart fills it in where the API is open [default: none].
         #[arg(long, value_name = "ADDRESS")]
-        api_advertise: Reached,
+        api_advertise: AdvertisedAddress,
         /// Gives metrics of workloads the label `namespace`; with very many namespaces switch it off by `=false`
         /// [default: true].
         #[arg(long)]

@@ -39,7 +39,7 @@ pub(super) use read_as_text;
 read_as_text!(
     Period,
     Positive,
-    Whole,
+    Number,
     Rate,
     HourlyLimit,
     KindName,
@@ -88,9 +88,9 @@ impl FromStr for Positive {
 
 /// A whole number, 0 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Whole(pub u32);
+pub struct Number(pub u32);
 
-impl FromStr for Whole {
+impl FromStr for Number {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -7,7 +7,6 @@ pub mod injection;
 pub mod inventory;
 pub mod io;
 pub mod model;
-mod policy_reload;
 pub mod render;
 pub mod report;
 pub mod rollout;

@@ -1,120 +1,56 @@
 //! The one function that everything goes through: an input and the time in, effects out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 
-use crate::core::injection::GenerationReport;
-use crate::core::injection::backends::{self, Serving};
-use crate::core::{
-    compare::Targets,
+use super::{
     config::{Mode, Policy, Triggers},
-    injection::{
-        scope::{self, Generations, Scope},
-        unannounced_changes::Unseen,
-    },
-    inventory::{Change, Index},
-    io::{Effect, Input, Notice, WatchEvent, WatchSource},
-    model::{Name, WorkloadKey, rollout_status, time::Now},
-    render::{
-        budget::TokenBucket,
-        queue::RenderQueue,
-        render_throttle::{Asked, Pace},
-    },
-    report::publish::Shown,
-    rollout::{Rollout, alerts::Alerts, guard::Guard, report::RolloutReport, state_store::Record},
-    verdict::{admission_evidence::Truth, case::Work, removal_probe::Called},
+    injection::{InjectionTracker, KeptRenderings, Lifecycle, ScopeChanges, View},
+    inventory::{Changes, Index, current_revision},
+    io::{Effect, Input, Notice, Outbox, RenderOutcome, WatchSource},
+    model::{WorkloadKey, time::Now},
+    render::{Answered, Asked, Priority, Renders, Wish},
+    report::{Report, Reports, Sources},
+    rollout::{ConfirmationAnswer, Context, RolloutEvent, Rollouts},
+    verdict::{Judgement, Standing, Verdicts},
 };
-
-/// Lists that grow with time are cut to this many entries.
-pub(super) const KEPT: usize = 100;
 
 /// A wish whose time is past is looked at again after this long: whatever holds it up, asking without end is no help.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// The first sweep over a large cluster takes long, under the render budget; what was found to drift by then does not
-/// wait for the rest.
-const SWEEP_PATIENCE: Duration = Duration::from_mins(5);
+/// What every part may look at: it borrows only what no part changes while it looks.
+macro_rules! view {
+    ($core:expr, $now:expr) => {
+        View {
+            policy: &$core.policy,
+            index: &$core.index,
+            injection: &$core.injection,
+            lifecycle: $core.lifecycle,
+            now: $now,
+        }
+    };
+}
 
 /// The whole state of the detector. One task owns it.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about the process and its surroundings")]
 pub struct Core {
-    pub(super) policy: Policy,
-    /// Spreads the periodic looks; any number.
-    pub(super) seed: u64,
-    pub(super) index: Index,
-    pub(super) generations: Generations,
-    /// Boxed, because half of a tree's places are empty.
-    pub(super) work: BTreeMap<WorkloadKey, Box<Work>>,
-    pub(super) queue: RenderQueue,
-    /// Workloads in the queue whose templates were named to be read together with another's.
-    pub(super) read_ahead: BTreeSet<WorkloadKey>,
-    /// The render budget.
-    pub(super) renders: TokenBucket,
-    /// The rollout budget; `None`: no limit.
-    pub(super) starts: Option<TokenBucket>,
-    pub(super) rollouts: BTreeMap<WorkloadKey, Rollout>,
-    pub(super) finished: VecDeque<RolloutReport>,
-    /// Renderings whose answer is outstanding: for whom.
-    pub(super) tickets: HashMap<u64, WorkloadKey>,
-    pub(super) last_ticket: u64,
-    /// Patches and evictions whose answer is outstanding, also those of rollouts that were dropped meanwhile.
-    pub(super) writes: BTreeMap<u64, WorkloadKey>,
-    /// The renderings that are outstanding.
-    pub(super) asked: HashMap<u64, Asked>,
-    /// How fast each injector may be asked.
-    pub(super) pace: Pace,
-    /// Renderings wait for others to come back.
-    pub(super) crowded: bool,
-    /// Renderings asked for since the start.
-    pub(super) rendered: u64,
-    /// The state ConfigMap.
-    pub(super) record: Record,
-    pub(super) leader: bool,
-    pub(super) stopping: bool,
-    /// Whether the API server holds us to dry runs.
-    pub(super) guard: Guard,
-    /// Which alerts fire.
-    pub(super) alerts: Alerts,
-    /// Every watch was synced once: from here on verdicts are made.
-    pub(super) started: bool,
-    /// Until then no rollout is begun unless every workload has its first verdict; `None`: it is over.
-    pub(super) first_sweep: Option<Duration>,
-    /// Workloads to look at in this step.
-    pub(super) dirty: BTreeSet<WorkloadKey>,
-    /// Workloads that differ.
-    pub(super) candidates: BTreeSet<WorkloadKey>,
-    /// The plan is to be made anew.
-    pub(super) replan: bool,
-    /// When it was made last.
-    pub(super) planned: Option<Duration>,
-    /// When the plan is to be made anew even if nothing happens.
-    pub(super) next_plan: Option<Duration>,
-    /// A workload that has no first verdict, yet.
-    pub(super) sweep_waits_for: Option<WorkloadKey>,
-    /// What readers see of each workload.
-    pub(super) shown: Shown,
-    /// Workloads to look at again then.
-    pub(super) looks: BTreeSet<(Duration, WorkloadKey)>,
-    /// Namespaces that back injectors.
-    pub(super) backends: BTreeSet<Name>,
-    /// Which revisions answer for each injector, and the version of its scope when they were seen first.
-    pub(super) serving: BTreeMap<Scope, (Serving, u64)>,
-    /// Names of containers that admission was seen to inject.
-    pub(super) injected: BTreeSet<Name>,
-    /// What reality said about renderings.
-    pub(super) truth: Truth,
-    /// Which target fingerprint goes with which sidecars.
-    pub(super) targets: Targets,
-    /// Who was asked to tell whether a sidecar is still given.
-    pub(super) called: Called,
-    /// Moves that nobody announces.
-    pub(super) unseen: Unseen,
-    pub(super) moves: VecDeque<GenerationReport>,
+    policy: Policy,
+    lifecycle: Lifecycle,
+    index: Index,
+    injection: InjectionTracker,
+    renders: Renders,
+    verdicts: Verdicts,
+    rollouts: Rollouts,
+    reports: Reports,
+    outbox: Outbox,
+    /// When the core is to be woken, as it asked for last.
     wake: Option<Duration>,
-    pub(super) effects: Vec<Effect>,
+}
+
+/// What one input brought, taken apart.
+#[derive(Debug, Default)]
+struct Arrived {
+    changes: Changes,
+    answered: Option<Answered>,
 }
 
 impl Core {
@@ -128,338 +64,300 @@ impl Core {
             index.suppose(policy.what_if.clone());
         }
         Self {
-            renders: TokenBucket::full(policy.renders_per_second, policy.render_burst.max(1), now.elapsed),
-            starts: new_starts(&policy, now),
-            policy,
-            seed,
+            lifecycle: Lifecycle::default(),
             index,
-            generations: Generations::default(),
-            work: BTreeMap::new(),
-            queue: RenderQueue::default(),
-            read_ahead: BTreeSet::new(),
-            rollouts: BTreeMap::new(),
-            finished: VecDeque::new(),
-            tickets: HashMap::new(),
-            last_ticket: 0,
-            writes: BTreeMap::new(),
-            asked: HashMap::new(),
-            pace: Pace::default(),
-            crowded: false,
-            rendered: 0,
-            record: Record::default(),
-            leader: false,
-            stopping: false,
-            guard: Guard::default(),
-            alerts: Alerts::default(),
-            started: false,
-            first_sweep: None,
-            dirty: BTreeSet::new(),
-            candidates: BTreeSet::new(),
-            replan: false,
-            planned: None,
-            next_plan: None,
-            sweep_waits_for: None,
-            shown: Shown::default(),
-            looks: BTreeSet::new(),
-            backends: BTreeSet::new(),
-            serving: BTreeMap::new(),
-            injected: BTreeSet::new(),
-            truth: Truth::default(),
-            targets: Targets::default(),
-            called: Called::default(),
-            unseen: Unseen::default(),
-            moves: VecDeque::new(),
+            injection: InjectionTracker::default(),
+            renders: Renders::new(&policy, now),
+            verdicts: Verdicts::new(seed),
+            rollouts: Rollouts::new(&policy, now),
+            reports: Reports::default(),
+            outbox: Outbox::default(),
             wake: None,
-            effects: Vec::new(),
+            policy,
         }
     }
 
     /// Takes one input in and returns what is to be done. Effects are to be carried out in their order.
     #[must_use = "effects that nobody carries out leave the core waiting for their replies"]
     pub fn step(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let arrived = self.receive(input, now);
+        let scopes = self.injection.follow(&arrived.changes, &self.index, &self.verdicts, now, &mut self.outbox);
+        self.mark_affected(&arrived.changes, &scopes, now);
+        self.start_if_synced(now);
+        let answer = arrived.answered.and_then(|answered| self.take_answer(answered, now));
+        self.verdicts.mark_due(now);
+        self.ask_samples(now);
+        self.judge(now);
+        if let Some(answer) = answer {
+            self.follow_up(now, |rollouts, context, out| rollouts.take_answer(&answer, context, out));
+        }
+        self.follow_up(now, Rollouts::advance);
+        // A rollout that ended may have changed what is known of its workload.
+        self.judge(now);
+        self.follow_up(now, Rollouts::plan);
+        self.rollouts.ask(view!(self, now), &mut self.outbox);
+        self.send_renderings(now);
+        self.rollouts.persist(view!(self, now), &mut self.outbox);
+        self.set_alarm(now);
+        self.refresh_reports(now);
+        self.take_effects()
+    }
+
+    // What came in ---------------------------------------------------------------------------------------------------
+
+    /// Gives an input to the part that it is for.
+    fn receive(&mut self, input: Input, now: Now) -> Arrived {
+        let mut arrived = Arrived::default();
         match input {
-            Input::Watch { source, event } => self.watched(&source, event, now),
-            Input::Rendered(reply) => self.rendered(*reply, now),
-            Input::Patched(reply) => self.patched(reply, now),
-            Input::Evicted(reply) => self.evicted(reply, now),
-            Input::Leadership(leader) => self.lead(leader, now),
-            Input::State(record) => self.state_read(record, now),
-            Input::Guard(refused) => self.guard_answered(refused, now),
-            Input::Alerts(reply) => self.alerts_answered(reply, now),
-            Input::Policy(policy) => self.obey(*policy, now),
+            Input::Watch { source, event } => arrived.changes = self.index.take(&source, event, &mut self.outbox),
+            Input::Rendered(reply) => {
+                arrived.answered = self.renders.take(*reply, &self.policy, now, &mut self.outbox);
+                if let Some(answered) = &arrived.answered
+                    && let Some(read) = &answered.confirmation
+                {
+                    self.rollouts.take_history(&answered.key, read);
+                    arrived.changes.list.extend(self.index.take_read(read.workload.clone()));
+                }
+            }
+            Input::Patched(reply) => {
+                self.follow_up(now, |rollouts, context, out| rollouts.take_patched(reply, context, out));
+            }
+            Input::Evicted(reply) => {
+                self.follow_up(now, |rollouts, context, out| rollouts.take_evicted(reply, context, out));
+            }
+            Input::Leadership(leader) => {
+                let led = std::mem::replace(&mut self.lifecycle.leader, leader);
+                self.follow_up(now, |rollouts, context, out| rollouts.on_leadership_change(led, context, out));
+            }
+            Input::State(read) => {
+                self.follow_up(now, |rollouts, context, _| rollouts.take_state(read, context.view));
+            }
+            Input::Guard(refused) => {
+                self.follow_up(now, |rollouts, context, out| rollouts.take_guard(refused, context, out));
+            }
+            Input::Alerts(reply) => {
+                let view = view!(self, now);
+                self.rollouts.take_alerts(reply, view);
+            }
+            Input::Policy(policy) => self.reload(*policy, now),
             Input::Timer => {}
             Input::Shutdown => {
-                self.stopping = true;
-                self.drop_unpatched();
-                self.tell(Notice::Stopping { rollouts: self.rollouts.len() });
+                self.lifecycle.stopping = true;
+                let rollouts = self.rollouts.stop(&mut self.outbox);
+                self.outbox.notify(Notice::Stopping { rollouts });
             }
         }
-        self.start_if_synced(now);
-        self.look_due(now);
-        self.follow_up(now);
-        self.assess_dirty(now);
-        self.advance_rollouts(now);
-        // A rollout that ended may have changed what is known of its workload.
-        self.assess_dirty(now);
-        self.plan(now);
-        self.probe_guard(now);
-        self.ask_for_alerts(now);
-        self.dispatch(now);
-        self.write_state(now);
-        self.set_alarm(now);
-        self.refresh();
-        std::mem::take(&mut self.effects)
+        arrived
     }
 
-    /// Whether every watch has been synced once.
-    pub fn started(&self) -> bool {
-        self.started
-    }
-
-    /// Whether no rendering is asked for that was not answered.
-    pub fn awaits_no_rendering(&self) -> bool {
-        self.tickets.is_empty()
-    }
-
-    /// Whether nothing of ours is under way any more that a shutdown should wait for.
-    pub fn idle(&self) -> bool {
-        self.writes.is_empty() && !self.record.writing()
-    }
-
-    pub(super) fn tell(&mut self, notice: Notice) {
-        self.write_event_of(&notice);
-        self.effects.push(Effect::Tell(notice));
-    }
-
-    /// A number that no request has had yet.
-    pub(super) fn ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
-    fn watched(&mut self, source: &WatchSource, event: WatchEvent, now: Now) {
-        let was_unavailable = self.index.unavailable().any(|(s, _)| s == source);
-        if let WatchEvent::Unavailable { message, .. } = &event
-            && !was_unavailable
-        {
-            self.tell(Notice::WatchUnavailable { source: source.clone(), message: message.clone() });
-        }
-        let unavailable = matches!(event, WatchEvent::Unavailable { .. });
-        let relisted = matches!(event, WatchEvent::ResetDone) || unavailable;
-        // What a first list brings is how things are, not a move.
-        let known = self.index.source_synced(source);
-        for change in self.index.apply(source, event) {
-            if known {
-                self.advance(&change, now);
-            }
-            if let Change::Endpoints { namespace } = &change {
-                self.see_who_serves(namespace, now);
-            }
-            self.mark(&change, now);
-        }
-        if relisted {
-            self.update_backends();
-            // What nobody could see any more, or can see again, is judged anew.
-            if !known || was_unavailable != unavailable {
-                self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
-                self.replan = true;
-            }
-        }
-    }
-
-    /// Marks the workloads whose verdict may change by a change.
-    pub(super) fn mark(&mut self, change: &Change, now: Now) {
-        match change {
-            Change::Pod { old, new } => {
-                let owners = [old, new].into_iter().flatten().filter_map(|pod| self.index.workload_of(pod)).cloned();
-                self.dirty.extend(owners);
-                let namespace = old.as_ref().or(new.as_ref()).map(|pod| pod.key.namespace.clone());
-                if let Some(namespace) = namespace.filter(|namespace| self.backends.contains(namespace)) {
-                    let turned = self.note_exchanges(&namespace, now).1;
-                    self.replan |= !turned.is_empty();
-                    self.mark_concerned(&turned);
-                }
-            }
-            Change::Workload { old, key } => {
-                self.dirty.insert(key.clone());
-                self.touch(key);
-                // Its owner's say may be another, or others may wait for it.
-                self.replan |= self.candidates.contains(key) || self.is_canary(key);
-                let new = self.index.workload(key);
-                let was = old.as_deref().map(rollout_status::exchanging);
-                let turned = was != new.map(rollout_status::exchanging);
-                let health = old.as_deref().map(rollout_status::healthy) != new.map(rollout_status::healthy);
-                self.replan |= health && self.backends.contains(&key.namespace);
-                let another = old.as_deref().zip(new).is_some_and(|(old, new)| old.uid != new.uid);
-                if self.backends.contains(&key.namespace) && turned {
-                    self.mark_backed_from(&key.namespace, now);
-                }
-                if another {
-                    // A new workload under an old name: nothing that is known is about it.
-                    self.forget(key);
-                }
-            }
-            Change::ReplicaSet { owner } => {
-                let owner = owner.as_ref().and_then(|uid| self.index.workload_with_uid(uid)).cloned();
-                self.dirty.extend(owner);
-            }
-            Change::Namespace { name, .. } => {
-                self.dirty.extend(self.index.workloads_in(name).map(|w| w.key.clone()));
-                self.replan = true;
-                if self.index.namespace(name).is_none() {
-                    self.generations.forget_namespace(name);
-                }
-            }
-            Change::Injector { .. } => {
-                self.update_backends();
-                self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
-            }
-            // The plan looks at these; moving scopes is all that others do.
-            Change::Node { .. } | Change::DisruptionBudget => self.replan = true,
-            Change::Endpoints { namespace } => self.mark_backed_from(namespace, now),
-            Change::Service { old, new } => {
-                let namespace = old.as_ref().or(new.as_ref()).map(|s| s.key.namespace.clone());
-                if let Some(namespace) = namespace {
-                    self.mark_backed_from(&namespace, now);
-                }
-            }
-            Change::Config { .. } | Change::Trigger { .. } => {}
-        }
-    }
-
-    /// What backs an injector from this namespace began or ended a rollout, or changed its endpoints: those who wait for
-    /// it look again.
-    fn mark_backed_from(&mut self, namespace: &Name, now: Now) {
-        let scopes = self.note_exchanges(namespace, now).0;
-        self.replan = true;
-        self.mark_concerned(&scopes);
-    }
-
-    /// The scopes that are backed from this namespace, and those of them whose exchange began or ended just now.
-    fn note_exchanges(&mut self, namespace: &Name, now: Now) -> (BTreeSet<Scope>, BTreeSet<Scope>) {
-        let (mut scopes, mut turned) = (BTreeSet::new(), BTreeSet::new());
-        for injector in backends::backed_from(namespace, &self.index) {
-            let scope = scope::scope_of(injector);
-            if self.generations.exchanges(&scope, backends::exchanging(injector, &self.index).is_some(), now) {
-                turned.insert(scope.clone());
-            }
-            scopes.insert(scope);
-        }
-        (scopes, turned)
-    }
-
-    /// Marks the workloads that these scopes concern.
-    fn mark_concerned(&mut self, scopes: &BTreeSet<Scope>) {
-        if scopes.is_empty() {
-            return;
-        }
-        let concerned = self
-            .index
-            .workloads()
-            .filter(|(_, w)| scope::injectors_of(w, &self.index).any(|i| scopes.contains(&scope::scope_of(i))));
-        self.dirty.extend(concerned.map(|(key, _)| key.clone()));
-    }
-
-    /// Asks for watches in the namespaces that back injectors, and of the params that policies read.
-    fn update_backends(&mut self) {
-        if self.index.expect_params(crate::core::inventory::params::params(&self.index).into_keys().collect::<Vec<_>>())
-        {
-            self.effects.push(Effect::WatchTriggers(self.index.triggers().all().to_vec()));
-        }
-        let services = self.index.injectors().flat_map(backends::services_of);
-        let namespaces: BTreeSet<_> = services.map(|service| service.namespace.clone()).collect();
-        if namespaces == self.backends {
-            return;
-        }
-        self.index.set_backends(&namespaces);
-        self.backends = namespaces;
-        self.effects.push(Effect::WatchBackends(self.backends.clone()));
-    }
-
-    /// We lead from now on, or no longer.
-    fn lead(&mut self, leader: bool, now: Now) {
-        if self.leader && !leader {
-            // Another replica carries on, also with what is under way; only its word counts now.
-            for key in std::mem::take(&mut self.rollouts).keys() {
-                self.touch(key);
-            }
-            self.record.drop_changes();
-        }
-        if leader && !self.leader {
-            // What this hour's budget was spent on before is not known here.
-            self.starts = new_starts(&self.policy, now);
-            // A follower asks nothing, so the first sweep begins now.
-            self.first_sweep = self.started.then(|| now.elapsed + SWEEP_PATIENCE);
-        }
-        self.leader = leader;
-        self.replan = true;
-        self.adopt(now);
+    /// From here on the configuration is another.
+    fn reload(&mut self, policy: Policy, now: Now) {
+        self.renders.reload(&policy, now);
+        self.rollouts.reload(&self.policy, &policy, now);
+        self.policy = policy;
+        self.verdicts.mark_all(&self.index);
     }
 
     fn start_if_synced(&mut self, now: Now) {
-        if self.started || !self.index.synced() {
+        if self.lifecycle.started || !self.index.synced() {
             return;
         }
-        self.started = true;
-        self.first_sweep = Some(now.elapsed + SWEEP_PATIENCE);
-        self.heed_what_just_changed(now);
-        self.replan = true;
-        self.dirty.extend(self.index.workloads().map(|(key, _)| key.clone()));
-        self.adopt(now);
+        self.lifecycle.started = true;
+        self.injection.seed_recent_changes(&self.index, self.policy.settle, now);
+        self.verdicts.mark_all(&self.index);
+        self.follow_up(now, Rollouts::on_start);
     }
 
-    fn look_due(&mut self, now: Now) {
-        while self.looks.first().is_some_and(|(at, _)| *at <= now.elapsed) {
-            let Some((at, key)) = self.looks.pop_first() else { return };
-            if let Some(work) = self.work.get_mut(&key) {
-                work.look.take_if(|look| *look == at);
+    fn mark_affected(&mut self, changes: &Changes, scopes: &ScopeChanges, now: Now) {
+        let replaced = self.verdicts.mark_affected(changes, scopes, &self.index, &mut self.outbox);
+        for key in replaced {
+            self.leave(&key);
+        }
+        for scope in &scopes.gone {
+            self.renders.forget_scope(scope);
+        }
+        let view = view!(self, now);
+        let context = Context { view, verdicts: &self.verdicts, renders: &self.renders };
+        self.rollouts.follow(changes, scopes, context);
+    }
+
+    /// Nothing that is remembered of a workload means anything any more. The verdict on it was the first to go.
+    fn leave(&mut self, key: &WorkloadKey) {
+        self.renders.forget(key);
+        self.rollouts.leave(key);
+    }
+
+    // Renderings and verdicts ----------------------------------------------------------------------------------------
+
+    /// Takes an answer in; returns what a rollout may wait for.
+    fn take_answer(&mut self, mut answered: Answered, now: Now) -> Option<ConfirmationAnswer> {
+        self.verdicts.case(&answered.key)?;
+        let holds = self.still_holds(&answered.key, &answered.asked);
+        let answer = ConfirmationAnswer {
+            key: answered.key.clone(),
+            confirm: answered.asked.confirm,
+            holds,
+            read: answered.confirmation.is_some(),
+        };
+        if let RenderOutcome::Rendered(rendering) = &mut answered.outcome {
+            self.index.share(rendering);
+        }
+        let view = view!(self, now);
+        if let Some(found) = self.verdicts.take(answered, holds, view) {
+            let kept = (&self.index, &self.verdicts as &dyn KeptRenderings);
+            let scopes = self.injection.unannounced_change(&found.key, &found.versions, kept, now, &mut self.outbox);
+            self.verdicts.follow_scopes(&scopes);
+            self.rollouts.follow_scopes(&scopes, view!(self, now));
+        }
+        Some(answer)
+    }
+
+    /// Whether what was asked is still the question: same revision, nothing moved since (rule R9).
+    fn still_holds(&self, key: &WorkloadKey, asked: &Asked) -> bool {
+        let Some(workload) = self.index.workload(key) else { return false };
+        current_revision(workload, &self.index).is_some_and(|(revision, _)| revision == asked.revision)
+            && self.injection.versions_of(workload, &self.index) == asked.versions
+    }
+
+    /// Asks for the samples that would show a change which takes effect late.
+    fn ask_samples(&mut self, now: Now) {
+        for scope in self.injection.take_due_samples(now) {
+            if let Some(key) = self.verdicts.sample(&scope, &self.renders) {
+                self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), now);
             }
-            self.dirty.insert(key);
         }
     }
 
-    // Time -----------------------------------------------------------------------------------------------------------
+    /// Judges what is affected, and hands the verdicts on.
+    fn judge(&mut self, now: Now) {
+        let view = view!(self, now);
+        let judgements = self.verdicts.judge(view, &self.renders, self.rollouts.locks(), &mut self.outbox);
+        for Judgement { key, standing, wish, probe, .. } in &judgements {
+            if *standing == Standing::Left {
+                self.renders.forget(key);
+                continue;
+            }
+            if let Some(witness) = probe {
+                self.renders.wish(witness, Wish::Render(now.elapsed, Priority::Moved), now);
+            }
+            self.renders.wish(key, *wish, now);
+        }
+        self.follow_up(now, |rollouts, context, out| rollouts.take_judgements(&judgements, context, out));
+    }
+
+    fn send_renderings(&mut self, now: Now) {
+        if !self.renders_now() {
+            return;
+        }
+        let view = view!(self, now);
+        let rollouts = &self.rollouts;
+        let unsent = self.renders.send(view, &|key| rollouts.need(key), &mut self.outbox);
+        self.verdicts.throttled(&unsent.throttled, view, &mut self.outbox);
+        self.follow_up(now, |rollouts, context, out| {
+            rollouts.take_nothing_to_render(&unsent.nothing_to_render, context, out)
+        });
+    }
+
+    /// Whether renderings are asked for. Whoever stops a rollout that a person watches still sees whether the new Pods are
+    /// as they should be; what the daemon leaves, the next replica looks at.
+    fn renders_now(&self) -> bool {
+        let Lifecycle { leader, started, stopping } = self.lifecycle;
+        leader && started && (!stopping || (self.policy.one_shot && self.rollouts.is_rolling()))
+    }
+
+    // Rollouts -------------------------------------------------------------------------------------------------------
+
+    /// Lets the rollouts take something in, and tells the other parts what came of it.
+    fn follow_up(&mut self, now: Now, take: impl FnOnce(&mut Rollouts, Context<'_>, &mut Outbox) -> Vec<RolloutEvent>) {
+        let view = view!(self, now);
+        let context = Context { view, verdicts: &self.verdicts, renders: &self.renders };
+        for event in take(&mut self.rollouts, context, &mut self.outbox) {
+            match event {
+                RolloutEvent::Ended(report) => self.reports.rollout_ended(report),
+                RolloutEvent::Recheck(key) => self.verdicts.mark([key]),
+                RolloutEvent::Confirm(key, at) => self.renders.confirm(&key, at, now),
+                RolloutEvent::Contradicted(contradiction) => self.verdicts.learn(&contradiction),
+            }
+        }
+    }
+
+    // The end of a step ----------------------------------------------------------------------------------------------
 
     fn set_alarm(&mut self, now: Now) {
-        let render = if self.renders_now() && !self.crowded {
-            self.queue
-                .next_due(now.elapsed)
-                .map(|due| match self.renders.ready(now.elapsed) {
-                    Ok(()) => due,
-                    Err(token) => due.max(token),
-                })
-                .map(|due| self.pace.resumes(now.elapsed).map_or(due, |until| due.max(until)))
-        } else {
-            None
-        };
-        let late = self.rollouts.values().filter_map(|r| r.deadline(&self.policy));
-        let plans = self.started && !self.stopping;
-        let replan = self.replan_at().map(|at| at.max(now.elapsed));
-        let unfinished = (!self.dirty.is_empty()).then_some(now.elapsed).into_iter().chain(replan).min();
-        let unfinished = unfinished.filter(|_| plans);
-        let plan = self.next_plan.filter(|_| plans);
-        let look = self.looks.first().map(|(at, _)| *at);
+        let render = if self.renders_now() { self.renders.next_send(now) } else { None };
+        let view = view!(self, now);
+        let context = Context { view, verdicts: &self.verdicts, renders: &self.renders };
+        let late = self.rollouts.next_deadline(&self.policy);
         // What this step left undone is not done by asking for it again at once.
         let ahead = |at: Duration| if at > now.elapsed { at } else { now.elapsed + BREATH };
         let due = render.into_iter().chain(late).map(ahead).min();
-        let next =
-            [due, look, self.unseen.next(), plan, self.next_probe(), self.next_alerts(), self.next_write(), unfinished];
+        let next = [due, self.verdicts.next_recheck(), self.injection.next_sample(), self.rollouts.next_wake(context)];
         let wake = next.into_iter().flatten().min();
         // An alarm whose time has come has gone off; for the same moment it must be set again.
         let set = self.wake.filter(|at| *at > now.elapsed);
         if let Some(at) = wake
             && wake != set
         {
-            self.effects.push(Effect::WakeAt(at));
+            self.outbox.push(Effect::WakeAt(at));
         }
         self.wake = wake.filter(|at| *at > now.elapsed);
     }
-}
 
-/// The hourly budget; it holds nothing at first, so that neither a crash nor a new leader fills it.
-pub(super) fn new_starts(policy: &Policy, now: Now) -> Option<TokenBucket> {
-    let burst = u32::try_from(policy.parallel_rollouts).unwrap_or(u32::MAX).max(1);
-    policy.max_rollouts_per_hour.map(|n| TokenBucket::empty(f64::from(n) / 3600.0, burst, now.elapsed))
+    fn refresh_reports(&mut self, now: Now) {
+        let (view, verdicts) = (view!(self, now), &self.verdicts);
+        let sources = Sources { view, verdicts, renders: &self.renders, rollouts: &self.rollouts };
+        self.reports.refresh(sources, &mut self.outbox);
+    }
+
+    fn take_effects(&mut self) -> Vec<Effect> {
+        // Events are written if they are wanted. A follower knows too little to write any.
+        let writes = self.policy.events && self.lifecycle.leader;
+        let index = &self.index;
+        self.outbox.take_effects(|key| index.workload(key).filter(|_| writes).map(|w| w.uid.clone()))
+    }
+
+    // What is known --------------------------------------------------------------------------------------------------
+
+    /// Everything that is known now.
+    pub fn report(&self, now: Now) -> Report {
+        self.reports.report(self.sources(now))
+    }
+
+    fn sources(&self, now: Now) -> Sources<'_> {
+        let Self { verdicts, renders, rollouts, .. } = self;
+        let view = view!(self, now);
+        Sources { view, verdicts, renders, rollouts }
+    }
+
+    /// Whether every watch has been synced once.
+    pub fn started(&self) -> bool {
+        self.lifecycle.started
+    }
+
+    /// Whether no rendering is asked for that was not answered.
+    pub fn awaits_no_rendering(&self) -> bool {
+        self.renders.is_idle()
+    }
+
+    /// Whether nothing of ours is under way any more that a shutdown should wait for.
+    pub fn idle(&self) -> bool {
+        self.rollouts.is_idle()
+    }
+
+    /// Rollouts are under way.
+    pub fn rolling(&self) -> bool {
+        self.rollouts.is_rolling()
+    }
+
+    /// No rollout is under way, and waiting alone would start none, or has failed to often enough.
+    pub fn exhausted(&self) -> bool {
+        self.rollouts.is_exhausted(&self.verdicts)
+    }
+
+    /// The fingerprint of what a rollout of this workload would bring; empty where that is not known.
+    pub fn target(&self, key: &WorkloadKey) -> Option<&str> {
+        self.verdicts.judged(key).map(|judged| &*judged.target)
+    }
 }
 
 #[cfg(test)]

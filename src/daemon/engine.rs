@@ -1,4 +1,4 @@
-//! The loop: input in, effects out.
+//! The event loop: takes inputs, calls the core, and starts its effects.
 
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,17 +10,16 @@ use tokio::{
 };
 
 use super::{
-    Asked, Ended, Progress, Stopped, clock, connected,
-    leading::{self, GiveBack, Leading},
+    Progress, RunResult, StopSignal, Stopped, clock,
+    leadership::{self, Leadership, LeaseRelease},
     recording::Recorder,
     signals::Signals,
-    state_namespace,
     workers::Workers,
 };
 use crate::{
     cluster::{
-        client::{Cluster, Server},
-        convert::Keys,
+        client::{Cluster, Connection, Server, connect},
+        convert::KeptKeys,
         lease::LeaseStore,
         state::StateStore,
         watch::{Scope, Watches},
@@ -39,47 +38,47 @@ use crate::{
     outbound::Prometheus,
 };
 
-/// Inputs that may wait for the engine; beyond it the watches wait, which costs memory on nobody's side. Each is an object
-/// that shares nothing with others yet, a Pod some 10 KB.
+/// Capacity of the input queue. When it is full the watches block, which costs no memory. Each input is an object that
+/// shares nothing with others yet; a Pod takes some 10 KB.
 const INPUTS: usize = 64;
-/// The engine shows signs of life this often, whatever happens.
+/// The engine ticks at least this often, so that liveness probes can tell that it runs.
 const TICK: Duration = Duration::from_secs(1);
-/// Readers get a new report at most this often.
+/// The engine publishes a report at most this often.
 const PUBLISH: Duration = Duration::from_millis(250);
-/// A shutdown waits this long for a patch in flight: Kubernetes kills us after 30 s. Nearly all are answered within one
-/// second; one that is not may have been written, and whoever comes next finds that out from the stamp.
-const LAST_WORDS: Duration = Duration::from_secs(25);
-/// A one-shot command that has heard nothing new for this long, beside the pauses that were asked for, shows what it has.
-const STALLED: Duration = Duration::from_secs(30);
+/// A shutdown waits this long for patches in flight; Kubernetes kills the process after 30 s. Nearly all are answered within
+/// a second. One that is not may have been written; the next leader finds that out from the stamp.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
+/// A one-shot command that makes no progress for this long, beside configured pauses, shows the result so far.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
+pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let mut signals = Signals::listen()?;
-    // In a task of its own, so that we can be stopped while a server, or a login plugin, keeps us waiting.
-    let mut greeting = JoinSet::new();
-    greeting.spawn(greet(config.clone(), stop));
+    // In a task of its own, so that a signal stops it while a server or a login plugin blocks.
+    let mut connecting = JoinSet::new();
+    connecting.spawn(connect_and_probe(config.clone(), stop));
     let (cluster, server) = tokio::select! {
         biased;
-        by = signals.asked() => return Ok(stopped_early(config.policy, by)),
-        Some(greeted) = greeting.join_next() => greeted.context("cannot begin")??,
+        by = signals.received() => return Ok(stopped_before_start(config.policy, by)),
+        Some(connected) = connecting.join_next() => connected.context("cannot begin")??,
     };
     let namespaces = match &config.watch {
         WatchSet::Cluster => None,
         WatchSet::Namespaces(namespaces) => Some(namespaces.clone()),
     };
     let (sender, inputs) = mpsc::channel(INPUTS);
-    let keys = Keys::of(&config.policy);
-    let own = state_namespace(&config, &cluster);
+    let keys = KeptKeys::of(&config.policy);
+    let own = config.state_namespace_or(cluster.namespace()).to_owned();
     let store = StateStore::new(cluster.clone(), &own);
-    let me = leading::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
+    let me = leadership::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
     let published = Published::new(clock::elapsed);
     published.watching(cluster.watches().clone());
-    let (leading, give_back, keeper) = stand(&config, &cluster, &own, &me, &published);
+    let (leading, release, keeper) = stand_for_election(&config, &cluster, &own, &me, &published);
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
-    workers.ask_alerts_of(config.alerts.as_deref().map(Prometheus::new).transpose()?);
+    workers.set_prometheus(config.alerts.as_deref().map(Prometheus::new).transpose()?);
     if let Some(keeper) = keeper {
-        workers.also(keeper);
+        workers.spawn_for_life(keeper);
     }
     super::listen::start(&config, &published, &mut workers).await?;
     let notifier = super::listen::notify(&config, &mut workers)?;
@@ -100,19 +99,19 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let recorder = config.recording.as_ref().map(begin).transpose()?;
     let mut first = Vec::new();
     if config.policy.mode == Mode::Enforce {
-        // A person's rollout starts at once, so what the ConfigMap says must be known before.
+        // A rollout by hand starts at once, so the state must be known first.
         if stop != StopWhen::Never {
             match store.read().await {
                 Ok(state) => first.push(Input::State(state)),
                 Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
             }
         }
-        workers.also(store.watch(streaming, sender));
+        workers.spawn_for_life(store.watch(streaming, sender));
     }
-    let (obeyed, changes) = mpsc::channel(1);
-    let patience = patience(&config.policy);
+    let (new_configs, changes) = mpsc::channel(1);
+    let stall_timeout = stall_timeout(&config.policy);
     let seen_by_a_person = config.policy.one_shot && stop == StopWhen::RolledOut;
-    workers.also(super::reload::watch(config, obeyed));
+    workers.spawn_for_life(super::reload::watch(config, new_configs));
     let report = Arc::new(core.report(now));
     let listed = HashSet::new();
     let mut engine = Engine {
@@ -122,44 +121,44 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         workers,
         published,
         notifier,
-        looked: false,
+        first_scan_notified: false,
         leading,
         term: None,
         stop,
         report,
         wake: None,
         listed,
-        heard: now,
-        patience,
+        last_progress: now,
+        stall_timeout,
         stopping: None,
-        watched: seen_by_a_person,
+        person_watches: seen_by_a_person,
         changes,
     };
     for input in first {
         let notices = engine.step(input, now);
-        engine.told(&notices, progress);
+        engine.notify(&notices, progress);
     }
-    let ended = engine.work(inputs, signals, progress).await;
-    if let Some(give_back) = give_back
+    let ended = engine.run(inputs, signals, progress).await;
+    if let Some(release) = release
         && ended.is_ok()
     {
-        give_back.now().await;
+        release.now().await;
     }
     ended
 }
 
-type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
+type KeepLease = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Stands for election, where there is one: how to know whether we lead, how to stop, and the task that sees to it.
-fn stand(
+/// Starts leader election, if it is enabled.
+fn stand_for_election(
     config: &Config,
     cluster: &Cluster,
     own: &str,
     me: &Name,
     published: &Published,
-) -> (Leading, Option<GiveBack>, Option<Keeper>) {
+) -> (Leadership, Option<LeaseRelease>, Option<KeepLease>) {
     let Some(LeaderElection { times, identity: _ }) = &config.election else {
-        return (Leading::always(), None, None);
+        return (Leadership::always(), None, None);
     };
     let LeaseId { name, namespace } = &config.lease;
     let namespace = namespace.as_deref().unwrap_or(own);
@@ -167,13 +166,13 @@ fn stand(
     let store = LeaseStore::new(cluster.clone(), namespace, name);
     let reached = config.api_advertise.map(|address| Name::from(address.to_string())).unwrap_or_default();
     let election = Election::new(me.clone(), *times).reached_at(reached);
-    let (leading, give_back, keeper) = leading::keep(election, *times, store, published.clone());
-    (leading, Some(give_back), Some(Box::pin(keeper)))
+    let (leading, release, keeper) = leadership::keep_lease(election, *times, store, published.clone());
+    (leading, Some(release), Some(Box::pin(keeper)))
 }
 
-/// Connects, and finds out what the server is and whether what we were told to look at exists.
-async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
-    let cluster = connected(&config).await?;
+/// Connects, probes what the server supports, and checks that the configured namespaces exist.
+async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
+    let cluster = connect(&Connection::from(&config.connection)).await?;
     let mut somewhere = None;
     if let WatchSet::Namespaces(namespaces) = &config.watch {
         somewhere = namespaces.first().map(|n| &**n);
@@ -185,7 +184,7 @@ async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Serve
             if cluster.has_namespace(namespace).await != Some(false) {
                 continue;
             }
-            // A daemon may be there before its namespaces are.
+            // A daemon may start before its namespaces exist.
             anyhow::ensure!(stop == StopWhen::Never, "there is no namespace `{namespace}`: check `--namespace`");
             tracing::warn!(%namespace, "there is no such namespace, yet");
         }
@@ -197,18 +196,18 @@ async fn greet(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Serve
     Ok((cluster, server))
 }
 
-/// Nothing was begun, so nothing is to be finished.
-fn stopped_early(policy: Policy, by: Asked) -> Ended {
+/// The result of a run that a signal ended before it began.
+fn stopped_before_start(policy: Policy, by: StopSignal) -> RunResult {
     tracing::info!("stopped before the API server answered");
     let now = clock::now();
     let report = Arc::new(Core::new(policy, [], 0, now).report(now));
-    Ended { report, stopped: Some(Stopped { by, at_once: false }) }
+    RunResult { report, stopped: Some(Stopped { by, at_once: false }) }
 }
 
-/// How long a one-shot command waits for news: none can come while it pauses because it was told to.
-fn patience(policy: &Policy) -> Duration {
+/// How long a one-shot command waits without progress. Configured pauses do not count.
+fn stall_timeout(policy: &Policy) -> Duration {
     let between_renders = Duration::try_from_secs_f64(1.0 / policy.renders_per_second).unwrap_or_default();
-    STALLED + policy.settle + policy.render_spacing + between_renders
+    STALL_TIMEOUT + policy.settle + policy.render_spacing + between_renders
 }
 
 struct Engine {
@@ -217,39 +216,39 @@ struct Engine {
     watches: Watches,
     workers: Workers,
     published: Published,
-    /// Tells the webhook, if there is one.
+    /// Sends notifications, if a webhook is configured.
     notifier: Option<Notifier>,
-    /// It has been told of what differed already when we began to lead.
-    looked: bool,
-    leading: Leading,
-    /// The term that the core knows of; `None`: it knows that we do not lead.
+    /// The notifier has summed up what differed already when this replica began to lead.
+    first_scan_notified: bool,
+    leading: Leadership,
+    /// The term that the core knows of; `None`: this replica does not lead.
     term: Option<u64>,
     stop: StopWhen,
     /// The newest report.
     report: Arc<Report>,
     /// When the core wants to be woken.
     wake: Option<Duration>,
-    /// The watches that brought their first list, or cannot.
+    /// The watches whose first list is complete or unavailable.
     listed: HashSet<WatchSource>,
-    /// When something was heard last that moved the report on.
-    heard: Now,
-    /// How long a one-shot command waits for more.
-    patience: Duration,
-    /// Since when we are asked to stop, and how.
-    stopping: Option<(Duration, Asked)>,
+    /// When the report last made progress.
+    last_progress: Now,
+    /// See [`stall_timeout`].
+    stall_timeout: Duration,
+    /// When the first signal came, and the last signal.
+    stopping: Option<(Duration, StopSignal)>,
     /// A person watches the rollouts.
-    watched: bool,
+    person_watches: bool,
     /// New configurations.
     changes: mpsc::Receiver<Config>,
 }
 
 impl Engine {
-    async fn work(
+    async fn run(
         &mut self,
         mut inputs: mpsc::Receiver<Input>,
         mut signals: Signals,
         progress: &mut Progress<'_>,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<RunResult> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut unpublished = true;
@@ -258,10 +257,10 @@ impl Engine {
             let until = self.until_wake(unpublished, last);
             let input = tokio::select! {
                 biased;
-                by = signals.asked() => {
+                by = signals.received() => {
                     if self.stopping.replace((clock::elapsed(), by)).is_some() {
                         self.publish(clock::now());
-                        return Ok(self.ended(true));
+                        return Ok(self.result(true));
                     }
                     Some(Input::Shutdown)
                 }
@@ -275,7 +274,7 @@ impl Engine {
             };
             self.published.tick();
             let now = clock::now();
-            if self.look_who_leads(now, progress) {
+            if self.check_leadership(now, progress) {
                 unpublished = true;
             }
             let due = self.wake.is_some_and(|at| at <= now.elapsed);
@@ -283,12 +282,12 @@ impl Engine {
                 if due {
                     self.wake = None;
                 }
-                self.hear(&input, now);
+                self.note_listing(&input, now);
                 let notices = self.step(input, now);
                 unpublished = true;
-                self.told(&notices, progress);
+                self.notify(&notices, progress);
             }
-            // Whoever waits for the end of a one-shot command does not wait for the next report's turn, too.
+            // A one-shot command that is done does not wait for the publishing interval.
             let over = unpublished && self.stop == StopWhen::Complete && self.core.started();
             let over = over && self.core.awaits_no_rendering() && inputs.is_empty();
             if over || now.elapsed.saturating_sub(last) >= PUBLISH && (unpublished || inputs.is_empty()) {
@@ -297,15 +296,15 @@ impl Engine {
                 self.publish(now);
                 progress(&self.report, &[]);
                 if self.done(now) {
-                    return Ok(self.ended(false));
+                    return Ok(self.result(false));
                 }
             }
         }
     }
 
-    fn ended(&self, at_once: bool) -> Ended {
+    fn result(&self, at_once: bool) -> RunResult {
         let stopped = self.stopping.map(|(_, by)| Stopped { by, at_once });
-        Ended { report: self.report.clone(), stopped }
+        RunResult { report: self.report.clone(), stopped }
     }
 
     fn until_wake(&self, unpublished: bool, last: Duration) -> Duration {
@@ -315,21 +314,21 @@ impl Engine {
         next.map_or(TICK, |at| at.saturating_sub(now))
     }
 
-    /// A list that is still coming in is news, however long it takes.
-    fn hear(&mut self, input: &Input, now: Now) {
+    /// Counts a first list that still comes in as progress, however long it takes.
+    fn note_listing(&mut self, input: &Input, now: Now) {
         if let Input::Watch { source, event } = input
             && !self.listed.contains(source)
         {
-            self.heard = now;
+            self.last_progress = now;
             if matches!(event, WatchEvent::ResetDone | WatchEvent::Unavailable { .. }) {
                 self.listed.insert(source.clone());
             }
         }
     }
 
-    /// Tells the core when we begin or cease to lead; whether it did. Before each step, so that a process that was frozen
-    /// begins nothing that is another's by now.
-    fn look_who_leads(&mut self, now: Now, progress: &mut Progress<'_>) -> bool {
+    /// Informs the core when this replica starts or stops leading, and returns whether it did. Runs before each step, so
+    /// that a process that was suspended starts nothing that another replica now owns.
+    fn check_leadership(&mut self, now: Now, progress: &mut Progress<'_>) -> bool {
         let term = self.leading.term(now.elapsed);
         let known = std::mem::replace(&mut self.term, term);
         if known == term {
@@ -338,30 +337,30 @@ impl Engine {
         if known.is_some() {
             tracing::warn!("another replica may lead from now on");
             let notices = self.step(Input::Leadership(false), now);
-            self.told(&notices, progress);
+            self.notify(&notices, progress);
         }
         if term.is_some() {
             tracing::info!("leading");
-            self.looked = false;
+            self.first_scan_notified = false;
             let notices = self.step(Input::Leadership(true), now);
-            self.told(&notices, progress);
+            self.notify(&notices, progress);
         }
         true
     }
 
-    fn told(&self, notices: &[Notice], progress: &mut Progress<'_>) {
+    fn notify(&self, notices: &[Notice], progress: &mut Progress<'_>) {
         if !notices.is_empty() {
-            notices.iter().for_each(metrics::told);
+            notices.iter().for_each(metrics::notice);
             if let Some(notifier) = &self.notifier {
                 for notice in notices {
-                    notifier.told(notice, !self.looked);
+                    notifier.notice(notice, !self.first_scan_notified);
                 }
             }
             progress(&self.report, notices);
         }
     }
 
-    /// One step, and its effects on their way.
+    /// Runs one step of the core and starts its effects.
     fn step(&mut self, input: Input, now: Now) -> Vec<Notice> {
         let mut notices = Vec::new();
         let heard = self.recorder.is_some().then(|| input.clone());
@@ -381,14 +380,14 @@ impl Engine {
                 Effect::ProbeGuard => self.workers.probe_guard(),
                 Effect::AskAlerts(request) => self.workers.ask_alerts(request),
                 Effect::WriteEvent(event) => self.workers.write_event(event, now.wall, self.term),
-                Effect::Tell(notice) => notices.push(notice),
+                Effect::Notify(notice) => notices.push(notice),
                 Effect::WakeAt(at) => self.wake = Some(at),
             }
         }
         notices
     }
 
-    /// What cannot be recorded any more is no reason to stop working.
+    /// Ends a recording that cannot be written any more; the daemon goes on.
     fn end_recording_if(&mut self, recorded: anyhow::Result<()>) {
         if let Err(error) = recorded {
             tracing::warn!(reason = format!("{error:#}"), "the recording ends here; what it has can be replayed");
@@ -403,11 +402,13 @@ impl Engine {
         report.led_by = self.published.leader().map(|leader| leader.name);
         let report = Arc::new(report);
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {
-            self.heard = now;
+            self.last_progress = now;
         }
-        if let Some(notifier) = self.notifier.as_ref().filter(|_| report.leader && report.complete && !self.looked) {
-            notifier.looked(&report);
-            self.looked = true;
+        if let Some(notifier) =
+            self.notifier.as_ref().filter(|_| report.leader && report.complete && !self.first_scan_notified)
+        {
+            notifier.first_scan(&report);
+            self.first_scan_notified = true;
         }
         self.published.publish(report.clone());
         self.report = report;
@@ -415,15 +416,16 @@ impl Engine {
 
     fn done(&self, now: Now) -> bool {
         if let Some((since, _)) = self.stopping {
-            // Whoever watches a rollout wants to see it end; the daemon's next replica will.
-            let idle = self.core.idle() && !(self.watched && self.core.rolling());
-            let patience = now.elapsed.saturating_sub(since) < LAST_WORDS || self.watched;
+            // A person waits for the end of a rollout; for the daemon, the next leader follows it.
+            let idle = self.core.idle() && !(self.person_watches && self.core.rolling());
+            let patience = now.elapsed.saturating_sub(since) < SHUTDOWN_TIMEOUT || self.person_watches;
             if !idle && !patience {
                 tracing::warn!("a write was not answered in time; whether it was carried out shows at the next start");
             }
             return idle || !patience;
         }
-        let complete = self.report.complete || now.elapsed.saturating_sub(self.heard.elapsed) >= self.patience;
+        let complete =
+            self.report.complete || now.elapsed.saturating_sub(self.last_progress.elapsed) >= self.stall_timeout;
         match self.stop {
             StopWhen::Never => false,
             StopWhen::Complete => complete,

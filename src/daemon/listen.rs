@@ -14,7 +14,7 @@ use tokio::{
 use super::workers::Workers;
 use crate::{
     config::{Config, Notify},
-    document::Mask,
+    document::Redaction,
     http::{self, Published, Reader},
     metrics::{self, Metrics},
     notify::{Notifier, Webhook},
@@ -33,18 +33,18 @@ pub(super) async fn start(config: &Config, published: &Published, workers: &mut 
         let (listener, address) = bound("listen", address).await?;
         tracing::info!(%address, "serving /healthz, /readyz and /metrics");
         let metrics = metrics::install(config.metrics_by_namespace)?;
-        workers.also(upkeep(metrics.clone()));
+        workers.spawn_for_life(upkeep(metrics.clone()));
         let probes = http::probes(published.clone(), metrics, readers.clone(), address);
-        workers.also(http::serve(listener, probes, pending()));
+        workers.spawn_for_life(http::serve(listener, probes, pending()));
     }
     if let Some(address) = config.api_listen {
-        let mask =
-            Mask::random().context("the system gives no random numbers, without which values cannot be hidden")?;
+        let redaction =
+            Redaction::random().context("the system gives no random numbers, without which values cannot be hidden")?;
         let (listener, address) = readers.spawn(bound("api-listen", address)).await??;
         tracing::info!(%address, "serving the API and the web page");
         let serving =
-            readers.spawn(http::serve(listener, Reader::new(published.clone(), mask).router(address), pending()));
-        workers.also(async {
+            readers.spawn(http::serve(listener, Reader::new(published.clone(), redaction).router(address), pending()));
+        workers.spawn_for_life(async {
             if let Err(error) = serving.await
                 && error.is_panic()
             {
@@ -67,7 +67,7 @@ fn readers(workers: &mut Workers) -> anyhow::Result<Handle> {
         .spawn(move || _ = runtime.block_on(ended))
         .context("cannot start a thread for readers")?;
     // It ends with the workers.
-    workers.also(async move {
+    workers.spawn_for_life(async move {
         pending::<()>().await;
         drop(until);
     });
@@ -82,7 +82,7 @@ pub(super) fn notify(config: &Config, workers: &mut Workers) -> anyhow::Result<O
         let webhook = webhook.clone();
         async move { webhook.send(message).await }
     });
-    workers.also(work);
+    workers.spawn_for_life(work);
     Ok(Some(notifier))
 }
 

@@ -36,11 +36,11 @@ const FORMAT: u32 = 1;
 
 /// Which workload each rendering that is outstanding was asked for.
 #[derive(Debug, Default)]
-struct Asked(HashMap<u64, WorkloadKey>);
+struct OutstandingRenders(HashMap<u64, WorkloadKey>);
 
-impl Asked {
+impl OutstandingRenders {
     /// The workload whose rendering this input brings.
-    fn answered(&mut self, input: &Input) -> Option<WorkloadKey> {
+    fn take_answered(&mut self, input: &Input) -> Option<WorkloadKey> {
         match input {
             Input::Rendered(reply) => self.0.remove(&reply.ticket),
             _ => None,
@@ -98,7 +98,7 @@ pub struct Recorder {
     /// `None`: values are kept as they are.
     redactor: Option<Redactor>,
     /// Renderings under way: for whom.
-    asked: Asked,
+    asked: OutstandingRenders,
 }
 
 impl Recorder {
@@ -111,7 +111,7 @@ impl Recorder {
         now: Now,
     ) -> anyhow::Result<Self> {
         let Recording { path, limit, plain } = wanted;
-        keep_the_last(path)?;
+        keep_previous(path)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.with_context(|| format!("cannot begin the recording `{}`", path.display()))?;
         let redactor = if *plain { None } else { Some(Redactor::random()?) };
@@ -125,7 +125,7 @@ impl Recorder {
             seed,
             now,
         };
-        let (path, left, asked) = (path.clone(), *limit, Asked::default());
+        let (path, left, asked) = (path.clone(), *limit, OutstandingRenders::default());
         let mut recorder = Self { path, file: BufWriter::new(file), left, redactor, asked };
         recorder.write(&serde_json::to_string(&header)?)?;
         tracing::info!(file = %recorder.path.display(), "recording every input");
@@ -134,7 +134,7 @@ impl Recorder {
 
     /// Writes an input down with its effects. An error ends the recording.
     pub fn record(&mut self, mut input: Input, now: Now, effects: &[Effect], core: &Core) -> anyhow::Result<()> {
-        let answered = self.asked.answered(&input);
+        let answered = self.asked.take_answered(&input);
         let target = answered.and_then(|key| core.target(&key)).filter(|target| !target.is_empty());
         self.asked.note(effects);
         if let Some(redactor) = &self.redactor {
@@ -160,7 +160,7 @@ impl Recorder {
 }
 
 /// The recording of an earlier process stays beside the new one: it is most likely the one that somebody wants to see.
-fn keep_the_last(path: &Path) -> anyhow::Result<()> {
+fn keep_previous(path: &Path) -> anyhow::Result<()> {
     if !path.exists() {
         return Ok(());
     }
@@ -173,7 +173,7 @@ fn keep_the_last(path: &Path) -> anyhow::Result<()> {
 fn comparable(effect: &Effect, plain: bool) -> serde_json::Result<Value> {
     let mut effect = serde_json::to_value(effect)?;
     if !plain {
-        redact::quotes(&mut effect);
+        redact::redact_quotes(&mut effect);
     }
     Ok(effect)
 }

@@ -1,4 +1,4 @@
-//! Notices that the configuration file changed.
+//! Watches the configuration file.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use tokio::sync::mpsc;
 
 use crate::{config::Config, metrics};
 
-/// The file is read this often. It is small, and a ConfigMap that is mounted changes by the exchange of a link, of which
-/// the file itself knows nothing.
+/// How often the file is read. It is small, and the kubelet updates a mounted ConfigMap by replacing a symbolic link, which
+/// a watch of the file itself does not see.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Sends each new configuration that makes sense. A bad one is told of once and changes nothing.
+/// Sends each new valid configuration. An invalid one is logged once and changes nothing.
 pub(super) async fn watch(mut config: Config, changed: mpsc::Sender<Config>) {
     let Some(path) = config.origin.as_ref().map(|origin| origin.path.clone()) else { return };
     let mut known = tokio::fs::read_to_string(&path).await.ok();
     loop {
         tokio::time::sleep(INTERVAL).await;
         let Ok(text) = tokio::fs::read_to_string(&path).await else {
-            // Gone for a moment, or for good: what was read last stays in force.
+            // Gone for a moment or for good: the last configuration stays in force.
             continue;
         };
         if known.as_ref() == Some(&text) {

@@ -1,14 +1,14 @@
-//! Being asked to stop.
+//! The signals that stop the process.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Asked;
+use super::StopSignal;
 
-/// SIGTERM and SIGINT, from the moment on that this exists.
+/// Catches SIGTERM and SIGINT from its creation on.
 ///
-/// As the first process of a container we would not even be killed by a signal that nobody listens for, so it is to be made
-/// before anything that takes time.
+/// The kernel delivers no unhandled signal to the first process of a container, so create it before anything that takes
+/// time.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -22,11 +22,11 @@ impl Signals {
         Ok(Self { terminate, interrupt })
     }
 
-    /// Waits for either.
-    pub(super) async fn asked(&mut self) -> Asked {
+    /// Waits for a signal.
+    pub(super) async fn received(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Terminate,
-            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

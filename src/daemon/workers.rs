@@ -8,12 +8,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     clock,
     events::{self, Events},
-    leading::Leading,
+    leadership::Leadership,
 };
 use crate::{
     cluster::{
         client::Cluster,
-        convert::Keys,
+        convert::KeptKeys,
         events::EventWriter,
         evict,
         guard::{self, Probe},
@@ -33,16 +33,16 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Workers {
     cluster: Cluster,
-    /// Our own namespace.
-    own: String,
-    keys: Keys,
+    /// The namespace of this installation.
+    own_namespace: String,
+    keys: KeptKeys,
     renderer: Arc<Renderer>,
     store: StateStore,
-    /// Asked right before each write.
-    leading: Leading,
+    /// Checked right before each write.
+    leading: Leadership,
     inputs: mpsc::Sender<Input>,
     events: Events,
-    /// Who knows which alerts fire.
+    /// Where alerts are read from.
     prometheus: Option<Prometheus>,
     tasks: JoinSet<()>,
 }
@@ -50,10 +50,10 @@ pub(super) struct Workers {
 impl Workers {
     pub(super) fn new(
         cluster: Cluster,
-        own: String,
-        keys: Keys,
+        own_namespace: String,
+        keys: KeptKeys,
         store: StateStore,
-        leading: Leading,
+        leading: Leadership,
         instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
@@ -61,10 +61,10 @@ impl Workers {
         let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(writing);
-        Self { cluster, own, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
+        Self { cluster, own_namespace, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
     }
 
-    /// Dry runs are sent as somebody else from now on.
+    /// Sends dry runs as another user from now on.
     pub(super) fn render_as(&mut self, caller: Caller) {
         self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.keys.clone()).calling_as(caller));
     }
@@ -76,12 +76,12 @@ impl Workers {
             let mut reply = renderer.render(&request).await;
             reply.took = clock::elapsed().saturating_sub(began);
             metrics::rendered(&reply.outcome, reply.took);
-            // Nobody listens any more only when the process ends.
+            // The receiver is gone only when the process ends.
             _ = inputs.send(Input::Rendered(Box::new(reply))).await;
         });
     }
 
-    /// `term`: in which it was decided. What was decided in an earlier one is not written.
+    /// `term`: in which the core decided it. A decision of an earlier term is not written.
     pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
         let (cluster, stamp, inputs) = (self.cluster.clone(), self.keys.stamp.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
@@ -106,21 +106,21 @@ impl Workers {
         let (store, inputs) = (self.store.clone(), self.inputs.clone());
         let may_write = self.may_write(term);
         self.tasks.spawn(async move {
-            store.write_and_tell(&record, &may_write, &inputs).await;
+            store.write_and_notify(&record, &may_write, &inputs).await;
         });
     }
 
     fn may_write(&self, term: Option<u64>) -> impl Fn() -> bool + Send + Sync + use<> {
         let leading = self.leading.clone();
-        move || leading.still(term)
+        move || leading.holds_in(term)
     }
 
     pub(super) fn probe_guard(&mut self) {
-        let (cluster, own, inputs) = (self.cluster.clone(), self.own.clone(), self.inputs.clone());
+        let (cluster, own_namespace, inputs) = (self.cluster.clone(), self.own_namespace.clone(), self.inputs.clone());
         self.tasks.spawn(async move {
-            let refused = match guard::probe(&cluster, &own).await {
+            let refused = match guard::probe(&cluster, &own_namespace).await {
                 Probe::Refused => true,
-                Probe::LetThrough => false,
+                Probe::Admitted => false,
                 Probe::Unknown(reason) => {
                     tracing::warn!(reason, "whether the guard is in force is not known");
                     false
@@ -130,8 +130,8 @@ impl Workers {
         });
     }
 
-    /// From now on this Prometheus is asked.
-    pub(super) fn ask_alerts_of(&mut self, prometheus: Option<Prometheus>) {
+    /// Reads alerts from this Prometheus from now on.
+    pub(super) fn set_prometheus(&mut self, prometheus: Option<Prometheus>) {
         self.prometheus = prometheus;
     }
 
@@ -152,8 +152,8 @@ impl Workers {
         self.events.write(event, at, term);
     }
 
-    /// Runs something else for as long as the process lives.
-    pub(super) fn also(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a task for the life of the process; a panic in it ends the process.
+    pub(super) fn spawn_for_life(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 

@@ -3,7 +3,8 @@
 //!
 //! A later version may add fields. One that removes or renames any is called `sidecar-drift/v2`.
 
-pub mod mask;
+pub mod api;
+pub mod redaction;
 mod schema;
 mod story;
 pub mod summary;
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use self::summary::{Summary, differing};
 pub use self::{
-    mask::Mask,
+    redaction::Redaction,
     schema::schema,
     story::{Dependency, Generation, Stamp, Story, WhatIf},
 };
@@ -215,7 +216,7 @@ pub struct Rollout {
 
 impl Document {
     /// The whole report, values masked.
-    pub fn new(report: &Report, mask: &Mask) -> Self {
+    pub fn new(report: &Report, redaction: &Redaction) -> Self {
         Self {
             api_version: API_VERSION,
             kind: "Report",
@@ -229,7 +230,7 @@ impl Document {
             ignore: report.ignore.iter().map(Ignore::of).collect(),
             summary: Summary::of(report),
             changes: Change::all(report),
-            workloads: report.workloads.iter().map(|w| Workload::of(w, mask)).collect(),
+            workloads: report.workloads.iter().map(|w| Workload::of(w, redaction)).collect(),
             story: report.story.as_deref().map(Story::of),
         }
     }
@@ -269,7 +270,7 @@ impl Change {
 
 impl Workload {
     /// All that is known of one, values masked.
-    pub fn of(w: &WorkloadReport, mask: &Mask) -> Self {
+    pub fn of(w: &WorkloadReport, redaction: &Redaction) -> Self {
         Self {
             kind: w.kind.clone(),
             namespace: w.namespace.clone(),
@@ -289,7 +290,7 @@ impl Workload {
             pods_differing: differing(w),
             pods_crashing: w.crashing.clone(),
             differences: summary::differences(w),
-            groups: w.differing.iter().map(|g| Group::of(g, mask)).collect(),
+            groups: w.differing.iter().map(|g| Group::of(g, redaction)).collect(),
             unstable_fields: w.masked.clone(),
             ignored_fields: w.ignored.iter().map(|used| used.field.clone()).collect(),
         }
@@ -297,18 +298,18 @@ impl Workload {
 }
 
 impl Group {
-    fn of(group: &PodGroup, mask: &Mask) -> Self {
+    fn of(group: &PodGroup, redaction: &Redaction) -> Self {
         let field =
             |change: &FieldChange, (running, rendered)| Field { pointer: change.pointer.clone(), running, rendered };
         let sidecars = group.differences.iter().map(|d| Sidecar {
             name: d.sidecar.clone(),
             difference: d.difference,
-            fields: d.fields.iter().map(|change| field(change, mask.change(change))).collect(),
+            fields: d.fields.iter().map(|change| field(change, redaction.change(change))).collect(),
         });
         Self {
             pods: group.pods.clone(),
             sidecars: sidecars.collect(),
-            collateral: group.collateral.iter().map(|change| field(change, mask.collateral(change))).collect(),
+            collateral: group.collateral.iter().map(|change| field(change, redaction.collateral(change))).collect(),
         }
     }
 }

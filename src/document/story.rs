@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::core::{
     config, injection,
     model::{self, Name},
-    report::explain,
+    report,
 };
 
 /// What was supposed, by `--what-if-…`; what was not supposed is left out.
@@ -102,8 +102,8 @@ pub struct Stamp {
 
 impl Story {
     /// All of it.
-    pub fn of(story: &explain::Story) -> Self {
-        let explain::Story {
+    pub fn of(story: &report::Story) -> Self {
+        let report::Story {
             stands,
             revision,
             renderings,
@@ -131,17 +131,17 @@ impl Story {
 }
 
 impl Dependency {
-    fn of(one: explain::Dependency) -> Self {
-        let explain::Dependency { what, by, at, note } = one;
+    fn of(one: report::Dependency) -> Self {
+        let report::Dependency { what, by, at, note } = one;
         Self { what, by, at: at.map(|at| at.to_string()), note }
     }
 }
 
 impl Generation {
     /// One move.
-    pub fn of(moved: &injection::GenerationReport) -> Self {
-        let injection::GenerationReport { scope, generation, cause, at } = moved.clone();
-        Self { scope, generation, cause, at: at.to_string() }
+    pub fn of(moved: &injection::ScopeMove) -> Self {
+        let injection::ScopeMove { scope, version, cause, at } = moved.clone();
+        Self { scope, generation: version, cause, at: at.to_string() }
     }
 }
 

@@ -12,12 +12,13 @@ use axum::{
 use serde::Serialize;
 
 use super::{
-    Reader,
-    answers::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
-    openapi,
+    Reader, openapi,
     query::{self, BadQuery, Query},
 };
-use crate::core::report::Report;
+use crate::{
+    core::report::Report,
+    document::api::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
+};
 
 /// The routes.
 pub(super) fn router() -> Router<Reader> {
@@ -31,7 +32,7 @@ pub(super) fn router() -> Router<Reader> {
         .route(openapi::DOCUMENT, get(document))
         .route("/api", get(not_found))
         .route("/api/{*rest}", get(not_found))
-        .method_not_allowed_fallback(only_get)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 /// Why a question is not answered.
@@ -74,13 +75,14 @@ fn report(reader: &Reader) -> Result<Arc<Report>, Refusal> {
 }
 
 async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&Status::of(&*report(&reader)?)))
 }
 
 async fn workloads(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     let query = Query::parse(raw.as_deref())?;
-    Ok(answer(&WorkloadList::of(&*report(&reader)?, &query, &reader.mask)))
+    let report = report(&reader)?;
+    Ok(answer(&WorkloadList::of(&report, query.select(&report), &reader.redaction)))
 }
 
 async fn workload(
@@ -88,31 +90,31 @@ async fn workload(
     Path((namespace, kind, name)): Path<(String, String, String)>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     let report = report(&reader)?;
     let found = find(&report, &namespace, &kind, &name);
     let w =
         found.ok_or_else(|| Refusal::NotFound(format!("there is no {kind} `{name}` in namespace `{namespace}`")))?;
-    Ok(answer(&OneWorkload::of(&report, w, &reader.mask)))
+    Ok(answer(&OneWorkload::of(&report, w, &reader.redaction)))
 }
 
 async fn generations(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&GenerationList::of(&*report(&reader)?)))
 }
 
 async fn rollouts(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&RolloutList::of(&*report(&reader)?)))
 }
 
 async fn plan(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&Plan::of(&*report(&reader)?)))
 }
 
 async fn document(RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
-    query::none(raw.as_deref())?;
+    query::reject_parameters(raw.as_deref())?;
     Ok(answer(&openapi::document()))
 }
 
@@ -121,7 +123,7 @@ async fn not_found() -> Response {
     problem(StatusCode::NOT_FOUND, message)
 }
 
-async fn only_get() -> Response {
+async fn method_not_allowed() -> Response {
     let allow = (header::ALLOW, "GET, HEAD");
     ([allow], problem(StatusCode::METHOD_NOT_ALLOWED, "everything here is only read, by GET or HEAD")).into_response()
 }

@@ -1,7 +1,6 @@
 //! What the daemon serves, on two listeners: `/healthz`, `/readyz` and `/metrics` for the cluster ([`probes`]), the API and
 //! the web page for people ([`Reader`]). All of it reads what is published; nothing waits for the engine.
 
-pub mod answers;
 mod api;
 mod host;
 mod openapi;
@@ -17,8 +16,7 @@ mod tests;
 
 pub use self::{
     openapi::{STATUS as API_STATUS, document},
-    published::{Leader, Published},
+    published::{LeaderEndpoint, Published},
     reader::Reader,
-    relay::{NoAnswer, fetch},
     server::{BindError, bind, probes, serve},
 };

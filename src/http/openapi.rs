@@ -3,10 +3,8 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{
-    answers::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
-    query::{PARAMETERS, Parameter},
-};
+use super::query::{PARAMETERS, Parameter};
+use crate::document::api::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList};
 
 /// How things stand.
 pub const STATUS: &str = "/api/v1/status";

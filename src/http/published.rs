@@ -1,4 +1,4 @@
-//! What the engine shows to readers.
+//! What the engine publishes to readers.
 
 use std::{
     fmt,
@@ -23,10 +23,10 @@ const STALE: Duration = Duration::from_secs(30);
 
 /// The replica that holds the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leader {
-    /// What it is called there: its Pod, and a number.
+pub struct LeaderEndpoint {
+    /// Its identity in the Lease: its Pod's name, and a number.
     pub name: Name,
-    /// Where it answers those who read, as `address:port`; `None`: on loopback only.
+    /// Where its API listens; `None`: on loopback only.
     pub api: Option<SocketAddr>,
 }
 
@@ -37,7 +37,7 @@ pub struct Published(Arc<Shared>);
 
 struct Shared {
     report: watch::Sender<Option<Arc<Report>>>,
-    leader: Mutex<Option<Leader>>,
+    leader: Mutex<Option<LeaderEndpoint>>,
     watches: OnceLock<Watches>,
     /// Milliseconds of `elapsed` at the engine's last tick.
     ticked: AtomicU64,
@@ -95,8 +95,8 @@ impl Published {
         Some(report)
     }
 
-    /// Who leads from now on, as far as it is known: in what is published already, too.
-    pub fn led_by(&self, leader: Option<Leader>) {
+    /// Sets who leads, in the report that is published already, too. `None`: unknown.
+    pub fn set_leader(&self, leader: Option<LeaderEndpoint>) {
         let name = leader.as_ref().map(|leader| leader.name.clone());
         *self.0.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
         self.0.report.send_if_modified(|report| {
@@ -107,7 +107,7 @@ impl Published {
     }
 
     /// Who leads; `None`: nobody, or there is no election.
-    pub fn leader(&self) -> Option<Leader> {
+    pub fn leader(&self) -> Option<LeaderEndpoint> {
         self.0.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -1,6 +1,6 @@
 //! What a reader may ask of the list of workloads: filter, order, page. The API and the web page take the same words.
 
-use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ use crate::{
         model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
     },
-    document::summary::differing,
+    document::{api::Selected, summary::differing},
 };
 
 /// Workloads on a page, if nothing else is asked for.
-const LIMIT: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 /// Workloads on a page at most: an answer stays below some megabytes.
-const MOST: usize = 1000;
+const MAX_LIMIT: usize = 1000;
 
 /// What was asked makes no sense; the text says what would.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ fn page() -> Value {
 }
 
 fn limit() -> Value {
-    json!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT })
+    json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT })
 }
 
 /// What the list is sorted by; workloads that are alike in it follow each other by namespace, kind and name.
@@ -197,20 +197,9 @@ impl Default for Query {
             sort: Sort::Name,
             descending: false,
             page: 1,
-            limit: LIMIT,
+            limit: DEFAULT_LIMIT,
         }
     }
-}
-
-/// One page of what was asked for.
-#[derive(Debug)]
-pub struct Selected<'r> {
-    /// All that match, on all pages.
-    pub total: usize,
-    /// How many pages that makes; at least one.
-    pub pages: usize,
-    /// Those of this page.
-    pub workloads: Vec<&'r Arc<WorkloadReport>>,
 }
 
 impl Query {
@@ -233,7 +222,7 @@ impl Query {
                 "sort" => query.sort = one_of("sort", &value, &Sort::ALL)?,
                 "order" => query.descending = one_of("order", &value, &[("asc", false), ("desc", true)])?,
                 "page" => query.page = number("page", &value, usize::MAX)?,
-                "limit" => query.limit = number("limit", &value, MOST)?,
+                "limit" => query.limit = number("limit", &value, MAX_LIMIT)?,
                 unknown => return Err(no_parameter(unknown)),
             }
         }
@@ -241,7 +230,7 @@ impl Query {
     }
 
     /// Whether nothing is filtered out.
-    pub fn takes_all(&self) -> bool {
+    pub fn is_unfiltered(&self) -> bool {
         let all = Self {
             sort: self.sort,
             descending: self.descending,
@@ -265,7 +254,8 @@ impl Query {
         }
         let start = self.page.saturating_sub(1).saturating_mul(self.limit);
         let workloads = found.into_iter().skip(start).take(self.limit).collect();
-        Selected { total, pages: total.div_ceil(self.limit).max(1), workloads }
+        let pages = total.div_ceil(self.limit).max(1);
+        Selected { total, page: self.page, pages, limit: self.limit, workloads }
     }
 
     fn matches(&self, w: &WorkloadReport) -> bool {
@@ -277,19 +267,19 @@ impl Query {
             && named(&self.namespaces, &w.namespace)
             && (self.sidecars.is_empty() || w.sidecars.iter().any(|name| self.sidecars.contains(&**name)))
             && self.change.as_ref().is_none_or(|change| w.change.as_ref() == Some(change))
-            && self.text.as_ref().is_none_or(|text| says(w, text))
+            && self.text.as_ref().is_none_or(|text| contains_text(w, text))
     }
 }
 
 /// Whether a text, in lower case, is somewhere in what people read about a workload.
-fn says(w: &WorkloadReport, text: &str) -> bool {
+fn contains_text(w: &WorkloadReport, text: &str) -> bool {
     let in_name = format!("{}/{}/{}", w.namespace, w.kind, w.name).to_lowercase().contains(text);
     let mut others = w.change.iter().chain(&w.message);
     in_name || others.any(|said| said.to_lowercase().contains(text))
 }
 
 /// An address that takes no parameters got some.
-pub fn none(raw: Option<&str>) -> Result<(), BadQuery> {
+pub fn reject_parameters(raw: Option<&str>) -> Result<(), BadQuery> {
     match form_urlencoded::parse(raw.unwrap_or_default().as_bytes()).next() {
         Some((name, _)) => Err(BadQuery(format!("`{name}` is no parameter here: this address takes none"))),
         None => Ok(()),

@@ -16,7 +16,7 @@ use super::{
     Published, api, host, page, relay,
     strangers::{LONG_ANSWERS, few_at_a_time},
 };
-use crate::document::Mask;
+use crate::document::Redaction;
 
 /// What every answer is made from.
 #[derive(Clone, Debug)]
@@ -24,13 +24,13 @@ pub struct Reader {
     /// The newest report.
     pub(super) published: Published,
     /// Hides values.
-    pub(super) mask: Mask,
+    pub(super) redaction: Redaction,
 }
 
 impl Reader {
     /// Answers from what is published, with values masked.
-    pub fn new(published: Published, mask: Mask) -> Self {
-        Self { published, mask }
+    pub fn new(published: Published, redaction: Redaction) -> Self {
+        Self { published, redaction }
     }
 
     /// The routes, for a listener at `address`.
@@ -39,9 +39,9 @@ impl Reader {
         let relay = (!address.ip().is_loopback(), self.published.clone());
         let routes = routes.fallback(page::not_found).with_state(self);
         // What the leader is asked for is in memory here, too.
-        let routes = routes.layer(from_fn_with_state(relay, relay::to_the_leader));
+        let routes = routes.layer(from_fn_with_state(relay, relay::forward_to_leader));
         let routes = routes.layer(from_fn_with_state(Arc::new(Semaphore::new(LONG_ANSWERS)), few_at_a_time));
-        host::checked(routes.layer(map_response(careful)), address)
+        host::checked(routes.layer(map_response(add_security_headers)), address)
     }
 }
 
@@ -59,7 +59,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-async fn careful(mut response: Response) -> Response {
+async fn add_security_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, header::HeaderValue::from_static(value));
     }

@@ -63,14 +63,14 @@ pub fn probes(published: Published, metrics: Metrics, readers: Handle, address: 
 
 async fn healthz(State(published): State<Published>) -> Response {
     match hanging(&published) {
-        Some(trouble) => unavailable(trouble),
+        Some(problem) => unavailable(problem),
         None => "ok\n".into_response(),
     }
 }
 
 async fn readyz(State(published): State<Published>) -> Response {
-    if let Some(trouble) = hanging(&published) {
-        return unavailable(trouble);
+    if let Some(problem) = hanging(&published) {
+        return unavailable(problem);
     }
     let stale = published.stale();
     if !stale.is_empty() {

@@ -30,13 +30,13 @@ pub(super) fn render(report: Option<&Report>, by_namespace: bool) -> String {
 }
 
 fn write(report: &Report, by_namespace: bool) {
-    gauge!(LEADER.name).set(yes(report.leader));
-    gauge!(STOPPED.name, "by" => "pause").set(yes(report.paused.is_some()));
-    gauge!(STOPPED.name, "by" => "breaker").set(yes(report.breaker.is_some()));
-    gauge!(STOPPED.name, "by" => "guard").set(yes(report.guard == Some(false)));
-    gauge!(STOPPED.name, "by" => "alerts").set(yes(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
+    gauge!(LEADER.name).set(flag(report.leader));
+    gauge!(STOPPED.name, "by" => "pause").set(flag(report.paused.is_some()));
+    gauge!(STOPPED.name, "by" => "breaker").set(flag(report.breaker.is_some()));
+    gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false)));
+    gauge!(STOPPED.name, "by" => "alerts").set(flag(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
     if let Some(open) = report.window_open {
-        gauge!(WINDOW.name).set(yes(open));
+        gauge!(WINDOW.name).set(flag(open));
     }
     // A follower asks nothing, so what it knows of workloads is old or nothing at all.
     if report.leader {
@@ -46,16 +46,16 @@ fn write(report: &Report, by_namespace: bool) {
 
 fn write_findings(report: &Report, by_namespace: bool) {
     workloads(report, by_namespace);
-    gauge!(COMPLETE.name).set(yes(report.complete));
-    gauge!(OLDEST_DRIFT.name).set(oldest(report));
-    gauge!(QUEUE.name).set(number(report.queued));
-    gauge!(QUEUE_AGE.name).set(whole(report.queued_seconds));
-    gauge!(RENDER_LIMIT.name, "who" => "api_server").set(number(report.render_limits.api_server));
+    gauge!(COMPLETE.name).set(flag(report.complete));
+    gauge!(OLDEST_DRIFT.name).set(oldest_difference(report));
+    gauge!(QUEUE.name).set(from_usize(report.queued));
+    gauge!(QUEUE_AGE.name).set(from_u64(report.queued_seconds));
+    gauge!(RENDER_LIMIT.name, "who" => "api_server").set(from_usize(report.render_limits.api_server));
     if let Some(limit) = report.render_limits.injector {
-        gauge!(RENDER_LIMIT.name, "who" => "injector").set(number(limit));
+        gauge!(RENDER_LIMIT.name, "who" => "injector").set(from_usize(limit));
     }
     let in_flight = report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
-    gauge!(ROLLOUTS_IN_FLIGHT.name).set(number(in_flight));
+    gauge!(ROLLOUTS_IN_FLIGHT.name).set(from_usize(in_flight));
     if let Some(left) = report.rollouts_left {
         gauge!(ROLLOUTS_LEFT.name).set(f64::from(left));
     }
@@ -95,13 +95,13 @@ fn workloads(report: &Report, by_namespace: bool) {
         write_counts(namespace, &counts);
     }
     for (reason, n) in reasons {
-        gauge!(UNDETERMINED.name, "reason" => reason.as_str()).set(number(n));
+        gauge!(UNDETERMINED.name, "reason" => reason.as_str()).set(from_usize(n));
     }
     for (gate, n) in gates {
-        gauge!(HELD.name, "gate" => gate.as_str()).set(number(n));
+        gauge!(HELD.name, "gate" => gate.as_str()).set(from_usize(n));
     }
     for (place, rule) in (1_usize..).zip(&report.ignore) {
-        gauge!(IGNORED.name, "rule" => place.to_string()).set(number(rule.fields));
+        gauge!(IGNORED.name, "rule" => place.to_string()).set(from_usize(rule.fields));
     }
 }
 
@@ -112,30 +112,30 @@ fn write_counts(namespace: Option<&str>, counts: &Counts<'_>) {
         labels(vec![Label::new(label, word.to_owned()), Label::from_static_parts("verdict", verdict.as_str())])
     };
     for ((kind, verdict), n) in &counts.verdicts {
-        gauge!(WORKLOADS.name, of_verdict("kind", kind, *verdict)).set(number(*n));
+        gauge!(WORKLOADS.name, of_verdict("kind", kind, *verdict)).set(from_usize(*n));
     }
     for ((sidecar, verdict), n) in &counts.sidecars {
-        gauge!(SIDECARS.name, of_verdict("sidecar", sidecar, *verdict)).set(number(*n));
+        gauge!(SIDECARS.name, of_verdict("sidecar", sidecar, *verdict)).set(from_usize(*n));
     }
-    gauge!(PODS_DIFFERING.name, labels(Vec::new())).set(number(counts.differing));
+    gauge!(PODS_DIFFERING.name, labels(Vec::new())).set(from_usize(counts.differing));
 }
 
 /// Seconds between the first sight of the oldest difference and the report.
-fn oldest(report: &Report) -> f64 {
+fn oldest_difference(report: &Report) -> f64 {
     let first = report.workloads.iter().filter(|w| !w.differing.is_empty()).filter_map(|w| w.first_seen).min();
     first.map_or(0.0, |first| report.taken.duration_since(first).as_secs_f64().max(0.0))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no cluster has 2^52 of anything")]
-fn number(n: usize) -> f64 {
+fn from_usize(n: usize) -> f64 {
     n as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nothing waits for 2^52 seconds")]
-fn whole(n: u64) -> f64 {
+fn from_u64(n: u64) -> f64 {
     n as f64
 }
 
-fn yes(is: bool) -> f64 {
+fn flag(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
 }

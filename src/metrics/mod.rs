@@ -239,9 +239,9 @@ impl Drop for WatchHealth {
 }
 
 /// Counts what people are told, where it is counted at all.
-pub fn told(notice: &Notice) {
+pub fn notice(notice: &Notice) {
     match notice {
-        Notice::GenerationMoved { scope, cause, .. } => {
+        Notice::ScopeMoved { scope, cause, .. } => {
             let first = |text: &str, known: &[&'static str]| {
                 let word = text.split_whitespace().next().unwrap_or_default();
                 known.iter().find(|known| **known == word).copied().unwrap_or("other")

@@ -15,7 +15,7 @@ use crate::core::{
         owner::Kind,
         words::{Difference, Gate, Outcome, Verdict},
     },
-    render::render_throttle::Limits,
+    render::Limits,
     report::{IgnoreReport, Report, WorkloadReport},
     rollout::{AlertsReport, RolloutReport},
     verdict::PodGroup,
@@ -116,12 +116,12 @@ fn record_everything() {
     drop(super::Watches::default().health("pods"));
     super::notified("sent");
     super::reloaded(true);
-    super::told(&Notice::GenerationMoved {
+    super::notice(&Notice::ScopeMoved {
         scope: "namespace shop".to_owned(),
         cause: "ConfigMap a/b".to_owned(),
         workloads: 1,
     });
-    super::told(&Notice::RolloutEnded {
+    super::notice(&Notice::RolloutEnded {
         workload: WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() },
         outcome: Outcome::Converged,
         message: String::new(),
@@ -303,8 +303,8 @@ fn a_rollout_that_is_late_has_no_duration_yet() {
         seconds,
     };
     let text = local(|| {
-        super::told(&ended(Outcome::TimedOut, 300));
-        super::told(&ended(Outcome::Converged, 420));
+        super::notice(&ended(Outcome::TimedOut, 300));
+        super::notice(&ended(Outcome::Converged, 420));
     })
     .render(None);
     assert!(text.contains("sidecar_drift_rollouts_total{outcome=\"timed_out\"} 1\n"), "{text}");

@@ -1,4 +1,4 @@
-//! What a notification says.
+//! The content of a notification.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use crate::{
 };
 
 /// Workloads of one change that are named; the others are counted.
-const NAMED: usize = 10;
+const MAX_NAMES: usize = 10;
 /// Changes, and rollouts, in one message; the others are counted.
-const MOST: usize = 20;
+const MAX_LINES: usize = 20;
 
 /// Something that people are notified of.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Happened {
+pub enum Occurrence {
     /// A workload differs from what would be injected, or would be refused.
     Drift {
         /// Which.
@@ -42,7 +42,7 @@ pub enum Happened {
         /// One sentence.
         message: String,
     },
-    /// So many workloads differed already when we began to look.
+    /// The workloads that differed already at the first scan, by verdict.
     Standing(BTreeMap<Verdict, usize>),
     /// The breaker opened.
     Breaker {
@@ -51,13 +51,15 @@ pub enum Happened {
     },
 }
 
-impl Happened {
-    /// What a notice says, if it is one that people are notified of.
+impl Occurrence {
+    /// The occurrence of a notice, if people are notified of its kind.
     pub fn of(notice: &Notice) -> Option<Self> {
         match notice {
-            Notice::VerdictChanged { workload, to, change, .. } => {
-                tells(*to).then(|| Self::Drift { workload: workload.clone(), verdict: *to, change: change.clone() })
-            }
+            Notice::VerdictChanged { workload, to, change, .. } => is_reported(*to).then(|| Self::Drift {
+                workload: workload.clone(),
+                verdict: *to,
+                change: change.clone(),
+            }),
             Notice::RolloutEnded { workload, outcome, message, .. } => {
                 Some(Self::Ended { workload: workload.clone(), outcome: *outcome, message: message.clone() })
             }
@@ -68,12 +70,12 @@ impl Happened {
 }
 
 /// Whether people are notified of workloads with this verdict.
-pub(super) fn tells(verdict: Verdict) -> bool {
+pub(super) fn is_reported(verdict: Verdict) -> bool {
     use Verdict::{Drifted, Missing, NonConvergent, Rejected, Removed};
     matches!(verdict, Rejected | NonConvergent | Removed | Missing | Drifted)
 }
 
-/// One message: what happened within a short time.
+/// One message: all occurrences within a short time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
     drift: BTreeMap<(Verdict, String), Workloads>,
@@ -92,34 +94,34 @@ struct Workloads {
 }
 
 impl Message {
-    /// Adds what happened; returns whether it must not wait.
-    pub fn add(&mut self, happened: Happened) -> bool {
-        match happened {
-            Happened::Drift { workload, verdict, change } => {
+    /// Adds an occurrence; returns whether the message is urgent.
+    pub fn add(&mut self, occurrence: Occurrence) -> bool {
+        match occurrence {
+            Occurrence::Drift { workload, verdict, change } => {
                 let workloads = self.drift.entry((verdict, change)).or_default();
                 let name = workload.to_string();
                 if workloads.named.contains(&name) {
                     return false;
                 }
                 workloads.total += 1;
-                if workloads.named.len() < NAMED {
+                if workloads.named.len() < MAX_NAMES {
                     workloads.named.push(name);
                 }
                 false
             }
-            Happened::Ended { workload, outcome, message } => {
-                if self.ended.len() < MOST {
+            Occurrence::Ended { workload, outcome, message } => {
+                if self.ended.len() < MAX_LINES {
                     self.ended.push((workload, outcome, message));
                 } else {
                     self.more_ended += 1;
                 }
                 false
             }
-            Happened::Standing(standing) => {
+            Occurrence::Standing(standing) => {
                 self.standing = standing;
                 false
             }
-            Happened::Breaker { reason } => {
+            Occurrence::Breaker { reason } => {
                 self.breaker = Some(reason);
                 true
             }
@@ -139,7 +141,7 @@ impl Message {
             let each: Vec<_> = self.standing.iter().map(|(verdict, n)| format!("{n} {verdict}")).collect();
             lines.push(format!("The first look is done; not as they should be are {all}: {}", each.join(", ")));
         }
-        for ((verdict, change), workloads) in self.drift.iter().take(MOST) {
+        for ((verdict, change), workloads) in self.drift.iter().take(MAX_LINES) {
             let what = if change.is_empty() { verdict.meaning() } else { change };
             let named = workloads.named.join(", ");
             let more = match workloads.total - workloads.named.len() {
@@ -148,7 +150,7 @@ impl Message {
             };
             lines.push(format!("{} {verdict}: {what} ({named}{more})", many(workloads.total, "workload")));
         }
-        if let Some(more) = self.drift.len().checked_sub(MOST).filter(|more| *more > 0) {
+        if let Some(more) = self.drift.len().checked_sub(MAX_LINES).filter(|more| *more > 0) {
             lines.push(format!("and {} more", many(more, "change")));
         }
         for (workload, outcome, message) in &self.ended {
@@ -161,9 +163,9 @@ impl Message {
         lines.join("\n")
     }
 
-    /// As JSON of our own.
+    /// The message as JSON.
     pub fn json(&self) -> Value {
-        let drift = self.drift.iter().take(MOST).map(|((verdict, change), workloads)| {
+        let drift = self.drift.iter().take(MAX_LINES).map(|((verdict, change), workloads)| {
             json!({ "verdict": verdict, "change": change, "total": workloads.total, "workloads": workloads.named })
         });
         let ended = self.ended.iter().map(|(workload, outcome, message)| {
@@ -180,7 +182,7 @@ impl Message {
         })
     }
 
-    /// As Slack and what is like it take it: `<`, `>` and `&` would be markup.
+    /// The message as Slack and compatible services take it; `<`, `>` and `&` are escaped, since they are markup there.
     pub fn slack(&self) -> Value {
         let text = self.text().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         json!({ "text": format!("*sidecar-drift*\n{text}") })

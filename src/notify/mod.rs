@@ -1,7 +1,7 @@
-//! Notifications: one webhook that is told of new drift by change, of rollouts that ended, and of the breaker.
+//! Notifications: one webhook that receives new drift by change, rollouts that ended, and the breaker.
 //!
-//! Nothing here decides or waits for anybody: what the core tells people is put into a short queue, and what does not fit
-//! is dropped and counted. What happens within some seconds becomes one message.
+//! Nothing here decides or blocks: notices of the core go into a short queue, and what does not fit is dropped and counted.
+//! What happens within some seconds becomes one message.
 
 mod message;
 mod send;
@@ -18,7 +18,7 @@ use std::{
 use tokio::{sync::mpsc, time};
 
 pub use self::{
-    message::{Happened, Message},
+    message::{Message, Occurrence},
     send::Webhook,
 };
 use crate::{
@@ -30,37 +30,37 @@ use crate::{
     metrics,
 };
 
-/// Things that may wait; a mass event is a few changes, and what is beyond it would be a flood in a chat, too.
-const QUEUE: usize = 256;
+/// Capacity of the queue. A mass event is a few changes; more would flood a chat.
+const QUEUE_LENGTH: usize = 256;
 
-/// What happens within this time is one message: an injector's upgrade is found at hundreds of workloads one after another.
+/// What happens within this time becomes one message: an upgrade of an injector shows at hundreds of workloads in turn.
 const WINDOW: Duration = Duration::from_secs(20);
 
-/// Where notices go on their way to the webhook.
+/// Takes notices and queues them for the webhook.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    queue: mpsc::Sender<Happened>,
-    /// What each workload that differs was known for last: that its verdict was in doubt meanwhile makes it no news.
+    queue: mpsc::Sender<Occurrence>,
+    /// The last verdict and change of each workload that differs. One that was undetermined meanwhile is not notified again.
     known: Arc<Mutex<BTreeMap<WorkloadKey, (Verdict, String)>>>,
 }
 
 impl Notifier {
-    /// A queue, and the work that empties it into `send`, which says whether a message was taken.
+    /// Returns a notifier, and the task that passes its messages to `send`, which returns whether one was delivered.
     pub fn new<F: Future<Output = bool> + Send>(
         send: impl Fn(Message) -> F + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (sender, queue) = mpsc::channel(QUEUE);
+        let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         (Self { queue: sender, known: Arc::default() }, forward(queue, send))
     }
 
-    /// Takes a notice, if it is one that people are notified of. Never waits. While somebody who has just begun looks at
-    /// everything for the first time, what differs is no news: [`looked`](Self::looked) sums it up.
-    pub fn told(&self, notice: &Notice, first_look: bool) {
+    /// Queues a notice, if people are notified of its kind. Never blocks. During the first scan differences are not queued:
+    /// [`first_scan`](Self::first_scan) sums them up.
+    pub fn notice(&self, notice: &Notice, during_first_scan: bool) {
         if let Notice::VerdictChanged { workload, to, change, .. } = notice {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = if message::tells(*to) {
+            let news = if message::is_reported(*to) {
                 let now = (*to, change.clone());
-                known.insert(workload.clone(), now.clone()) != Some(now) && !first_look
+                known.insert(workload.clone(), now.clone()) != Some(now) && !during_first_scan
             } else {
                 if *to != Verdict::Undetermined {
                     known.remove(workload);
@@ -71,28 +71,28 @@ impl Notifier {
                 return;
             }
         }
-        if let Some(happened) = Happened::of(notice) {
-            self.send(happened);
+        if let Some(occurrence) = Occurrence::of(notice) {
+            self.send(occurrence);
         }
     }
 
-    /// The first look is complete: what differs already is one line.
-    pub fn looked(&self, report: &Report) {
+    /// Sums up what differs already, once the first scan is complete.
+    pub fn first_scan(&self, report: &Report) {
         let standing: BTreeMap<_, _> =
-            report.totals().into_iter().filter(|(verdict, _)| message::tells(*verdict)).collect();
+            report.totals().into_iter().filter(|(verdict, _)| message::is_reported(*verdict)).collect();
         if !standing.is_empty() {
-            self.send(Happened::Standing(standing));
+            self.send(Occurrence::Standing(standing));
         }
     }
 
-    fn send(&self, happened: Happened) {
-        if self.queue.try_send(happened).is_err() {
+    fn send(&self, occurrence: Occurrence) {
+        if self.queue.try_send(occurrence).is_err() {
             metrics::notified("dropped");
         }
     }
 }
 
-async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Happened>, send: impl Fn(Message) -> F) {
+async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Occurrence>, send: impl Fn(Message) -> F) {
     while let Some(first) = queue.recv().await {
         let mut message = Message::default();
         let mut urgent = message.add(first);
@@ -101,7 +101,7 @@ async fn forward<F: Future<Output = bool>>(mut queue: mpsc::Receiver<Happened>, 
         while !urgent {
             tokio::select! {
                 more = queue.recv() => match more {
-                    Some(happened) => urgent = message.add(happened),
+                    Some(occurrence) => urgent = message.add(occurrence),
                     None => break,
                 },
                 () = &mut end => break,

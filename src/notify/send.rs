@@ -1,4 +1,4 @@
-//! The request.
+//! Sends a message to the webhook.
 
 use std::{fmt, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio::time;
 use super::Message;
 use crate::{
     config::NotifyFormat,
-    outbound::{Client, NoAnswer, NotAnAddress, USER_AGENT, connect, send},
+    outbound::{Client, NotAnAddress, RequestError, client_for},
 };
 
-/// A message is sent at most so often, and between two attempts is waited so long, and then twice as long.
+/// The number of attempts for one message; the delay after the first, which doubles after the second.
 const ATTEMPTS: u32 = 3;
-const PAUSE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// Where messages go.
+/// The webhook that receives messages.
 #[derive(Clone)]
 pub struct Webhook {
     client: Client,
@@ -28,11 +28,11 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at this address.
     pub fn new(url: &str, format: NotifyFormat) -> Result<Self, NotAnAddress> {
-        let (client, url) = connect("notify-url", url)?;
+        let (client, url) = client_for("notify-url", url)?;
         Ok(Self { client, url, format })
     }
 
-    /// Sends a message, and again if the other side cannot take it now; returns whether it was taken.
+    /// Sends a message, and retries if the server cannot take it now; returns whether it was delivered.
     pub async fn send(&self, message: Message) -> bool {
         let body = match self.format {
             NotifyFormat::Json => message.json(),
@@ -49,26 +49,28 @@ impl Webhook {
                     }
                 }
             }
-            time::sleep(PAUSE * attempt).await;
+            time::sleep(RETRY_DELAY * attempt).await;
         }
         false
     }
 
-    /// Why it failed, and whether it may succeed later.
+    /// The error says why it failed, and whether a retry may succeed.
     async fn post(&self, body: Bytes) -> Result<(), (String, bool)> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(self.url.clone())
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, USER_AGENT)
             .body(Full::new(body))
-            .map_err(|_| (NoAnswer::Request.to_string(), false))?;
-        // What went wrong is told without its source, whose text may hold the address.
-        let status = send(&self.client, request).await.map_err(|why| (why.to_string(), true))?;
+            .map_err(|_| (RequestError::Request.to_string(), false))?;
+        // Without its source: that text may contain the address.
+        let status = self.client.send(request).await.map_err(|why| (why.to_string(), true))?;
         if status.is_success() {
             return Ok(());
         }
-        Err((NoAnswer::Status(status).to_string(), status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS))
+        Err((
+            RequestError::Status(status).to_string(),
+            status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+        ))
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{Router, routing::post};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time};
 
-use super::{Message, Notifier, QUEUE, WINDOW, Webhook};
+use super::{Message, Notifier, QUEUE_LENGTH, WINDOW, Webhook};
 use crate::{
     config::NotifyFormat,
     core::{
@@ -44,7 +44,7 @@ fn breaker() -> Notice {
 }
 
 /// A notifier whose messages are kept.
-fn kept() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
+fn recording_notifier() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let sink = messages.clone();
     let (notifier, work) = Notifier::new(move |message| {
@@ -56,12 +56,12 @@ fn kept() -> (Notifier, impl Future<Output = ()>, Arc<Mutex<Vec<Message>>>) {
 
 #[tokio::test(start_paused = true)]
 async fn what_happens_together_is_one_message_by_change() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     for i in 0..30 {
-        notifier.told(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), false);
+        notifier.notice(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), false);
     }
-    notifier.told(&drifted("vault", "agent missing"), false);
-    notifier.told(&ended("app-00", Outcome::Failed, "the new Pods crash"), false);
+    notifier.notice(&drifted("vault", "agent missing"), false);
+    notifier.notice(&ended("app-00", Outcome::Failed, "the new Pods crash"), false);
     drop(notifier);
     work.await;
     let messages = messages.lock().unwrap();
@@ -77,9 +77,9 @@ async fn what_happens_together_is_one_message_by_change() {
 
 #[tokio::test]
 async fn what_differs_when_we_begin_is_one_line_and_what_differs_later_is_news() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     for i in 0..30 {
-        notifier.told(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), true);
+        notifier.notice(&drifted(&format!("app-{i:02}"), "proxy image 1 → 2"), true);
     }
     let workload = |name: &str, verdict| {
         let pending = WorkloadReport::pending("Deployment".into(), "shop".into(), name.into());
@@ -92,8 +92,8 @@ async fn what_differs_when_we_begin_is_one_line_and_what_differs_later_is_news()
         workload("web", Verdict::InSync),
     ];
     let taken = "2026-03-01T12:00:00Z".parse().unwrap();
-    notifier.looked(&Report { workloads, ..Report::empty(taken) });
-    notifier.told(&drifted("new", "proxy image 1 → 2"), false);
+    notifier.first_scan(&Report { workloads, ..Report::empty(taken) });
+    notifier.notice(&drifted("new", "proxy image 1 → 2"), false);
     drop(notifier);
     work.await;
     let messages = messages.lock().unwrap();
@@ -113,13 +113,13 @@ fn to(to: Verdict) -> Notice {
 
 #[tokio::test]
 async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
-    let (notifier, work, messages) = kept();
-    let known = |change: &str| notifier.told(&drifted("cart", change), false);
+    let (notifier, work, messages) = recording_notifier();
+    let known = |change: &str| notifier.notice(&drifted("cart", change), false);
     known("proxy image 1 → 2");
-    notifier.told(&to(Verdict::Undetermined), false);
+    notifier.notice(&to(Verdict::Undetermined), false);
     known("proxy image 1 → 2");
     known("proxy image 1 → 3");
-    notifier.told(&to(Verdict::InSync), false);
+    notifier.notice(&to(Verdict::InSync), false);
     known("proxy image 1 → 3");
     drop(notifier);
     work.await;
@@ -136,17 +136,17 @@ async fn what_was_in_doubt_for_a_while_is_no_news_and_another_change_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_breaker_does_not_wait_and_everything_else_does() {
-    let (notifier, work, messages) = kept();
+    let (notifier, work, messages) = recording_notifier();
     let local = tokio::task::LocalSet::new();
     let work = local.run_until(async move {
         let work = tokio::task::spawn_local(work);
-        notifier.told(&drifted("cart", "proxy image 1 → 2"), false);
+        notifier.notice(&drifted("cart", "proxy image 1 → 2"), false);
         time::sleep(WINDOW / 2).await;
         assert_eq!(messages.lock().unwrap().len(), 0);
-        notifier.told(&breaker(), false);
+        notifier.notice(&breaker(), false);
         time::sleep(WINDOW / 100).await;
         assert_eq!(messages.lock().unwrap().len(), 1);
-        notifier.told(&drifted("web", "proxy image 1 → 2"), false);
+        notifier.notice(&drifted("web", "proxy image 1 → 2"), false);
         time::sleep(WINDOW * 2).await;
         assert_eq!(messages.lock().unwrap().len(), 2);
         drop(notifier);
@@ -157,10 +157,10 @@ async fn a_breaker_does_not_wait_and_everything_else_does() {
 
 #[tokio::test]
 async fn what_nobody_is_notified_of_is_nothing() {
-    let (notifier, work, messages) = kept();
-    notifier.told(&to(Verdict::InSync), false);
-    notifier.told(&to(Verdict::Undetermined), false);
-    notifier.told(&Notice::Guard { in_force: true }, false);
+    let (notifier, work, messages) = recording_notifier();
+    notifier.notice(&to(Verdict::InSync), false);
+    notifier.notice(&to(Verdict::Undetermined), false);
+    notifier.notice(&Notice::Guard { in_force: true }, false);
     drop(notifier);
     work.await;
     assert!(messages.lock().unwrap().is_empty());
@@ -170,9 +170,9 @@ async fn what_nobody_is_notified_of_is_nothing() {
 fn what_does_not_fit_is_dropped_and_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     ::metrics::with_local_recorder(&recorder, || {
-        let (notifier, _work, _messages) = kept();
-        for i in 0..QUEUE + 7 {
-            notifier.told(&drifted(&i.to_string(), "proxy image 1 → 2"), false);
+        let (notifier, _work, _messages) = recording_notifier();
+        for i in 0..QUEUE_LENGTH + 7 {
+            notifier.notice(&drifted(&i.to_string(), "proxy image 1 → 2"), false);
         }
     });
     let text = recorder.handle().render();
@@ -182,7 +182,7 @@ fn what_does_not_fit_is_dropped_and_counted() {
 #[test]
 fn slack_takes_text_and_no_markup_of_others() {
     let mut message = Message::default();
-    message.add(super::Happened::Breaker { reason: "<!channel> & more".to_owned() });
+    message.add(super::Occurrence::Breaker { reason: "<!channel> & more".to_owned() });
     assert_eq!(
         message.slack(),
         json!({ "text": "*sidecar-drift*\nThe breaker opened: &lt;!channel&gt; &amp; more. Nothing more is rolled out until \
@@ -205,7 +205,7 @@ async fn a_message_arrives_as_json() {
     let address = listener.local_addr().unwrap();
     let server = async { axum::serve(listener, routes).await };
     let mut message = Message::default();
-    message.add(super::Happened::of(&ended("cart", Outcome::Converged, "")).unwrap());
+    message.add(super::Occurrence::of(&ended("cart", Outcome::Converged, "")).unwrap());
     let sending = async {
         let there = Webhook::new(&format!("http://{address}/hook"), NotifyFormat::Json).unwrap();
         assert!(there.send(message.clone()).await);

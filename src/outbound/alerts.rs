@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Uri;
 
-use super::{Client, NotAnAddress, connect, fetch};
+use super::{Client, NotAnAddress, client_for};
 use crate::core::{config::AlertMatcher, io::AlertsAnswer};
 
 /// The Prometheus of `--block-on-alerts`.
@@ -18,14 +18,14 @@ impl Prometheus {
     /// The one at this address, to which `/api/v1/alerts` is added.
     pub fn new(url: &str) -> Result<Self, NotAnAddress> {
         const SETTING: &str = "block-on-alerts";
-        let (client, _) = connect(SETTING, url)?;
+        let (client, _) = client_for(SETTING, url)?;
         let url = format!("{}/api/v1/alerts", url.trim_end_matches('/')).parse();
         Ok(Self { client, url: url.map_err(|_| NotAnAddress::Url(SETTING))? })
     }
 
     /// Which of the alerts that one of these matches fire.
     pub async fn ask(&self, matchers: &[AlertMatcher]) -> AlertsAnswer {
-        match fetch(&self.client, &self.url).await {
+        match self.client.get(&self.url).await {
             Ok(body) => AlertsAnswer::read(&body, matchers),
             Err(error) => AlertsAnswer::Unknown { message: error.to_string() },
         }

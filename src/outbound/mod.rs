@@ -1,35 +1,16 @@
-//! HTTP to what is not the API server: the client that notifications and the question for alerts go out by.
+//! HTTP to what is not the API server: the webhook of notifications, Prometheus, and other replicas of the daemon.
 
 mod alerts;
+mod client;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use http::{Uri, uri::InvalidUri};
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header, uri::InvalidUri};
-use http_body::Body;
-use http_body_util::{BodyExt as _, Collected, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
+pub use self::{
+    alerts::Prometheus,
+    client::{Client, Limits, RequestError},
 };
-use tokio::time;
-
-pub use self::alerts::Prometheus;
-
-/// What we call ourselves.
-pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION"));
-
-/// An answer that takes longer is none.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Thousands of alerts or workloads fit in; what is longer is no answer to a question of ours.
-const LONGEST: usize = 16 << 20;
-
-/// A client for HTTP and HTTPS.
-pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// The address of a setting cannot be used. It is not repeated: some of them are secrets.
 #[derive(Debug, thiserror::Error)]
@@ -43,93 +24,16 @@ pub enum NotAnAddress {
 }
 
 /// A client for the address of this setting, which it trusts by the system's certificates.
-pub fn connect(setting: &'static str, url: &str) -> Result<(Client, Uri), NotAnAddress> {
+pub fn client_for(setting: &'static str, url: &str) -> Result<(Client, Uri), NotAnAddress> {
     let url: Uri = url.parse().map_err(|_| NotAnAddress::Url(setting))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none() {
         return Err(NotAnAddress::Url(setting));
     }
-    let client = client().map_err(|error| NotAnAddress::Certificates(setting, error))?;
+    let client = Client::tls(Limits::EXTERNAL).map_err(|error| NotAnAddress::Certificates(setting, error))?;
     Ok((client, url))
-}
-
-/// Trusts by the system's certificates.
-fn client() -> Result<Client, rustls::Error> {
-    let provider = rustls::crypto::ring::default_provider();
-    let tls: rustls::ConfigBuilder<rustls::ClientConfig, _> =
-        rustls::ClientConfig::builder_with_provider(provider.into())
-            .with_safe_default_protocol_versions()
-            .and_then(ConfigBuilderExt::try_with_platform_verifier)?;
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http().enable_http1().build();
-    Ok(legacy::Client::builder(TokioExecutor::new()).build(connector))
-}
-
-/// Why there is no answer. The address is not repeated.
-#[derive(Debug, thiserror::Error)]
-pub enum NoAnswer {
-    /// Nobody is there.
-    #[error("no connection")]
-    Connection,
-    /// Somebody was there.
-    #[error("the connection was lost")]
-    Lost,
-    /// Nothing came in time.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Late,
-    /// Another status than 200.
-    #[error("the answer was {0}")]
-    Status(StatusCode),
-    /// Not all of it came, or too much.
-    #[error("the answer broke off, or is too long")]
-    Cut,
-    /// The address cannot be asked.
-    #[error("the request cannot be made")]
-    Request,
 }
 
 /// The address of one thing that is served at another one.
 pub(crate) fn at(base: &Uri, path: &str) -> Result<Uri, InvalidUri> {
     format!("{}{path}", base.to_string().trim_end_matches('/')).parse()
-}
-
-/// What is served there.
-pub(crate) async fn get(url: &Uri) -> anyhow::Result<Bytes> {
-    Ok(fetch(&client()?, url).await?)
-}
-
-/// The beginning of an answer; whoever asks bounds the time.
-async fn ask(
-    client: &Client,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<impl Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + use<>>, NoAnswer> {
-    let answer = client.request(request).await;
-    answer.map_err(|error| if error.is_connect() { NoAnswer::Connection } else { NoAnswer::Lost })
-}
-
-/// Sends a request of which nothing but the status of its answer matters.
-pub(crate) async fn send(client: &Client, request: Request<Full<Bytes>>) -> Result<StatusCode, NoAnswer> {
-    let answer = time::timeout(PATIENCE, ask(client, request)).await.unwrap_or(Err(NoAnswer::Late))?;
-    Ok(answer.status())
-}
-
-/// What a server has there, whole, as JSON if it can choose.
-async fn fetch(client: &Client, url: &Uri) -> Result<Bytes, NoAnswer> {
-    let answered = async {
-        let request = Request::builder()
-            .method(Method::GET)
-            .uri(url.clone())
-            .header(header::ACCEPT, "application/json, */*;q=0.1")
-            .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(Bytes::new()))
-            .map_err(|_| NoAnswer::Request)?;
-        let answer = ask(client, request).await?;
-        match answer.status() {
-            StatusCode::OK => {
-                let body = Limited::new(answer.into_body(), LONGEST).collect().await;
-                body.map(Collected::to_bytes).map_err(|_| NoAnswer::Cut)
-            }
-            status => Err(NoAnswer::Status(status)),
-        }
-    };
-    time::timeout(PATIENCE, answered).await.unwrap_or(Err(NoAnswer::Late))
 }

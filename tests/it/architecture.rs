@@ -1,5 +1,7 @@
 //! The house: who may name what, how large a file may be, and that what is said in two places is the same.
 
+mod core;
+mod imports;
 mod rules;
 mod rules_can_fail;
 mod source;
@@ -9,7 +11,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use self::source::{declared_modules, files, module_of, root};
+use self::{
+    imports::Imports,
+    source::{Tests, declared_modules, files, module_of, root},
+};
 
 /// Past this a file has more than one subject; a simulator or a table of tests may be split as well.
 const LONGEST_FILE: usize = 500;
@@ -33,6 +38,11 @@ fn no_layer_names_one_above_it() -> Result<()> {
 }
 
 #[test]
+fn no_two_files_of_the_command_line_import_each_other_in_a_circle() -> Result<()> {
+    no_circles("cli")
+}
+
+#[test]
 fn no_source_file_is_longer_than_500_lines() -> Result<()> {
     let long = |_: &Path, text: &str| {
         let lines = text.lines().count();
@@ -51,7 +61,7 @@ fn every_module_is_named_after_its_subject() -> Result<()> {
             .filter(|part| NAMES_THAT_SAY_NOTHING.iter().any(|name| part.eq_ignore_ascii_case(name)))
             .map(|part| format!("`{}` says nothing about what is inside", part.display()))
             .collect();
-        for (name, line) in declared_modules(text)? {
+        for (name, line) in declared_modules(text, Tests::Included)? {
             if NAMES_THAT_SAY_NOTHING.contains(&name.as_str()) {
                 found.push(format!("line {line}: `mod {name}` says nothing about what is inside"));
             }
@@ -125,6 +135,24 @@ fn documents_link_only_to_files_that_exist() -> Result<()> {
     documents.extend(files("docs", "md")?);
     assert!(documents.len() > 3, "the documents were not found: {documents:?}");
     report(&documents, broken)
+}
+
+/// No two files below `src/{directory}` import each other in a circle.
+fn no_circles(directory: &str) -> Result<()> {
+    let found = imports_below(directory)?.circles();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+    Ok(())
+}
+
+/// Who imports whom below `src/{directory}`.
+fn imports_below(directory: &str) -> Result<Imports> {
+    let mut sources = Vec::new();
+    for file in files(&format!("src/{directory}"), "rs")? {
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        sources.push((below_src(&file).to_owned(), text));
+    }
+    assert!(!sources.is_empty(), "no source below src/{directory}");
+    Imports::read(&sources)
 }
 
 /// Applies `check` to every Rust file below `directory`; fails with all complaints at once, each with its file.

@@ -39,7 +39,7 @@ impl Console {
     }
 
     /// What the configuration says about it.
-    pub fn obey(&mut self, show: crate::config::Show) {
+    pub fn apply(&mut self, show: crate::config::OutputOptions) {
         self.colour &= show.colour;
         self.quiet = show.quiet;
         self.logged = show.logged;
@@ -110,7 +110,7 @@ impl Console {
     }
 
     /// Writes a message that is said even when quiet. When stderr cannot be written to, there is nobody left to tell.
-    pub fn complain(&mut self, text: &str) {
+    pub fn print_error(&mut self, text: &str) {
         if self.logged {
             tracing::error!("{}", text.trim_start_matches("error: "));
         } else {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    mask::Mask,
+    redaction::Redaction,
     scan::{differs, remarks},
     summary::{Summary, differing, many},
     table::{Form, Page},
@@ -23,14 +23,14 @@ use crate::core::{
 const NAMED_PODS: usize = 5;
 
 /// All workloads of the report that differ; of a single one also why it does not.
-pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
+pub fn text(report: &Report, redaction: &Redaction, page: Page) -> String {
     let mut text = String::new();
     let single = report.workloads.len() == 1;
     for workload in report.workloads.iter().filter(|w| single || differs(w)) {
         if page.form == Form::Markdown {
             _ = writeln!(text, "```diff");
         }
-        describe(&mut text, workload, mask, page.width);
+        describe(&mut text, workload, redaction, page.width);
         if page.form == Form::Markdown {
             _ = writeln!(text, "```");
         }
@@ -46,7 +46,7 @@ pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
 }
 
 /// Everything about one workload.
-pub fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Option<u16>) {
+pub fn describe(text: &mut String, w: &WorkloadReport, redaction: &Redaction, width: Option<u16>) {
     let mut headline = format!("{}/{} in {}: {}", w.kind, w.name, w.namespace, w.verdict);
     if let Some(reason) = w.reason {
         _ = write!(headline, " ({reason})");
@@ -74,7 +74,7 @@ pub fn describe(text: &mut String, w: &WorkloadReport, mask: &Mask, width: Optio
         line(text, 2, &format!("Pods that crash or cannot start: {}", named(&w.crashing)), width);
     }
     for group in &w.differing {
-        pods(text, group, mask, width);
+        pods(text, group, redaction, width);
     }
     if !w.masked.is_empty() {
         let fields = w.masked.join(", ");
@@ -91,7 +91,7 @@ fn named(pods: &[Name]) -> String {
     named.join(", ")
 }
 
-fn pods(text: &mut String, group: &PodGroup, mask: &Mask, width: Option<u16>) {
+fn pods(text: &mut String, group: &PodGroup, redaction: &Redaction, width: Option<u16>) {
     line(text, 2, &format!("{}: {}", many(group.pods.len(), "Pod"), named(&group.pods)), width);
     for sidecar in &group.differences {
         line(text, 4, &format!("{}: {}", sidecar.sidecar, sidecar.difference), width);
@@ -99,13 +99,13 @@ fn pods(text: &mut String, group: &PodGroup, mask: &Mask, width: Option<u16>) {
             line(text, 6, sidecar.difference.meaning(), width);
         }
         for change in &sidecar.fields {
-            field(text, change, mask.change(change));
+            field(text, change, redaction.change(change));
         }
     }
     if !group.collateral.is_empty() {
         line(text, 4, "a rollout would also change", width);
         for change in &group.collateral {
-            field(text, change, mask.collateral(change));
+            field(text, change, redaction.collateral(change));
         }
     }
 }

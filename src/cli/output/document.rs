@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     follow_up::FollowUp,
-    mask::Mask,
+    redaction::Redaction,
     rollout::{End, Tally, held},
 };
 use crate::{
@@ -42,7 +42,7 @@ pub struct RolloutDocument {
 
 impl RolloutDocument {
     /// What became of the rollouts of `report`, and which workloads are left.
-    pub fn new(report: &Report, end: End, tally: Tally, mask: &Mask) -> Self {
+    pub fn new(report: &Report, end: End, tally: Tally, redaction: &Redaction) -> Self {
         let Tally { errors, warnings } = tally;
         let End { seconds, interrupted } = end;
         Self {
@@ -54,7 +54,7 @@ impl RolloutDocument {
             errors,
             warnings,
             rollouts: report.rollouts.iter().rev().map(Rollout::of).collect(),
-            held: held(report).into_iter().map(|w| Workload::of(w, mask)).collect(),
+            held: held(report).into_iter().map(|w| Workload::of(w, redaction)).collect(),
             follow_ups: FollowUp::of(report),
         }
     }

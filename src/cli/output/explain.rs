@@ -4,30 +4,27 @@ use std::fmt::Write;
 
 use super::{
     diff::{describe, line},
-    mask::Mask,
+    redaction::Redaction,
     scan::remarks,
     table::{Form, Page},
     text::{age, one_line},
 };
 use crate::core::{
     model::words::{Gate, Word},
-    report::{
-        Report, WorkloadReport,
-        explain::{Dependency, Story},
-    },
+    report::{Dependency, Report, Story, WorkloadReport},
 };
 
 /// The dependencies that were changed last are the likeliest cause; so many are shown.
 const DEPENDENCIES: usize = 12;
 
 /// The story of each workload of the report.
-pub fn text(report: &Report, mask: &Mask, page: Page) -> String {
+pub fn text(report: &Report, redaction: &Redaction, page: Page) -> String {
     let mut text = String::new();
     if page.form == Form::Markdown {
         text.push_str("```diff\n");
     }
     for workload in &report.workloads {
-        describe(&mut text, workload, mask, page.width);
+        describe(&mut text, workload, redaction, page.width);
         let moment = |at: Option<jiff::Timestamp>| {
             at.map(|at| format!("{at} ({} ago)", age(at, report.taken))).unwrap_or_default()
         };

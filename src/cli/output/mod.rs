@@ -11,4 +11,4 @@ pub mod table;
 pub mod text;
 
 pub use self::console::Console;
-pub use crate::document::{mask, summary};
+pub use crate::document::{redaction, summary};

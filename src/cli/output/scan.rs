@@ -24,13 +24,13 @@ const DIFFERING_SINCE: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS", "
 const DIFFERING_WIDE: &[&str] =
     &["NAMESPACE", "WORKLOAD", "VERDICT", "DIFFERENCE", "PODS", "HELD BY", "HELD SINCE", "SINCE", "SIDECARS", "CAUSE"];
 /// Columns of namespaces, where a change concerns too many workloads to list them.
-const SUMMED: &[&str] = &["NAMESPACE", "WORKLOADS", "PODS", "HELD BY"];
+const BY_NAMESPACE: &[&str] = &["NAMESPACE", "WORKLOADS", "PODS", "HELD BY"];
 /// The same for workloads of which there is something to be said.
-const SUMMED_UP: &[&str] = &["NAMESPACE", "WORKLOADS"];
+const COUNTED: &[&str] = &["NAMESPACE", "WORKLOADS"];
 /// Columns of workloads of which something is to be said.
-const SAID: &[&str] = &["NAMESPACE", "WORKLOAD", "MESSAGE"];
+const WITH_MESSAGE: &[&str] = &["NAMESPACE", "WORKLOAD", "MESSAGE"];
 /// Columns of workloads that are only listed.
-const LISTED: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS"];
+const PLAIN: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "PODS"];
 /// Columns of workloads whose Pods crash.
 const CRASHING: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "CRASHING"];
 
@@ -38,16 +38,16 @@ const CRASHING: &[&str] = &["NAMESPACE", "WORKLOAD", "VERDICT", "CRASHING"];
 const LISTED_AT_MOST: usize = 20;
 
 /// A difference that began less than this ago was most likely only noticed now.
-const NEW: i64 = 60;
+const RECENT_SECONDS: i64 = 60;
 
 /// The whole result. `all`: also the workloads that are as they should be, which are otherwise only counted.
 pub fn text(report: &Report, all: bool, page: Page) -> String {
     let each = all || page.form != Form::Plain;
     let mut parts = changes(report, each, page);
-    parts.extend(troubles(report, each));
+    parts.extend(problems(report, each));
     parts.push(crashing(report));
     if all {
-        parts.push(section_of(report, "with nothing to do", LISTED, |w| {
+        parts.push(section_of(report, "with nothing to do", PLAIN, |w| {
             matches!(w.verdict, Verdict::InSync | Verdict::NotInjected | Verdict::NoPods)
         }));
     }
@@ -72,8 +72,8 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
         text.push_str(&page.sentence(&remark));
     }
     text.push_str(&page.sentence(&sum(report)));
-    if let Some(outlook) = outlook(report) {
-        text.push_str(&page.sentence(&outlook));
+    if let Some(rollable) = rollable(report) {
+        text.push_str(&page.sentence(&rollable));
     }
     text
 }
@@ -86,7 +86,8 @@ fn changes(report: &Report, each: bool, page: Page) -> Vec<Section> {
     }
     let mut groups: Vec<_> = by_change.into_iter().collect();
     groups.sort_by_key(|(_, workloads)| Reverse(workloads.len()));
-    let aged = |w: &WorkloadReport| w.first_seen.is_some_and(|at| report.taken.duration_since(at).as_secs() >= NEW);
+    let aged =
+        |w: &WorkloadReport| w.first_seen.is_some_and(|at| report.taken.duration_since(at).as_secs() >= RECENT_SECONDS);
     let columns = match page.form {
         Form::Wide => DIFFERING_WIDE,
         _ if report.workloads.iter().any(|w| differs(w) && aged(w)) => DIFFERING_SINCE,
@@ -95,7 +96,7 @@ fn changes(report: &Report, each: bool, page: Page) -> Vec<Section> {
     let section = |(change, workloads): (&str, Vec<&Arc<WorkloadReport>>)| {
         let heading = format!("{}: {change}", many(workloads.len(), "workload"));
         if !each && workloads.len() > LISTED_AT_MOST {
-            return Section { heading, columns: SUMMED, rows: by_namespace(&workloads) };
+            return Section { heading, columns: BY_NAMESPACE, rows: by_namespace(&workloads) };
         }
         let rows = workloads.into_iter().map(|w| row(w, columns, report.taken)).collect();
         Section { heading, columns, rows }
@@ -124,16 +125,16 @@ fn by_namespace(workloads: &[&Arc<WorkloadReport>]) -> Vec<Vec<String>> {
 }
 
 /// What needs a look although nothing can be rolled: refused Pods first, then the undetermined by reason.
-fn troubles(report: &Report, each: bool) -> Vec<Section> {
+fn problems(report: &Report, each: bool) -> Vec<Section> {
     let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
-    let mut parts = vec![section_of(report, &rejected, SAID, |w| w.verdict == Verdict::Rejected)];
+    let mut parts = vec![section_of(report, &rejected, WITH_MESSAGE, |w| w.verdict == Verdict::Rejected)];
     for reason in UndeterminedReason::ALL {
         let heading = format!("{}, {reason}: {}", Verdict::Undetermined, reason.meaning());
         let chosen = |w: &WorkloadReport| w.verdict == Verdict::Undetermined && w.reason == Some(*reason);
-        parts.push(counted(section_of(report, &heading, SAID, chosen), each));
+        parts.push(counted(section_of(report, &heading, WITH_MESSAGE, chosen), each));
     }
     let unexplained = |w: &WorkloadReport| w.verdict == Verdict::Undetermined && w.reason.is_none();
-    parts.push(counted(section_of(report, "undetermined", SAID, unexplained), each));
+    parts.push(counted(section_of(report, "undetermined", WITH_MESSAGE, unexplained), each));
     parts
 }
 
@@ -147,7 +148,7 @@ fn counted(section: Section, each: bool) -> Section {
         *namespaces.entry(namespace).or_default() += 1;
     }
     let rows = namespaces.into_iter().map(|(namespace, n)| vec![namespace, n.to_string()]).collect();
-    Section { heading: section.heading, columns: SUMMED_UP, rows }
+    Section { heading: section.heading, columns: COUNTED, rows }
 }
 
 /// The workloads whose Pods crash or cannot start: that was so before anybody rolled anything.
@@ -236,7 +237,7 @@ pub fn sum(report: &Report) -> String {
 }
 
 /// What would become of those that differ if somebody rolled now.
-fn outlook(report: &Report) -> Option<String> {
+fn rollable(report: &Report) -> Option<String> {
     let differ: Vec<_> = report.workloads.iter().filter(|w| differs(w)).collect();
     if differ.is_empty() || !report.what_if.is_nothing() {
         return None;

@@ -182,7 +182,7 @@ impl Answer {
 
 /// There is no answer. Whether the request was carried out is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum Lost {
+pub enum NoAnswer {
     /// It took too long.
     #[error("the API server did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -191,7 +191,7 @@ pub enum Lost {
     Failed(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-impl Lost {
+impl NoAnswer {
     /// The whole chain of causes in one line, for messages that have no room for a chain.
     pub fn sentence(&self) -> String {
         chain(self)
@@ -216,7 +216,7 @@ pub(in crate::cluster) fn chain(error: &(dyn StdError + 'static)) -> String {
     sentence
 }
 
-impl From<kube::Error> for Lost {
+impl From<kube::Error> for NoAnswer {
     fn from(error: kube::Error) -> Self {
         if let Some(failed) = PluginFailed::find(&error) {
             return Self::Failed(Box::new(failed));
@@ -233,7 +233,7 @@ impl From<kube::Error> for Lost {
 
 impl Cluster {
     /// Send one request. Any HTTP status is an answer; only a request without an answer is an error.
-    pub async fn call(&self, call: Call) -> Result<Answer, Lost> {
+    pub async fn call(&self, call: Call) -> Result<Answer, NoAnswer> {
         let Call { method, path, body, as_user } = call;
         let what = format!("{method} {}", path.split('?').next().unwrap_or_default());
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
@@ -247,7 +247,7 @@ impl Cluster {
             }
             None => Bytes::new(),
         };
-        let request = request.body(Body::from(bytes)).map_err(|error| Lost::Failed(Box::new(error)))?;
+        let request = request.body(Body::from(bytes)).map_err(|error| NoAnswer::Failed(Box::new(error)))?;
         let (head, body) = self.client.send(request).await?.into_parts();
         let retry_after = head
             .headers

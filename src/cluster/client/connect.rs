@@ -16,6 +16,7 @@ use super::{
     plugin::PluginFailed,
     transport,
 };
+use crate::config;
 
 /// A connection that is not made within this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,6 +32,13 @@ pub struct Connection {
     pub as_user: Option<String>,
     /// Reads that take longer are given up; `None`: 10 s. Writes, dry runs among them, take as long as the server lets them.
     pub request_timeout: Option<Duration>,
+}
+
+impl From<&config::Connection> for Connection {
+    fn from(configured: &config::Connection) -> Self {
+        let config::Connection { kubeconfig, context, as_user, request_timeout } = configured.clone();
+        Self { kubeconfig, context, as_user, request_timeout: Some(request_timeout) }
+    }
 }
 
 /// Prepare a connection. Nothing is sent yet: [`Cluster::probe`] finds out whether anybody answers.

@@ -6,7 +6,7 @@ use http::StatusCode;
 use kube::config::KubeconfigError;
 
 use super::{
-    call::{Answer, Lost, Unreadable},
+    call::{Answer, NoAnswer, Unreadable},
     plugin::PluginFailed,
 };
 
@@ -61,7 +61,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: Lost,
+        source: NoAnswer,
     },
     /// The server's certificate is not trusted.
     #[error(
@@ -72,7 +72,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: Lost,
+        source: NoAnswer,
     },
     /// 401.
     #[error("the API server at {url} does not know us: log in again, or correct the user in the kubeconfig")]
@@ -143,14 +143,14 @@ impl Error {
         }
     }
 
-    pub(in crate::cluster) fn of_lost(url: &str, lost: Lost) -> Self {
+    pub(in crate::cluster) fn of_no_answer(url: &str, error: NoAnswer) -> Self {
         let url = url.to_owned();
-        if chain_has::<rustls::Error>(&lost) {
-            Self::Tls { url, source: lost }
-        } else if chain_has::<kube::client::AuthError>(&lost) || chain_has::<PluginFailed>(&lost) {
-            Self::Credentials(Box::new(lost))
+        if chain_has::<rustls::Error>(&error) {
+            Self::Tls { url, source: error }
+        } else if chain_has::<kube::client::AuthError>(&error) || chain_has::<PluginFailed>(&error) {
+            Self::Credentials(Box::new(error))
         } else {
-            Self::Unreachable { url, source: lost }
+            Self::Unreachable { url, source: error }
         }
     }
 

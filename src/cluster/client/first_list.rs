@@ -26,14 +26,14 @@ use tower::{BoxError, Service};
 
 use super::{
     items::{Items, listed},
-    layer::AsItComes,
+    layer::Streamed,
 };
 
 /// A longer list is left to the watch: the API server gives up on a list after a minute, on a watch it does not.
-const LONGEST: usize = 20_000;
+const MAX_ITEMS: usize = 20_000;
 
 /// The head of a list comes at once. Something between us that holds it back must not keep us.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Of what says why it failed in another form so much is repeated.
 const LONGEST_MESSAGE: usize = 1024;
@@ -50,7 +50,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 
 /// The two parts of a watch that begins with a list.
 #[derive(Debug, PartialEq, Eq)]
-struct Parts {
+struct SplitWatch {
     list: String,
     /// Without the version that it begins at.
     watch: String,
@@ -62,23 +62,23 @@ impl FirstList {
     }
 
     async fn send(self, request: Request<Body>) -> Result<Answer, kube::Error> {
-        let parts = parts(request.method(), request.uri()).filter(|_| !self.given_up.load(Ordering::Relaxed));
-        let Some(Parts { list, watch }) = parts else { return self.pass_on(request).await };
+        let parts = split(request.method(), request.uri()).filter(|_| !self.given_up.load(Ordering::Relaxed));
+        let Some(SplitWatch { list, watch }) = parts else { return self.forward(request).await };
         let mut asked = get(&list, request.headers())?;
-        asked.extensions_mut().insert(AsItComes);
+        asked.extensions_mut().insert(Streamed);
         let response = self.client.send(asked).await?;
         match response.status() {
             StatusCode::OK => {}
             // A watch is another right.
-            StatusCode::FORBIDDEN => return self.pass_on(request).await,
-            _ => return Ok(whole(response)),
+            StatusCode::FORBIDDEN => return self.forward(request).await,
+            _ => return Ok(unchanged(response)),
         }
         let mut listing = Listing { body: response.into_body(), items: Items::default(), lines: Vec::new() };
-        let short = tokio::time::timeout(PATIENCE, listing.begin()).await;
+        let short = tokio::time::timeout(HEAD_TIMEOUT, listing.read_head()).await;
         if !matches!(short, Ok(Ok(true))) {
             self.given_up.store(true, Ordering::Relaxed);
             tracing::debug!(list, "no such list, or a long one: it comes within the watch");
-            return self.pass_on(request).await;
+            return self.forward(request).await;
         }
         let next = get(&watch, request.headers())?;
         let state = (self, Stage::Listing(Box::new(listing), next));
@@ -89,8 +89,8 @@ impl FirstList {
         Ok(Response::new(UnsyncBoxBody::new(StreamBody::new(lines))))
     }
 
-    async fn pass_on(&self, request: Request<Body>) -> Result<Answer, kube::Error> {
-        self.client.send(request).await.map(whole)
+    async fn forward(&self, request: Request<Body>) -> Result<Answer, kube::Error> {
+        self.client.send(request).await.map(unchanged)
     }
 
     /// What comes next of the two parts.
@@ -99,12 +99,12 @@ impl FirstList {
             Stage::Listing(mut listing, mut watch) => match listing.next().await {
                 Ok(Some(lines)) => Ok(Some((lines, Stage::Listing(listing, watch)))),
                 Ok(None) => {
-                    let version = self.unless_it_broke(listing.items.end())?.version;
+                    let version = self.give_up_on_error(listing.items.end())?.version;
                     let from_there = format!("{}&resourceVersion={version}", watch.uri());
                     *watch.uri_mut() = from_there.parse()?;
                     Ok(Some((listed(&version).into(), Stage::Listed(watch))))
                 }
-                Err(error) => self.unless_it_broke(Err(error)),
+                Err(error) => self.give_up_on_error(Err(error)),
             },
             Stage::Listed(watch) => {
                 let response = self.client.send(watch).await?;
@@ -121,7 +121,7 @@ impl FirstList {
     }
 
     /// A list that broke off may do so each time.
-    fn unless_it_broke<T, E: Into<BoxError>>(&self, result: Result<T, E>) -> Result<T, BoxError> {
+    fn give_up_on_error<T, E: Into<BoxError>>(&self, result: Result<T, E>) -> Result<T, BoxError> {
         result.map_err(|error| {
             self.given_up.store(true, Ordering::Relaxed);
             error.into()
@@ -148,7 +148,7 @@ struct Listing {
 
 impl Listing {
     /// Reads as far as the first item: whether it is a list that holds all objects.
-    async fn begin(&mut self) -> Result<bool, BoxError> {
+    async fn read_head(&mut self) -> Result<bool, BoxError> {
         while !self.items.begun() {
             let Some(piece) = frame(&mut self.body).await? else { return Ok(false) };
             self.items.take(&piece, &mut self.lines)?;
@@ -202,12 +202,12 @@ fn get(target: &str, headers: &HeaderMap) -> Result<Request<Body>, kube::Error> 
 }
 
 /// An answer as it is.
-fn whole(response: Response<Body>) -> Answer {
+fn unchanged(response: Response<Body>) -> Answer {
     response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
 
 /// `None`: it is no watch that begins with a list.
-fn parts(method: &Method, uri: &Uri) -> Option<Parts> {
+fn split(method: &Method, uri: &Uri) -> Option<SplitWatch> {
     /// What makes a watch of a list.
     const OF_THE_WATCH: [&str; 6] = [
         "watch",
@@ -228,9 +228,9 @@ fn parts(method: &Method, uri: &Uri) -> Option<Parts> {
         let kept = pairs.iter().filter(|pair| !names.contains(&pair.split('=').next().unwrap_or_default()));
         kept.fold(format!("{}?{first}", uri.path()), |target, pair| target + "&" + pair)
     };
-    let list = without(&OF_THE_WATCH, &format!("limit={LONGEST}"));
+    let list = without(&OF_THE_WATCH, &format!("limit={MAX_ITEMS}"));
     let watch = without(&[OF_THE_LIST.as_slice(), &["watch"]].concat(), "watch=true");
-    Some(Parts { list, watch })
+    Some(SplitWatch { list, watch })
 }
 
 impl Service<Request<Body>> for FirstList {
@@ -255,13 +255,13 @@ mod tests {
     fn a_watch_that_begins_with_a_list_has_two_parts() {
         let uri = "/api/v1/namespaces/a/pods?&watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy\
                    &sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
-        let expected = Parts {
+        let expected = SplitWatch {
             list: "/api/v1/namespaces/a/pods?limit=20000&fieldSelector=x%3Dy".to_owned(),
             watch:
                 "/api/v1/namespaces/a/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true&fieldSelector=x%3Dy"
                     .to_owned(),
         };
-        assert_eq!(parts(&Method::GET, &uri.parse().unwrap()), Some(expected));
+        assert_eq!(split(&Method::GET, &uri.parse().unwrap()), Some(expected));
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
             (Method::POST, "/api/v1/pods?watch=true&sendInitialEvents=true"),
         ];
         for (method, uri) in other {
-            assert_eq!(parts(&method, &uri.parse().unwrap()), None, "{uri}");
+            assert_eq!(split(&method, &uri.parse().unwrap()), None, "{uri}");
         }
     }
 

@@ -12,20 +12,20 @@ const FRAME: usize = 64 << 10;
 /// What stands before and behind an item to make it an event.
 const EVENT: (&[u8], &[u8]) = (br#"{"type":"ADDED","object":"#, b"}\n");
 
-/// What was not as a list is.
+/// The text is no valid list.
 #[derive(Debug, thiserror::Error)]
 #[error("the list {0}")]
-pub(super) struct NoList(&'static str);
+pub(super) struct InvalidList(&'static str);
 
-const NO_LIST: NoList = NoList("of objects is none");
+const NOT_A_LIST: InvalidList = InvalidList("of objects is none");
 
 /// Takes the text of a list in, piece by piece.
 #[derive(Debug, Default)]
 pub(super) struct Items {
-    place: Place,
+    place: Position,
     /// Braces and brackets that are open.
     depth: usize,
-    text: Text,
+    text: StringState,
     /// What is no item.
     frame: Vec<u8>,
     /// Where in the frame the last string of the list's own members begins.
@@ -33,7 +33,7 @@ pub(super) struct Items {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before the items, or behind them.
     #[default]
     Frame,
@@ -44,7 +44,7 @@ enum Place {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Text {
+enum StringState {
     /// Not in a string.
     #[default]
     No,
@@ -54,9 +54,9 @@ enum Text {
     Escaped,
 }
 
-/// What a list says of itself.
+/// The metadata of a list.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct About {
+pub(super) struct ListMeta {
     /// From here on a watch goes on.
     pub(super) version: String,
     /// There are more items than were asked for.
@@ -65,55 +65,55 @@ pub(super) struct About {
 
 impl Items {
     /// Takes in what comes next, and writes lines for what it has of items.
-    pub(super) fn take(&mut self, piece: &[u8], lines: &mut Vec<u8>) -> Result<(), NoList> {
+    pub(super) fn take(&mut self, piece: &[u8], lines: &mut Vec<u8>) -> Result<(), InvalidList> {
         // What of the piece is not written yet.
         let mut from = 0;
         let mut at = 0;
         while let Some(&byte) = piece.get(at) {
-            if self.text != Text::No {
+            if self.text != StringState::No {
                 at = self.string(piece, at);
                 continue;
             }
             match (self.place, byte) {
                 (_, b'"') => {
-                    self.text = Text::Yes;
-                    if self.place == Place::Frame && self.depth == 1 {
+                    self.text = StringState::Yes;
+                    if self.place == Position::Frame && self.depth == 1 {
                         self.word = self.frame.len() + (at - from);
                     }
                 }
-                (Place::Frame, b'[') if self.depth == 1 => {
+                (Position::Frame, b'[') if self.depth == 1 => {
                     self.frame.extend_from_slice(piece.get(from..=at).unwrap_or_default());
                     from = at + 1;
                     self.depth += 1;
                     if self.last_word_is_items() {
-                        self.place = Place::Between;
+                        self.place = Position::Between;
                     }
                 }
-                (Place::Between, b'{') => {
+                (Position::Between, b'{') => {
                     lines.extend_from_slice(EVENT.0);
                     from = at;
-                    self.place = Place::Item;
+                    self.place = Position::Item;
                     self.depth += 1;
                 }
-                (Place::Between, b']') => {
+                (Position::Between, b']') => {
                     from = at;
-                    self.place = Place::Frame;
+                    self.place = Position::Frame;
                     self.depth -= 1;
                 }
-                (Place::Between, b',' | b' ' | b'\t' | b'\r' | b'\n') => from = at + 1,
-                (Place::Between, _) => return Err(NO_LIST),
+                (Position::Between, b',' | b' ' | b'\t' | b'\r' | b'\n') => from = at + 1,
+                (Position::Between, _) => return Err(NOT_A_LIST),
                 (_, b'{' | b'[') => self.depth += 1,
                 (_, b'}' | b']') => {
-                    self.depth = self.depth.checked_sub(1).ok_or(NO_LIST)?;
-                    if self.place == Place::Item && self.depth == 2 {
+                    self.depth = self.depth.checked_sub(1).ok_or(NOT_A_LIST)?;
+                    if self.place == Position::Item && self.depth == 2 {
                         lines.extend_from_slice(piece.get(from..=at).unwrap_or_default());
                         lines.extend_from_slice(EVENT.1);
                         from = at + 1;
-                        self.place = Place::Between;
+                        self.place = Position::Between;
                     }
                 }
                 // Between values it says nothing, and would end the event's line.
-                (Place::Item, b'\n' | b'\r') => {
+                (Position::Item, b'\n' | b'\r') => {
                     lines.extend_from_slice(piece.get(from..at).unwrap_or_default());
                     from = at + 1;
                 }
@@ -123,22 +123,22 @@ impl Items {
         }
         let rest = piece.get(from..).unwrap_or_default();
         match self.place {
-            Place::Frame => self.frame.extend_from_slice(rest),
-            Place::Item => lines.extend_from_slice(rest),
-            Place::Between => {}
+            Position::Frame => self.frame.extend_from_slice(rest),
+            Position::Item => lines.extend_from_slice(rest),
+            Position::Between => {}
         }
-        if self.frame.len() > FRAME { Err(NO_LIST) } else { Ok(()) }
+        if self.frame.len() > FRAME { Err(NOT_A_LIST) } else { Ok(()) }
     }
 
     /// Passes over what there is of a string; where to go on.
     fn string(&mut self, piece: &[u8], at: usize) -> usize {
-        if self.text == Text::Escaped {
-            self.text = Text::Yes;
+        if self.text == StringState::Escaped {
+            self.text = StringState::Yes;
             return at + 1;
         }
         let rest = piece.get(at..).unwrap_or_default();
         let Some(found) = memchr2(b'"', b'\\', rest) else { return piece.len() };
-        self.text = if rest.get(found) == Some(&b'"') { Text::No } else { Text::Escaped };
+        self.text = if rest.get(found) == Some(&b'"') { StringState::No } else { StringState::Escaped };
         at + found + 1
     }
 
@@ -148,28 +148,28 @@ impl Items {
 
     /// Whether the items begin, or are over: then [`Items::about`] may know something.
     pub(super) fn begun(&self) -> bool {
-        self.place != Place::Frame || self.depth == 0 && !self.frame.is_empty()
+        self.place != Position::Frame || self.depth == 0 && !self.frame.is_empty()
     }
 
     /// What is known by now of the whole list. The API server says it before the items.
-    pub(super) fn about(&self) -> Option<About> {
+    pub(super) fn about(&self) -> Option<ListMeta> {
         let mut frame = self.frame.clone();
-        if self.place != Place::Frame {
+        if self.place != Position::Frame {
             frame.extend_from_slice(b"]}");
         }
         let list: Value = serde_json::from_slice(&frame).ok()?;
         let metadata = list.get("metadata")?;
         let text = |member| metadata.get(member).and_then(Value::as_str).unwrap_or_default();
-        Some(About { version: text("resourceVersion").to_owned(), more: !text("continue").is_empty() })
+        Some(ListMeta { version: text("resourceVersion").to_owned(), more: !text("continue").is_empty() })
     }
 
     /// The list is over: what it says of itself.
-    pub(super) fn end(&mut self) -> Result<About, NoList> {
+    pub(super) fn end(&mut self) -> Result<ListMeta, InvalidList> {
         let ended = mem::take(self);
-        if ended.place != Place::Frame || ended.depth != 0 || ended.text != Text::No {
-            return Err(NoList("ends in the middle"));
+        if ended.place != Position::Frame || ended.depth != 0 || ended.text != StringState::No {
+            return Err(InvalidList("ends in the middle"));
         }
-        ended.about().filter(|about| !about.version.is_empty()).ok_or(NO_LIST)
+        ended.about().filter(|about| !about.version.is_empty()).ok_or(NOT_A_LIST)
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     /// The events, however the text is cut into pieces.
-    fn events(text: &str) -> Result<(Vec<Value>, About), String> {
+    fn events(text: &str) -> Result<(Vec<Value>, ListMeta), String> {
         let whole = read(text, text.len().max(1));
         for size in 1..text.len() {
             assert_eq!(read(text, size), whole, "in pieces of {size} bytes");
@@ -192,7 +192,7 @@ mod tests {
         whole
     }
 
-    fn read(text: &str, size: usize) -> Result<(Vec<Value>, About), String> {
+    fn read(text: &str, size: usize) -> Result<(Vec<Value>, ListMeta), String> {
         let (mut items, mut lines) = (Items::default(), Vec::new());
         for piece in text.as_bytes().chunks(size) {
             items.take(piece, &mut lines).map_err(|error| error.to_string())?;
@@ -223,7 +223,7 @@ mod tests {
             ] {
                 let (events, about) = events(&text).unwrap();
                 assert_eq!(events, objects.clone().map(|object| json!({"type": "ADDED", "object": object})));
-                assert_eq!(about, About { version: "7".to_owned(), more: false });
+                assert_eq!(about, ListMeta { version: "7".to_owned(), more: false });
             }
         }
     }
@@ -232,7 +232,7 @@ mod tests {
     fn a_list_without_items_is_one() {
         for items in ["[]", "null", "[ ]"] {
             let text = format!(r#"{{"metadata":{{"resourceVersion":"7"}},"items":{items}}}"#);
-            assert_eq!(events(&text).unwrap(), (Vec::new(), About { version: "7".to_owned(), more: false }));
+            assert_eq!(events(&text).unwrap(), (Vec::new(), ListMeta { version: "7".to_owned(), more: false }));
         }
     }
 
@@ -259,7 +259,7 @@ mod tests {
         assert!(!items.begun());
         items.take(br#","items":["#, &mut lines).unwrap();
         assert!(items.begun() && lines.is_empty());
-        assert_eq!(items.about(), Some(About { version: "7".to_owned(), more: true }));
+        assert_eq!(items.about(), Some(ListMeta { version: "7".to_owned(), more: true }));
     }
 
     #[test]

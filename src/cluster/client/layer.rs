@@ -31,7 +31,7 @@ const WATCH_START_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// Put into a request whose answer is to be passed on as it comes, as that of a watch is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AsItComes;
+pub(super) struct Streamed;
 
 /// No answer within the request's time-out.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ where
         }
         let verb = verb(request.method(), request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
-        let as_it_comes = verb == "watch" || request.extensions().get::<AsItComes>().is_some();
+        let as_it_comes = verb == "watch" || request.extensions().get::<Streamed>().is_some();
         let limit = match verb {
             _ if as_it_comes => WATCH_START_TIMEOUT,
             "get" | "list" => self.read_timeout,

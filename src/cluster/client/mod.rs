@@ -23,7 +23,7 @@ use tower::{BoxError, Service};
 use crate::metrics::Watches;
 
 pub(in crate::cluster) use call::chain;
-pub use call::{Answer, Call, Lost, Unreadable};
+pub use call::{Answer, Call, NoAnswer, Unreadable};
 pub use connect::{Connection, connect};
 pub use error::Error;
 use first_list::FirstList;
@@ -42,7 +42,7 @@ pub const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION")
 pub struct Cluster {
     client: kube::Client,
     /// The same, for watches that begin with a long list.
-    listing: kube::Client,
+    long_lists: kube::Client,
     url: Arc<str>,
     namespace: Arc<str>,
     watches: Watches,
@@ -67,8 +67,8 @@ impl Cluster {
     }
 
     fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
-        let listing = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, listing, url: url.into(), namespace: namespace.into(), watches: Watches::default() }
+        let long_lists = kube::Client::new(FirstList::new(client.clone()), namespace);
+        Self { client, long_lists, url: url.into(), namespace: namespace.into(), watches: Watches::default() }
     }
 
     /// The server's address.
@@ -88,7 +88,7 @@ impl Cluster {
 
     /// The same for a watch: at this pace, and as [`FirstList`] asks where it is to begin with a list of many objects.
     pub(in crate::cluster) fn watching(&self, pace: Arc<Pace>, many: bool) -> kube::Client {
-        let client = if many { &self.listing } else { &self.client };
+        let client = if many { &self.long_lists } else { &self.client };
         kube::Client::new(Paced::new(client.clone(), pace), &*self.namespace)
     }
 

@@ -6,7 +6,7 @@ use futures::{AsyncBufReadExt, TryStreamExt};
 use http::{Request, StatusCode};
 use serde_json::Value;
 
-use super::{Call, Cluster, call::Lost, error::Error};
+use super::{Call, Cluster, call::NoAnswer, error::Error};
 use crate::cluster::paths;
 
 /// What the API server is and can do.
@@ -25,7 +25,7 @@ const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 /// The server ends the watch that asks for streaming lists after 5 s. Something between us that passes on the head of an
 /// answer and holds back its body must not keep us.
-const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cluster {
     /// Whether there is a namespace of this name; `None`: that cannot be found out.
@@ -79,7 +79,7 @@ impl Cluster {
     }
 
     async fn ask(&self, path: &str) -> Result<super::Answer, Error> {
-        self.call(Call::get(path)).await.map_err(|lost| Error::of_lost(self.url(), lost))
+        self.call(Call::get(path)).await.map_err(|error| Error::of_no_answer(self.url(), error))
     }
 
     /// Whether a watch begins with the list. Asked with a selector that no Pod meets: it costs nothing. A server without
@@ -91,10 +91,10 @@ impl Cluster {
             "/api/v1{scope}/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
              &allowWatchBookmarks=true&fieldSelector=metadata.name%3D.none&timeoutSeconds=5"
         );
-        match tokio::time::timeout(STREAM_PATIENCE, self.first_line(&path)).await {
+        match tokio::time::timeout(STREAM_TIMEOUT, self.first_line(&path)).await {
             Ok(Ok(line)) => line.is_some_and(|line| line.contains("k8s.io/initial-events-end")),
-            Ok(Err(lost)) => {
-                tracing::debug!(reason = lost.sentence(), "no streaming lists, using pages");
+            Ok(Err(error)) => {
+                tracing::debug!(reason = error.sentence(), "no streaming lists, using pages");
                 false
             }
             Err(_) => {
@@ -104,9 +104,9 @@ impl Cluster {
         }
     }
 
-    async fn first_line(&self, path: &str) -> Result<Option<String>, Lost> {
-        let request = Request::get(path).body(Vec::new()).map_err(|error| Lost::Failed(Box::new(error)))?;
+    async fn first_line(&self, path: &str) -> Result<Option<String>, NoAnswer> {
+        let request = Request::get(path).body(Vec::new()).map_err(|error| NoAnswer::Failed(Box::new(error)))?;
         let stream = self.client.request_stream(request).await?;
-        stream.lines().try_next().await.map_err(|error| Lost::Failed(Box::new(error)))
+        stream.lines().try_next().await.map_err(|error| NoAnswer::Failed(Box::new(error)))
     }
 }

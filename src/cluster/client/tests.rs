@@ -8,7 +8,7 @@ use kube::client::Body;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 
 use super::{
-    Call, Connection, Error, Lost, connect,
+    Call, Connection, Error, NoAnswer, connect,
     layer::{creates_pod, verb},
 };
 
@@ -98,8 +98,8 @@ async fn every_request_is_counted_by_verb_and_code() {
         let created = cluster.call(Call::dry_run_pod("shop", "{}".to_owned())).await.expect("an answer");
         assert_eq!(created.message(), "201 Created");
         cluster.call(Call::get("/version")).await.expect_err("broken");
-        let lost = cluster.call(Call::get("/api/v1/namespaces")).await.expect_err("no answer");
-        assert_eq!(lost.sentence(), "the API server did not answer within 10 s");
+        let error = cluster.call(Call::get("/api/v1/namespaces")).await.expect_err("no answer");
+        assert_eq!(error.sentence(), "the API server did not answer within 10 s");
     };
     let ((), _held_back) = tokio::join!(client, server);
     assert_eq!(*counted.0.lock().expect("not poisoned"), ["create 201", "get error", "list timeout"]);
@@ -142,7 +142,7 @@ async fn each_failure_says_what_is_wrong_and_what_to_do() {
         Error::NoKubeconfig,
         Error::Tls {
             url: "https://127.0.0.1:6443".to_owned(),
-            source: Lost::TimedOut(std::time::Duration::from_secs(10)),
+            source: NoAnswer::TimedOut(std::time::Duration::from_secs(10)),
         },
     ];
     let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -170,9 +170,9 @@ async fn a_broken_kubeconfig_is_not_quoted() {
 #[test]
 fn an_untrusted_certificate_is_told_from_a_server_that_is_down() {
     let down = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-    let lost = Lost::Failed(Box::new(down));
-    assert!(matches!(Error::of_lost("https://x", lost), Error::Unreachable { .. }));
+    let error = NoAnswer::Failed(Box::new(down));
+    assert!(matches!(Error::of_no_answer("https://x", error), Error::Unreachable { .. }));
     let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-    let lost = Lost::Failed(Box::new(std::io::Error::other(untrusted)));
-    assert!(matches!(Error::of_lost("https://x", lost), Error::Tls { .. }));
+    let error = NoAnswer::Failed(Box::new(std::io::Error::other(untrusted)));
+    assert!(matches!(Error::of_no_answer("https://x", error), Error::Tls { .. }));
 }

@@ -3,7 +3,7 @@
 //! Nothing here can fail on content. What has the wrong type reads as absent and is named in [`Converted::faults`]; an
 //! object without a name is no object.
 
-mod described;
+mod custom_kind;
 mod fields;
 mod injector;
 mod metadata;
@@ -33,18 +33,18 @@ use crate::core::{
 };
 use fields::{FAULTS, Faults, Field};
 
-pub(super) use described::template;
+pub(super) use custom_kind::template;
 pub(super) use needed::{Decoded, Needed, SHAPE, pod as needed_of_pod};
 pub(super) use replicas::{decoded_pod, shape, template_shape};
 use stamp::STAMPED;
-pub use stamp::{Keys, StampKeys};
+pub use stamp::{KeptKeys, StampKeys};
 pub(super) use workload::TEMPLATE_GENERATION;
 
 /// On the ConfigMaps that old leader elections use.
 const ELECTION_RECORD: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// Annotations that say nothing that is not said elsewhere, or change all the time.
-const RECORDS: [&str; 2] = [ELECTION_RECORD, "kubectl.kubernetes.io/last-applied-configuration"];
+const IGNORED_ANNOTATIONS: [&str; 2] = [ELECTION_RECORD, "kubectl.kubernetes.io/last-applied-configuration"];
 
 /// What became of one API object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,7 +70,7 @@ impl Converted {
 }
 
 /// Reduce an API object to what is kept of it.
-pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
+pub fn convert(kind: WatchKind, value: &Value, keys: &KeptKeys) -> Converted {
     let faults = Faults::default();
     let object = match kind {
         WatchKind::Pods => return pod(value, FieldSet::Default),
@@ -95,7 +95,7 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &Keys) -> Converted {
 
 /// What is left of an object of which this cannot be decoded. Of a workload it is no more than that it is there: half a template,
 /// or half a status, would be taken for a whole one.
-pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &Keys) -> Converted {
+pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) -> Converted {
     if matches!(kind, WatchKind::Workloads(_))
         && !rest.lost.is_empty()
         && let Some(object) = rest.object.as_object_mut()
@@ -120,7 +120,7 @@ fn pod_of_shape(value: &Value, shape: Arc<PodShape>) -> Converted {
 }
 
 /// One workload that was read by itself; `None` without a name.
-pub fn workload(kind: Kind, value: &Value, keys: &Keys) -> Option<WorkloadSnapshot> {
+pub fn workload(kind: Kind, value: &Value, keys: &KeptKeys) -> Option<WorkloadSnapshot> {
     workload::workload(kind, value, keys, &Faults::default())
 }
 
@@ -178,18 +178,22 @@ pub(super) fn trigger(value: &Value) -> Option<TriggerSnapshot> {
     /// Drawn once for the process.
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     /// What changes without the object meaning anything else.
-    const BESIDE: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
+    const IGNORED_FIELDS: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
     let faults = Faults::default();
     let object = Field::root(value, &faults);
     let members = value.as_object().into_iter().flatten();
     let content: Value = if metadata::annotation(&object, ELECTION_RECORD).is_some() {
         Value::Null
     } else {
-        members.filter(|(key, _)| !BESIDE.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect()
+        members
+            .filter(|(key, _)| !IGNORED_FIELDS.contains(&key.as_str()))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     };
     let labels = object.at("metadata").at("labels");
     let annotations = object.at("metadata").at("annotations");
-    let annotations = annotations.object().into_iter().flatten().filter(|(key, _)| !RECORDS.contains(&key.as_str()));
+    let annotations =
+        annotations.object().into_iter().flatten().filter(|(key, _)| !IGNORED_ANNOTATIONS.contains(&key.as_str()));
     let annotations: Value = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
     let hash = KEY.hash_one(json!([content, labels.value(), annotations]).to_string());
     let key = metadata::key(&object)?;

@@ -1,13 +1,16 @@
 //! Replicas are alike, and a list has them side by side: what was read of one is known of the next.
 
-use std::{cell::RefCell, collections::VecDeque, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
 use super::{Converted, Decoded, SHAPE, pod_of_shape};
 use crate::core::{
-    model::shape::{FieldSet, PodShape, known::Known},
+    model::{
+        recent::Recent,
+        shape::{FieldSet, PodShape, known::Known},
+    },
     render::dry_run_pod::Template,
 };
 
@@ -21,29 +24,22 @@ thread_local! {
 }
 
 /// The containers that were read last, and what they were read as.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Replicas {
-    newest_first: VecDeque<(Texts, Arc<PodShape>)>,
+    shapes: Recent<Texts, Arc<PodShape>>,
     containers: Known,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self { shapes: Recent::of(SORTS), containers: Known::default() }
+    }
 }
 
 /// A Pod's `initContainers` and `containers`, each container a string that holds its JSON.
 type Texts = [Value; 2];
 
 const LISTS: [&str; 2] = ["initContainers", "containers"];
-
-impl Replicas {
-    fn find(&mut self, texts: &Texts) -> Option<Arc<PodShape>> {
-        let found = self.newest_first.iter().position(|(known, _)| known == texts)?;
-        self.newest_first.swap(0, found);
-        self.newest_first.front().map(|(_, shape)| shape.clone())
-    }
-
-    fn remember(&mut self, texts: Texts, shape: &Arc<PodShape>) {
-        self.newest_first.truncate(SORTS - 1);
-        self.newest_first.push_front((texts, shape.clone()));
-    }
-}
 
 /// A Pod, decoded as far as is [needed](super::Needed) when these fields are compared.
 pub(in crate::cluster) fn decoded_pod(pod: Decoded, fields: FieldSet) -> Converted {
@@ -91,12 +87,12 @@ fn shape_of_replica(pod: &mut Value, last: &mut Replicas) -> Arc<PodShape> {
     let volumes = spec.get("volumes").unwrap_or(&Value::Null);
     let all = texts.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
     let of_its_own = PodShape::depends_on(volumes, all);
-    if !of_its_own && let Some(known) = last.find(&texts) {
-        return known;
+    if !of_its_own && let Some(known) = last.shapes.get(&texts) {
+        return known.clone();
     }
     let shape = Arc::new(PodShape::of_texts(volumes, texts.each_ref(), &mut last.containers));
     if !of_its_own {
-        last.remember(texts, &shape);
+        last.shapes.insert(texts, shape.clone());
     }
     shape
 }
@@ -163,7 +159,7 @@ mod tests {
         let mut last = Replicas::default();
         for number in 0..3 * SORTS {
             read(&pod(&format!("app:{number}"), "--run", "kube-api-access-abcde"), &mut last);
-            assert!(last.newest_first.len() <= SORTS);
+            assert!(last.shapes.len() <= SORTS);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::core::{
 
 /// What is kept of a workload beside what is always kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
+pub struct KeptKeys {
     /// Which annotations of a Pod template are our stamp.
     pub stamp: StampKeys,
     /// Labels of workloads that filters ask for.
@@ -22,7 +22,7 @@ pub struct Keys {
     pub annotations: BTreeSet<Name>,
 }
 
-impl Keys {
+impl KeptKeys {
     /// What this configuration asks for.
     pub fn of(policy: &Policy) -> Self {
         let stamp = StampKeys::new(&policy.annotation_prefix);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Keys, StampKeys, convert};
+use super::{KeptKeys, StampKeys, convert};
 use crate::core::{
     config::Policy,
     io::WatchKind,
@@ -16,8 +16,8 @@ use crate::core::{
     },
 };
 
-fn kept() -> Keys {
-    Keys::of(&Policy::default())
+fn kept() -> KeptKeys {
+    KeptKeys::of(&Policy::default())
 }
 
 fn keys() -> StampKeys {

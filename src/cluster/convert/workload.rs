@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    Keys, StampKeys,
-    described::{self, Said},
+    KeptKeys, StampKeys,
+    custom_kind::{self, StatusFields},
     fields::{Faults, Field},
     metadata, pod,
 };
@@ -25,12 +25,12 @@ pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.gene
 const DEPLOYMENT_DEFAULT: &str = "25%";
 
 /// A workload; `None` without a name.
-pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) -> Option<WorkloadSnapshot> {
+pub(super) fn workload(kind: Kind, value: &Value, keys: &KeptKeys, faults: &Faults) -> Option<WorkloadSnapshot> {
     let object = Field::root(value, faults);
     let key = metadata::key(&object)?;
     let (meta, spec, status) = (object.at("metadata"), object.at("spec"), object.at("status"));
     let said = match kind.described() {
-        Some(described) => Said::by(described, &object),
+        Some(described) => StatusFields::read(described, &object),
         None => known(kind, &spec, &status),
     };
     let pod_template = object.within(kind.row().template.iter().copied());
@@ -59,7 +59,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
                 let asked = object.within(field.iter().copied()).time();
                 template.stamp = asked.map(|timestamp| Stamp { timestamp, reason: String::new(), fingerprint: None });
             }
-            for (label, text) in described::labels(kind, &key.name) {
+            for (label, text) in custom_kind::labels(kind, &key.name) {
                 template.labels.insert(label, text);
             }
             template
@@ -77,9 +77,9 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &Keys, faults: &Faults) 
 }
 
 /// What a workload of a kind that is known by itself says.
-fn known(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> Said {
+fn known(kind: Kind, spec: &Field<'_>, status: &Field<'_>) -> StatusFields {
     let counts = counts(kind, spec, status);
-    Said {
+    StatusFields {
         observed: observed_generation(kind, status),
         paused: paused(kind, spec, status),
         counts,
@@ -161,7 +161,7 @@ fn strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
 fn restart_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
     let canary = spec.at("strategy").at("canary");
     let unavailable = if canary.is_some() {
-        scaled(&canary.at("maxUnavailable"), &Value::from(DEPLOYMENT_DEFAULT), desired, Round::Down)
+        scaled(&canary.at("maxUnavailable"), &Value::from(DEPLOYMENT_DEFAULT), desired, Rounding::Down)
     } else {
         0
     };
@@ -174,8 +174,8 @@ fn clone_set_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
     if is_in_place(strategy.at("type").text()) {
         return Strategy::OnDelete;
     }
-    let max_surge = scaled(&strategy.at("maxSurge"), &Value::from(0), desired, Round::Up);
-    let round = if max_surge == 0 { Round::Up } else { Round::Down };
+    let max_surge = scaled(&strategy.at("maxSurge"), &Value::from(0), desired, Rounding::Up);
+    let round = if max_surge == 0 { Rounding::Up } else { Rounding::Down };
     let unavailable = scaled(&strategy.at("maxUnavailable"), &Value::from("20%"), desired, round);
     let max_unavailable = if max_surge == 0 { unavailable.max(1) } else { unavailable };
     Strategy::RollingUpdate { max_unavailable, max_surge, partition: kept(&strategy.at("partition"), desired) }
@@ -183,7 +183,7 @@ fn clone_set_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
 
 /// How many Pods a CloneSet's partition keeps: rounded up, but of several not all by a percentage that does not say so.
 fn kept(partition: &Field<'_>, desired: u32) -> u32 {
-    let kept = scaled(partition, &Value::from(0), desired, Round::Up).min(desired);
+    let kept = scaled(partition, &Value::from(0), desired, Rounding::Up).min(desired);
     let all = partition.value().as_str().is_none_or(|text| text == "100%");
     if kept == desired && desired > 1 && !all { desired - 1 } else { kept }
 }
@@ -200,8 +200,8 @@ fn deployment_strategy(spec: &Field<'_>, desired: u32) -> Strategy {
     }
     let rolling = strategy.at("rollingUpdate");
     let default = Value::from(DEPLOYMENT_DEFAULT);
-    let max_surge = scaled(&rolling.at("maxSurge"), &default, desired, Round::Up);
-    let mut max_unavailable = scaled(&rolling.at("maxUnavailable"), &default, desired, Round::Down).min(desired);
+    let max_surge = scaled(&rolling.at("maxSurge"), &default, desired, Rounding::Up);
+    let mut max_unavailable = scaled(&rolling.at("maxUnavailable"), &default, desired, Rounding::Down).min(desired);
     // Both can only be zero where a percentage was rounded; the Deployment controller then goes one by one.
     if max_surge == 0 && max_unavailable == 0 {
         max_unavailable = 1;
@@ -218,23 +218,23 @@ fn set_strategy(kind: Kind, spec: &Field<'_>, desired: u32) -> Strategy {
     let one = Value::from(1);
     if kind == Kind::DAEMON_SET {
         // A DaemonSet rounds both up.
-        let max_surge = scaled(&rolling.at("maxSurge"), &Value::from(0), desired, Round::Up);
-        let unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Round::Up);
+        let max_surge = scaled(&rolling.at("maxSurge"), &Value::from(0), desired, Rounding::Up);
+        let unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Rounding::Up);
         let max_unavailable = if max_surge == 0 { unavailable.max(1) } else { unavailable };
         return Strategy::RollingUpdate { max_unavailable, max_surge, partition: 0 };
     }
-    let max_unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Round::Down).max(1);
+    let max_unavailable = scaled(&rolling.at("maxUnavailable"), &one, desired, Rounding::Down).max(1);
     Strategy::RollingUpdate { max_unavailable, max_surge: 0, partition: rolling.at("partition").count() }
 }
 
 #[derive(Clone, Copy)]
-enum Round {
+enum Rounding {
     Up,
     Down,
 }
 
 /// An `IntOrString`: a number of Pods, or a percentage of `desired`.
-fn scaled(field: &Field<'_>, default: &Value, desired: u32, round: Round) -> u32 {
+fn scaled(field: &Field<'_>, default: &Value, desired: u32, round: Rounding) -> u32 {
     let value = if field.is_some() { field.value() } else { default };
     if let Some(number) = value.as_i64() {
         return u32::try_from(number.max(0)).unwrap_or(u32::MAX);
@@ -243,8 +243,8 @@ fn scaled(field: &Field<'_>, default: &Value, desired: u32, round: Round) -> u32
     let Some(percent) = percent.or_else(|| field.fault()) else { return 0 };
     let hundredths = u64::from(percent) * u64::from(desired);
     let pods = match round {
-        Round::Up => hundredths.div_ceil(100),
-        Round::Down => hundredths / 100,
+        Rounding::Up => hundredths.div_ceil(100),
+        Rounding::Down => hundredths / 100,
     };
     u32::try_from(pods).unwrap_or(u32::MAX)
 }

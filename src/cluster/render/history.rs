@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Renderer, is_controlled_by, items, lost, text, undetermined};
+use super::{Renderer, is_controlled_by, items, no_answer, text, undetermined};
 use crate::{
     cluster::{convert, paths},
     core::{
@@ -90,7 +90,7 @@ impl Renderer {
         let key = &request.workload.key;
         let Some(plural) = key.kind.row().revisions.plural() else { return Ok(Vec::new()) };
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
-        let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(lost)?).await?;
+        let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(no_answer)?).await?;
         Ok(items(&found)?
             .iter()
             .filter(|revision| is_controlled_by(revision, &request.workload.uid))

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Renderer, items, lost};
+use super::{Renderer, items, no_answer};
 use crate::{
     cluster::paths,
     core::{
@@ -27,7 +27,7 @@ impl Renderer {
     pub(super) async fn has_all_labels(&self, request: &RenderRequest, rendered: &Value) -> Result<(), RenderOutcome> {
         let Some(sample) = &request.sample else { return Ok(()) };
         let kind = request.workload.key.kind;
-        let found = self.get(&paths::pod(&request.workload.key.namespace, sample).map_err(lost)?).await?;
+        let found = self.get(&paths::pod(&request.workload.key.namespace, sample).map_err(no_answer)?).await?;
         // One that is gone says nothing, and another one is asked.
         let pod = items(&found)?.first().ok_or(RenderOutcome::Gone)?;
         let revision = kind.described().and_then(|described| described.revision_label.as_deref());

@@ -1,8 +1,8 @@
 //! Dry-run Pod creations: what would be injected now.
 
-mod ahead;
 mod history;
 mod labels;
+mod prefetch;
 mod read;
 mod rights;
 
@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::{
-    client::{Call, Cluster, Lost},
-    convert::{self, Keys, Needed},
+    client::{Call, Cluster, NoAnswer},
+    convert::{self, KeptKeys, Needed},
     paths,
 };
 use crate::config::Caller;
@@ -24,21 +24,21 @@ use crate::core::{
     model::{Name, owner::Kind, words::UndeterminedReason},
     render::dry_run_pod::{self, BodyError, BodyRequest, NAME_ATTEMPTS, OwnerIdentity, Template},
 };
-use ahead::Ahead;
+use prefetch::Prefetch;
 use rights::{Resource, Rights};
 
 /// Carries out [`Effect::Render`](crate::core::io::Effect::Render). One for the process; renders may run side by side.
 #[derive(Debug)]
 pub struct Renderer {
     cluster: Cluster,
-    keys: Keys,
+    keys: KeptKeys,
     rights: Rights,
-    ahead: Ahead,
+    prefetch: Prefetch,
     caller: Caller,
 }
 
 /// What a Pod is made from, as it was read.
-struct Source {
+struct PodSource {
     /// The whole workload, for kinds whose Pods depend on it, and for a confirmation.
     workload: Option<Value>,
     owner: OwnerIdentity,
@@ -47,8 +47,8 @@ struct Source {
 
 impl Renderer {
     /// A renderer that keeps this of workloads.
-    pub fn new(cluster: Cluster, keys: Keys) -> Self {
-        Self { cluster, keys, rights: Rights::default(), ahead: Ahead::default(), caller: Caller::Own }
+    pub fn new(cluster: Cluster, keys: KeptKeys) -> Self {
+        Self { cluster, keys, rights: Rights::default(), prefetch: Prefetch::default(), caller: Caller::Own }
     }
 
     /// Sends dry runs as somebody else (rule R4).
@@ -80,7 +80,7 @@ impl Renderer {
         self.ask(request, &source).await
     }
 
-    async fn read(&self, request: &RenderRequest) -> Result<Source, RenderOutcome> {
+    async fn read(&self, request: &RenderRequest) -> Result<PodSource, RenderOutcome> {
         let key = &request.workload.key;
         let in_replica_sets = key.kind.has_replica_sets();
         let mut workload = None;
@@ -92,7 +92,7 @@ impl Renderer {
             workload = Some(object);
         }
         if key.kind.has_template_only() {
-            return self.of_itself(request, workload);
+            return self.source_from_workload(request, workload);
         }
         let name = match revision_name(request) {
             Some(name) => name,
@@ -106,18 +106,22 @@ impl Renderer {
         } else {
             workload_itself(request)
         };
-        Ok(Source { workload, owner, template: read::template(&revision) })
+        Ok(PodSource { workload, owner, template: read::template(&revision) })
     }
 
     /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
-    fn of_itself(&self, request: &RenderRequest, workload: Option<Value>) -> Result<Source, RenderOutcome> {
+    fn source_from_workload(
+        &self,
+        request: &RenderRequest,
+        workload: Option<Value>,
+    ) -> Result<PodSource, RenderOutcome> {
         let kind = request.workload.key.kind;
         let read = workload.as_ref().and_then(|object| convert::workload(kind, object, &self.keys));
         if read.is_none_or(|read| read.template.identity() != request.revision) {
             return Err(RenderOutcome::Gone);
         }
         let template = Template::of(&convert::template(kind, workload.as_ref().unwrap_or(&Value::Null)));
-        Ok(Source { workload, owner: workload_itself(request), template })
+        Ok(PodSource { workload, owner: workload_itself(request), template })
     }
 
     /// The object that holds the template. Which one that is the watches say, and a controller never writes another template
@@ -129,9 +133,9 @@ impl Renderer {
         if !request.confirm {
             let namespace = &request.workload.key.namespace;
             if !request.together.is_empty() {
-                self.ahead.begin(&self.cluster, namespace, &request.together);
+                self.prefetch.start(&self.cluster, namespace, &request.together);
             }
-            if let Some(revision) = self.ahead.find(namespace, name).await.filter(ours) {
+            if let Some(revision) = self.prefetch.find(namespace, name).await.filter(ours) {
                 return Ok(revision);
             }
             match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
@@ -145,7 +149,7 @@ impl Renderer {
     }
 
     /// The dry run itself. A name that is taken is not the end for a StatefulSet: the next ordinal may be free.
-    async fn ask(&self, request: &RenderRequest, source: &Source) -> Result<RenderOutcome, RenderOutcome> {
+    async fn ask(&self, request: &RenderRequest, source: &PodSource) -> Result<RenderOutcome, RenderOutcome> {
         let namespace = request.what_if.namespace(&request.workload.key.namespace);
         let Some(template) = convert::template_shape(&source.template, request.fields).map(Arc::new) else {
             let OwnerIdentity { kind, name, .. } = source.owner.clone();
@@ -174,8 +178,8 @@ impl Renderer {
                 Some(user) => call.impersonating(user.clone()),
                 None => call,
             };
-            let answer = self.cluster.call(call).await.map_err(lost)?;
-            let json = read::judged(&answer, request.fields);
+            let answer = self.cluster.call(call).await.map_err(no_answer)?;
+            let json = read::compared_part(&answer, request.fields);
             if block_owner_deletion && rights::is_about_blocking(&answer) {
                 // The right was taken back since we asked for it.
                 self.rights.forget(resource).await;
@@ -215,7 +219,7 @@ impl Renderer {
     }
 
     async fn get_part(&self, path: &str, needed: Needed) -> Result<Value, RenderOutcome> {
-        let answer = self.cluster.call(Call::get(path)).await.map_err(lost)?;
+        let answer = self.cluster.call(Call::get(path)).await.map_err(no_answer)?;
         let reason = match answer.status.as_u16() {
             200 => return answer.part(needed).map_err(|error| undetermined(error.to_string())),
             404 => return Err(RenderOutcome::Gone),
@@ -285,6 +289,6 @@ fn undetermined(message: String) -> RenderOutcome {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
-fn lost(lost: Lost) -> RenderOutcome {
-    undetermined(lost.sentence())
+fn no_answer(error: NoAnswer) -> RenderOutcome {
+    undetermined(error.sentence())
 }

@@ -42,7 +42,7 @@ const RENDERED: Needed = Members(&[
 ]);
 
 /// What is judged of the answer to a dry run.
-pub(super) fn judged(answer: &Answer, fields: FieldSet) -> Value {
+pub(super) fn compared_part(answer: &Answer, fields: FieldSet) -> Value {
     match (answer.status.as_u16(), fields) {
         (201, FieldSet::Default) => answer.said_of(RENDERED),
         _ => answer.said(),
@@ -123,7 +123,7 @@ mod tests {
         for body in bodies {
             let answer = answer(body.to_string());
             for fields in [FieldSet::Default, FieldSet::Resources, FieldSet::All] {
-                let part = judged(&answer, fields);
+                let part = compared_part(&answer, fields);
                 let read_in_part = |pod: &Value| convert::shape(pod, fields);
                 let read_whole = |pod: &Value| PodShape::with(pod, fields);
                 let verdict = classify_render(&answer.as_core(&part), &template, None, read_in_part);
@@ -138,7 +138,7 @@ mod tests {
         let text = pod().to_string();
         for wrong in [&text[..text.len() - 1], &format!("{text}x"), "", "no JSON"] {
             let answer = answer(wrong.to_owned());
-            assert_eq!(judged(&answer, FieldSet::Default), Value::Null);
+            assert_eq!(compared_part(&answer, FieldSet::Default), Value::Null);
             assert!(answer.part(REVISION).is_err());
         }
     }

@@ -13,19 +13,19 @@ use crate::{
     core::config::Trigger,
 };
 
-/// Why there is nothing to watch.
+/// Why the kind of a trigger cannot be watched.
 #[derive(Debug)]
-pub(super) enum Unknown {
+pub(super) enum DiscoveryError {
     /// The cluster does not serve such a kind.
     NotServed,
-    /// The cluster could not be asked.
+    /// The API server did not answer.
     NoAnswer(String),
 }
 
 /// The place of a trigger's kind in the API, in the version that its group prefers.
-pub(super) async fn discover(cluster: &Cluster, trigger: &Trigger) -> Result<Row, Unknown> {
+pub(super) async fn discover(cluster: &Cluster, trigger: &Trigger) -> Result<Row, DiscoveryError> {
     let discovery = Discovery::new(cluster.kube()).run_aggregated().await;
-    let discovery = discovery.map_err(|error| Unknown::NoAnswer(chain(&error)))?;
+    let discovery = discovery.map_err(|error| DiscoveryError::NoAnswer(chain(&error)))?;
     let wanted = |(resource, _): &(ApiResource, ApiCapabilities)| {
         let names = [&resource.kind, &resource.plural];
         names.iter().any(|name| name.eq_ignore_ascii_case(&trigger.kind))
@@ -33,7 +33,7 @@ pub(super) async fn discover(cluster: &Cluster, trigger: &Trigger) -> Result<Row
     };
     // The core group's kinds come first where nobody says which group is meant.
     let found = discovery.groups_alphabetical().into_iter().flat_map(ApiGroup::recommended_resources).find(wanted);
-    let (resource, capabilities) = found.ok_or(Unknown::NotServed)?;
+    let (resource, capabilities) = found.ok_or(DiscoveryError::NotServed)?;
     Ok(Row {
         group: Cow::Owned(resource.group),
         version: Cow::Owned(resource.version),

@@ -1,4 +1,4 @@
-//! One watch, for as long as its task lives: kube's watcher, and what it leaves to its caller.
+//! One watch for the life of its task: kube's watcher, with back-off, refusals and restarts handled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,9 +46,9 @@ pub(in crate::cluster) struct Target {
     pub(in crate::cluster) counted_as: &'static str,
 }
 
-/// What a watch says, kind by kind the same.
+/// An update of a watch, the same for each kind.
 #[derive(Debug)]
-pub(in crate::cluster) enum News<C> {
+pub(in crate::cluster) enum WatchUpdate<C> {
     ResetStarted,
     /// An object is there. `None`: it has no name.
     Apply(Option<(ObjectKey, C)>),
@@ -60,11 +60,14 @@ pub(in crate::cluster) enum News<C> {
     },
 }
 
-/// Follow a watch until `tell` returns false (nobody listens any more).
+/// Follow a watch until `send` returns false (the receiver is gone).
 ///
-/// `tell` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
-pub(in crate::cluster) async fn follow<C, F>(cluster: &Cluster, mut target: Target, mut tell: impl FnMut(News<C>) -> F)
-where
+/// `send` is called in the order of events and awaited: a slow reader slows the watch and fills no queue.
+pub(in crate::cluster) async fn follow<C, F>(
+    cluster: &Cluster,
+    mut target: Target,
+    mut send: impl FnMut(WatchUpdate<C>) -> F,
+) where
     C: Content,
     F: Future<Output = bool>,
 {
@@ -73,7 +76,7 @@ where
     let client = cluster.watching(pace.clone(), target.many);
     // Refusals since the last success.
     let mut refusals = 0_u32;
-    // Whether we were ever let.
+    // Whether the API server ever allowed it.
     let mut allowed = false;
     'restart: loop {
         let mut events = std::pin::pin!(watcher::watcher(api::<C>(client.clone(), &target), config(&target)));
@@ -92,10 +95,10 @@ where
                     if matches!(event, Event::Apply(_) | Event::Delete(_)) {
                         refusals = 0;
                     }
-                    if std::mem::take(&mut announced) && !tell(News::ResetStarted).await {
+                    if std::mem::take(&mut announced) && !send(WatchUpdate::ResetStarted).await {
                         return;
                     }
-                    if !tell(news(event)).await {
+                    if !send(update(event)).await {
                         return;
                     }
                     continue;
@@ -111,7 +114,7 @@ where
                 if !allowed || refusals > REFUSALS {
                     (refusals, allowed) = (0, false);
                     pace.unavailable();
-                    if !tell(unavailable).await {
+                    if !send(unavailable).await {
                         return;
                     }
                     tokio::time::sleep(UNAVAILABLE_RETRY).await;
@@ -125,15 +128,15 @@ where
             if too_old {
                 target.streaming = false;
             }
-            if too_old || is_lost(&error) {
+            if too_old || needs_new_list(&error) {
                 continue 'restart;
             }
         }
     }
 }
 
-/// Whether the watch cannot be taken up where it ended, although kube's watcher would try.
-fn is_lost(error: &watcher::Error) -> bool {
+/// Whether the watch must begin with a new list, although kube's watcher would resume it.
+fn needs_new_list(error: &watcher::Error) -> bool {
     match error {
         // A line that was no event: what it said is lost, so only a list tells what is.
         watcher::Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => true,
@@ -160,12 +163,14 @@ fn config(target: &Target) -> watcher::Config {
     if target.streaming { config.streaming_lists() } else { config }
 }
 
-fn news<C: Content>(event: Event<Watched<C>>) -> News<C> {
+fn update<C: Content>(event: Event<Watched<C>>) -> WatchUpdate<C> {
     match event {
-        Event::Init => News::ResetStarted,
-        Event::InitApply(object) | Event::Apply(object) => News::Apply(object.key().map(|key| (key, object.content))),
-        Event::Delete(object) => object.key().map_or(News::Apply(None), News::Delete),
-        Event::InitDone => News::ResetDone,
+        Event::Init => WatchUpdate::ResetStarted,
+        Event::InitApply(object) | Event::Apply(object) => {
+            WatchUpdate::Apply(object.key().map(|key| (key, object.content)))
+        }
+        Event::Delete(object) => object.key().map_or(WatchUpdate::Apply(None), WatchUpdate::Delete),
+        Event::InitDone => WatchUpdate::ResetDone,
     }
 }
 
@@ -179,18 +184,19 @@ fn status(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
-/// The news of a refusal that only a person can lift.
-fn unavailable<C>(target: &Target, status: &Status) -> Option<News<C>> {
+/// The update for a refusal that only a person can lift.
+fn unavailable<C>(target: &Target, status: &Status) -> Option<WatchUpdate<C>> {
     let plural = &target.row.plural;
     let place = target.namespace.as_ref().map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
     match status.code {
-        403 => Some(News::Unavailable {
+        403 => Some(WatchUpdate::Unavailable {
             forbidden: true,
             message: format!("may not watch {plural}{place}: grant list and watch on {plural} ({})", status.message),
         }),
-        404 => {
-            Some(News::Unavailable { forbidden: false, message: format!("the cluster does not serve {plural}{place}") })
-        }
+        404 => Some(WatchUpdate::Unavailable {
+            forbidden: false,
+            message: format!("the cluster does not serve {plural}{place}"),
+        }),
         _ => None,
     }
 }

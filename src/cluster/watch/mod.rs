@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     client::{Cluster, Server},
-    convert::Keys,
+    convert::KeptKeys,
 };
 use crate::core::{
     config::Trigger,
@@ -29,11 +29,11 @@ use crate::core::{
     model::{ConfigKind, InjectorKind, Name, owner::Kind, shape::FieldSet},
 };
 use crate::metrics;
-use discover::{Unknown, discover};
+use discover::{DiscoveryError, discover};
 use follow::UNAVAILABLE_RETRY;
-pub(super) use follow::{News, Target, follow};
+pub(super) use follow::{Target, WatchUpdate, follow};
 use object::{AllFields, Content, DefaultFields, Hashed, Metadata, Pod, WithResources};
-pub(super) use object::{Whole, row};
+pub(super) use object::{FullObject, row};
 
 /// What is watched.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Scope {
     /// What a person named, by its number.
     pub triggers: Vec<Trigger>,
     /// What is kept of workloads.
-    pub keys: Keys,
+    pub keys: KeptKeys,
 }
 
 /// All watches. Dropping it ends them.
@@ -190,7 +190,7 @@ impl Watches {
                 FieldSet::All => self.tasks.spawn(watch.run::<Pod<AllFields>>()),
             },
             WatchKind::ReplicaSets => self.tasks.spawn(watch.run::<Metadata>()),
-            _ => self.tasks.spawn(watch.run::<Whole>()),
+            _ => self.tasks.spawn(watch.run::<FullObject>()),
         }
     }
 }
@@ -217,8 +217,8 @@ impl Watch {
                 }
                 Err(unknown) => {
                     let message = match unknown {
-                        Unknown::NotServed => format!("{trigger}: the cluster serves no such kind"),
-                        Unknown::NoAnswer(why) => format!("{trigger}: cannot find out what kind that is: {why}"),
+                        DiscoveryError::NotServed => format!("{trigger}: the cluster serves no such kind"),
+                        DiscoveryError::NoAnswer(why) => format!("{trigger}: cannot find out what kind that is: {why}"),
                     };
                     let event = WatchEvent::Unavailable { forbidden: false, message };
                     if self.inputs.send(Input::Watch { source: self.source.clone(), event }).await.is_err() {
@@ -234,11 +234,11 @@ impl Watch {
         let Self { cluster, target, source, scope, inputs } = self;
         let kind = target.row.kind.clone();
         let mut listed = false;
-        let following = follow::<C, _>(&cluster, target, |news| {
-            if matches!(news, News::ResetStarted) && std::mem::replace(&mut listed, true) {
+        let following = follow::<C, _>(&cluster, target, |update| {
+            if matches!(update, WatchUpdate::ResetStarted) && std::mem::replace(&mut listed, true) {
                 metrics::watch_restarted(source.kind);
             }
-            let event = event(&kind, source.kind, news, &scope.keys);
+            let event = event(&kind, source.kind, update, &scope.keys);
             let (inputs, source) = (&inputs, &source);
             async move {
                 let Some(event) = event else { return true };
@@ -250,21 +250,21 @@ impl Watch {
 }
 
 /// What the core hears of a piece of news; nothing, if the object has no name.
-fn event<C: Content>(name: &str, kind: WatchKind, news: News<C>, keys: &Keys) -> Option<WatchEvent> {
-    match news {
-        News::ResetStarted => Some(WatchEvent::ResetStarted),
-        News::ResetDone => Some(WatchEvent::ResetDone),
-        News::Delete(key) => Some(WatchEvent::Delete(key)),
-        News::Unavailable { forbidden, message } => {
+fn event<C: Content>(name: &str, kind: WatchKind, update: WatchUpdate<C>, keys: &KeptKeys) -> Option<WatchEvent> {
+    match update {
+        WatchUpdate::ResetStarted => Some(WatchEvent::ResetStarted),
+        WatchUpdate::ResetDone => Some(WatchEvent::ResetDone),
+        WatchUpdate::Delete(key) => Some(WatchEvent::Delete(key)),
+        WatchUpdate::Unavailable { forbidden, message } => {
             // The core tells people.
             tracing::debug!(kind = name, forbidden, reason = message, "cannot watch");
             Some(WatchEvent::Unavailable { forbidden, message })
         }
-        News::Apply(None) => {
+        WatchUpdate::Apply(None) => {
             skipped(kind, name, "", "it has no name");
             None
         }
-        News::Apply(Some((key, content))) => {
+        WatchUpdate::Apply(Some((key, content))) => {
             let converted = content.convert(kind, keys);
             if !converted.faults.is_empty() {
                 skipped(kind, name, &format!("{}/{}", key.namespace, key.name), &converted.faults.join(" "));

@@ -14,7 +14,7 @@ use serde::{
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, Decoded, Keys, Needed},
+    cluster::convert::{self, Converted, Decoded, KeptKeys, Needed},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Name, Object, ObjectKey, TriggerSnapshot, owner::Kind, shape::FieldSet},
@@ -33,7 +33,7 @@ pub(in crate::cluster) struct Row {
 
 /// A row of the table below.
 #[derive(Clone, Copy)]
-struct Known {
+struct TableRow {
     group: &'static str,
     version: &'static str,
     kind: &'static str,
@@ -41,22 +41,22 @@ struct Known {
     namespaced: bool,
 }
 
-const CORE: Known = Known { group: "", version: "v1", kind: "", plural: "", namespaced: true };
-const ADMISSION: Known = Known { group: "admissionregistration.k8s.io", namespaced: false, ..CORE };
+const CORE: TableRow = TableRow { group: "", version: "v1", kind: "", plural: "", namespaced: true };
+const ADMISSION: TableRow = TableRow { group: "admissionregistration.k8s.io", namespaced: false, ..CORE };
 
 /// The row of a watched kind. `policies` is the version in which admission policies are served. What a trigger names has
 /// none before the cluster was asked for it.
 pub(in crate::cluster) fn row(kind: WatchKind, policies: &'static str) -> Row {
-    let Known { group, version, kind, plural, namespaced } = known(kind, policies);
+    let TableRow { group, version, kind, plural, namespaced } = table_row(kind, policies);
     Row { group: group.into(), version: version.into(), kind: kind.into(), plural: plural.into(), namespaced }
 }
 
-fn known(kind: WatchKind, policies: &'static str) -> Known {
+fn table_row(kind: WatchKind, policies: &'static str) -> TableRow {
     match kind {
-        WatchKind::Pods => Known { kind: "Pod", plural: "pods", ..CORE },
+        WatchKind::Pods => TableRow { kind: "Pod", plural: "pods", ..CORE },
         WatchKind::Workloads(kind) => {
             let owner = kind.row();
-            Known {
+            TableRow {
                 group: owner.group,
                 version: owner.version,
                 kind: owner.kind,
@@ -64,18 +64,21 @@ fn known(kind: WatchKind, policies: &'static str) -> Known {
                 namespaced: true,
             }
         }
-        WatchKind::ReplicaSets => Known { group: "apps", kind: "ReplicaSet", plural: "replicasets", ..CORE },
-        WatchKind::Namespaces => Known { kind: "Namespace", plural: "namespaces", namespaced: false, ..CORE },
+        WatchKind::ReplicaSets => TableRow { group: "apps", kind: "ReplicaSet", plural: "replicasets", ..CORE },
+        WatchKind::Namespaces => TableRow { kind: "Namespace", plural: "namespaces", namespaced: false, ..CORE },
         WatchKind::Injectors(kind) => match kind {
             InjectorKind::MutatingWebhookConfiguration => {
-                Known { kind: kind.as_str(), plural: "mutatingwebhookconfigurations", ..ADMISSION }
+                TableRow { kind: kind.as_str(), plural: "mutatingwebhookconfigurations", ..ADMISSION }
             }
             InjectorKind::MutatingAdmissionPolicy => {
-                Known { kind: kind.as_str(), plural: "mutatingadmissionpolicies", version: policies, ..ADMISSION }
+                TableRow { kind: kind.as_str(), plural: "mutatingadmissionpolicies", version: policies, ..ADMISSION }
             }
-            InjectorKind::MutatingAdmissionPolicyBinding => {
-                Known { kind: kind.as_str(), plural: "mutatingadmissionpolicybindings", version: policies, ..ADMISSION }
-            }
+            InjectorKind::MutatingAdmissionPolicyBinding => TableRow {
+                kind: kind.as_str(),
+                plural: "mutatingadmissionpolicybindings",
+                version: policies,
+                ..ADMISSION
+            },
         },
         WatchKind::Configs(kind) => {
             let plural = match kind {
@@ -83,17 +86,17 @@ fn known(kind: WatchKind, policies: &'static str) -> Known {
                 ConfigKind::ServiceAccount => "serviceaccounts",
                 ConfigKind::LimitRange => "limitranges",
             };
-            Known { kind: kind.as_str(), plural, ..CORE }
+            TableRow { kind: kind.as_str(), plural, ..CORE }
         }
         WatchKind::Trigger(_) => CORE,
-        WatchKind::Services => Known { kind: "Service", plural: "services", ..CORE },
+        WatchKind::Services => TableRow { kind: "Service", plural: "services", ..CORE },
         WatchKind::EndpointSlices => {
-            Known { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
+            TableRow { group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices", ..CORE }
         }
         WatchKind::DisruptionBudgets => {
-            Known { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", ..CORE }
+            TableRow { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", ..CORE }
         }
-        WatchKind::Nodes => Known { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
+        WatchKind::Nodes => TableRow { kind: "Node", plural: "nodes", namespaced: false, ..CORE },
     }
 }
 
@@ -111,12 +114,12 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     fn keep(object: Decoded) -> Self;
 
     /// The snapshot.
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted;
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted;
 }
 
 /// The whole object: kinds of which there are few.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Whole(Decoded);
+pub(in crate::cluster) struct FullObject(Decoded);
 
 /// The metadata that the API server sends when it is asked for no more.
 #[derive(Clone, Debug)]
@@ -156,21 +159,21 @@ impl Fields for AllFields {
     const SET: FieldSet = FieldSet::All;
 }
 
-impl Whole {
+impl FullObject {
     /// The object; `None`: something of it could not be decoded.
     pub(in crate::cluster) fn object(&self) -> Option<&Value> {
         self.0.lost.is_empty().then_some(&self.0.object)
     }
 }
 
-impl Content for Whole {
+impl Content for FullObject {
     const METADATA_ONLY: bool = false;
 
     fn keep(object: Decoded) -> Self {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
         convert::convert_rest(kind, self.0, keys)
     }
 }
@@ -186,7 +189,7 @@ impl Content for Hashed {
         Self(convert::trigger(&object.object))
     }
 
-    fn convert(self, kind: WatchKind, _: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, _: &KeptKeys) -> Converted {
         let number = if let WatchKind::Trigger(number) = kind { number } else { 0 };
         let object = self.0.map(|snapshot| Object::Trigger(TriggerSnapshot { number, ..snapshot }));
         Converted { object, faults: Vec::new() }
@@ -200,7 +203,7 @@ impl Content for Metadata {
         Self(object)
     }
 
-    fn convert(self, kind: WatchKind, keys: &Keys) -> Converted {
+    fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
         convert::convert_rest(kind, self.0, keys)
     }
 }
@@ -216,7 +219,7 @@ impl<F: Fields> Content for Pod<F> {
         Self(convert::decoded_pod(object, F::SET), PhantomData)
     }
 
-    fn convert(self, _: WatchKind, _: &Keys) -> Converted {
+    fn convert(self, _: WatchKind, _: &KeptKeys) -> Converted {
         self.0
     }
 }

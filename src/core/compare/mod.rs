@@ -1,5 +1,10 @@
 //! Comparing a running Pod with a rendering.
 //!
+//! Owns nothing.
+//! Is given the shapes of a Pod and of its renderings, what is volatile, and the rules of a site.
+//! Gives the fields that differ, what a restart would bring along, and fingerprints.
+//! May never know of a workload, and never shows a value in a pointer.
+//!
 //! Which containers are compared: [`SidecarSelection::sidecars`] (rules C1, C2). What of them: their projections, leaf
 //! by leaf ([`leaves`]), without what is volatile ([`volatile`], rule R8) and with the name of the running Pod in the place of
 //! the rendered one ([`NameMap`], rule R3). What else a restart would bring: [`Comparison::collateral`] (rule C14).

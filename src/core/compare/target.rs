@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
 };
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 use crate::core::model::{
     Name,
     fingerprint::Fingerprint,
+    recent::Recent,
     shape::ContainerShape,
     words::{Placement, Word as _},
 };
@@ -25,9 +26,13 @@ use crate::core::model::{
 const SORTS: usize = 8;
 
 /// Target fingerprints that were made last: whether the sidecars are the same is quickly told.
-#[derive(Debug, Default)]
-pub struct Targets {
-    newest_first: RefCell<VecDeque<(Sidecars, String)>>,
+#[derive(Debug)]
+pub struct Targets(RefCell<Recent<Sidecars, String>>);
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self(RefCell::new(Recent::of(SORTS)))
+    }
 }
 
 /// All that a target fingerprint is made of, if nothing is masked, left out or renamed.
@@ -46,17 +51,15 @@ impl Targets {
         if rendering.pod_name.is_some() || !mask.is_empty() || !ignore.is_empty() {
             return make();
         }
-        let mut known = self.newest_first.borrow_mut();
+        let mut known = self.0.borrow_mut();
         let names = selection.sidecars(rendering, None);
         let sidecars = sidecars(rendering, &names).map(|c| (c.name.clone(), c.placement, c.fingerprint));
         let sidecars: Sidecars = sidecars.collect();
-        if let Some(found) = known.iter().position(|(of, _)| *of == sidecars) {
-            known.swap(0, found);
-            return known.front().map_or_else(make, |(_, target)| target.clone());
+        if let Some(target) = known.get(&sidecars) {
+            return target.clone();
         }
         let target = make();
-        known.truncate(SORTS - 1);
-        known.push_front((sidecars, target.clone()));
+        known.insert(sidecars, target.clone());
         target
     }
 }
@@ -117,10 +120,11 @@ mod tests {
             let rendered = Arc::new(PodShape::from_pod(&rendered));
             let rendering = Rendering { template: Arc::default(), rendered, pod_name: None };
             let made = targets.of(&rendering, &selection, &Mask::default(), &[]);
-            let known = targets.newest_first.borrow().clone();
-            assert!(known.len() <= SORTS && known.iter().any(|(_, target)| *target == made));
+            let known = || format!("{:?}", targets.0.borrow());
+            let before = known();
+            assert!(targets.0.borrow().len() <= SORTS && before.contains(&made));
             assert_eq!(targets.of(&rendering, &selection, &Mask::default(), &[]), made);
-            assert_eq!(*targets.newest_first.borrow(), known);
+            assert_eq!(known(), before);
         }
     }
 }

@@ -52,7 +52,7 @@ impl Filter {
 
     /// Whether Pods whose owner we do not know can be meant: they have neither the labels nor the annotations that
     /// were asked for, as far as we know.
-    pub fn takes_strays(&self) -> bool {
+    pub fn takes_unmanaged(&self) -> bool {
         self.chosen.is_none() && self.workloads.is_none() && self.include_annotations.is_empty()
     }
 

@@ -7,14 +7,9 @@ use crate::core::{
     model::{InjectorKind, InjectorSnapshot, Name, ObjectKey, WorkloadSnapshot, rollout_status},
 };
 
-/// The Services behind a webhook configuration.
-pub fn services_of(injector: &InjectorSnapshot) -> impl Iterator<Item = &ObjectKey> {
-    injector.entries.iter().filter_map(|entry| entry.service.as_ref())
-}
-
 /// The injectors with a Service in this namespace.
 pub fn backed_from<'a>(namespace: &'a Name, index: &'a Index) -> impl Iterator<Item = &'a InjectorSnapshot> {
-    index.injectors().filter(move |i| services_of(i).any(|s| s.namespace == *namespace))
+    index.injectors().filter(move |i| i.services().any(|s| s.namespace == *namespace))
 }
 
 /// Whether a workload runs the Pods behind this Service.
@@ -27,17 +22,18 @@ pub fn backs(workload: &WorkloadSnapshot, service: &ObjectKey, index: &Index) ->
 
 /// The workloads that run the Pods behind an injector.
 pub fn backends_of<'a>(injector: &'a InjectorSnapshot, index: &'a Index) -> impl Iterator<Item = &'a WorkloadSnapshot> {
-    services_of(injector)
+    injector
+        .services()
         .flat_map(move |service| index.workloads_in(&service.namespace).filter(move |w| backs(w, service, index)))
 }
 
-/// Why the answers of an injector cannot be relied upon now (rule R9): what backs it is being exchanged. Two renderings
+/// Why the answers of an injector cannot be relied upon now (rule R9): its backends are mixed, of two revisions. Two renderings
 /// that agree would prove nothing, because the API server keeps one connection and asks the same backend again.
-pub fn exchanging(injector: &InjectorSnapshot, index: &Index) -> Option<String> {
-    if let Some(backend) = backends_of(injector, index).find(|backend| rollout_status::exchanging(backend)) {
+pub fn backends_mixed(injector: &InjectorSnapshot, index: &Index) -> Option<String> {
+    if let Some(backend) = backends_of(injector, index).find(|backend| rollout_status::rollout_in_progress(backend)) {
         return Some(format!("{} is rolling out", backend.key));
     }
-    let service = services_of(injector).find(|service| revisions(service, index).len() > 1)?;
+    let service = injector.services().find(|service| revisions(service, index).len() > 1)?;
     Some(format!("Service {}/{} has Pods of more than one revision", service.namespace, service.name))
 }
 
@@ -55,16 +51,16 @@ fn revisions(service: &ObjectKey, index: &Index) -> BTreeSet<Name> {
     ready.filter_map(revision).collect()
 }
 
-/// A Service and the revision that answers for it.
-pub type Serving = BTreeSet<(ObjectKey, Name)>;
+/// The revision that answers for each Service behind an injector.
+pub type BackendRevisions = BTreeSet<(ObjectKey, Name)>;
 
 /// The one revision that answers for each Service behind an injector; `None` while one of them has none, or several.
-pub fn serving(injector: &InjectorSnapshot, index: &Index) -> Option<Serving> {
+pub fn backend_revisions(injector: &InjectorSnapshot, index: &Index) -> Option<BackendRevisions> {
     let one = |service: &ObjectKey| {
         let mut revisions = revisions(service, index).into_iter();
         revisions.next().filter(|_| revisions.next().is_none()).map(|revision| (service.clone(), revision))
     };
-    services_of(injector).map(one).collect()
+    injector.services().map(one).collect()
 }
 
 /// Whether what backs an injector is whole: each Service has a ready endpoint, each workload behind it all its Pods.
@@ -78,6 +74,7 @@ pub fn healthy(injector: &InjectorSnapshot, index: &Index) -> Option<bool> {
     }
     let answers =
         |service: &ObjectKey| index.endpoints_of(service).any(|slice| !slice.ready.is_empty() || slice.others > 0);
-    let whole = backends_of(injector, index).all(|b| !rollout_status::exchanging(b) && rollout_status::healthy(b));
-    Some(whole && services_of(injector).all(answers))
+    let whole =
+        backends_of(injector, index).all(|b| !rollout_status::rollout_in_progress(b) && rollout_status::healthy(b));
+    Some(whole && injector.services().all(answers))
 }

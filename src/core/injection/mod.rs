@@ -1,10 +1,26 @@
-//! What injection depends on.
+//! What injection depends on, and what moved.
+//!
+//! Owns the version of each scope, who answers for each injector, and the changes that are still to take effect.
+//! Is given the changes of the inventory, and what the kept renderings depend on.
+//! Gives [`ScopeChanges`]: the scopes that moved and the workloads that are affected; and answers what a rendering depends on.
+//! May never judge, ask for a rendering, or remember anything of a single workload.
 
 pub mod backends;
-pub mod scope;
+mod concerned;
+mod scope;
 mod scope_changes;
 mod scope_report;
-pub mod triggered;
-pub mod unannounced_changes;
+mod tracker;
+mod triggered;
+mod unannounced_changes;
+mod versions;
+mod view;
 
-pub use self::scope_report::GenerationReport;
+pub use self::{
+    concerned::{injector_scopes, injectors_of, share_an_injector},
+    scope::{NoScope, Scope, VersionVector, scope_of},
+    scope_report::ScopeMove,
+    tracker::{InjectionTracker, KeptRenderings, ScopeChanges},
+    versions::{ScopeVersion, VectorPool},
+    view::{Lifecycle, View},
+};

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A scope whose version moved.
+/// A scope that moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GenerationReport {
+pub struct ScopeMove {
     /// `injector MutatingWebhookConfiguration/istio-sidecar-injector`
     pub scope: String,
     /// Its version; starts at 1 when we do.
-    pub generation: u64,
+    #[serde(rename = "generation")]
+    pub version: u64,
     /// What moved it, by whom, when.
     pub cause: String,
     /// When we noticed.

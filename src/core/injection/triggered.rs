@@ -5,13 +5,13 @@ use super::{
     scope::{Scope, scope_of},
 };
 use crate::core::{
-    inventory::{Index, params::params},
+    inventory::{Index, params},
     model::{InjectorKind, ObjectKey},
 };
 
 /// What moves when this object does. A policy's params move the policy. What a person named moves the injectors that are
 /// backed from its namespace, or everything, if none is.
-pub fn scopes_of_trigger(number: u16, object: &ObjectKey, index: &Index) -> Vec<Scope> {
+pub(super) fn scopes_of_trigger(number: u16, object: &ObjectKey, index: &Index) -> Vec<Scope> {
     let triggers = index.triggers();
     let Some(trigger) = triggers.get(number) else { return Vec::new() };
     let policies = params(index).remove(trigger).unwrap_or_default();

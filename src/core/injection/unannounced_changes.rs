@@ -1,4 +1,4 @@
-//! Moves that nobody announces.
+//! Changes that nobody announces.
 //!
 //! A ConfigMap reaches an injector that has it mounted only when the kubelet syncs, a minute or more after the watch told
 //! us of it; and some injectors change what they inject without any object changing. Asking everybody again and again
@@ -10,19 +10,14 @@ use std::{
     time::Duration,
 };
 
-use jiff::SignedDuration;
-
-use crate::core::{
-    compare::{self, Rendering},
-    injection::scope::{self, Scope, Vector},
-    model::{WorkloadKey, time::Now},
-    render::queue::Priority,
-    step::Core,
-};
+use super::scope::Scope;
 
 /// When the sample is asked again after a ConfigMap moved. Kubelets sync every minute by default, up to half a minute
 /// late; an injector may poll on top of it.
 const FOLLOW_UPS: [Duration; 3] = [Duration::from_secs(30), Duration::from_secs(90), Duration::from_mins(3)];
+
+/// The last sample is asked so long after a change.
+pub(super) const LAST_FOLLOW_UP: Duration = FOLLOW_UPS[FOLLOW_UPS.len() - 1];
 
 /// A configuration counts as moved by such a finding once in this time: an injector that never gives the same twice must
 /// not make us ask without end.
@@ -30,93 +25,47 @@ const NOTICED_ONCE_IN: Duration = Duration::from_mins(10);
 
 /// What is still to be looked after.
 #[derive(Debug, Default)]
-pub(in crate::core) struct Unseen {
+pub(super) struct UnannouncedChanges {
     follow_ups: BTreeSet<(Duration, Scope)>,
     noticed: BTreeMap<Scope, Duration>,
 }
 
-impl Unseen {
+impl UnannouncedChanges {
     /// When the next sample is to be asked.
-    pub(in crate::core) fn next(&self) -> Option<Duration> {
+    pub(super) fn next(&self) -> Option<Duration> {
         self.follow_ups.first().map(|(at, _)| *at)
     }
 
     /// A scope moved; `late`: perhaps not at once.
-    pub(in crate::core) fn moved(&mut self, scope: &Scope, late: bool, now: Duration) {
+    pub(super) fn scope_moved(&mut self, scope: &Scope, late: bool, now: Duration) {
         if late && matches!(scope, Scope::Injector(..)) {
             self.follow_ups.retain(|(_, s)| s != scope);
             self.follow_ups.extend(FOLLOW_UPS.map(|after| (now + after, scope.clone())));
         }
     }
 
-    fn due(&mut self, now: Duration) -> Option<Scope> {
+    /// The scope whose sample is to be asked next, if its time has come.
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<Scope> {
         self.follow_ups.first().filter(|(at, _)| *at <= now)?;
         self.follow_ups.pop_first().map(|(_, scope)| scope)
     }
 
     /// Whether a finding about this scope counts now: a late effect that was waited for always does.
-    fn counts(&mut self, scope: &Scope, now: Duration) -> bool {
+    pub(super) fn counts(&mut self, scope: &Scope, now: Duration) -> bool {
+        self.noticed.retain(|_, at| now < *at + NOTICED_ONCE_IN);
         let awaited = self.follow_ups.iter().any(|(_, s)| s == scope);
-        let recent = self.noticed.get(scope).is_some_and(|at| now < *at + NOTICED_ONCE_IN);
+        let recent = self.noticed.contains_key(scope);
         if awaited || !recent {
             self.noticed.insert(scope.clone(), now);
         }
         awaited || !recent
     }
-}
 
-impl Core {
-    /// Asks the samples whose time has come.
-    pub(in crate::core) fn follow_up(&mut self, now: Now) {
-        while let Some(scope) = self.unseen.due(now.elapsed) {
-            let depends = |set: &crate::core::verdict::case::RenderSet| set.vector.contains_key(&scope);
-            let sample = self.work.iter().find(|(_, work)| {
-                work.request.is_none()
-                    && !work.adding
-                    && !work.judged.sidecars.is_empty()
-                    && work.set.as_ref().is_some_and(depends)
-            });
-            if let Some((key, _)) = sample {
-                let key = key.clone();
-                self.queue.schedule(&key, now.elapsed, Priority::Moved, now.elapsed);
-            }
-        }
+    /// The scope is gone.
+    pub(super) fn forget(&mut self, scope: &Scope) {
+        self.follow_ups.retain(|(_, s)| s != scope);
+        self.noticed.remove(scope);
     }
-
-    /// What changed right before we started may not be in force yet either: an API server takes a moment to put a policy
-    /// in force, and an injector minutes to see a new ConfigMap.
-    pub(in crate::core) fn heed_what_just_changed(&mut self, now: Now) {
-        let latest = FOLLOW_UPS.last().copied().unwrap_or_default();
-        for (settles, span) in [(true, self.policy.settle), (false, latest)] {
-            // The API server's clock is cut to seconds.
-            let span = SignedDuration::try_from(span + Duration::from_secs(1)).unwrap_or(SignedDuration::MAX);
-            let Ok(since) = now.wall.checked_sub(span) else { continue };
-            for (scope, late) in scope::changed_since(since, &self.index) {
-                if settles {
-                    self.generations.changed_before_start(&scope, now);
-                } else {
-                    self.unseen.moved(&scope, late, now.elapsed);
-                }
-            }
-        }
-    }
-
-    /// A workload's rendering changed though nothing that it depends on did.
-    pub(in crate::core) fn noticed_change(&mut self, key: &WorkloadKey, vector: &Vector, now: Now) {
-        for scope in vector.keys().filter(|scope| matches!(scope, Scope::Injector(..))) {
-            if self.unseen.counts(scope, now.elapsed) {
-                let cause = format!("no object changed, but the rendering of {key} did");
-                self.move_scope(scope, cause, false, now);
-            }
-        }
-    }
-}
-
-/// Whether admission injects everything into the newer rendering that it injected into the older one: an injector that is
-/// down has not moved.
-pub(in crate::core) fn injects_as_much(older: &Rendering, newer: &Rendering) -> bool {
-    let injected = |r: &Rendering| compare::injected(&r.template, &r.rendered);
-    injected(older).is_subset(&injected(newer))
 }
 
 #[cfg(test)]
@@ -132,30 +81,41 @@ mod tests {
 
     #[test]
     fn a_config_map_is_looked_after_three_times_and_a_new_move_starts_again() {
-        let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), true, S * 100);
-        assert_eq!((unseen.due(S * 129), unseen.due(S * 130)), (None, Some(mesh())));
-        unseen.moved(&mesh(), true, S * 140);
+        let mut changes = UnannouncedChanges::default();
+        changes.scope_moved(&mesh(), true, S * 100);
+        assert_eq!((changes.take_due(S * 129), changes.take_due(S * 130)), (None, Some(mesh())));
+        changes.scope_moved(&mesh(), true, S * 140);
         let times: Vec<_> =
-            std::iter::from_fn(|| unseen.next().inspect(|at| assert!(unseen.due(*at).is_some()))).collect();
+            std::iter::from_fn(|| changes.next().inspect(|at| assert!(changes.take_due(*at).is_some()))).collect();
         assert_eq!(times, [S * 170, S * 230, S * 320]);
     }
 
     #[test]
     fn what_takes_effect_at_once_is_not_looked_after() {
-        let mut unseen = Unseen::default();
-        unseen.moved(&mesh(), false, S);
-        unseen.moved(&Scope::Namespace("shop".into()), true, S);
-        assert_eq!(unseen.next(), None);
+        let mut changes = UnannouncedChanges::default();
+        changes.scope_moved(&mesh(), false, S);
+        changes.scope_moved(&Scope::Namespace("shop".into()), true, S);
+        assert_eq!(changes.next(), None);
     }
 
     #[test]
     fn a_finding_counts_once_in_ten_minutes_unless_it_was_awaited() {
-        let mut unseen = Unseen::default();
-        assert!(unseen.counts(&mesh(), S));
-        assert!(!unseen.counts(&mesh(), S * 600));
-        assert!(unseen.counts(&mesh(), S * 601));
-        unseen.moved(&mesh(), true, S * 602);
-        assert!(unseen.counts(&mesh(), S * 602));
+        let mut changes = UnannouncedChanges::default();
+        assert!(changes.counts(&mesh(), S));
+        assert!(!changes.counts(&mesh(), S * 600));
+        assert!(changes.counts(&mesh(), S * 601));
+        changes.scope_moved(&mesh(), true, S * 602);
+        assert!(changes.counts(&mesh(), S * 602));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_scope_that_is_gone_nor_of_a_finding_that_is_over() {
+        let mut changes = UnannouncedChanges::default();
+        let other = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "other".into());
+        changes.scope_moved(&mesh(), true, S);
+        assert!(changes.counts(&mesh(), S) && changes.counts(&other, S * 700));
+        assert_eq!(changes.noticed.keys().collect::<Vec<_>>(), [&other]);
+        changes.forget(&mesh());
+        assert_eq!(changes.next(), None);
     }
 }

@@ -29,7 +29,7 @@ pub struct Pod {
 }
 
 /// What Pods of one revision have in common: kept once for all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Made {
     /// Its controller, if it has one.
     pub owner: Option<Arc<Owner>>,
@@ -45,6 +45,41 @@ pub struct Made {
     pub shape: Arc<PodShape>,
     /// Containers whose image belongs to another field manager than the Pod's creator (rule C9).
     pub patched_images: Vec<Name>,
+    /// Of an interned one: no other has it.
+    number: u64,
+}
+
+impl Made {
+    /// Which one it is among those that are interned: the order in which the index came to know them. 0: it is not interned.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// It is interned under this number.
+    pub(super) fn set_number(&mut self, number: u64) {
+        self.number = number;
+    }
+
+    /// All that Pods are told apart by.
+    fn content(&self) -> impl PartialEq + Hash + '_ {
+        let Self { owner, revision, stamped, template_generation, service_account, shape, patched_images, number: _ } =
+            self;
+        (owner, revision, stamped, template_generation, service_account, shape, patched_images)
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        self.content() == other.content()
+    }
+}
+
+impl Eq for Made {}
+
+impl Hash for Made {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.content().hash(state);
+    }
 }
 
 /// The same, in two parts.
@@ -63,7 +98,9 @@ impl From<PodSnapshot> for Pod {
             shape,
             patched_images,
         } = pod;
-        let made = Made { owner, revision, stamped, template_generation, service_account, shape, patched_images };
+        let number = 0;
+        let made =
+            Made { owner, revision, stamped, template_generation, service_account, shape, patched_images, number };
         Self { key, uid: Uid::from(&*uid), created, state, made: Arc::new(made) }
     }
 }

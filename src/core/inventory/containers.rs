@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::core::inventory::{compact::Named, intern::share};
+use super::compact::Named;
 use crate::core::model::{Name, shape::ContainerShape};
 
 /// Containers of shapes.
@@ -51,6 +51,15 @@ impl Containers {
         self.named.clear();
         self.from.clear();
         self.all.retain(|container| Arc::strong_count(container) > 1);
+    }
+}
+
+/// Replace a name by the one copy of it.
+pub(super) fn share(names: &mut HashSet<Name>, name: &mut Name) {
+    if let Some(known) = names.get(name) {
+        *name = known.clone();
+    } else {
+        names.insert(name.clone());
     }
 }
 

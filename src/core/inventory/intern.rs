@@ -1,14 +1,15 @@
 //! What Pods have in common is kept once.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use crate::core::inventory::{
-    Index,
+use super::{
     compact::{Pod, ReplicaSet, SetOfUid},
+    containers::share,
+    index::Index,
 };
 use crate::core::{
     compare::Rendering,
-    model::{Name, Owner, WorkloadSnapshot, shape::PodShape},
+    model::{Owner, WorkloadSnapshot, shape::PodShape},
 };
 
 impl Index {
@@ -26,6 +27,8 @@ impl Index {
         if let Some(owner) = &mut made.owner {
             self.share_owner(owner);
         }
+        self.made_so_far += 1;
+        made.set_number(self.made_so_far);
         self.made.insert(pod.made.clone());
     }
 
@@ -105,21 +108,23 @@ impl Index {
         true
     }
 
+    /// What had shared parts went, or has others now: at times, those that nobody has any more are dropped. All of them are
+    /// walked for it, so only after as many departures that each pays for a few.
+    pub(super) fn note_departure(&mut self) {
+        self.departed += 1;
+        if self.departed > self.pods.len().max(self.parts_left / 8).max(256) {
+            self.forget_unused();
+        }
+    }
+
     /// Drop shapes and names that only the intern tables hold.
-    pub(super) fn forget_unused(&mut self) {
+    fn forget_unused(&mut self) {
         self.departed = 0;
         self.made.retain(|made| Arc::strong_count(made) > 1);
         self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
         self.containers.forget_unused();
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);
-    }
-}
-
-pub(super) fn share(names: &mut HashSet<Name>, name: &mut Name) {
-    if let Some(known) = names.get(name) {
-        *name = known.clone();
-    } else {
-        names.insert(name.clone());
+        self.parts_left = self.made.len() + self.shapes.len() + self.owners.len() + self.names.len();
     }
 }

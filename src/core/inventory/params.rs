@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Index;
+use super::index::Index;
 use crate::core::{
     config::Trigger,
     model::{InjectorKind, InjectorSnapshot, Name},

@@ -1,10 +1,9 @@
 //! What the index is asked.
 
-use std::collections::HashSet;
-
-use crate::core::inventory::{
-    Index,
-    compact::{KeptPod, Pod, ReplicaSet, SetOfUid},
+use super::{
+    compact::{Pod, ReplicaSet, SetOfUid},
+    index::Index,
+    pod_classes::{OwnedPods, PodClass},
 };
 use crate::core::{
     io::{WatchKind, WatchSource},
@@ -136,48 +135,63 @@ impl Index {
         }
         if deployment.key.kind.described().is_some() {
             // How its controller numbers them nobody said; where all Pods are of one, that is it.
-            let runs = |kept: &KeptPod| !kept.0.state.terminating && !kept.0.state.finished;
-            let mut used = sets.filter(|rs| self.pods_by_owner.get(&rs.uid).is_some_and(|pods| pods.iter().any(runs)));
+            let runs = |class: PodClass<'_>| !class.state.terminating && !class.state.finished;
+            let of = |rs: &&ReplicaSet| self.pods_by_owner.get(&rs.uid);
+            let mut used = sets.filter(|rs| of(rs).is_some_and(|pods| pods.classes().any(runs)));
             return used.next().filter(|_| used.next().is_none());
         }
         sets.find(|rs| rs.revision == deployment.revision && rs.revision > 0)
     }
 
-    /// All Pods that belong to a workload, of any revision, sorted by name.
+    /// The Pods that belong to a workload, of any revision, by class: a class for each owner, what Pods were made from, and
+    /// standing. Costs what there are classes, however many replicas.
+    pub fn pod_classes_of<'a>(
+        &'a self,
+        workload: &'a WorkloadSnapshot,
+    ) -> impl Iterator<Item = PodClass<'a>> + Clone + use<'a> {
+        let has_replica_sets = workload.key.kind.has_replica_sets();
+        let sets = self.replica_sets_by_owner.get(&workload.uid).filter(|_| has_replica_sets);
+        let sets = sets.into_iter().flatten().map(|set| &set.uid);
+        let owners = sets.chain((!has_replica_sets).then_some(&workload.uid));
+        owners.filter_map(|uid| self.pods_by_owner.get(uid)).flat_map(OwnedPods::classes)
+    }
+
+    /// How many Pods belong to a workload, of any revision.
+    pub fn pod_count_of(&self, workload: &WorkloadSnapshot) -> usize {
+        self.pod_classes_of(workload).map(|class| class.count()).sum()
+    }
+
+    /// All Pods that belong to a workload, of any revision, sorted by name. Costs what there are replicas: what is asked at
+    /// every event of a Pod is asked of [`Index::pod_classes_of`].
     pub fn pods_of<'a>(&'a self, workload: &'a WorkloadSnapshot) -> Vec<&'a Pod> {
-        let owned = |uid: &Name| self.pods_by_owner.get(uid).into_iter().flatten().map(|kept| &*kept.0);
-        let mut pods: Vec<_> = if workload.key.kind.has_replica_sets() {
-            self.replica_sets_by_owner.get(&workload.uid).into_iter().flatten().flat_map(|rs| owned(&rs.uid)).collect()
-        } else {
-            owned(&workload.uid).collect()
-        };
+        let mut pods: Vec<_> = self.pod_classes_of(workload).flat_map(|class| class.pods()).collect();
         pods.sort_by(|a, b| a.key.cmp(&b.key));
         pods
     }
 
     /// Pods that no workload of a known kind owns: bare ones, those of Jobs and of unknown owners, and of ReplicaSets
     /// that stand alone. With each, the kind and name to report it under.
-    pub fn strays<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
-        // By owners, of which there are far fewer than Pods: all of one owner are strays, or none is.
-        let strays = self.pods_by_owner.values().filter(|pods| {
-            let any = pods.iter().next();
-            any.is_some_and(|pod| self.stray(&pod.0).is_some())
+    pub fn unmanaged<'a>(&'a self) -> impl Iterator<Item = (&'a Pod, Name, Name)> {
+        // By owners, of which there are far fewer than Pods: all of one owner are unmanaged, or none is.
+        let unmanaged = self.pods_by_owner.values().filter(|pods| {
+            let any = pods.pods().next();
+            any.is_some_and(|pod| self.unmanaged_owner(pod).is_some())
         });
         // In an order of their own, or two runs of one history would tell of them in two.
-        let sorted = |pods: &'a HashSet<KeptPod>| {
-            let mut pods: Vec<_> = pods.iter().map(|kept| &*kept.0).collect();
+        let sorted = |pods: &'a OwnedPods| {
+            let mut pods: Vec<_> = pods.pods().collect();
             pods.sort_by(|a, b| a.key.cmp(&b.key));
             pods
         };
-        strays.flat_map(sorted).filter_map(|pod| {
-            let (kind, name) = self.stray(pod)?;
+        unmanaged.flat_map(sorted).filter_map(|pod| {
+            let (kind, name) = self.unmanaged_owner(pod)?;
             Some((pod, kind, name))
         })
     }
 
-    /// How often a stray came, changed or went.
-    pub fn strays_seen(&self) -> u64 {
-        self.strays_seen
+    /// How often an unmanaged Pod came, changed or went.
+    pub fn unmanaged_seen(&self) -> u64 {
+        self.unmanaged_seen
     }
 
     /// We know how to render what this owns, and its kind is looked at, or was left out by a person.
@@ -188,7 +202,7 @@ impl Index {
     }
 
     /// The kind and name that a Pod is reported under, if no workload of a known kind owns it.
-    pub(super) fn stray(&self, pod: &Pod) -> Option<(Name, Name)> {
+    pub(super) fn unmanaged_owner(&self, pod: &Pod) -> Option<(Name, Name)> {
         let Some(owner) = &pod.made.owner else { return Some((Name::from("Pod"), pod.key.name.clone())) };
         if Kind::REPLICA_SET.is_named_by(&owner.api_version, &owner.kind) {
             // One that is not listed yet may belong to a kind that is known.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::core::inventory::{
-    Change, Index,
+use super::{
     compact::{KeptSet, ReplicaSet, SetOfUid},
+    index::{Change, Index},
 };
 use crate::core::model::{ObjectKey, ReplicaSetSnapshot};
 
@@ -13,11 +13,11 @@ impl Index {
     pub(super) fn upsert_replica_set(&mut self, set: ReplicaSetSnapshot) -> Option<Change> {
         let mut new = ReplicaSet::from(set);
         self.intern_replica_set(&mut new);
-        if self.replica_sets.get(&new.key).is_some_and(|KeptSet(old)| **old == new) {
+        if self.replica_sets.get(&new.key).is_some_and(|kept| *kept.0 == new) {
             return None;
         }
         self.remove_replica_set(&new.key);
-        self.strays_seen += u64::from(!self.is_of_known(&new));
+        self.unmanaged_seen += u64::from(!self.is_of_known(&new));
         let new = Arc::new(new);
         let owner = new.owner.as_ref().map(|owner| owner.uid.clone());
         if let Some(owner) = &owner {
@@ -40,7 +40,7 @@ impl Index {
     /// Forgets one; `None`: it was not there.
     pub(super) fn remove_replica_set(&mut self, key: &ObjectKey) -> Option<Change> {
         let KeptSet(old) = self.replica_sets.take(key)?;
-        self.strays_seen += u64::from(!self.is_of_known(&old));
+        self.unmanaged_seen += u64::from(!self.is_of_known(&old));
         self.replica_set_by_uid.remove(&old.uid);
         let owner = old.owner.as_ref().map(|owner| owner.uid.clone());
         if let Some(uid) = &owner
@@ -51,6 +51,7 @@ impl Index {
                 self.replica_sets_by_owner.remove(uid);
             }
         }
+        self.note_departure();
         Some(Change::ReplicaSet { owner })
     }
 }

@@ -1,5 +1,16 @@
-use crate::core::inventory::*;
-use crate::core::model::{Owner, ReplicaSetSnapshot, ServiceSnapshot, shape::PodShape, test_objects};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::*;
+use crate::core::{
+    io::{WatchEvent, WatchKind, WatchSource},
+    model::{
+        ConfigKind, ConfigSnapshot, Name, Object, ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
+        WorkloadKey, WorkloadSnapshot, owner::Kind, shape::PodShape, test_objects,
+    },
+};
 
 const PODS: WatchSource = WatchSource { kind: WatchKind::Pods, namespace: None };
 
@@ -134,13 +145,13 @@ fn a_pod_finds_its_workload_whatever_is_heard_of_first() {
         assert_eq!(index.workload_of(&Pod::from(pod.clone())), Some(&workload.key), "{order:?}");
         assert_eq!(index.pods_of(&workload).len(), 1);
         assert_eq!(index.newest_replica_set(&workload).map(|rs| &*rs.uid), Some("uid-rs"));
-        assert_eq!(index.strays().count(), 0);
+        assert_eq!(index.unmanaged().count(), 0);
     }
 }
 
 /// Twins: the Pods of a ReplicaSet are somebody's only if it is looked at itself, or what owns it is.
 #[test]
-fn pods_of_replica_sets_are_strays_unless_somebody_looks_at_them() {
+fn pods_of_replica_sets_are_unmanaged_unless_somebody_looks_at_them() {
     let source = |kind| WatchSource { kind, namespace: None };
     let owner = |api_version: &str, kind: &str, name: &str| Owner {
         api_version: api_version.into(),
@@ -155,7 +166,7 @@ fn pods_of_replica_sets_are_strays_unless_somebody_looks_at_them() {
         revision: 0,
         hash: "".into(),
     };
-    for (watched, strays) in
+    for (watched, unmanaged) in
         [(vec![], vec!["game/x", "plain/x"]), (vec![WatchKind::Workloads(Kind::REPLICA_SET)], vec!["game/x"])]
     {
         let kinds = [WatchKind::Pods, WatchKind::ReplicaSets, WatchKind::Workloads(Kind::DEPLOYMENT)];
@@ -170,9 +181,9 @@ fn pods_of_replica_sets_are_strays_unless_somebody_looks_at_them() {
             let pod = test_objects::pod(&format!("{name}-x"), Some(owner("apps/v1", "ReplicaSet", name)));
             put(WatchKind::Pods, Object::Pod(pod));
         }
-        let mut found: Vec<_> = index.strays().map(|(pod, ..)| pod.key.name.replace("-x", "/x")).collect();
+        let mut found: Vec<_> = index.unmanaged().map(|(pod, ..)| pod.key.name.replace("-x", "/x")).collect();
         found.sort();
-        assert_eq!(found, strays);
+        assert_eq!(found, unmanaged);
     }
 }
 

@@ -3,13 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{
-    io::{Effect, Notice, WorkloadRef},
-    model::{
-        WorkloadKey,
-        words::{Gate, Outcome, Verdict},
-    },
-    step::Core,
+use super::{notice::Notice, write::WorkloadRef};
+use crate::core::model::{
+    WorkloadKey,
+    words::{Outcome, Verdict},
 };
 
 /// The API server takes no longer note; in bytes.
@@ -74,36 +71,8 @@ reasons! {
     BadAnnotation Warning "Read" "one of its annotations, or of its namespace's, means nothing";
 }
 
-impl Core {
-    /// Writes an Event of what is told, if it is one.
-    pub(in crate::core) fn write_event_of(&mut self, notice: &Notice) {
-        if let Some((key, reason, note)) = event_of(notice) {
-            self.write_event(key, reason, note);
-        }
-    }
-
-    /// Writes an Event of a workload's being held, if that is no part of the ordinary course of things.
-    pub(in crate::core) fn write_event_of_hold(&mut self, key: &WorkloadKey, gate: Gate) {
-        let reason = match gate {
-            Gate::BreakerOpen => EventReason::BreakerOpen,
-            Gate::GuardMissing => EventReason::GuardMissing,
-            _ => return,
-        };
-        self.write_event(key, reason, reason.meaning().to_owned());
-    }
-
-    /// If Events are wanted. A follower knows too little to write any.
-    fn write_event(&mut self, key: &WorkloadKey, reason: EventReason, note: String) {
-        if !self.policy.events || !self.leader {
-            return;
-        }
-        let Some(workload) = self.index.workload(key) else { return };
-        let workload = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
-        self.effects.push(Effect::WriteEvent(Event { workload, reason, note: cut(note) }));
-    }
-}
-
-fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
+/// The Event that says the same as a notice, if there is one: about which workload, why, and in which words.
+pub(super) fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
     match notice {
         Notice::VerdictChanged { workload, to, change, .. } => match to {
             Verdict::Drifted | Verdict::Missing | Verdict::Removed => {
@@ -133,7 +102,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
         Notice::BadAnnotation { workload, message } => Some((workload, EventReason::BadAnnotation, message.clone())),
         Notice::Guard { .. }
         | Notice::Alerts { .. }
-        | Notice::GenerationMoved { .. }
+        | Notice::ScopeMoved { .. }
         | Notice::InjectorSlow { .. }
         | Notice::RenderLimit { .. }
         | Notice::RolloutProgress { .. }
@@ -145,7 +114,7 @@ fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
 }
 
 /// Cut to what the API server takes, where one character ends.
-fn cut(mut note: String) -> String {
+pub(super) fn cut(mut note: String) -> String {
     const MORE: &str = " ...";
     if note.len() > LONGEST_NOTE {
         note.truncate(note.floor_char_boundary(LONGEST_NOTE - MORE.len()));

@@ -14,7 +14,8 @@ use crate::core::model::{
 #[serde(tag = "notice", rename_all = "snake_case")]
 pub enum Notice {
     /// Something that injection depends on moved.
-    GenerationMoved {
+    #[serde(rename = "generation_moved")]
+    ScopeMoved {
         /// The scope: `cluster`, `injector istio-sidecar-injector`, `namespace shop`, ...
         scope: String,
         /// What moved it, by whom, when.

@@ -22,7 +22,7 @@ pub struct StateRecord {
     /// Outcomes of the last rollouts, newest last, at most ten: what the breaker looks at.
     #[serde(default)]
     pub recent: Vec<Outcome>,
-    /// The first rollouts after a move, by the scope that moved, in the words of [`Scope`](crate::core::injection::scope::Scope).
+    /// The first rollouts after a move, by the scope that moved, in the words of `core::injection::Scope`.
     #[serde(default)]
     pub canaries: BTreeMap<String, Canary>,
     /// Workloads that still differed after our own rollout, by their uid (rule C11).
@@ -91,7 +91,7 @@ impl Canary {
     }
 
     /// This workload goes first, if fewer than `wanted` do so far.
-    pub fn enlist(&mut self, workload: &WorkloadKey, wanted: usize) {
+    pub fn register(&mut self, workload: &WorkloadKey, wanted: usize) {
         if self.workloads.len() < wanted && !self.workloads.contains(workload) {
             self.workloads.push(workload.clone());
             self.converged = None;
@@ -100,10 +100,17 @@ impl Canary {
 }
 
 impl StateRecord {
+    /// The lock on the workload with this uid, if it has one that still counts.
+    pub fn lock(&self, uid: &Name) -> Option<&Lock> {
+        let lock = self.locks.get(uid)?;
+        let retried = self.retries.get(uid).is_some_and(|retry| retry.at >= lock.at);
+        (!retried).then_some(lock)
+    }
+
     /// Writes down that this workload goes first in a scope, if fewer than `wanted` do so far. Records that were begun more
     /// than 30 days ago are dropped: nobody waits for them.
-    pub fn enlist_canary(&mut self, scope: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
+    pub fn register_canary(&mut self, scope: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
         self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
-        self.canaries.entry(scope.to_owned()).or_insert_with(|| Canary::new(now)).enlist(workload, wanted);
+        self.canaries.entry(scope.to_owned()).or_insert_with(|| Canary::new(now)).register(workload, wanted);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::core::model::shape::Packed;
+use crate::core::model::shape::packed::Packed;
 
 /// `v1:` + sha-256 of a projection's canonical JSON. The version says which canonical form, so that an upgrade of ours
 /// never makes a fleet "drifted".

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::model::name::Name;
-use crate::core::model::{key::ObjectKey, object::ChangedBy};
+use super::{changed_by::ChangedBy, key::ObjectKey, name::Name};
 
 /// Which object kind an [`InjectorSnapshot`] was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,6 +50,13 @@ pub struct InjectorSnapshot {
     pub params: Option<Params>,
     /// Who changed it last.
     pub changed_by: Option<ChangedBy>,
+}
+
+impl InjectorSnapshot {
+    /// The Services behind a webhook configuration.
+    pub fn services(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.entries.iter().filter_map(|entry| entry.service.as_ref())
+    }
 }
 
 /// Of a policy the kind of its params, of a binding which of them.

@@ -9,20 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    changed_by::ChangedBy,
     injector::{InjectorSnapshot, Selector},
     key::{ObjectKey, WorkloadKey},
     name::Name,
     shape::PodShape,
 };
-
-/// Who changed an object last and when, from its managedFields (status writes left out).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangedBy {
-    /// The field manager: `helm`, `kubectl-edit`, ...
-    pub manager: Name,
-    /// When, if recorded.
-    pub time: Option<Timestamp>,
-}
 
 /// The controlling ownerReference of a Pod or ReplicaSet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

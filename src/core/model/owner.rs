@@ -1,99 +1,18 @@
 //! The owner kinds: one row each, so that a kind is data and not code.
 
-pub mod custom_kind;
+mod custom_kind;
+mod custom_rows;
+mod owner_kind;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::custom_kind::{Described, StatusPaths, TooManyKinds};
+pub use self::{
+    custom_kind::{Described, StatusPaths},
+    custom_rows::TooManyKinds,
+    owner_kind::{OwnerKind, Place, Restart, RevisionKind},
+};
 
 use crate::core::model::words::Gate;
-
-/// Where the template of a workload's Pods is kept, revision by revision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RevisionKind {
-    /// In ReplicaSets; the newest has the Deployment's `deployment.kubernetes.io/revision`.
-    ReplicaSet,
-    /// In ControllerRevisions, under `data.spec.template`.
-    ControllerRevision,
-    /// Nowhere but in the workload itself: what a Pod was made from is known only while all Pods are of that.
-    Template,
-}
-
-impl RevisionKind {
-    /// The objects that hold them, as the API's paths spell it.
-    pub fn plural(self) -> Option<&'static str> {
-        match self {
-            Self::ReplicaSet => Some("replicasets"),
-            Self::ControllerRevision => Some("controllerrevisions"),
-            Self::Template => None,
-        }
-    }
-}
-
-/// A place in an object, member by member.
-pub type Place = &'static [&'static str];
-
-/// What a rollout of a kind is begun by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// The stamp on its Pod template: a new revision.
-    Stamp,
-    /// The time in this field, such as `spec.restartAt`: its controller replaces the Pods that are older, and makes no new
-    /// revision, which would go through the steps of a canary.
-    Field(Place),
-    /// Nothing: it is only reported.
-    Nothing,
-}
-
-/// One kind of workload that owns Pods and can be rolled.
-#[derive(Debug, PartialEq, Eq)]
-pub struct OwnerKind {
-    /// What it is called: `Deployment`. The same as `kind`, but where two groups have the same kind.
-    pub name: &'static str,
-    /// As ownerReferences spell it.
-    pub kind: &'static str,
-    /// API group, empty for the core group.
-    pub group: &'static str,
-    /// API version within the group.
-    pub version: &'static str,
-    /// The resource's name in paths: `deployments`.
-    pub plural: &'static str,
-    /// Other names by which people call it.
-    pub short: &'static [&'static str],
-    /// Where its Pod template is.
-    pub template: Place,
-    /// Where its revisions are.
-    pub revisions: RevisionKind,
-    /// What a rollout is begun by.
-    pub restart: Restart,
-    /// Its Pods have ordinals, and a new one has the name of the old one.
-    pub ordinals: bool,
-    /// Looked at only where `--kinds` names it: not every cluster has it.
-    pub optional: bool,
-    /// The ServiceAccount of the controller that creates its Pods, as `namespace:name`.
-    pub creator: &'static str,
-    /// For people: by what a finished rollout is recognised.
-    pub finished: &'static str,
-    /// Gates that only some kinds can meet.
-    pub gates: &'static [Gate],
-    /// What a person said of it; `None`: it is known by itself.
-    pub described: Option<&'static Described>,
-}
-
-impl OwnerKind {
-    fn names(&self, api_version: &str, kind: &str) -> bool {
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        self.kind == kind && self.group == group
-    }
-
-    fn is_called(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        let singular = self.name.to_ascii_lowercase();
-        // Where two groups have the same plural it is the usual one that is meant.
-        let plural = self.kind == self.name && self.plural == name;
-        name == singular || plural || name == format!("{singular}s") || self.short.contains(&name.as_str())
-    }
-}
 
 /// What most kinds have in common.
 const NATIVE: OwnerKind = OwnerKind {
@@ -257,14 +176,14 @@ impl Kind {
     pub fn row(self) -> &'static OwnerKind {
         let at = usize::from(self.0);
         // A `Kind` is only made from an index into one of the two tables.
-        OWNER_KINDS.get(at).or_else(|| custom_kind::row(at - OWNER_KINDS.len())).unwrap_or(&OWNER_KINDS[0])
+        OWNER_KINDS.get(at).or_else(|| custom_rows::row(at - OWNER_KINDS.len())).unwrap_or(&OWNER_KINDS[0])
     }
 
     /// The kind that a person described. Described a second time it is the same.
     ///
     /// It is known from then on by its name, as long as the process lives.
     pub fn describe(kind: &Described) -> Result<Self, TooManyKinds> {
-        let at = custom_kind::put(kind)?;
+        let at = custom_rows::put(kind)?;
         u8::try_from(OWNER_KINDS.len() + at).map(Self).map_err(|_| TooManyKinds)
     }
 
@@ -276,7 +195,7 @@ impl Kind {
     /// Every kind that a person described, the first one first.
     fn all_described() -> impl Iterator<Item = Self> {
         let numbers = (OWNER_KINDS.len()..).map_while(|at| Some(Self(u8::try_from(at).ok()?)));
-        numbers.take_while(|kind| custom_kind::row(usize::from(kind.0) - OWNER_KINDS.len()).is_some())
+        numbers.take_while(|kind| custom_rows::row(usize::from(kind.0) - OWNER_KINDS.len()).is_some())
     }
 
     /// What a person said of the kind that an ownerReference names.

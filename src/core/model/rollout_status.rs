@@ -51,7 +51,7 @@ pub fn progress(w: &WorkloadSnapshot) -> Progress {
 }
 
 /// Its status names the revision that its Pods are brought to.
-pub(in crate::core) fn has_update_revision(w: &WorkloadSnapshot) -> bool {
+pub fn has_update_revision(w: &WorkloadSnapshot) -> bool {
     w.key.kind.row().revisions == RevisionKind::ControllerRevision && w.key.kind != Kind::DAEMON_SET
 }
 
@@ -112,9 +112,9 @@ pub fn partition(w: &WorkloadSnapshot) -> u32 {
     }
 }
 
-/// Pods of more than one revision are being exchanged: nothing can be said of the workload now (rule C8). Pods that
+/// Pods of one revision are being replaced by those of another: nothing can be said of the workload now (rule C8). Pods that
 /// are merely not available do not count, nor does a rollout that the platform gave up or that somebody paused.
-pub fn exchanging(w: &WorkloadSnapshot) -> bool {
+pub fn rollout_in_progress(w: &WorkloadSnapshot) -> bool {
     if w.observed_generation < w.generation {
         return true;
     }
@@ -134,7 +134,7 @@ pub fn exchanging(w: &WorkloadSnapshot) -> bool {
         let wanted = c.desired.saturating_sub(partition(w));
         return w.update_revision != w.current_revision && c.updated < wanted;
     }
-    // Pods of an old revision are left. One that is merely short of Pods is not exchanging any, and would be for ever
+    // Pods of an old revision are left. One that is merely short of Pods is not rolling, and would be for ever
     // where new ones are refused.
     c.current > c.updated
 }

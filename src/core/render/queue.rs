@@ -1,7 +1,7 @@
 //! Which workload is rendered next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -25,20 +25,31 @@ pub enum Priority {
 
 /// What keeps moving is rendered all the same after this long: a ConfigMap that is written every few seconds must not
 /// keep every verdict open.
-pub const LONGEST_WAIT: Duration = Duration::from_mins(1);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// So many workloads of a namespace are served in a row, so that their templates can be read together.
 const TURN: usize = 16;
 
 /// Workloads that want a rendering: each at most once, not before its time, by priority, fair between namespaces.
+///
+/// A wish costs O(log n), however many others wait in its namespace.
 #[derive(Debug, Default)]
-pub struct RenderQueue {
+pub(super) struct RenderQueue {
     entries: HashMap<WorkloadKey, Entry>,
     /// Those whose time has not come.
     waiting: BTreeSet<(Duration, WorkloadKey)>,
     /// Those whose time has come.
     ready: BTreeMap<Priority, Lane>,
+    /// When those were due whose time has come, each with its arrival.
+    overdue: BTreeSet<(Duration, Arrival)>,
+    /// The next one that becomes ready gets this number.
+    next_arrival: Arrival,
+    /// Entries that are periodic looks whose time has not come.
+    periodic_waiting: usize,
 }
+
+/// The order in which entries became ready; each number is given once.
+type Arrival = u64;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -48,7 +59,15 @@ struct Entry {
     since: Duration,
     /// What it depends on did not settle in time.
     unsettled: bool,
-    ready: bool,
+    /// Its place among those whose time has come; `None` before.
+    arrival: Option<Arrival>,
+}
+
+impl Entry {
+    /// A periodic look whose time has not come: nothing that waits.
+    fn is_quiet(&self) -> bool {
+        self.priority == Priority::Periodic && self.arrival.is_none()
+    }
 }
 
 /// One priority: a queue for each namespace, served in turn.
@@ -68,7 +87,8 @@ struct Lane {
 /// Who waits in one namespace.
 #[derive(Debug, Default)]
 struct Waiting {
-    keys: VecDeque<WorkloadKey>,
+    /// The first that became ready comes first.
+    keys: BTreeMap<Arrival, WorkloadKey>,
     /// It had a turn.
     sampled: bool,
 }
@@ -78,17 +98,19 @@ impl Lane {
         Self { samples: priority == Priority::Moved, ..Self::default() }
     }
 
-    fn push(&mut self, key: WorkloadKey) {
-        self.queues.entry(key.namespace.clone()).or_default().keys.push_back(key);
+    fn push(&mut self, arrival: Arrival, key: WorkloadKey) {
+        self.queues.entry(key.namespace.clone()).or_default().keys.insert(arrival, key);
     }
 
-    fn remove(&mut self, key: &WorkloadKey) {
-        if let Some(waiting) = self.queues.get_mut(&key.namespace) {
-            waiting.keys.retain(|k| k != key);
-            if waiting.keys.is_empty() {
-                self.queues.remove(&key.namespace);
-            }
+    /// Takes one out; a namespace in which nobody waits any more is forgotten, with its sample.
+    fn remove(&mut self, namespace: &Name, arrival: Arrival) -> Option<WorkloadKey> {
+        let waiting = self.queues.get_mut(namespace)?;
+        count_look();
+        let key = waiting.keys.remove(&arrival);
+        if waiting.keys.is_empty() {
+            self.queues.remove(namespace);
         }
+        key
     }
 
     /// The first one of the namespace whose turn it is that `may` be given. Only if there is none, the first one of another
@@ -98,21 +120,21 @@ impl Lane {
         let goes_on = last.filter(|last| self.left > 0 && self.queues.contains_key(*last));
         let begins = goes_on.is_none();
         let next = goes_on.or_else(|| after(&self.queues, last).next().map(|(namespace, _)| namespace))?.clone();
-        if let Some(place) = self.first_that_may(&next, patience, may) {
+        if let Some(arrival) = self.first_that_may(&next, patience, may) {
             if begins {
                 let sampled = self.queues.get(&next).is_some_and(|waiting| waiting.sampled);
                 self.left = if sampled || !self.samples { TURN } else { 1 };
                 self.last = Some(next.clone());
             }
             self.left -= 1;
-            return self.take(&next, place);
+            return self.take(&next, arrival);
         }
         let others = after(&self.queues, self.looked_at.as_ref()).map(|(namespace, _)| namespace.clone());
         let others: Vec<_> = others.filter(|other| *other != next).take(*patience).collect();
         for other in others {
             self.looked_at = Some(other.clone());
-            if let Some(place) = self.first_that_may(&other, patience, may) {
-                return self.take(&other, place);
+            if let Some(arrival) = self.first_that_may(&other, patience, may) {
+                return self.take(&other, arrival);
             }
         }
         None
@@ -123,28 +145,26 @@ impl Lane {
         namespace: &Name,
         patience: &mut usize,
         may: &impl Fn(&WorkloadKey) -> bool,
-    ) -> Option<usize> {
-        let keys = &self.queues.get(namespace)?.keys;
-        let looked_at = keys.iter().take(*patience);
-        let found = looked_at.clone().position(may);
-        *patience -= found.unwrap_or(looked_at.len());
-        found
+    ) -> Option<Arrival> {
+        for (arrival, key) in self.queues.get(namespace)?.keys.iter().take(*patience) {
+            count_look();
+            if may(key) {
+                return Some(*arrival);
+            }
+            *patience -= 1;
+        }
+        None
     }
 
-    fn take(&mut self, namespace: &Name, place: usize) -> Option<WorkloadKey> {
-        let waiting = self.queues.get_mut(namespace)?;
-        waiting.sampled = true;
-        let key = waiting.keys.remove(place);
-        if waiting.keys.is_empty() {
-            self.queues.remove(namespace);
-        }
-        key
+    fn take(&mut self, namespace: &Name, arrival: Arrival) -> Option<WorkloadKey> {
+        self.queues.get_mut(namespace)?.sampled = true;
+        self.remove(namespace, arrival)
     }
 
     /// Those that come next, without a turn of another namespace in between.
     fn rest_of_turn(&self) -> impl Iterator<Item = &WorkloadKey> {
         let waiting = self.last.as_ref().and_then(|last| self.queues.get(last));
-        waiting.into_iter().flat_map(|waiting| &waiting.keys).take(self.left)
+        waiting.into_iter().flat_map(|waiting| waiting.keys.values()).take(self.left).inspect(|_| count_look())
     }
 }
 
@@ -162,6 +182,12 @@ fn after<'q>(
     queues.range::<Name, _>((later, Unbounded)).chain(earlier.into_iter().flatten())
 }
 
+/// An entry is looked at: tests count how many are.
+fn count_look() {
+    #[cfg(test)]
+    properties::LOOKS.set(properties::LOOKS.get() + 1);
+}
+
 #[cfg(test)]
 impl Priority {
     const ALL: [Self; 5] = [Self::Confirm, Self::Second, Self::Changed, Self::Moved, Self::Periodic];
@@ -170,7 +196,7 @@ impl Priority {
 impl RenderQueue {
     /// Wants a rendering once what moved has settled, at `due`. What keeps moving is rendered all the same after
     /// [`LONGEST_WAIT`].
-    pub fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+    pub(super) fn settle(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let waiting = self.entries.get(key).filter(|old| old.priority < Priority::Periodic);
         // What had settled and waits for others begins anew: nobody knows whether what is in force now is what just moved.
         let since = waiting.filter(|old| old.unsettled || old.due > now).map_or(now, |old| old.since);
@@ -183,9 +209,10 @@ impl RenderQueue {
     }
 
     /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
-    /// urgent priority. A periodic look gives way to any other wish.
-    pub fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
-        let mut entry = Entry { due, priority, since: now, unsettled: false, ready: false };
+    /// urgent priority. A periodic look gives way to any other wish. Who is ready, and stays so with the same priority, keeps
+    /// its place.
+    pub(super) fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
+        let mut entry = Entry { due, priority, since: now, unsettled: false, arrival: None };
         if let Some(old) = self.entries.get(key).copied() {
             if priority == Priority::Periodic && old.priority < priority {
                 return;
@@ -194,23 +221,40 @@ impl RenderQueue {
                 entry.since = old.since;
             }
             entry.priority = priority.min(old.priority);
+            if let Some(arrival) = old.arrival.filter(|_| due <= now && entry.priority == old.priority) {
+                self.overdue.remove(&(old.due, arrival));
+                self.overdue.insert((due, arrival));
+                self.entries.insert(key.clone(), Entry { arrival: Some(arrival), ..entry });
+                return;
+            }
             self.cancel(key);
         }
-        entry.ready = entry.due <= now;
-        if entry.ready {
-            self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key.clone());
+        if due <= now {
+            self.enter_lane(key.clone(), &mut entry);
         } else {
-            self.waiting.insert((entry.due, key.clone()));
+            self.waiting.insert((due, key.clone()));
         }
+        self.periodic_waiting += usize::from(entry.is_quiet());
         self.entries.insert(key.clone(), entry);
     }
 
+    /// Its time has come: the last place in the lane of its priority.
+    fn enter_lane(&mut self, key: WorkloadKey, entry: &mut Entry) {
+        let arrival = self.next_arrival;
+        self.next_arrival += 1;
+        entry.arrival = Some(arrival);
+        self.overdue.insert((entry.due, arrival));
+        self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(arrival, key);
+    }
+
     /// Wants no rendering any more.
-    pub fn cancel(&mut self, key: &WorkloadKey) {
+    pub(super) fn cancel(&mut self, key: &WorkloadKey) {
         let Some(entry) = self.entries.remove(key) else { return };
-        if entry.ready {
+        self.periodic_waiting -= usize::from(entry.is_quiet());
+        if let Some(arrival) = entry.arrival {
+            self.overdue.remove(&(entry.due, arrival));
             if let Some(lane) = self.ready.get_mut(&entry.priority) {
-                lane.remove(key);
+                lane.remove(&key.namespace, arrival);
             }
         } else {
             self.waiting.remove(&(entry.due, key.clone()));
@@ -218,25 +262,25 @@ impl RenderQueue {
     }
 
     /// Wants no rendering any more, unless a rollout waits for it.
-    pub fn drop_wish(&mut self, key: &WorkloadKey) {
+    pub(super) fn drop_wish(&mut self, key: &WorkloadKey) {
         if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
             self.cancel(key);
         }
     }
 
     /// Whether it is wanted soon: anything but a periodic look.
-    pub fn due(&self, key: &WorkloadKey) -> Option<Duration> {
+    pub(super) fn due(&self, key: &WorkloadKey) -> Option<Duration> {
         self.entries.get(key).map(|entry| entry.due)
     }
 
     /// Whether a workload waits for a rendering.
-    pub fn wants(&self, key: &WorkloadKey) -> bool {
+    pub(super) fn wants(&self, key: &WorkloadKey) -> bool {
         self.entries.get(key).is_some_and(|e| e.priority < Priority::Periodic)
     }
 
     /// The next one whose time has come and that `may` be given now. Others pass who may not, and `patience` says how many of
     /// these are looked at; each takes one of it.
-    pub fn pop(
+    pub(super) fn pop(
         &mut self,
         now: Duration,
         patience: &mut usize,
@@ -245,13 +289,15 @@ impl RenderQueue {
         self.promote(now);
         let mut lanes = self.ready.iter_mut();
         let (priority, key) = lanes.find_map(|(p, lane)| lane.pop(patience, &may).map(|key| (*p, key)))?;
-        self.entries.remove(&key);
+        if let Some(Entry { due, arrival: Some(arrival), .. }) = self.entries.remove(&key) {
+            self.overdue.remove(&(due, arrival));
+        }
         Some((key, priority))
     }
 
     /// After this one was given: those of its namespace that are given next, unless something more urgent comes; none if
     /// it only passed others.
-    pub fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
+    pub(super) fn rest_of_turn(&self, key: &WorkloadKey, priority: Priority) -> impl Iterator<Item = &WorkloadKey> {
         let next = self.ready.get(&priority).into_iter().flat_map(Lane::rest_of_turn);
         next.filter(|next| next.namespace == key.namespace)
     }
@@ -260,16 +306,18 @@ impl RenderQueue {
         while let Some((due, _)) = self.waiting.first()
             && *due <= now
         {
+            count_look();
             let Some((_, key)) = self.waiting.pop_first() else { return };
-            if let Some(entry) = self.entries.get_mut(&key) {
-                entry.ready = true;
-                self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(key);
+            if let Some(mut entry) = self.entries.get(&key).copied() {
+                self.periodic_waiting -= usize::from(entry.is_quiet());
+                self.enter_lane(key.clone(), &mut entry);
+                self.entries.insert(key, entry);
             }
         }
     }
 
     /// When to look again: now if something is ready, else when the next one is due.
-    pub fn next_due(&mut self, now: Duration) -> Option<Duration> {
+    pub(super) fn next_due(&mut self, now: Duration) -> Option<Duration> {
         self.promote(now);
         if self.ready.values().any(|lane| !lane.queues.is_empty()) {
             return Some(now);
@@ -278,21 +326,19 @@ impl RenderQueue {
     }
 
     /// How many wait, periodic looks left out.
-    pub fn len(&self) -> usize {
-        self.entries.values().filter(|e| e.priority < Priority::Periodic || e.ready).count()
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.periodic_waiting
     }
 
     /// How long the one that has waited longest is overdue.
-    pub fn overdue(&self, now: Duration) -> Duration {
-        let first = self.entries.values().map(|entry| entry.due).min();
+    pub(super) fn overdue(&self, now: Duration) -> Duration {
+        let ready = self.overdue.first().map(|(due, _)| *due);
+        let first = ready.into_iter().chain(self.waiting.first().map(|(due, _)| *due)).min();
         first.map_or(Duration::ZERO, |due| now.saturating_sub(due))
-    }
-
-    /// Nothing waits but periodic looks.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

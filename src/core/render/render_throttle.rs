@@ -1,4 +1,4 @@
-//! How fast we may ask: few renderings at once for each webhook configuration, and none while an injector is slow.
+//! How fast renderings may be asked for: few renderings at once for each webhook configuration, and none while an injector is slow.
 //!
 //! Dry runs call the injectors that real Pods need. An injector that answers slowly is near the point where the API
 //! server gives up on it, and with `failurePolicy: Ignore` a real Pod would then start without its sidecar. So we stop
@@ -13,9 +13,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::limit::Limit;
+pub(super) use self::limit::Limit;
 use crate::core::{
-    injection::scope::{Scope, Vector},
+    injection::{Scope, VersionVector},
     model::InjectorKind,
 };
 
@@ -26,9 +26,9 @@ const FEW: usize = 5;
 /// The share of the webhook's own time-out that renderings may take: 1/5.
 const SHARE: u32 = 5;
 /// How long an injector that was slow is left alone.
-pub const REST: Duration = Duration::from_mins(1);
+pub(super) const REST: Duration = Duration::from_mins(1);
 /// A webhook's time-out if it says none; the API server's default.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Renderings in flight that no webhook takes part in, at most.
 const WITHOUT_WEBHOOK: usize = 8;
 /// How long nothing is asked after the API server refused one without saying how long.
@@ -38,8 +38,8 @@ const LONGEST_BREAK: Duration = Duration::from_mins(1);
 
 /// What each webhook configuration is asked now, and how it answered.
 #[derive(Debug, Default)]
-pub struct Pace {
-    scopes: BTreeMap<Scope, ScopePace>,
+pub(super) struct RenderThrottle {
+    scopes: BTreeMap<Scope, ScopeThrottle>,
     /// In flight in all.
     in_flight: usize,
     /// How many the API server answers best.
@@ -51,7 +51,7 @@ pub struct Pace {
 }
 
 #[derive(Debug, Default)]
-struct ScopePace {
+struct ScopeThrottle {
     in_flight: usize,
     /// How many its webhooks answer best.
     limit: Limit,
@@ -63,9 +63,9 @@ struct ScopePace {
 
 /// A rendering that was sent.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(super) struct SentRendering {
     /// What it depends on.
-    pub vector: Vector,
+    pub versions: VersionVector,
     /// The smallest time-out of the webhooks that take part.
     pub timeout: Duration,
     /// When it was sent.
@@ -83,7 +83,7 @@ pub struct Limits {
 
 /// Whether a rendering may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leave {
+pub(super) enum SendPermit {
     /// It may.
     Go,
     /// As many as allowed, or as are answered well, are in flight: when one comes back.
@@ -92,43 +92,43 @@ pub enum Leave {
     Slow(Duration),
 }
 
-impl Pace {
-    /// Whether a rendering under this vector may be sent; at most `most` in flight for each webhook configuration.
-    pub fn leave(&self, vector: &Vector, most: usize, now: Duration) -> Leave {
-        let involved = || webhooks(vector).filter_map(|scope| self.scopes.get(scope));
+impl RenderThrottle {
+    /// Whether a rendering under these versions may be sent; at most `most` in flight for each webhook configuration.
+    pub(super) fn permit(&self, versions: &VersionVector, most: usize, now: Duration) -> SendPermit {
+        let involved = || webhooks(versions).filter_map(|scope| self.scopes.get(scope));
         if let Some(until) = involved().filter_map(|s| s.rests_until).filter(|until| *until > now).max() {
-            return Leave::Slow(until);
+            return SendPermit::Slow(until);
         }
         let full = involved().any(|s| s.in_flight >= s.limit.most(most));
-        if full || self.is_crowded(most) { Leave::Busy } else { Leave::Go }
+        if full || self.is_at_limit(most) { SendPermit::Busy } else { SendPermit::Go }
     }
 
     /// Whether so many are in flight that none may be sent, whatever takes part in it.
-    pub fn is_crowded(&self, most: usize) -> bool {
+    pub(super) fn is_at_limit(&self, most: usize) -> bool {
         self.in_flight >= self.limit.most(in_all(most))
     }
 
     /// How many may be in flight as far as is known: in all, and of the webhook configuration that takes the fewest.
-    pub fn limits(&self, most: usize) -> Limits {
+    pub(super) fn limits(&self, most: usize) -> Limits {
         let injector = self.scopes.values().map(|scope| scope.limit.found(most)).min();
         Limits { api_server: self.limit.found(in_all(most)), injector }
     }
 
     /// What limits changed since this was asked last, of which configuration or of the API server, and to what.
-    pub fn take_news(&mut self) -> Vec<(Option<Scope>, usize)> {
+    pub(super) fn take_news(&mut self) -> Vec<(Option<Scope>, usize)> {
         std::mem::take(&mut self.news)
     }
 
     /// One was sent.
-    pub fn sent(&mut self, vector: &Vector) {
+    pub(super) fn sent(&mut self, versions: &VersionVector) {
         self.in_flight += 1;
-        for scope in webhooks(vector) {
+        for scope in webhooks(versions) {
             self.scopes.entry(scope.clone()).or_default().in_flight += 1;
         }
     }
 
     /// The API server refused one (429) that was sent then, and said or did not say for how long.
-    pub fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
+    pub(super) fn refused(&mut self, retry_after: Option<Duration>, sent: Duration, most: usize, now: Duration) {
         let before = self.limit.found(in_all(most));
         self.limit.halve(self.in_flight, sent, in_all(most), now);
         self.note(None, before, self.limit.found(in_all(most)));
@@ -137,41 +137,47 @@ impl Pace {
     }
 
     /// When the API server may be asked again, if that is not now.
-    pub fn resumes(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn resumes(&self, now: Duration) -> Option<Duration> {
         self.refused_until.filter(|until| *until > now)
     }
 
     /// One came back after `took`. Returns the scopes that are left alone from now on.
-    pub fn came_back(&mut self, asked: &Asked, took: Duration, most: usize, now: Duration) -> Vec<Scope> {
-        let Asked { vector, timeout, sent } = asked;
+    pub(super) fn came_back(
+        &mut self,
+        asked: &SentRendering,
+        took: Duration,
+        most: usize,
+        now: Duration,
+    ) -> Vec<Scope> {
+        let SentRendering { versions, timeout, sent } = asked;
         let (timeout, sent) = (*timeout, *sent);
         let before = self.limit.found(in_all(most));
         self.limit.answered(self.in_flight, sent, in_all(most), now);
         self.in_flight = self.in_flight.saturating_sub(1);
         // Where a webhook takes part it is what was waited for.
-        if took >= timeout && webhooks(vector).next().is_none() {
+        if took >= timeout && webhooks(versions).next().is_none() {
             self.limit.halve(self.in_flight, sent, in_all(most), now);
         }
         self.note(None, before, self.limit.found(in_all(most)));
         let (mut slow, mut changed) = (Vec::new(), Vec::new());
-        for scope in webhooks(vector) {
-            let pace = self.scopes.entry(scope.clone()).or_default();
-            let before = pace.limit.found(most);
-            pace.limit.answered(pace.in_flight, sent, most, now);
-            pace.in_flight = pace.in_flight.saturating_sub(1);
+        for scope in webhooks(versions) {
+            let throttle = self.scopes.entry(scope.clone()).or_default();
+            let before = throttle.limit.found(most);
+            throttle.limit.answered(throttle.in_flight, sent, most, now);
+            throttle.in_flight = throttle.in_flight.saturating_sub(1);
             if took >= timeout {
-                pace.limit.halve(pace.in_flight, sent, most, now);
+                throttle.limit.halve(throttle.in_flight, sent, most, now);
             }
-            changed.push((scope, before, pace.limit.found(most)));
-            pace.took.push_back(took);
-            if pace.took.len() > SAMPLES {
-                pace.took.pop_front();
+            changed.push((scope, before, throttle.limit.found(most)));
+            throttle.took.push_back(took);
+            if throttle.took.len() > SAMPLES {
+                throttle.took.pop_front();
             }
-            if took >= timeout || (pace.took.len() >= FEW && percentile_95(&pace.took) > timeout / SHARE) {
+            if took >= timeout || (throttle.took.len() >= FEW && percentile_95(&throttle.took) > timeout / SHARE) {
                 // Those that were under way when it was found to be slow tell nothing new.
-                let resting = pace.rests_until.replace(now + REST).is_some_and(|until| until > now);
+                let resting = throttle.rests_until.replace(now + REST).is_some_and(|until| until > now);
                 // Judged anew afterwards.
-                pace.took.clear();
+                throttle.took.clear();
                 if !resting {
                     slow.push(scope.clone());
                 }
@@ -189,8 +195,14 @@ impl Pace {
         }
     }
 
+    /// A webhook configuration is gone. What is in flight through it comes back all the same.
+    pub(super) fn forget(&mut self, scope: &Scope) {
+        self.scopes.remove(scope);
+    }
+
     /// Renderings in flight.
-    pub fn in_flight(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 }
@@ -200,8 +212,8 @@ fn in_all(most: usize) -> usize {
     most.max(WITHOUT_WEBHOOK)
 }
 
-fn webhooks(vector: &Vector) -> impl Iterator<Item = &Scope> {
-    vector.keys().filter(|s| matches!(s, Scope::Injector(InjectorKind::MutatingWebhookConfiguration, _)))
+fn webhooks(versions: &VersionVector) -> impl Iterator<Item = &Scope> {
+    versions.keys().filter(|s| matches!(s, Scope::Injector(InjectorKind::MutatingWebhookConfiguration, _)))
 }
 
 fn percentile_95(took: &VecDeque<Duration>) -> Duration {
@@ -218,62 +230,62 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const S: Duration = Duration::from_secs(1);
 
-    fn under(name: &str) -> Vector {
+    fn under(name: &str) -> VersionVector {
         let webhook = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, name.into());
         BTreeMap::from([(Scope::Cluster, 1), (webhook, 1)])
     }
 
-    fn answer(pace: &mut Pace, vector: &Vector, took: Duration, now: Duration) -> usize {
-        pace.sent(vector);
-        let asked = Asked { vector: vector.clone(), timeout: S * 10, sent: now };
-        pace.came_back(&asked, took, 2, now).len()
+    fn answer(throttle: &mut RenderThrottle, versions: &VersionVector, took: Duration, now: Duration) -> usize {
+        throttle.sent(versions);
+        let asked = SentRendering { versions: versions.clone(), timeout: S * 10, sent: now };
+        throttle.came_back(&asked, took, 2, now).len()
     }
 
     #[test]
     fn each_configuration_has_its_own_share_in_flight() {
-        let mut pace = Pace::default();
+        let mut throttle = RenderThrottle::default();
         let (mesh, vault) = (under("mesh"), under("vault"));
-        pace.sent(&mesh);
-        pace.sent(&mesh);
-        assert_eq!(pace.leave(&mesh, 2, S), Leave::Busy);
-        assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        let asked = Asked { vector: mesh.clone(), timeout: S * 10, sent: S };
-        pace.came_back(&asked, MS, 2, S);
-        assert_eq!((pace.leave(&mesh, 2, S), pace.in_flight()), (Leave::Go, 1));
+        throttle.sent(&mesh);
+        throttle.sent(&mesh);
+        assert_eq!(throttle.permit(&mesh, 2, S), SendPermit::Busy);
+        assert_eq!(throttle.permit(&vault, 2, S), SendPermit::Go);
+        let asked = SentRendering { versions: mesh.clone(), timeout: S * 10, sent: S };
+        throttle.came_back(&asked, MS, 2, S);
+        assert_eq!((throttle.permit(&mesh, 2, S), throttle.in_flight()), (SendPermit::Go, 1));
     }
 
     #[test]
     fn an_injector_above_a_fifth_of_its_timeout_rests_and_the_others_do_not() {
-        let mut pace = Pace::default();
+        let mut throttle = RenderThrottle::default();
         let (mesh, vault) = (under("mesh"), under("vault"));
         for _ in 0..4 {
-            assert_eq!(answer(&mut pace, &mesh, S * 2 + MS, S), 0);
+            assert_eq!(answer(&mut throttle, &mesh, S * 2 + MS, S), 0);
         }
-        assert_eq!(answer(&mut pace, &mesh, S * 2 + MS, S), 1);
-        assert_eq!(pace.leave(&mesh, 2, S), Leave::Slow(S + REST));
-        assert_eq!(pace.leave(&vault, 2, S), Leave::Go);
-        assert_eq!(pace.leave(&mesh, 2, S + REST), Leave::Go);
+        assert_eq!(answer(&mut throttle, &mesh, S * 2 + MS, S), 1);
+        assert_eq!(throttle.permit(&mesh, 2, S), SendPermit::Slow(S + REST));
+        assert_eq!(throttle.permit(&vault, 2, S), SendPermit::Go);
+        assert_eq!(throttle.permit(&mesh, 2, S + REST), SendPermit::Go);
     }
 
     #[test]
     fn after_a_refusal_nobody_asks_for_a_while() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.resumes(S), None);
-        pace.refused(Some(S * 5), MS, 2, S);
-        pace.refused(None, MS, 2, S);
-        assert_eq!((pace.resumes(S), pace.resumes(S * 6)), (Some(S * 6), None));
-        pace.refused(Some(Duration::from_hours(10)), MS, 2, S * 7);
-        assert_eq!(pace.resumes(S * 7), Some(S * 7 + LONGEST_BREAK));
+        let mut throttle = RenderThrottle::default();
+        assert_eq!(throttle.resumes(S), None);
+        throttle.refused(Some(S * 5), MS, 2, S);
+        throttle.refused(None, MS, 2, S);
+        assert_eq!((throttle.resumes(S), throttle.resumes(S * 6)), (Some(S * 6), None));
+        throttle.refused(Some(Duration::from_hours(10)), MS, 2, S * 7);
+        assert_eq!(throttle.resumes(S * 7), Some(S * 7 + LONGEST_BREAK));
     }
 
     #[test]
     fn one_slow_answer_among_many_is_no_reason_but_a_timeout_is() {
-        let mut pace = Pace::default();
+        let mut throttle = RenderThrottle::default();
         let mesh = under("mesh");
         for i in 0..40 {
             let took = if i == 20 { S * 3 } else { MS * 20 };
-            assert_eq!(answer(&mut pace, &mesh, took, S), 0, "{i}");
+            assert_eq!(answer(&mut throttle, &mesh, took, S), 0, "{i}");
         }
-        assert_eq!(answer(&mut pace, &mesh, S * 10, S), 1);
+        assert_eq!(answer(&mut throttle, &mesh, S * 10, S), 1);
     }
 }

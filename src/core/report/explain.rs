@@ -1,133 +1,90 @@
 //! The whole story of one workload, for a person who asks about that one: what its renderings depend on and who changed
 //! that last, what was tried, what its owner says, what comes next, and what no rendering can see.
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-use crate::core::injection::GenerationReport;
-use crate::core::injection::backends;
+use super::{
+    sources::Sources,
+    story::{Dependency, Story},
+};
 use crate::core::{
     config::Mode,
-    injection::scope,
+    injection::{
+        backends::{backends_mixed, backends_of, healthy},
+        injectors_of,
+    },
     inventory::Index,
     model::{
-        ChangedBy, ConfigKind, InjectorKind, Name, ObjectKey, Stamp, Strategy, WorkloadKey, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, InjectorKind, ObjectKey, Stamp, Strategy, WorkloadKey, WorkloadSnapshot,
         rollout_status::{self, Progress},
-        time::Now,
         words::Gate,
     },
-    step::Core,
-    verdict::case::Work,
+    verdict::Case,
 };
 
-/// Everything about one workload that its line in the report does not say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Story {
-    /// How it stands by the platform's own status, and how it replaces its Pods.
-    pub stands: String,
-    /// The object that holds the template that was rendered; `None`: nothing was rendered.
-    pub revision: Option<Name>,
-    /// How often that was rendered as it is now.
-    pub renderings: usize,
-    /// When last.
-    pub last_rendered: Option<Timestamp>,
-    /// What its renderings depend on, what was changed last first.
-    pub depends_on: Vec<Dependency>,
-    /// What moved since we look, newest first.
-    pub moves: Vec<GenerationReport>,
-    /// The stamps of our rollouts that are known, newest first.
-    pub stamps: Vec<Stamp>,
-    /// What its owner says, and what is wrong with it.
-    pub says: Vec<String>,
-    /// What comes next, and when.
-    pub next: Vec<String>,
-    /// What no rendering can see of it.
-    pub unseen: Vec<String>,
+/// The story of a workload; `None`: it is not known.
+pub(super) fn story(key: &WorkloadKey, sources: Sources<'_>) -> Option<Story> {
+    let view = sources.view;
+    let w = view.index.workload(key)?;
+    let case = sources.verdicts.case(key);
+    let set = case.and_then(Case::set);
+    let versions = view.versions_of(w);
+    let attempts = sources.rollouts.history(w, view);
+    let mut stamps: Vec<_> = attempts.into_iter().map(|attempt| attempt.stamp).collect();
+    stamps.sort_by_key(|stamp| std::cmp::Reverse(stamp.timestamp));
+    let scopes: Vec<String> = versions.keys().map(ToString::to_string).collect();
+    Some(Story {
+        stands: stands(w),
+        revision: set.map(|set| set.revision.clone()),
+        renderings: set.map_or(0, |set| set.renderings.len()),
+        last_rendered: set.map(|set| set.confirmed.wall),
+        depends_on: depends_on(w, view.index),
+        moves: view.injection.recent_moves().filter(|m| scopes.contains(&m.scope)).cloned().collect(),
+        says: owners_words(w, sources),
+        next: next_steps(key, &stamps, sources),
+        unseen: unseen(w, case, view.index),
+        stamps,
+    })
 }
 
-/// Something that renderings of a workload depend on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dependency {
-    /// `MutatingWebhookConfiguration istio-sidecar-injector`, `Namespace shop`, ...
-    pub what: String,
-    /// Who changed it last, if it is recorded.
-    pub by: Option<Name>,
-    /// When.
-    pub at: Option<Timestamp>,
-    /// What is to be known of it: that it fails open, that it is being exchanged.
-    pub note: Option<String>,
+fn owners_words(w: &WorkloadSnapshot, sources: Sources<'_>) -> Vec<String> {
+    let says = sources.view.owner_annotations(w);
+    let mut words = says.bad;
+    match says.mode {
+        Mode::Ignore => words.push("mode ignore: it is not to be looked at".to_owned()),
+        Mode::Report => words.push("mode report: it is not to be rolled".to_owned()),
+        Mode::Enforce => {}
+    }
+    if says.paused {
+        words.push("paused".to_owned());
+    }
+    words.extend(says.accepted_until.map(|until| format!("this drift is accepted until {until}")));
+    words
 }
 
-impl Dependency {
-    fn new(what: String, changed: Option<&ChangedBy>) -> Self {
-        Self { what, by: changed.map(|c| c.manager.clone()), at: changed.and_then(|c| c.time), note: None }
+fn next_steps(key: &WorkloadKey, stamps: &[Stamp], sources: Sources<'_>) -> Vec<String> {
+    let Sources { view, renders, rollouts, .. } = sources;
+    let now = view.now;
+    let mut steps = Vec::new();
+    if let Some(progress) = rollouts.progress_of(key) {
+        steps.push(format!("its rollout goes on: {progress}"));
     }
-}
-
-impl Core {
-    /// The story of a workload; `None`: it is not known.
-    pub(in crate::core) fn story(&self, key: &WorkloadKey, now: Now) -> Option<Story> {
-        let w = self.index.workload(key)?;
-        let fresh = Work::default();
-        let work = self.work.get(key).map_or(&fresh, |work| &**work);
-        let vector = self.generations.vector(w, &self.index);
-        let set = work.set.as_ref();
-        let mut stamps: Vec<_> = self.history(w).into_iter().map(|attempt| attempt.stamp).collect();
-        stamps.sort_by_key(|stamp| std::cmp::Reverse(stamp.timestamp));
-        let scopes: Vec<String> = vector.keys().map(ToString::to_string).collect();
-        Some(Story {
-            stands: stands(w),
-            revision: set.map(|set| set.revision.clone()),
-            renderings: set.map_or(0, |set| set.renderings.len()),
-            last_rendered: set.map(|set| set.confirmed.wall),
-            depends_on: depends_on(w, &self.index),
-            moves: self.moves.iter().filter(|m| scopes.contains(&m.scope)).cloned().collect(),
-            says: self.owners_words(w),
-            next: self.next_steps(key, work, &stamps, now),
-            unseen: unseen(w, work, &self.index),
-            stamps,
-        })
+    let at = |elapsed: Duration| {
+        let wait = elapsed.saturating_sub(now.elapsed);
+        now.wall.checked_add(wait).unwrap_or(now.wall).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    };
+    if renders.is_pending(key) {
+        steps.push("a rendering is being asked for".to_owned());
+    } else if let Some(due) = renders.due(key) {
+        steps.push(format!("a daemon would ask for it again at {}", at(due)));
     }
-
-    fn owners_words(&self, w: &WorkloadSnapshot) -> Vec<String> {
-        let says = self.says(w);
-        let mut words = says.bad;
-        match says.mode {
-            Mode::Ignore => words.push("mode ignore: it is not to be looked at".to_owned()),
-            Mode::Report => words.push("mode report: it is not to be rolled".to_owned()),
-            Mode::Enforce => {}
-        }
-        if says.paused {
-            words.push("paused".to_owned());
-        }
-        words.extend(says.accepted_until.map(|until| format!("this drift is accepted until {until}")));
-        words
+    if let (Some((Gate::Cooldown, _)) | None, Some(stamp)) = (rollouts.gate(key).0, stamps.first())
+        && let Ok(over) = stamp.timestamp.checked_add(view.policy.cooldown)
+        && over > now.wall
+    {
+        steps.push(format!("may be rolled again from {over} on, by the cool-down"));
     }
-
-    fn next_steps(&self, key: &WorkloadKey, work: &Work, stamps: &[Stamp], now: Now) -> Vec<String> {
-        let mut steps = Vec::new();
-        if let Some(rollout) = self.rollouts.get(key) {
-            steps.push(format!("its rollout goes on: {}", rollout.report(key, None, now).message));
-        }
-        let at = |elapsed: std::time::Duration| {
-            let wait = elapsed.saturating_sub(now.elapsed);
-            now.wall.checked_add(wait).unwrap_or(now.wall).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-        };
-        if work.request.is_some() {
-            steps.push("a rendering is being asked for".to_owned());
-        } else if let Some(due) = self.queue.due(key) {
-            steps.push(format!("a daemon would ask for it again at {}", at(due)));
-        }
-        if let (Some((Gate::Cooldown, _)) | None, Some(stamp)) = (work.gate, stamps.first())
-            && let Ok(over) = stamp.timestamp.checked_add(self.policy.cooldown)
-            && over > now.wall
-        {
-            steps.push(format!("may be rolled again from {over} on, by the cool-down"));
-        }
-        steps
-    }
+    steps
 }
 
 fn stands(w: &WorkloadSnapshot) -> String {
@@ -150,12 +107,12 @@ fn stands(w: &WorkloadSnapshot) -> String {
 fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
     let template = Dependency::new(format!("{} {}", w.key.kind, w.key.name), w.changed_by.as_ref());
     let mut all = vec![template];
-    for injector in scope::injectors_of(w, index) {
+    for injector in injectors_of(w, index) {
         let what = format!("{} {}", injector.kind.as_str(), injector.name);
         let mut dependency = Dependency::new(what, injector.changed_by.as_ref());
-        dependency.note = backends::exchanging(injector, index).or_else(|| {
+        dependency.note = backends_mixed(injector, index).or_else(|| {
             let open = injector.entries.iter().any(|entry| entry.ignores_failure);
-            match backends::healthy(injector, index) {
+            match healthy(injector, index) {
                 Some(false) => Some("what answers for it is not ready".to_owned()),
                 None if open => Some("it is reached by a URL and ignored when it fails".to_owned()),
                 _ if open && injector.kind == InjectorKind::MutatingWebhookConfiguration => {
@@ -165,13 +122,13 @@ fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
             }
         });
         all.push(dependency);
-        for service in backends::services_of(injector) {
+        for service in injector.services() {
             all.extend(index.configs_in(ConfigKind::ConfigMap, &service.namespace).map(|config| {
                 let what = format!("ConfigMap {}/{}", config.key.namespace, config.key.name);
                 Dependency::new(what, config.changed_by.as_ref())
             }));
         }
-        all.extend(backends::backends_of(injector, index).map(|backend| {
+        all.extend(backends_of(injector, index).map(|backend| {
             let what = format!("{} {}/{}", backend.key.kind, backend.key.namespace, backend.key.name);
             Dependency::new(what, backend.changed_by.as_ref())
         }));
@@ -180,7 +137,7 @@ fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
         all.push(Dependency::new(format!("Namespace {}", namespace.name), namespace.changed_by.as_ref()));
     }
     let account = ObjectKey { namespace: w.key.namespace.clone(), name: w.template.service_account.clone() };
-    let of_account = |config: &&crate::core::model::ConfigSnapshot| config.key == account;
+    let of_account = |config: &&ConfigSnapshot| config.key == account;
     all.extend(
         index
             .configs_in(ConfigKind::ServiceAccount, &account.namespace)
@@ -197,19 +154,19 @@ fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
     all
 }
 
-fn unseen(w: &WorkloadSnapshot, work: &Work, index: &Index) -> Vec<String> {
+fn unseen(w: &WorkloadSnapshot, case: Option<&Case>, index: &Index) -> Vec<String> {
     let mut unseen = vec![
         "configuration that a running sidecar fetches by itself, from its control plane".to_owned(),
         "Secrets and ConfigMaps that its Pods mount or read: only that they are referred to".to_owned(),
     ];
-    let masked = work.set.as_ref().map(|set| set.mask.shown()).unwrap_or_default();
+    let masked = case.and_then(Case::set).map(|set| set.mask.shown()).unwrap_or_default();
     if !masked.is_empty() {
         unseen.push(format!("fields in which two renderings differ: {}", masked.join(", ")));
     }
     if rollout_status::partition(w) > 0 {
         unseen.push("Pods that its partition keeps, which run an older revision".to_owned());
     }
-    let opaque: Vec<_> = scope::injectors_of(w, index)
+    let opaque: Vec<_> = injectors_of(w, index)
         .filter(|injector| injector.entries.iter().any(|e| e.service.is_none() && e.timeout_seconds > 0))
         .map(|injector| &*injector.name)
         .collect();

@@ -7,19 +7,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::story::Story;
 use crate::core::{
     compare::IgnoreUse,
     config::{Mode, WhatIf},
+    injection::ScopeMove,
     io::Stop,
     model::{
         Name,
         words::{Gate, UndeterminedReason, Verdict},
     },
-    render::render_throttle::Limits,
-    report::explain::Story,
-};
-use crate::core::{
-    injection::GenerationReport,
+    render::Limits,
     rollout::{AlertsReport, RolloutReport},
     verdict::PodGroup,
 };
@@ -62,7 +60,7 @@ pub struct Report {
     /// The workloads, sorted by namespace, kind and name.
     pub workloads: Vec<Arc<WorkloadReport>>,
     /// Everything that moved since the start, newest first, at most a hundred.
-    pub generations: Vec<GenerationReport>,
+    pub generations: Vec<ScopeMove>,
     /// Rollouts of this process, newest first, at most a hundred; those under way have no outcome.
     pub rollouts: Vec<RolloutReport>,
     /// Rollouts that may still be started in this hour; `None`: no limit.

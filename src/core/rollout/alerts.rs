@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use super::report::AlertsReport;
 use crate::core::{
-    config::Mode,
-    io::{AlertsAnswer, AlertsReply, AlertsRequest, Effect, Notice},
-    model::time::Now,
-    step::Core,
+    config::{Mode, Policy},
+    io::{AlertsAnswer, AlertsReply},
 };
 
 /// Prometheus is asked this often. It evaluates its rules every minute by default.
@@ -36,7 +34,7 @@ pub enum Alarm {
 
 /// What is known of the alerts.
 #[derive(Debug, Default)]
-pub(in crate::core) struct Alerts {
+pub(super) struct AlertGate {
     /// When they were asked for last, and the ticket of that.
     asked: Option<(Duration, u64)>,
     /// Its answer is outstanding.
@@ -46,13 +44,13 @@ pub(in crate::core) struct Alerts {
     /// The first of the answers up to the newest between which nothing fired: when it was asked for.
     calm: Option<Duration>,
     /// What people were told last.
-    told: Option<AlertsReport>,
+    last_notified: Option<AlertsReport>,
 }
 
-impl Alerts {
+impl AlertGate {
     /// The configuration is another: what was found out by the old one counts no more.
-    pub(in crate::core) fn forget(&mut self) {
-        *self = Self { told: self.told.take(), ..Self::default() };
+    pub(super) fn forget(&mut self) {
+        *self = Self { last_notified: self.last_notified.take(), ..Self::default() };
     }
 
     fn answered(&mut self, asked: Duration, answer: AlertsAnswer) {
@@ -88,68 +86,54 @@ impl Alerts {
         self.calm.map(|since| since + CALM).filter(|at| *at > now)
     }
 
-    fn due(&self) -> Option<Duration> {
-        if self.waiting { None } else { Some(self.asked.map_or(Duration::ZERO, |(last, _)| last + INTERVAL)) }
-    }
-}
-
-impl Core {
-    /// Somebody wants it; a person at a terminal knows what is going on.
-    fn heeds_alerts(&self) -> bool {
-        self.policy.mode == Mode::Enforce && !self.policy.one_shot && !self.policy.blocking_alerts.is_empty()
+    /// Whether somebody wants it; a person at a terminal knows what is going on.
+    fn is_wanted(policy: &Policy) -> bool {
+        policy.mode == Mode::Enforce && !policy.one_shot && !policy.blocking_alerts.is_empty()
     }
 
     /// Whether alerts hold all rollouts now.
-    pub(in crate::core) fn alarm(&self, now: Now) -> Alarm {
-        if !self.heeds_alerts() || self.alerts.against(now.elapsed).is_none() {
+    pub(super) fn alarm(&self, policy: &Policy, now: Duration) -> Alarm {
+        if !Self::is_wanted(policy) || self.against(now).is_none() {
             return Alarm::None;
         }
-        self.alerts.calms(now.elapsed).map_or(Alarm::On, Alarm::Until)
+        self.calms(now).map_or(Alarm::On, Alarm::Until)
     }
 
-    /// As readers see it; `None`: nobody wants it. A follower does not ask.
-    pub(in crate::core) fn alerts_report(&self, now: Now) -> Option<AlertsReport> {
-        if !self.heeds_alerts() || !self.leader {
-            return None;
-        }
-        let message = self.alerts.against(now.elapsed);
+    /// As readers see it; `None`: nobody wants it.
+    pub(super) fn report(&self, policy: &Policy, now: Duration) -> Option<AlertsReport> {
+        let message = if Self::is_wanted(policy) { self.against(now) } else { return None };
         Some(AlertsReport { blocking: message.is_some(), message: message.unwrap_or_default() })
     }
 
-    /// Takes an answer in.
-    pub(in crate::core) fn alerts_answered(&mut self, reply: AlertsReply, now: Now) {
-        let Some((asked, _)) = self.alerts.asked.filter(|(_, ticket)| *ticket == reply.ticket) else { return };
-        self.alerts.waiting = false;
-        let before = self.alarm(now);
-        self.alerts.answered(asked, reply.answer);
-        self.replan |= self.alarm(now) != before;
+    /// Takes an answer in. Returns whether alerts hold rollouts otherwise than before.
+    pub(super) fn take(&mut self, reply: AlertsReply, policy: &Policy, now: Duration) -> bool {
+        let Some((asked, _)) = self.asked.filter(|(_, ticket)| *ticket == reply.ticket) else { return false };
+        self.waiting = false;
+        let before = self.alarm(policy, now);
+        self.answered(asked, reply.answer);
+        self.alarm(policy, now) != before
     }
 
-    /// Asks if it is time, and tells people when it is another than before.
-    pub(in crate::core) fn ask_for_alerts(&mut self, now: Now) {
-        if self.next_alerts().is_some_and(|due| due <= now.elapsed) {
-            let ticket = self.ticket();
-            self.alerts.asked = Some((now.elapsed, ticket));
-            self.alerts.waiting = true;
-            let matchers = self.policy.blocking_alerts.clone();
-            self.effects.push(Effect::AskAlerts(AlertsRequest { ticket, matchers }));
-        }
-        // Before the first answer there is nothing to tell.
-        if self.alerts.answer.is_none() {
-            return;
-        }
-        let report = self.alerts_report(now);
-        if report != self.alerts.told {
-            self.alerts.told.clone_from(&report);
-            if let Some(AlertsReport { blocking, message }) = report {
-                self.tell(Notice::Alerts { blocking, message });
-            }
-        }
+    /// Prometheus is asked.
+    pub(super) fn asking(&mut self, ticket: u64, now: Duration) {
+        self.asked = Some((now, ticket));
+        self.waiting = true;
     }
 
-    /// When they are asked for next.
-    pub(in crate::core) fn next_alerts(&self) -> Option<Duration> {
-        self.alerts.due().filter(|_| self.heeds_alerts() && self.leader && !self.stopping)
+    /// When it is asked next; `None`: not before its answer, or never.
+    pub(super) fn next_question(&self, policy: &Policy) -> Option<Duration> {
+        let due =
+            if self.waiting { None } else { Some(self.asked.map_or(Duration::ZERO, |(last, _)| last + INTERVAL)) };
+        due.filter(|_| Self::is_wanted(policy))
+    }
+
+    /// What people are to be told now, if it is another than before. Before the first answer there is nothing to tell.
+    pub(super) fn take_news(&mut self, report: Option<AlertsReport>) -> Option<AlertsReport> {
+        if self.answer.is_none() || report == self.last_notified {
+            return None;
+        }
+        self.last_notified.clone_from(&report);
+        report
     }
 }
 

@@ -4,27 +4,28 @@
 //! those that were replaced are as rendered, one more rendering says that what is left still differs, and no gate holds it.
 //! Nothing is remembered of it: which Pods are left is seen from their revisions, by whoever leads.
 
-use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
+use std::{cmp::Reverse, time::Duration};
 
-use crate::core::rollout::{FRESH, Phase, Rollout};
+use super::{
+    context::{Context, Emitter, RolloutEvent},
+    gate,
+    rollout_state::{EVICT_AGAIN, Eviction, FRESH, Phase, Rollout},
+    rollouts::Rollouts,
+    watch::crashes_now,
+};
 use crate::core::{
+    injection::View,
     inventory::{Pod, on_delete},
-    io::{Effect, EvictOutcome, EvictReply, EvictRequest, Notice, WorkloadRef},
+    io::{Effect, EvictOutcome, EvictReply, EvictRequest, Notice, Outbox, WorkloadRef},
     model::{
-        Name, Strategy, Uid, WorkloadKey, WorkloadSnapshot,
+        Name, Uid, WorkloadKey, WorkloadSnapshot,
         rollout_status::{self, Progress},
-        time::Now,
         words::{Gate, Outcome, Verdict},
     },
-    render::queue::Priority,
-    rollout::gate,
-    step::Core,
 };
 
-/// After a failed eviction, or a confirmation that came to nothing, the next try waits this long.
-const RETRY: Duration = Duration::from_secs(5);
-/// As long after an eviction that a PodDisruptionBudget refused; one that leaves room again is noticed, but its status
-/// may be behind.
+/// After an eviction that a PodDisruptionBudget refused, the next try waits this long; one that leaves room again is
+/// noticed, but its status may be behind.
 const NO_HEADROOM: Duration = Duration::from_secs(10);
 /// An eviction whose answer was lost shows in the Pod by then, if it was carried out.
 const LOST: Duration = Duration::from_secs(30);
@@ -32,24 +33,6 @@ const LOST: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_mins(1);
 /// Evictions of one Pod that failed.
 const ATTEMPTS: u32 = 3;
-
-/// How far the next eviction is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Eviction {
-    /// None is under way.
-    #[default]
-    Looking,
-    /// One more rendering is asked for.
-    Confirming,
-    /// It came back, and everything is as it should be.
-    Confirmed,
-    /// Its answer is outstanding.
-    Asked,
-    /// Evicted: the Pod is waited for to go.
-    Leaving,
-    /// The answer was lost: it may go.
-    Unsure,
-}
 
 /// What is to be done about a rollout by evictions.
 enum Next {
@@ -65,85 +48,61 @@ enum Next {
     End(Outcome, String),
 }
 
-impl Rollout {
-    /// What holds its next step.
-    pub(in crate::core) fn held(&self) -> Option<Gate> {
-        self.held
-    }
-}
-
-impl Core {
+impl Rollouts {
     /// Moves such a rollout on.
-    pub(super) fn watch_evicting(&mut self, key: &WorkloadKey, now: Now) {
-        if self.stopping && !self.evicting(key) {
+    pub(super) fn watch_evicting(&mut self, key: &WorkloadKey, context: Context<'_>, emit: &mut Emitter<'_>) {
+        let View { policy, index, lifecycle, now, .. } = context.view;
+        let evicting = self.running.get(key).is_some_and(|r| r.eviction == Eviction::Asked);
+        if lifecycle.stopping && !evicting {
             // Whoever leads next takes it up.
-            self.rollouts.remove(key);
-            self.touch(key);
-            return;
+            self.running.remove(key);
+            return emit.invalidate_report(key);
         }
-        let Some(next) = self.next_eviction(key, now) else { return };
+        let Some(next) = self.next_eviction(key, context, emit) else { return };
         let (held, ends) = if let Next::Hold(gate, ends) = next { (Some(gate), ends) } else { (None, None) };
-        let timeout = self.policy.timeout;
-        let Some(rollout) = self.rollouts.get_mut(key) else { return };
+        let Some(rollout) = self.running.get_mut(key) else { return };
         let changed = std::mem::replace(&mut rollout.held, held) != held;
         let look = held.map(|_| now.elapsed + LOOK);
         let times = [look, ends, Some(rollout.rest_until)].into_iter().flatten();
         rollout.wake = times.filter(|at| *at > now.elapsed).min();
-        if held.is_some() && !self.policy.one_shot {
+        if held.is_some() && !policy.one_shot {
             // That it is held is not its fault.
             rollout.stepped = now.elapsed;
         }
-        let late = now.elapsed >= rollout.stepped + timeout;
-        let done = self.replaced(key);
+        let late = now.elapsed >= rollout.stepped + policy.timeout;
+        let workload = index.workload(key);
+        let done = workload.map(|w| replaced(w, context.view)).unwrap_or_default();
         match next {
-            Next::End(outcome, message) => return self.end(key, outcome, message, now),
-            Next::Hold(..) | Next::Wait(_) if late && self.policy.one_shot => {
-                return self.end(key, Outcome::TimedOut, format!("{done} replaced"), now);
+            Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
+            Next::Hold(..) | Next::Wait(_) if late && policy.one_shot => {
+                return self.end(key, Outcome::TimedOut, format!("{done} replaced"), context, emit);
             }
-            Next::Hold(gate, _) => self.progress(key, &format!("{done} replaced; held by {gate}"), late, now),
+            Next::Hold(gate, _) => {
+                self.progress(key, &format!("{done} replaced; held by {gate}"), late, context, emit);
+            }
             Next::Wait(what) => {
-                if late && self.crashes(key) {
-                    return self.end(key, Outcome::Failed, format!("its Pods crash: {done} replaced, {what}"), now);
+                if late && workload.is_some_and(|w| crashes_now(w, context.view)) {
+                    let message = format!("its Pods crash: {done} replaced, {what}");
+                    return self.end(key, Outcome::Failed, message, context, emit);
                 }
-                self.progress(key, &format!("{done} replaced; {what}"), late, now);
+                self.progress(key, &format!("{done} replaced; {what}"), late, context, emit);
             }
             Next::Confirm => {
-                if let Some(rollout) = self.rollouts.get_mut(key) {
-                    rollout.eviction = Eviction::Confirming;
-                }
-                self.queue.schedule(key, now.elapsed, Priority::Confirm, now.elapsed);
-                self.want_probe(now);
+                rollout.eviction = Eviction::Confirming;
+                emit.confirm(key, now.elapsed);
+                self.guard.want_probe(now.elapsed);
             }
-            Next::Evict(pod, uid) => self.evict(key, pod, uid, &done, now),
+            Next::Evict(pod, uid) => self.evict(key, pod, uid, &done, context, emit),
         }
         if changed {
-            self.replan = true;
-            self.touch(key);
+            self.schedule.request();
+            emit.invalidate_report(key);
         }
-    }
-
-    /// The answer to an eviction is outstanding.
-    fn evicting(&self, key: &WorkloadKey) -> bool {
-        self.rollouts.get(key).is_some_and(|r| r.eviction == Eviction::Asked)
-    }
-
-    /// Some Pod of it crashes now, new or old.
-    pub(super) fn crashes(&self, key: &WorkloadKey) -> bool {
-        let Some(workload) = self.index.workload(key) else { return false };
-        self.index.pods_of(workload).iter().any(|p| p.state.crashing && !p.state.terminating)
-    }
-
-    /// `1 of 3`
-    fn replaced(&self, key: &WorkloadKey) -> String {
-        let Some(w) = self.index.workload(key) else { return String::new() };
-        let pods = on_delete::alive(w, &self.index);
-        let new = pods.iter().filter(|pod| !pod.state.terminating && !on_delete::is_behind(w, pod)).count();
-        format!("{new} of {}", w.counts.desired)
     }
 
     /// The Pod that may go next, and its uid; `Ok(None)`: none is left. `Err`: what is waited for before any may.
-    fn choice(&self, key: &WorkloadKey, now: Now) -> Option<Result<Option<(Name, Name)>, String>> {
-        let (rollout, w) = (self.rollouts.get(key)?, self.index.workload(key)?);
+    fn choice(&self, key: &WorkloadKey, view: View<'_>) -> Option<Result<Option<(Name, Name)>, String>> {
+        let (rollout, w) = (self.running.get(key)?, view.index.workload(key)?);
         let wait = |what: &str| Some(Err(what.to_owned()));
         if w.observed_generation < w.generation {
             return wait("its controller has not seen the change");
@@ -151,8 +110,8 @@ impl Core {
         if rollout.eviction == Eviction::Asked {
             return wait("evicting a Pod");
         }
-        let pods = on_delete::alive(w, &self.index);
-        let resting = now.elapsed < rollout.rest_until;
+        let pods = on_delete::alive(w, view.index);
+        let resting = view.now.elapsed < rollout.rest_until;
         let leaving =
             rollout.leaving.as_ref().and_then(|(_, uid)| pods.iter().find(|pod| pod.uid == Uid::from(&**uid)));
         if leaving.is_some()
@@ -160,22 +119,23 @@ impl Core {
         {
             return wait("a Pod is on its way out");
         }
-        let behind: Vec<_> = pods.iter().copied().filter(|pod| on_delete::is_behind(w, pod)).collect();
+        let outdated: Vec<_> = pods.iter().copied().filter(|pod| on_delete::is_outdated(w, &pod.made)).collect();
         let again = leaving.filter(|_| rollout.eviction == Eviction::Unsure).copied();
-        let choice = complete(w, &pods, &behind).map(|choice| again.or(choice));
+        let choice = complete(w, &pods, &outdated).map(|choice| again.or(choice));
         Some(choice.map(|pod| pod.map(|pod| (pod.key.name.clone(), pod.uid.name()))))
     }
 
-    fn next_eviction(&mut self, key: &WorkloadKey, now: Now) -> Option<Next> {
-        let choice = match self.choice(key, now)? {
+    fn next_eviction(&mut self, key: &WorkloadKey, context: Context<'_>, emit: &mut Emitter<'_>) -> Option<Next> {
+        let now = context.view.now;
+        let choice = match self.choice(key, context.view)? {
             Ok(choice) => choice,
             Err(what) => return Some(Next::Wait(what)),
         };
         // What came of those that were replaced, and whether the others still differ.
-        let verdict = self.work.get(key)?.judged.verdict;
-        match self.verified(key, now) {
+        let verdict = context.verdicts.judged(key)?.verdict;
+        match self.verified(key, context, emit) {
             // Whoever took it over reads first what the older Pods are.
-            None if self.is_unread(key, now) => return Some(Next::Confirm),
+            None if self.is_unread(key, context) => return Some(Next::Confirm),
             None => return Some(Next::Wait("checking the new Pods".to_owned())),
             Some((Outcome::Converged, message)) if choice.is_none() => {
                 return Some(Next::End(Outcome::Converged, message));
@@ -188,16 +148,16 @@ impl Core {
             Some((outcome, message)) => return Some(Next::End(outcome, message)),
         }
         let (pod, uid) = choice?;
-        let rollout = self.rollouts.get(key)?;
-        let candidate = self.candidate(key, &self.unhealthy_injectors())?;
-        let situation = self.situation(now, Some(key));
+        let rollout = self.running.get(key)?;
+        let candidate = self.candidate(key, &context.view.unhealthy_injectors(), context)?;
+        let situation = self.situation(context.view, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
             if gate == Gate::DifferenceNotEnabled {
                 // Nothing would ever let it go on, and its slot is wanted by others.
                 let message = "what was not replaced yet differs only in what is not acted on".to_owned();
                 return Some(Next::End(Outcome::Superseded, message));
             }
-            return Some(Next::Hold(gate, gate::ends(gate, &candidate, &situation)));
+            return Some(Next::Hold(gate, gate::ends::ends(gate, &candidate, &situation)));
         }
         // One whose answer was lost is gone by now: as long as it is there, `choice` waits.
         if now.elapsed < rollout.rest_until && rollout.eviction != Eviction::Unsure {
@@ -207,7 +167,7 @@ impl Core {
                 .or_else(|| Some(Next::Wait(rollout.trouble.clone())));
         }
         match rollout.eviction {
-            Eviction::Confirming if self.awaits_rendering(key) => {
+            Eviction::Confirming if context.renders.awaits(key) => {
                 Some(Next::Wait("confirming that the others still differ".to_owned()))
             }
             Eviction::Confirmed if now.elapsed < rollout.confirmed + FRESH => Some(Next::Evict(pod, uid)),
@@ -215,56 +175,53 @@ impl Core {
         }
     }
 
-    fn is_unread(&self, key: &WorkloadKey, now: Now) -> bool {
-        let known = (self.rollouts.get(key), self.work.get(key), self.index.workload(key));
-        let (Some(rollout), Some(work), Some(w)) = known else { return false };
-        let free = !(rollout.eviction == Eviction::Confirming && self.awaits_rendering(key))
-            && now.elapsed >= rollout.rest_until;
-        free && on_delete::is_unread(w, &self.index, &work.templates)
+    fn is_unread(&self, key: &WorkloadKey, context: Context<'_>) -> bool {
+        let known = (self.running.get(key), context.verdicts.case(key), context.view.index.workload(key));
+        let (Some(rollout), Some(case), Some(w)) = known else { return false };
+        let free = !(rollout.eviction == Eviction::Confirming && context.renders.awaits(key))
+            && context.view.now.elapsed >= rollout.rest_until;
+        free && on_delete::is_unread(w, context.view.index, case.templates())
     }
 
-    fn evict(&mut self, key: &WorkloadKey, pod: Name, uid: Name, done: &str, now: Now) {
-        let ticket = self.ticket();
-        let Some(rollout) = self.rollouts.get_mut(key) else { return };
+    fn evict(
+        &mut self,
+        key: &WorkloadKey,
+        pod: Name,
+        uid: Name,
+        done: &str,
+        context: Context<'_>,
+        emit: &mut Emitter<'_>,
+    ) {
+        let ticket = emit.outbox().ticket();
+        let Some(rollout) = self.running.get_mut(key) else { return };
         rollout.eviction = Eviction::Asked;
         rollout.leaving = Some((pod.clone(), uid.clone()));
         let workload = WorkloadRef { key: key.clone(), uid: rollout.uid.clone() };
-        self.writes.insert(ticket, key.clone());
-        self.progress(key, &format!("{done} replaced; evicting {pod}"), false, now);
-        self.effects.push(Effect::Evict(EvictRequest { ticket, workload, pod, uid }));
-    }
-
-    /// The rendering that was asked for before the next eviction came back.
-    pub(super) fn eviction_confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, now: Now) {
-        // What was rendered before may still be shown, and is not what was asked for.
-        let rendered = self.work.get(key).is_some_and(|work| work.failure.is_none());
-        let Some(rollout) = self.rollouts.get_mut(key).filter(|r| r.eviction == Eviction::Confirming) else { return };
-        if holds && read && rendered {
-            rollout.eviction = Eviction::Confirmed;
-            rollout.confirmed = now.elapsed;
-        } else {
-            rollout.step_aside("it could not be confirmed that the others still differ", RETRY, now);
-        }
+        self.pending_writes.insert(ticket, key.clone());
+        self.progress(key, &format!("{done} replaced; evicting {pod}"), false, context, emit);
+        emit.push(Effect::Evict(EvictRequest { ticket, workload, pod, uid }));
     }
 
     /// Takes the answer to an eviction in.
-    pub(in crate::core) fn evicted(&mut self, reply: EvictReply, now: Now) {
-        let Some(key) = self.writes.remove(&reply.ticket) else { return };
-        self.replan = true;
+    pub fn take_evicted(&mut self, reply: EvictReply, context: Context<'_>, out: &mut Outbox) -> Vec<RolloutEvent> {
+        let mut emit = Emitter::new(out);
+        let now = context.view.now;
+        let Some(key) = self.pending_writes.remove(&reply.ticket) else { return emit.into_events() };
+        self.schedule.request();
         let asked = |r: &&mut Rollout| r.phase == Phase::Rolling && r.eviction == Eviction::Asked;
-        let Some(rollout) = self.rollouts.get_mut(&key).filter(asked) else { return };
+        let Some(rollout) = self.running.get_mut(&key).filter(asked) else { return emit.into_events() };
         match reply.outcome {
             EvictOutcome::Evicted => {
                 rollout.eviction = Eviction::Leaving;
                 rollout.attempts = 0;
                 rollout.stepped = now.elapsed;
                 if let Some((pod, _)) = rollout.leaving.clone() {
-                    self.tell(Notice::PodEvicted { workload: key, pod });
+                    emit.notify(Notice::PodEvicted { workload: key, pod });
                 }
             }
             EvictOutcome::NotLeader => rollout.eviction = Eviction::Looking,
             // Its watch may be behind.
-            EvictOutcome::Gone => rollout.step_aside("a Pod is gone already", RETRY, now),
+            EvictOutcome::Gone => rollout.step_aside("a Pod is gone already", EVICT_AGAIN, now),
             EvictOutcome::NoHeadroom { retry_after } => {
                 let rest = retry_after.unwrap_or_default().max(NO_HEADROOM);
                 rollout.step_aside("its PodDisruptionBudget leaves no room", rest, now);
@@ -274,36 +231,29 @@ impl Core {
                 rollout.step_aside(&message, LOST, now);
                 rollout.eviction = Eviction::Unsure;
             }
-            EvictOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, now),
+            EvictOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, context, &mut emit),
             EvictOutcome::Failed { message, retry_after } => {
                 rollout.attempts += 1;
                 if rollout.attempts >= ATTEMPTS {
-                    self.end(&key, Outcome::Denied, message, now);
+                    self.end(&key, Outcome::Denied, message, context, &mut emit);
                 } else {
-                    rollout.step_aside(&message, retry_after.unwrap_or(RETRY), now);
+                    rollout.step_aside(&message, retry_after.unwrap_or(EVICT_AGAIN), now);
                 }
             }
         }
-    }
-
-    /// The Pods that a rollout by evictions has not replaced yet.
-    pub(super) fn not_replaced(&self, w: &WorkloadSnapshot) -> BTreeSet<Name> {
-        let pods = if w.strategy == Strategy::OnDelete { on_delete::alive(w, &self.index) } else { Vec::new() };
-        pods.into_iter().filter(|pod| on_delete::is_behind(w, pod)).map(|pod| pod.key.name.clone()).collect()
+        emit.into_events()
     }
 }
 
-impl Rollout {
-    /// Nothing is evicted for a while.
-    fn step_aside(&mut self, why: &str, rest: Duration, now: Now) {
-        self.eviction = Eviction::Looking;
-        self.rest_until = now.elapsed + rest;
-        why.clone_into(&mut self.trouble);
-    }
+/// `1 of 3`
+fn replaced(w: &WorkloadSnapshot, view: View<'_>) -> String {
+    let pods = on_delete::alive(w, view.index);
+    let new = pods.iter().filter(|pod| !pod.state.terminating && !on_delete::is_outdated(w, &pod.made)).count();
+    format!("{new} of {}", w.counts.desired)
 }
 
-/// See [`Core::choice`]. Never more than one is down: all are ready, or the one that is not is itself one of those that have to go.
-fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], behind: &[&'a Pod]) -> Result<Option<&'a Pod>, String> {
+/// See [`Rollouts::choice`]. Never more than one is down: all are ready, or the one that is not is itself one of those that have to go.
+fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], outdated: &[&'a Pod]) -> Result<Option<&'a Pod>, String> {
     let desired = w.counts.desired as usize;
     let down: Vec<_> = pods.iter().copied().filter(|pod| pod.state.terminating || !pod.state.ready).collect();
     let ready = pods.len() - down.len();
@@ -313,11 +263,13 @@ fn complete<'a>(w: &WorkloadSnapshot, pods: &[&'a Pod], behind: &[&'a Pod]) -> R
         [] if w.counts.available < w.counts.desired => {
             Err(format!("{} of {desired} Pods available", w.counts.available))
         }
-        [] => match (behind.iter().copied().max_by_key(|pod| place(pod)), rollout_status::progress(w)) {
+        [] => match (outdated.iter().copied().max_by_key(|pod| place(pod)), rollout_status::progress(w)) {
             (None, Progress::Waiting(what) | Progress::Failed(what)) => Err(what),
             (choice, _) => Ok(choice),
         },
-        [pod] if !pod.state.terminating && pods.len() >= desired && on_delete::is_behind(w, pod) => Ok(Some(pod)),
+        [pod] if !pod.state.terminating && pods.len() >= desired && on_delete::is_outdated(w, &pod.made) => {
+            Ok(Some(pod))
+        }
         _ => waits(),
     }
 }

@@ -1,16 +1,16 @@
 //! The gates: why a workload that differs is not being rolled now. Each is a small pure function; their order is the
 //! policy.
 
-mod ends;
+pub mod ends;
 
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-pub use self::ends::ends;
+use super::alerts::Alarm;
 use crate::core::{
-    config::{Mode, Opening, Policy, Says, Windows, window},
-    injection::scope::{Scope, Vector},
+    config::{Mode, Opening, OwnerAnnotations, Policy, Windows, window},
+    injection::{Scope, VersionVector},
     io::{Canary, StateRecord},
     model::{
         Attempt, Name, Strategy, WorkloadSnapshot,
@@ -19,7 +19,6 @@ use crate::core::{
         time::Now,
         words::{Difference, Gate, Verdict},
     },
-    rollout::alerts::Alarm,
 };
 
 /// Namespaces that are never rolled unless `--include-system`.
@@ -48,11 +47,11 @@ pub struct Candidate<'a> {
     /// The fingerprint of what a rollout would bring.
     pub target: &'a str,
     /// What its renderings depend on.
-    pub scopes: &'a Vector,
+    pub scopes: &'a VersionVector,
     /// The scopes that may have made it differ; empty: nobody knows.
     pub causes: &'a BTreeSet<Scope>,
     /// What its owner says.
-    pub says: Says,
+    pub says: OwnerAnnotations,
     /// Every rollout of it that is known, the live template's stamp included.
     pub history: Vec<Attempt>,
     /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
@@ -68,7 +67,7 @@ pub struct Candidate<'a> {
     /// A rollout of ours is under way.
     pub in_rollout: bool,
     /// Its last rollout has just ended, or was given up before anything was written: it rests until then.
-    pub quiet_until: Duration,
+    pub backoff_until: Duration,
     /// A rollout of it ended, and each workload is rolled but once now.
     pub had_its_turn: bool,
 }
@@ -136,7 +135,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::BadAnnotation, |c, _| !c.says.bad.is_empty()),
     (Gate::Paused, paused),
     (Gate::WorkloadPaused, |c, _| c.workload.paused),
-    (Gate::Rolling, |c, _| c.in_rollout || rollout_status::exchanging(c.workload)),
+    (Gate::Rolling, |c, _| c.in_rollout || rollout_status::rollout_in_progress(c.workload)),
     (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && !rollout_status::healthy(c.workload)),
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
     (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(tried.stamp.timestamp) < s.policy.cooldown)),
@@ -164,7 +163,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::AlreadyTried, already_tried),
     (Gate::Reverted, |c, _| reverted(c)),
     (Gate::Rejected, |c, _| c.verdict == Verdict::Rejected),
-    (Gate::BackingOff, |c, s| s.now.elapsed < c.quiet_until),
+    (Gate::BackingOff, |c, s| s.now.elapsed < c.backoff_until),
     (Gate::FirstSweep, |_, s| s.first_sweep.is_some()),
 ];
 

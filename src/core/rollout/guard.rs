@@ -5,13 +5,7 @@
 
 use std::time::Duration;
 
-use crate::core::{
-    config::Mode,
-    io::{Effect, Notice},
-    model::time::Now,
-    rollout::Rollout,
-    step::Core,
-};
+use crate::core::config::{Mode, Policy};
 
 /// A refusal is believed for this much longer than the time between two probes, which is room for a slow answer.
 const GRACE: Duration = Duration::from_secs(5);
@@ -21,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// What is known of the guard.
 #[derive(Debug, Default)]
-pub(in crate::core) struct Guard {
+pub(super) struct Guard {
     /// When the newest probe was sent.
     sent: Option<Duration>,
     /// Its answer is outstanding.
@@ -35,80 +29,55 @@ pub(in crate::core) struct Guard {
 }
 
 impl Guard {
+    /// Whether there is need of a guard: a person at a terminal works with rights of their own, and watches.
+    pub(super) fn is_needed(policy: &Policy) -> bool {
+        policy.mode == Mode::Enforce && !policy.one_shot && !policy.without_guard
+    }
+
     /// Whether it was found out at all.
-    pub(in crate::core) fn answered(&self) -> bool {
+    pub(super) fn answered(&self) -> bool {
         self.refused.is_some()
     }
 
-    /// When the next probe is to be sent; `None`: not before the answer to the last one.
-    fn due(&self, interval: Duration) -> Option<Duration> {
-        let Some(sent) = self.sent else { return Some(Duration::ZERO) };
-        if self.waiting {
-            return None;
-        }
-        if self.wanted.is_some_and(|wanted| sent < wanted) {
-            return self.wanted;
-        }
-        Some(sent + if self.in_force.is_some() { interval } else { interval.min(RETRY) })
-    }
-}
-
-impl Core {
-    /// A person at a terminal works with rights of their own, and watches.
-    fn needs_guard(&self) -> bool {
-        self.policy.mode == Mode::Enforce && !self.policy.one_shot && !self.policy.without_guard
-    }
-
     /// The guard is in force, as far as can be known.
-    pub(in crate::core) fn guarded(&self, now: Now) -> bool {
-        let trusted = self.policy.guard_interval + GRACE;
-        self.guard.in_force.is_some_and(|sent| now.elapsed.saturating_sub(sent) < trusted)
-    }
-
-    /// As readers see it; `None`: there is no need of a guard. A follower needs none, and does not probe it.
-    pub(in crate::core) fn guard_report(&self, now: Now) -> Option<bool> {
-        (self.needs_guard() && self.leader).then(|| self.guarded(now))
+    pub(super) fn is_in_force(&self, policy: &Policy, now: Duration) -> bool {
+        let trusted = policy.guard_interval + GRACE;
+        self.in_force.is_some_and(|sent| now.saturating_sub(sent) < trusted)
     }
 
     /// Whether a rollout that was planned then may be patched now.
-    pub(in crate::core) fn guard_lets(&self, rollout: &Rollout, now: Now) -> bool {
-        let since = rollout.planned();
-        !self.needs_guard() || (self.guarded(now) && self.guard.in_force.is_some_and(|sent| sent >= since))
+    pub(super) fn lets(&self, planned: Duration, policy: &Policy, now: Duration) -> bool {
+        !Self::is_needed(policy) || (self.is_in_force(policy, now) && self.in_force.is_some_and(|sent| sent >= planned))
     }
 
     /// A rollout is planned: a probe of now is wanted before it is patched.
-    pub(in crate::core) fn want_probe(&mut self, now: Now) {
-        self.guard.wanted = Some(now.elapsed);
+    pub(super) fn want_probe(&mut self, now: Duration) {
+        self.wanted = Some(now);
     }
 
-    /// Takes the answer to a probe in.
-    pub(in crate::core) fn guard_answered(&mut self, refused: bool, now: Now) {
-        self.guard.waiting = false;
-        self.guard.in_force = self.guard.sent.filter(|_| refused);
-        self.replan = true;
-        if self.guard.refused.replace(refused) != Some(refused) {
-            self.tell(Notice::Guard { in_force: refused });
-        }
-        if !refused && self.needs_guard() {
-            self.hold_unguarded(now);
-        }
+    /// Takes the answer to a probe in. Returns whether it is another than before.
+    pub(super) fn take(&mut self, refused: bool) -> bool {
+        self.waiting = false;
+        self.in_force = self.sent.filter(|_| refused);
+        self.refused.replace(refused) != Some(refused)
     }
 
-    /// Sends a probe if one is due.
-    pub(in crate::core) fn probe_guard(&mut self, now: Now) {
-        if self.next_probe().is_some_and(|due| due <= now.elapsed) {
-            self.guard.sent = Some(now.elapsed);
-            self.guard.waiting = true;
-            self.effects.push(Effect::ProbeGuard);
-        }
+    /// A probe is sent.
+    pub(super) fn probing(&mut self, now: Duration) {
+        self.sent = Some(now);
+        self.waiting = true;
     }
 
-    /// When the next probe is due.
-    pub(in crate::core) fn next_probe(&self) -> Option<Duration> {
-        let probes = self.needs_guard() && self.leader && !self.stopping;
-        self.guard.due(self.policy.guard_interval).filter(|_| probes)
+    /// When the next probe is to be sent; `None`: not before the answer to the last one, or never.
+    pub(super) fn next_probe(&self, policy: &Policy) -> Option<Duration> {
+        if self.waiting || !Self::is_needed(policy) {
+            return None;
+        }
+        let Some(sent) = self.sent else { return Some(Duration::ZERO) };
+        if self.wanted.is_some_and(|wanted| sent < wanted) {
+            return self.wanted;
+        }
+        let interval = policy.guard_interval;
+        Some(sent + if self.in_force.is_some() { interval } else { interval.min(RETRY) })
     }
 }
-
-#[cfg(test)]
-mod tests;

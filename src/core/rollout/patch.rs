@@ -4,88 +4,85 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::core::rollout::Phase;
+use super::{
+    context::{Context, Emitter, RolloutEvent},
+    rollout_state::Phase,
+    rollouts::Rollouts,
+};
 use crate::core::{
-    io::{Effect, Notice, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
+    injection::View,
+    io::{Effect, Notice, Outbox, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
     model::{
         Stamp, WorkloadKey,
         owner::Restart,
-        time::Now,
         words::{Gate, Outcome},
     },
-    render::queue::Priority,
-    step::Core,
+    verdict::Judged,
 };
 
 /// A lost race (409) is run again this often.
 const ATTEMPTS: u32 = 3;
 
-impl Core {
-    pub(super) fn patch(&mut self, key: &WorkloadKey, now: Now) {
-        let (Some(workload), Some(work)) = (self.index.workload(key), self.work.get(key)) else { return };
-        let reason = self.policy.rollout_reason.clone().unwrap_or_else(|| {
-            let sidecars = work.judged.groups.iter().flat_map(|g| &g.differences).map(|d| &*d.sidecar);
-            let mut sidecars: BTreeSet<_> = sidecars.collect();
-            if sidecars.is_empty() {
-                sidecars.extend(work.judged.sidecars.iter().map(|name| &**name));
-            }
-            format!("Update sidecars {}", sidecars.into_iter().collect::<Vec<_>>().join(" "))
-        });
+impl Rollouts {
+    pub(super) fn patch(&mut self, key: &WorkloadKey, context: Context<'_>, emit: &mut Emitter<'_>) {
+        let View { policy, index, now, .. } = context.view;
+        let (Some(workload), Some(judged)) = (index.workload(key), context.verdicts.judged(key)) else { return };
+        let reason = policy.rollout_reason.clone().unwrap_or_else(|| reason_for(judged));
         let timestamp = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);
         let stamp = match key.kind.row().restart {
-            Restart::Stamp => {
-                Stamp { timestamp, reason: reason.clone(), fingerprint: Some(work.judged.target.clone()) }
-            }
+            Restart::Stamp => Stamp { timestamp, reason: reason.clone(), fingerprint: Some(judged.target.clone()) },
             Restart::Field(_) | Restart::Nothing => Stamp { timestamp, reason: String::new(), fingerprint: None },
         };
-        let reference = WorkloadRef { key: key.clone(), uid: workload.uid.clone() };
-        let (version, template) = (workload.resource_version.clone(), workload.template.clone());
-        let before = self.index.pods_of(workload).into_iter().map(|pod| pod.uid.clone()).collect();
-        let ticket = self.ticket();
-        self.writes.insert(ticket, key.clone());
-        let Some(rollout) = self.rollouts.get_mut(key) else { return };
+        let before = index.pods_of(workload).into_iter().map(|pod| pod.uid.clone()).collect();
+        let ticket = emit.outbox().ticket();
+        self.pending_writes.insert(ticket, key.clone());
+        let Some(rollout) = self.running.get_mut(key) else { return };
         rollout.phase = Phase::Patching;
         rollout.stamps.push(stamp.clone());
-        rollout.template = template.hash;
+        rollout.template.clone_from(&workload.template.hash);
         rollout.before = before;
         "patching".clone_into(&mut rollout.message);
-        let first = rollout.stamps.len() == 1;
-        self.effects.push(Effect::Patch(PatchRequest {
+        emit.push(Effect::Patch(PatchRequest {
             ticket,
-            workload: reference,
-            resource_version: version,
-            has_annotations: template.has_annotations,
+            workload: WorkloadRef { key: key.clone(), uid: workload.uid.clone() },
+            resource_version: workload.resource_version.clone(),
+            has_annotations: workload.template.has_annotations,
             stamp,
         }));
-        if first {
-            self.tell(Notice::RolloutStarted { workload: key.clone(), reason });
+        if rollout.stamps.len() == 1 {
+            emit.notify(Notice::RolloutStarted { workload: key.clone(), reason });
         }
     }
 
     /// Takes the answer to a patch in.
-    pub(in crate::core) fn patched(&mut self, reply: PatchReply, now: Now) {
-        let Some(key) = self.writes.remove(&reply.ticket) else { return };
-        self.replan = true;
-        let Some(rollout) = self.rollouts.get_mut(&key).filter(|r| r.phase == Phase::Patching) else { return };
+    pub fn take_patched(&mut self, reply: PatchReply, context: Context<'_>, out: &mut Outbox) -> Vec<RolloutEvent> {
+        let mut emit = Emitter::new(out);
+        let now = context.view.now.elapsed;
+        let Some(key) = self.pending_writes.remove(&reply.ticket) else { return emit.into_events() };
+        self.schedule.request();
+        let patching = self.running.get_mut(&key).filter(|r| r.phase == Phase::Patching);
+        let Some(rollout) = patching else { return emit.into_events() };
         match reply.outcome {
-            PatchOutcome::Patched { generation } => self.begin_rolling(&key, generation, now),
-            PatchOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, now),
-            PatchOutcome::Gone => self.end(&key, Outcome::Superseded, "the workload is gone".to_owned(), now),
-            PatchOutcome::NotLeader => self.abandon(&key, Some(Gate::NotLeader), now),
+            PatchOutcome::Patched { generation } => self.begin_rolling(&key, generation, context),
+            PatchOutcome::Denied { message } => self.end(&key, Outcome::Denied, message, context, &mut emit),
+            PatchOutcome::Gone => {
+                self.end(&key, Outcome::Superseded, "the workload is gone".to_owned(), context, &mut emit);
+            }
+            PatchOutcome::NotLeader => self.abandon(&key, Some(Gate::NotLeader), context, &mut emit),
             PatchOutcome::Conflict => {
                 rollout.attempts += 1;
                 if rollout.attempts >= ATTEMPTS {
                     let message = format!("the workload changed under our hands {ATTEMPTS} times");
-                    self.end(&key, Outcome::Conflict, message, now);
+                    self.end(&key, Outcome::Conflict, message, context, &mut emit);
                 } else {
-                    self.confirm_again(&key, now.elapsed, now);
+                    self.confirm_again(&key, now, context, &mut emit);
                 }
             }
             // Whether it was written is found out by reading, not by sending it again.
             PatchOutcome::Unknown { message } => {
                 rollout.message = message;
                 rollout.unsure = true;
-                self.confirm_again(&key, now.elapsed + Duration::from_secs(1), now);
+                self.confirm_again(&key, now + Duration::from_secs(1), context, &mut emit);
             }
             PatchOutcome::Failed { message, retry_after } => {
                 rollout.attempts += 1;
@@ -93,30 +90,37 @@ impl Core {
                 if rollout.attempts >= ATTEMPTS {
                     // Told, so that the breaker and people hear of it: the next time would most likely go the same way.
                     let message = rollout.message.clone();
-                    self.end(&key, Outcome::Denied, message, now);
+                    self.end(&key, Outcome::Denied, message, context, &mut emit);
                 } else {
                     let wait = retry_after.unwrap_or(Duration::from_secs(5));
-                    self.confirm_again(&key, now.elapsed + wait, now);
+                    self.confirm_again(&key, now + wait, context, &mut emit);
                 }
             }
         }
+        emit.into_events()
     }
 
-    pub(super) fn confirm_again(&mut self, key: &WorkloadKey, at: Duration, now: Now) {
-        if self.stopping {
-            self.rollouts.remove(key);
-            self.touch(key);
+    pub(super) fn confirm_again(
+        &mut self,
+        key: &WorkloadKey,
+        at: Duration,
+        context: Context<'_>,
+        emit: &mut Emitter<'_>,
+    ) {
+        if context.view.lifecycle.stopping {
+            self.running.remove(key);
+            emit.invalidate_report(key);
             return;
         }
-        if let Some(rollout) = self.rollouts.get_mut(key) {
+        if let Some(rollout) = self.running.get_mut(key) {
             rollout.phase = Phase::Confirming;
         }
-        self.queue.schedule(key, at, Priority::Confirm, now.elapsed);
+        emit.confirm(key, at);
     }
 
     /// The answer to one of our patches was lost, but the patch was not: then it goes on from there.
-    pub(super) fn landed(&mut self, key: &WorkloadKey, now: Now) -> bool {
-        let (Some(rollout), Some(workload)) = (self.rollouts.get_mut(key), self.index.workload(key)) else {
+    pub(super) fn detect_applied_patch(&mut self, key: &WorkloadKey, context: Context<'_>) -> bool {
+        let (Some(rollout), Some(workload)) = (self.running.get_mut(key), context.view.index.workload(key)) else {
             return false;
         };
         let Some(at) = rollout.stamps.iter().position(|sent| workload.template.stamp.as_ref() == Some(sent)) else {
@@ -127,22 +131,31 @@ impl Core {
         }
         // What came after it was not written.
         rollout.stamps.truncate(at + 1);
-        let generation = workload.generation;
-        self.begin_rolling(key, generation, now);
+        self.begin_rolling(key, workload.generation, context);
         true
     }
 
-    fn begin_rolling(&mut self, key: &WorkloadKey, generation: i64, now: Now) {
-        if let Some(rollout) = self.rollouts.get_mut(key) {
+    fn begin_rolling(&mut self, key: &WorkloadKey, generation: i64, context: Context<'_>) {
+        let now = context.view.now;
+        if let Some(rollout) = self.running.get_mut(key) {
             rollout.phase = Phase::Rolling;
             rollout.unsure = false;
             rollout.generation = generation;
             rollout.started = now;
             rollout.stepped = now.elapsed;
             rollout.attempts = 0;
+            self.concerned.insert(key.clone());
         }
-        if let Some(work) = self.work.get_mut(key) {
-            work.setbacks = 0;
-        }
+        self.ledger.entry(key).abandoned_attempts = 0;
     }
+}
+
+/// `Update sidecars istio-proxy`
+fn reason_for(judged: &Judged) -> String {
+    let sidecars = judged.groups.iter().flat_map(|g| &g.differences).map(|d| &*d.sidecar);
+    let mut sidecars: BTreeSet<_> = sidecars.collect();
+    if sidecars.is_empty() {
+        sidecars.extend(judged.sidecars.iter().map(|name| &**name));
+    }
+    format!("Update sidecars {}", sidecars.into_iter().collect::<Vec<_>>().join(" "))
 }

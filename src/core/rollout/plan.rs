@@ -4,16 +4,13 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::core::{
-    io::Canary,
-    model::WorkloadKey,
-    rollout::gate::{self, Candidate, Held, Situation},
-};
+use super::gate::{self, Candidate, Held, Situation};
+use crate::core::{io::Canary, model::WorkloadKey};
 
 /// What to start, and what waits for what. Nothing of it is executed by looking at it.
 #[must_use = "a plan that nobody reads starts nothing and explains nothing"]
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Workloads to roll now, in order.
     pub start: Vec<WorkloadKey>,
     /// Every other candidate, with what holds it.
@@ -24,7 +21,7 @@ pub struct Plan {
 
 /// Makes the plan. Candidates are taken least risk first: stateless before stateful, many replicas before few, what has
 /// differed longest before the rest, and then by name, so that the same cluster always gives the same order.
-pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situation: Situation<'_>) -> Plan {
+pub(super) fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situation: Situation<'_>) -> Plan {
     let mut candidates: Vec<_> = candidates.into_iter().collect();
     candidates.sort_by(|a, b| risk(a).cmp(&risk(b)));
     let mut plan = Plan::default();
@@ -32,7 +29,8 @@ pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situati
         let key = candidate.workload.key.clone();
         let held = gate::held(&candidate, &situation);
         if held.gate.is_some() {
-            plan.next = sooner(plan.next, held.in_enforce.and_then(|gate| gate::ends(gate, &candidate, &situation)));
+            plan.next =
+                sooner(plan.next, held.in_enforce.and_then(|gate| gate::ends::ends(gate, &candidate, &situation)));
             plan.held.push((key, held));
             continue;
         }
@@ -43,7 +41,7 @@ pub fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut situati
         let wanted = situation.policy.canary;
         for scope in candidate.proves().into_iter().filter(|_| wanted > 0) {
             let canary = situation.canaries.entry(scope).or_insert_with(|| Canary::new(situation.now.wall));
-            canary.enlist(&key, wanted);
+            canary.register(&key, wanted);
         }
         plan.start.push(key);
     }

@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::core::{
-    config::Mode,
-    io::{Effect, StateRecord},
-    model::time::Now,
-    step::Core,
-};
+use crate::core::io::StateRecord;
 
 /// After a write that changed nothing the next one waits this long, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -16,7 +11,7 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// The state ConfigMap.
 #[derive(Debug, Default)]
-pub(in crate::core) struct Record {
+pub(super) struct StateStore {
     /// As we want it; `None`: it was never read.
     wanted: Option<StateRecord>,
     /// As it was read last.
@@ -31,34 +26,34 @@ pub(in crate::core) struct Record {
     rests_until: Duration,
 }
 
-impl Record {
+impl StateStore {
     /// What it says; `None`: missing or unreadable.
-    pub(in crate::core) fn get(&self) -> Option<&StateRecord> {
+    pub(super) fn get(&self) -> Option<&StateRecord> {
         self.wanted.as_ref().filter(|_| self.readable)
     }
 
     /// What is to be on record, also while it cannot be read.
-    pub(in crate::core) fn wanted(&self) -> Option<&StateRecord> {
+    pub(super) fn wanted(&self) -> Option<&StateRecord> {
         self.wanted.as_ref()
     }
 
-    pub(in crate::core) fn writing(&self) -> bool {
+    pub(super) fn writing(&self) -> bool {
         self.writing
     }
 
     /// We want something that the ConfigMap does not say, yet.
-    pub(in crate::core) fn unwritten(&self) -> bool {
+    pub(super) fn unwritten(&self) -> bool {
         let content = |r: &StateRecord| StateRecord { resource_version: None, ..r.clone() };
         self.read.is_some() && self.readable && self.wanted.as_ref().map(content) != self.read.as_ref().map(content)
     }
 
     /// We want nothing but what it says.
-    pub(in crate::core) fn drop_changes(&mut self) {
+    pub(super) fn drop_changes(&mut self) {
         self.wanted.clone_from(&self.read);
     }
 
     /// Takes it in as it is now, keeping what we have changed and not written yet.
-    fn take_in(&mut self, read: Option<StateRecord>, now: Duration) {
+    pub(super) fn take_in(&mut self, read: Option<StateRecord>, now: Duration) {
         let answered = std::mem::take(&mut self.writing);
         self.readable = read.is_some();
         // While it is missing, what we want stays: breaker and canaries are on record when it is back.
@@ -77,6 +72,30 @@ impl Record {
             self.rests_until = now + FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
             self.failures += 1;
         }
+    }
+
+    /// Changes what we want. `detached`: a person at a terminal works without the ConfigMap; then it lives as long as the
+    /// process.
+    pub(super) fn change(&mut self, detached: bool, change: impl FnOnce(&mut StateRecord)) {
+        if detached && self.wanted.is_none() {
+            self.wanted = Some(StateRecord::default());
+            self.readable = true;
+        }
+        if let Some(wanted) = &mut self.wanted {
+            change(wanted);
+        }
+    }
+
+    /// When what we want is to be written; `None`: there is nothing to write, or a write is under way.
+    pub(super) fn next_write(&self) -> Option<Duration> {
+        (!self.writing && self.unwritten()).then_some(self.rests_until)
+    }
+
+    /// What is to be written now, if it is time.
+    pub(super) fn take_write(&mut self, now: Duration) -> Option<StateRecord> {
+        self.next_write().filter(|at| *at <= now)?;
+        self.writing = true;
+        self.wanted.clone()
     }
 }
 
@@ -103,46 +122,6 @@ fn merged_map<K: Ord + Clone, V: PartialEq + Clone>(
     all.retain(|key, _| !base.contains_key(key) || mine.contains_key(key));
     all.extend(mine.into_iter().filter(|(key, value)| base.get(key) != Some(value)));
     all
-}
-
-impl Core {
-    pub(in crate::core) fn state_read(&mut self, read: Option<StateRecord>, now: Now) {
-        let before = self.record.wanted().cloned();
-        self.record.take_in(read, now.elapsed);
-        self.mark_unlocked(before.as_ref());
-        self.replan = true;
-    }
-
-    fn may_write_state(&self) -> bool {
-        self.leader && self.policy.mode == Mode::Enforce && !self.record.writing && self.record.unwritten()
-    }
-
-    pub(in crate::core) fn write_state(&mut self, now: Now) {
-        if self.may_write_state()
-            && self.record.rests_until <= now.elapsed
-            && let Some(wanted) = &self.record.wanted
-        {
-            self.record.writing = true;
-            self.effects.push(Effect::WriteState(wanted.clone()));
-        }
-    }
-
-    /// When it is to be written, if it is.
-    pub(in crate::core) fn next_write(&self) -> Option<Duration> {
-        self.may_write_state().then_some(self.record.rests_until)
-    }
-
-    /// Changes the record. A person at a terminal works without the ConfigMap: then it lives as long as the process.
-    pub(in crate::core) fn note(&mut self, change: impl FnOnce(&mut StateRecord)) {
-        let record = &mut self.record;
-        if self.policy.one_shot && record.wanted.is_none() {
-            record.wanted = Some(StateRecord::default());
-            record.readable = true;
-        }
-        if let Some(wanted) = &mut record.wanted {
-            change(wanted);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,29 +10,32 @@ use jiff::Timestamp;
 
 use crate::core::{
     compare::{self, SidecarDifference, Unstable},
-    injection::scope::{Scope, Vector},
+    injection::{Scope, VersionVector, injector_scopes},
     model::{Name, WorkloadKey},
-    verdict::judge::UNCERTAIN_RETRY,
 };
+
+/// After a rendering that leaves things open, ask again after this long: soon enough to notice that an injector is
+/// back, seldom enough not to hammer one that is not.
+pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
 
 /// Evidence about injectors, gathered over all workloads.
 #[derive(Debug, Default)]
-pub struct Truth {
+pub(super) struct AdmissionEvidence {
     /// When a container of that name was last injected into some workload's rendering under that scope.
     sightings: BTreeMap<(Scope, Name), Duration>,
     /// Scopes whose renderings were contradicted by a real Pod.
     contradicted: BTreeMap<Scope, Contradiction>,
     /// Sidecars that some workload was given with one image and then with another, under one version of the scope.
-    wavered: BTreeMap<(Scope, Name), Wavering>,
+    flapped: BTreeMap<(Scope, Name), Flapping>,
 }
 
 /// An injector that cannot make up its mind gives the same answer twice in a row often enough: what one workload finds
 /// out holds for all, until no workload has found it again for this long.
-const WAVERING_HOLDS: Duration = UNCERTAIN_RETRY;
+const FLAPPING_HOLDS: Duration = UNCERTAIN_RETRY;
 
 /// Two renderings of one workload had different images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wavering {
+struct Flapping {
     /// When that was seen last.
     at: Duration,
     /// For people: where, and which.
@@ -52,10 +55,10 @@ struct Contradiction {
     evidence: String,
 }
 
-impl Truth {
+impl AdmissionEvidence {
     /// A rendering under these scopes had these injected containers.
-    pub fn saw(&mut self, vector: &Vector, injected: &BTreeSet<Name>, now: Duration) {
-        for scope in injectors(vector) {
+    pub(super) fn saw(&mut self, vector: &VersionVector, injected: &BTreeSet<Name>, now: Duration) {
+        for scope in injector_scopes(vector) {
             for name in injected {
                 self.sightings.insert((scope.clone(), name.clone()), now);
             }
@@ -63,32 +66,38 @@ impl Truth {
     }
 
     /// Whether one of these injectors gave some workload a container of that name since then.
-    pub fn witnessed(&self, vector: &Vector, name: &Name, since: Duration) -> bool {
+    pub(super) fn witnessed(&self, vector: &VersionVector, name: &Name, since: Duration) -> bool {
         let seen = |scope: &Scope| self.sightings.get(&(scope.clone(), name.clone())).is_some_and(|at| *at >= since);
-        injectors(vector).any(seen)
+        injector_scopes(vector).any(seen)
     }
 
     /// Two renderings of this workload differ in an image.
-    pub fn wavered(&mut self, vector: &Vector, unstable: &Unstable, workload: &WorkloadKey, now: Duration) {
-        for scope in injectors(vector) {
+    pub(super) fn flapped(
+        &mut self,
+        vector: &VersionVector,
+        unstable: &Unstable,
+        workload: &WorkloadKey,
+        now: Duration,
+    ) {
+        for scope in injector_scopes(vector) {
             let evidence = format!("{workload}: {unstable}");
-            self.wavered.insert((scope.clone(), unstable.container.clone()), Wavering { at: now, evidence });
+            self.flapped.insert((scope.clone(), unstable.container.clone()), Flapping { at: now, evidence });
         }
     }
 
     /// Why a difference in image is not to be believed now, if so: the injector gave another workload two answers.
-    pub fn wavering<'a>(
+    pub(super) fn flapping<'a>(
         &self,
-        vector: &Vector,
+        vector: &VersionVector,
         mut differences: impl Iterator<Item = &'a SidecarDifference>,
         now: Duration,
     ) -> Option<String> {
         let found = differences.find_map(|d| {
             let holds = |scope: &Scope| {
-                let wavering = self.wavered.get(&(scope.clone(), d.sidecar.clone()));
-                wavering.filter(|w| now < w.at + WAVERING_HOLDS)
+                let flapping = self.flapped.get(&(scope.clone(), d.sidecar.clone()));
+                flapping.filter(|w| now < w.at + FLAPPING_HOLDS)
             };
-            injectors(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
+            injector_scopes(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
         })?;
         Some(format!("its injector gives different answers: {}", found.evidence))
     }
@@ -96,12 +105,18 @@ impl Truth {
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
     /// only for these sidecars; where none is known, the namespace is.
     /// Returns whether that is news.
-    pub fn contradict(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, born: Timestamp, evidence: &str) -> bool {
+    pub(super) fn contradict(
+        &mut self,
+        vector: &VersionVector,
+        sidecars: &BTreeSet<Name>,
+        born: Timestamp,
+        evidence: &str,
+    ) -> bool {
         if sidecars.is_empty() {
             return false;
         }
         let before = self.contradicted.clone();
-        let mut blamed: Vec<_> = injectors(vector).cloned().collect();
+        let mut blamed: Vec<_> = injector_scopes(vector).cloned().collect();
         if blamed.is_empty() {
             blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
         }
@@ -119,7 +134,7 @@ impl Truth {
     }
 
     /// A Pod born under these scopes has these sidecars as rendered: what an older Pod contradicted is believed again.
-    pub fn agree(&mut self, vector: &Vector, sidecars: &BTreeSet<Name>, born: Timestamp) {
+    pub(super) fn agree(&mut self, vector: &VersionVector, sidecars: &BTreeSet<Name>, born: Timestamp) {
         self.contradicted.retain(|scope, contradiction| {
             if vector.contains_key(scope) && contradiction.born < born {
                 contradiction.sidecars.retain(|name| !sidecars.contains(name));
@@ -128,8 +143,25 @@ impl Truth {
         });
     }
 
+    /// A scope is gone: nothing that was seen of it means anything.
+    pub(super) fn forget(&mut self, scope: &Scope) {
+        self.sightings.retain(|(of, _), _| of != scope);
+        self.flapped.retain(|(of, _), _| of != scope);
+        self.contradicted.remove(scope);
+    }
+
+    /// How many pieces of evidence are kept.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.sightings.len() + self.contradicted.len() + self.flapped.len()
+    }
+
     /// Why a rendering of one of these sidecars under these scopes is not to be believed, if so.
-    pub fn contradicted<'a>(&self, vector: &Vector, mut sidecars: impl Iterator<Item = &'a Name>) -> Option<&str> {
+    pub(super) fn contradicted<'a>(
+        &self,
+        vector: &VersionVector,
+        mut sidecars: impl Iterator<Item = &'a Name>,
+    ) -> Option<&str> {
         let against: Vec<_> = vector
             .iter()
             .filter_map(|(scope, version)| self.contradicted.get(scope).filter(|c| c.version == *version))
@@ -137,15 +169,6 @@ impl Truth {
         let found = sidecars.find_map(|name| against.iter().find(|c| c.sidecars.contains(name)))?;
         Some(&found.evidence)
     }
-}
-
-/// Whether one injector may touch the Pods of both.
-pub(in crate::core) fn share_an_injector(one: &Vector, other: &Vector) -> bool {
-    injectors(one).any(|scope| other.contains_key(scope))
-}
-
-fn injectors(vector: &Vector) -> impl Iterator<Item = &Scope> {
-    vector.keys().filter(|scope| matches!(scope, Scope::Injector(..)))
 }
 
 #[cfg(test)]
@@ -157,7 +180,7 @@ mod tests {
         Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into())
     }
 
-    fn under(scope: Scope, version: u64) -> Vector {
+    fn under(scope: Scope, version: u64) -> VersionVector {
         BTreeMap::from([(Scope::Cluster, 1), (Scope::Namespace("shop".into()), 1), (scope, version)])
     }
 
@@ -173,34 +196,34 @@ mod tests {
 
     #[test]
     fn a_witness_counts_for_its_injector_its_container_and_its_time() {
-        let mut truth = Truth::default();
+        let mut evidence = AdmissionEvidence::default();
         let vault = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "vault".into());
-        truth.saw(&under(mesh(), 1), &names(&["proxy"]), S * 10);
-        assert!(truth.witnessed(&under(mesh(), 2), &"proxy".into(), S * 10));
-        assert!(!truth.witnessed(&under(mesh(), 1), &"proxy".into(), S * 11));
-        assert!(!truth.witnessed(&under(mesh(), 1), &"agent".into(), S));
-        assert!(!truth.witnessed(&under(vault, 1), &"proxy".into(), S));
+        evidence.saw(&under(mesh(), 1), &names(&["proxy"]), S * 10);
+        assert!(evidence.witnessed(&under(mesh(), 2), &"proxy".into(), S * 10));
+        assert!(!evidence.witnessed(&under(mesh(), 1), &"proxy".into(), S * 11));
+        assert!(!evidence.witnessed(&under(mesh(), 1), &"agent".into(), S));
+        assert!(!evidence.witnessed(&under(vault, 1), &"proxy".into(), S));
     }
 
     #[test]
     fn a_contradiction_holds_for_its_sidecars_until_the_scope_moves_or_a_pod_agrees() {
-        let mut truth = Truth::default();
+        let mut evidence = AdmissionEvidence::default();
         let (vector, proxy) = (under(mesh(), 1), names(&["proxy"]));
-        assert!(truth.contradict(&vector, &proxy, at(10), "Pod shop/a"));
-        assert!(!truth.contradict(&vector, &proxy, at(10), "Pod shop/a"), "it is no news any more");
-        assert_eq!(truth.contradicted(&vector, proxy.iter()), Some("Pod shop/a"));
-        assert_eq!(truth.contradicted(&vector, names(&["agent"]).iter()), None);
-        assert_eq!(truth.contradicted(&under(mesh(), 2), proxy.iter()), None);
-        truth.agree(&vector, &names(&["agent"]), at(11));
-        truth.agree(&vector, &proxy, at(10));
-        assert!(truth.contradicted(&vector, proxy.iter()).is_some());
-        truth.agree(&vector, &proxy, at(11));
-        assert_eq!(truth.contradicted(&vector, proxy.iter()), None);
+        assert!(evidence.contradict(&vector, &proxy, at(10), "Pod shop/a"));
+        assert!(!evidence.contradict(&vector, &proxy, at(10), "Pod shop/a"), "it is no news any more");
+        assert_eq!(evidence.contradicted(&vector, proxy.iter()), Some("Pod shop/a"));
+        assert_eq!(evidence.contradicted(&vector, names(&["agent"]).iter()), None);
+        assert_eq!(evidence.contradicted(&under(mesh(), 2), proxy.iter()), None);
+        evidence.agree(&vector, &names(&["agent"]), at(11));
+        evidence.agree(&vector, &proxy, at(10));
+        assert!(evidence.contradicted(&vector, proxy.iter()).is_some());
+        evidence.agree(&vector, &proxy, at(11));
+        assert_eq!(evidence.contradicted(&vector, proxy.iter()), None);
     }
 
     #[test]
-    fn what_wavers_for_one_workload_is_not_believed_of_another_for_a_while() {
-        let mut truth = Truth::default();
+    fn what_flaps_for_one_workload_is_not_believed_of_another_for_a_while() {
+        let mut evidence = AdmissionEvidence::default();
         let vector = under(mesh(), 1);
         let container = Name::from("proxy");
         let unstable = Unstable { container: container.clone(), images: (Some("p:1".into()), Some("p:2".into())) };
@@ -209,25 +232,25 @@ mod tests {
             namespace: "shop".into(),
             name: "a".into(),
         };
-        truth.wavered(&vector, &unstable, &workload, S * 10);
+        evidence.flapped(&vector, &unstable, &workload, S * 10);
         let difference = |sidecar: &str, pointer: &str| SidecarDifference {
             sidecar: sidecar.into(),
             difference: crate::core::model::words::Difference::Changed,
             fields: vec![compare::FieldChange { pointer: pointer.to_owned(), running: None, rendered: None }],
         };
-        let wavering = |d: SidecarDifference, now| truth.wavering(&vector, [d].iter(), now);
-        assert!(wavering(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
-        assert_eq!(wavering(difference("proxy", "/args/0"), S * 11), None);
-        assert_eq!(wavering(difference("agent", "/image"), S * 11), None);
-        assert_eq!(wavering(difference("proxy", "/image"), S * 10 + WAVERING_HOLDS), None);
+        let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, [d].iter(), now);
+        assert!(flapping(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
+        assert_eq!(flapping(difference("proxy", "/args/0"), S * 11), None);
+        assert_eq!(flapping(difference("agent", "/image"), S * 11), None);
+        assert_eq!(flapping(difference("proxy", "/image"), S * 10 + FLAPPING_HOLDS), None);
     }
 
     #[test]
     fn where_no_injector_is_known_the_namespace_is_blamed() {
-        let mut truth = Truth::default();
-        let vector = |ns: &str| Vector::from([(Scope::Cluster, 1), (Scope::Namespace(ns.into()), 1)]);
-        truth.contradict(&vector("shop"), &names(&["proxy"]), at(1), "Pod shop/a");
-        assert!(truth.contradicted(&vector("shop"), names(&["proxy"]).iter()).is_some());
-        assert!(truth.contradicted(&vector("bank"), names(&["proxy"]).iter()).is_none());
+        let mut evidence = AdmissionEvidence::default();
+        let vector = |ns: &str| VersionVector::from([(Scope::Cluster, 1), (Scope::Namespace(ns.into()), 1)]);
+        evidence.contradict(&vector("shop"), &names(&["proxy"]), at(1), "Pod shop/a");
+        assert!(evidence.contradicted(&vector("shop"), names(&["proxy"]).iter()).is_some());
+        assert!(evidence.contradicted(&vector("bank"), names(&["proxy"]).iter()).is_none());
     }
 }

@@ -1,10 +1,28 @@
-//! Verdicts.
+//! Verdicts: what is known of each workload.
+//!
+//! Owns one case for each workload (its renderings and what came of comparing), when each is to be judged again, which
+//! workloads differ, and what real Pods and renderings say together about admission.
+//! Is given changes, scope changes, answers to renderings, and what rollouts found out.
+//! Gives [`Judgement`]s: a verdict, where the workload stands, and what it takes to know more.
+//! May never restart anything, and knows of a rollout only by the locks that are lent to it.
 
-pub mod admission_evidence;
-mod assess;
-pub mod case;
-pub mod judge;
+mod admission_evidence;
+mod answers;
+mod case;
+mod evidence;
+mod judge;
+mod judged;
 mod pod_group;
-pub mod removal_probe;
+mod removal_probe;
+mod render_set;
+mod ripe_pods;
+mod verdicts;
 
-pub use self::pod_group::PodGroup;
+pub use self::{
+    admission_evidence::UNCERTAIN_RETRY,
+    case::{Case, RenderSet},
+    judge::change,
+    judged::{Judged, fields},
+    pod_group::PodGroup,
+    verdicts::{Contradiction, Judgement, Standing, UnannouncedChange, Verdicts},
+};

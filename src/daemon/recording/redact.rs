@@ -19,10 +19,10 @@ use crate::core::{
 };
 
 /// Stands for a Pod's own name while the text around it is hashed; no text contains it.
-const NAME: &str = "\u{1}";
+const NAME_PLACEHOLDER: &str = "\u{1}";
 
 /// Bytes of a hash that are kept: enough that no two values of a cluster have the same.
-const KEPT: usize = 8;
+const HASH_BYTES: usize = 8;
 
 /// Hashes values with a key that nobody knows.
 pub(super) struct Redactor {
@@ -53,13 +53,15 @@ impl Redactor {
                     rendering.template = self.shape(&rendering.template, name);
                     rendering.rendered = self.shape(&rendering.rendered, name);
                 }
-                RenderOutcome::Rejected { message } | RenderOutcome::Undetermined { message, .. } => unquote(message),
+                RenderOutcome::Rejected { message } | RenderOutcome::Undetermined { message, .. } => {
+                    remove_quotes(message);
+                }
                 RenderOutcome::Gone => {}
             },
             Input::Patched(reply) => match &mut reply.outcome {
                 PatchOutcome::Denied { message }
                 | PatchOutcome::Unknown { message }
-                | PatchOutcome::Failed { message, .. } => unquote(message),
+                | PatchOutcome::Failed { message, .. } => remove_quotes(message),
                 PatchOutcome::Patched { .. }
                 | PatchOutcome::Conflict
                 | PatchOutcome::Gone
@@ -68,7 +70,7 @@ impl Redactor {
             Input::Evicted(reply) => match &mut reply.outcome {
                 EvictOutcome::Denied { message }
                 | EvictOutcome::Unknown { message }
-                | EvictOutcome::Failed { message, .. } => unquote(message),
+                | EvictOutcome::Failed { message, .. } => remove_quotes(message),
                 EvictOutcome::Evicted
                 | EvictOutcome::NoHeadroom { .. }
                 | EvictOutcome::Gone
@@ -132,7 +134,10 @@ impl Redactor {
 
     fn text(&self, text: &str, name: Option<&str>) -> String {
         let Some(name) = name else { return self.hash(text) };
-        let parts: Vec<_> = whole_word::replace(text, name, NAME).split(NAME).map(|part| self.hash(part)).collect();
+        let parts: Vec<_> = whole_word::replace(text, name, NAME_PLACEHOLDER)
+            .split(NAME_PLACEHOLDER)
+            .map(|part| self.hash(part))
+            .collect();
         parts.join(name)
     }
 
@@ -143,7 +148,7 @@ impl Redactor {
         let mut hmac = self.hmac.clone();
         hmac.update(text.as_bytes());
         let hash = hmac.finalize().into_bytes();
-        let digits: Vec<_> = hash.iter().take(KEPT).map(|byte| format!("{byte:02x}")).collect();
+        let digits: Vec<_> = hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
         // Brackets, so that a Pod's name beside it is still a whole word.
         format!("<{}>", digits.concat())
     }
@@ -156,20 +161,20 @@ impl std::fmt::Debug for Redactor {
 }
 
 /// The API server quotes values that it does not like.
-fn unquote(message: &mut String) {
+fn remove_quotes(message: &mut String) {
     let parts = message.split('"').enumerate().map(|(at, part)| if at % 2 == 1 { "…" } else { part });
     *message = parts.collect::<Vec<_>>().join("\"");
 }
 
 /// What sentences within a value quote.
-pub(super) fn quotes(value: &mut Value) {
+pub(super) fn redact_quotes(value: &mut Value) {
     match value {
-        Value::Array(elements) => elements.iter_mut().for_each(quotes),
+        Value::Array(elements) => elements.iter_mut().for_each(redact_quotes),
         Value::Object(members) => {
             for (key, value) in members {
                 match value {
-                    Value::String(text) if key == "message" => unquote(text),
-                    other => quotes(other),
+                    Value::String(text) if key == "message" => remove_quotes(text),
+                    other => redact_quotes(other),
                 }
             }
         }

@@ -6,19 +6,19 @@ use anyhow::{Context as _, bail, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Asked, FORMAT, Header, Line, comparable};
+use super::{FORMAT, Header, Line, OutstandingRenders, comparable};
 use crate::core::{
     io::{Input, WatchEvent},
     model::{
         Object, Stamp,
-        owner::{Kind, custom_kind::Described},
+        owner::{Described, Kind},
     },
     report::Report,
     step::Core,
 };
 
 /// A replay of hashed values learns which fingerprints are the same; each round may show more of them.
-const ROUNDS: usize = 5;
+const MAX_ROUNDS: usize = 5;
 
 /// What came of playing a recording again.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub struct Replayed {
 }
 
 /// Fingerprints of a recording and what a replay finds in their place.
-type Known = BTreeMap<String, String>;
+type FingerprintMap = BTreeMap<String, String>;
 
 /// Plays the recording in this file again, up to a time, and compares the effects.
 ///
@@ -69,8 +69,8 @@ pub fn replay(path: &Path, until: Option<Timestamp>) -> anyhow::Result<Replayed>
         }
         inputs.truncate(last);
     }
-    let mut known = Known::new();
-    for _ in 1..ROUNDS {
+    let mut known = FingerprintMap::new();
+    for _ in 1..MAX_ROUNDS {
         let before = known.clone();
         let replayed = play(&header, &inputs, cut_off, &mut known)?;
         if replayed.differs.is_none() || header.plain || known == before {
@@ -97,15 +97,20 @@ fn header(line: &str) -> anyhow::Result<Header> {
     serde_json::from_value(value).context(senseless)
 }
 
-fn play(header: &Header, inputs: &[Line], cut_off: Option<usize>, known: &mut Known) -> anyhow::Result<Replayed> {
+fn play(
+    header: &Header,
+    inputs: &[Line],
+    cut_off: Option<usize>,
+    known: &mut FingerprintMap,
+) -> anyhow::Result<Replayed> {
     let mut core = Core::new(header.policy.clone(), header.sources.iter().cloned(), header.seed, header.now);
     let (mut now, mut differs) = (header.now, None);
-    let mut asked = Asked::default();
+    let mut asked = OutstandingRenders::default();
     for (at, line) in inputs.iter().enumerate() {
         now = line.now;
         let mut input = line.input.clone();
         translate(&mut input, known);
-        let answered = asked.answered(&input);
+        let answered = asked.take_answered(&input);
         let effects = core.step(input, line.now);
         let found = answered.and_then(|key| core.target(&key));
         if let (Some(recorded), Some(found)) = (&line.target, found.filter(|found| !found.is_empty())) {
@@ -135,7 +140,7 @@ fn play(header: &Header, inputs: &[Line], cut_off: Option<usize>, known: &mut Kn
 }
 
 /// Stamps carry fingerprints of values as they were.
-fn translate(input: &mut Input, known: &Known) {
+fn translate(input: &mut Input, known: &FingerprintMap) {
     let stamp = |stamp: &mut Stamp| {
         if let Some(other) = stamp.fingerprint.as_ref().and_then(|found| known.get(found)) {
             stamp.fingerprint = Some(other.clone());
@@ -155,7 +160,7 @@ fn translate(input: &mut Input, known: &Known) {
     }
 }
 
-fn translate_effect(effect: &mut Value, known: &Known) {
+fn translate_effect(effect: &mut Value, known: &FingerprintMap) {
     let Some(found) = effect.pointer_mut("/patch/stamp/fingerprint") else { return };
     if let Some(other) = found.as_str().and_then(|text| known.get(text)) {
         *found = other.clone().into();

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::{
     ASSETS,
-    shown::{many, number},
+    format::{many, number},
 };
 use crate::core::{config::Mode, report::Report};
 
@@ -61,7 +61,7 @@ impl Frame {
     }
 
     /// Before there is a report.
-    pub(super) fn blank() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             title: "Starting".to_owned(),
             assets: &ASSETS,

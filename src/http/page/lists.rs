@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use askama::Template;
 
 use super::{
+    format::{Row, list, many, number},
     frame::Frame,
-    shown::{Row, list, many, number},
 };
 use crate::{
     core::{
@@ -86,7 +86,7 @@ impl Workloads {
             let sorted = here.then_some(if query.descending { "descending" } else { "ascending" });
             Column { title, href: address(&query, sort, descending, 1), sorted, number }
         });
-        let filtered = !query.takes_all();
+        let filtered = !query.is_unfiltered();
         let found = if filtered {
             format!("{} of {}", number(selected.total), many(report.workloads.len(), "workload"))
         } else {

@@ -1,11 +1,11 @@
 //! The web page: rendered here, from the newest report, by the templates in `templates/`. The style and the one script are
 //! files of our own, so that a browser may be forbidden everything else.
 
+mod format;
 mod frame;
 mod lists;
-mod one;
 mod overview;
-mod shown;
+mod workload;
 
 use std::{
     fmt::Write,
@@ -82,7 +82,7 @@ async fn workload(
 ) -> Response {
     let Some(report) = reader.published.report() else { return not_yet() };
     if let Some(w) = api::find(&report, &namespace, &kind, &name) {
-        return render(&headers, StatusCode::OK, &report, &one::OneWorkload::of(&report, w, &reader.mask));
+        return render(&headers, StatusCode::OK, &report, &workload::WorkloadPage::of(&report, w, &reader.redaction));
     }
     let text = format!("There is no {kind} `{name}` in namespace `{namespace}`; it may have been deleted.");
     render(&headers, StatusCode::NOT_FOUND, &report, &Message::new(&report, "No such workload", text))
@@ -110,7 +110,7 @@ fn show<T: Template>(
 /// Before the first report.
 fn not_yet() -> Response {
     let page = Message {
-        frame: Frame::blank(),
+        frame: Frame::empty(),
         headline: "Starting",
         text: "Nothing is known yet; this page renews itself.".to_owned(),
     };

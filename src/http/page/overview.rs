@@ -8,8 +8,8 @@ use std::{
 use askama::Template;
 
 use super::{
+    format::{Fact, RolloutRow, When, href, list, many, number, tone},
     frame::Frame,
-    shown::{Fact, RolloutRow, When, href, list, many, number, tone},
 };
 use crate::{
     core::{
@@ -17,8 +17,10 @@ use crate::{
         model::words::{Gate, UndeterminedReason, Verdict, Word},
         report::{Report, WorkloadReport},
     },
-    document::summary::{Summary, differing, differs},
-    http::answers,
+    document::{
+        api,
+        summary::{Summary, differing, differs},
+    },
 };
 
 /// Changes on the first page; the list of workloads has all.
@@ -36,7 +38,7 @@ pub(super) struct Overview {
     rolling: Vec<RolloutRow>,
     changes: Vec<Change>,
     more_changes: usize,
-    troubles: Vec<Trouble>,
+    problems: Vec<Problem>,
 }
 
 /// A verdict and how many have it.
@@ -62,7 +64,7 @@ struct Change {
 }
 
 #[derive(Debug)]
-struct Trouble {
+struct Problem {
     word: &'static str,
     meaning: &'static str,
     count: String,
@@ -94,7 +96,7 @@ impl Overview {
             rolling: RolloutRow::rolling(report),
             more_changes: changes.len().saturating_sub(CHANGES),
             changes: changes.into_iter().take(CHANGES).collect(),
-            troubles: troubles(&summary),
+            problems: problems(&summary),
         }
     }
 }
@@ -149,14 +151,14 @@ fn changes(report: &Report) -> Vec<Change> {
     all.into_iter().map(change).collect()
 }
 
-fn troubles(summary: &Summary) -> Vec<Trouble> {
-    let trouble = |(reason, n): (&UndeterminedReason, &usize)| Trouble {
+fn problems(summary: &Summary) -> Vec<Problem> {
+    let problem = |(reason, n): (&UndeterminedReason, &usize)| Problem {
         word: reason.as_str(),
         meaning: reason.meaning(),
         count: number(*n),
         href: list(&[("reason", reason.as_str())]),
     };
-    summary.undetermined.iter().map(trouble).collect()
+    summary.undetermined.iter().map(problem).collect()
 }
 
 /// `/plan`
@@ -193,7 +195,7 @@ struct Planned {
 
 impl PlanPage {
     pub(super) fn of(report: &std::sync::Arc<Report>) -> Self {
-        let plan = answers::Plan::of(report);
+        let plan = api::Plan::of(report);
         let enforce = report.mode == Mode::Enforce;
         let left = report.rollouts_left.map_or("no limit".to_owned(), |n| n.to_string());
         let rolling = RolloutRow::rolling(report);
@@ -222,7 +224,7 @@ impl PlanPage {
 }
 
 impl Group {
-    fn of(held: answers::Held, report: &Report) -> Self {
+    fn of(held: api::Held, report: &Report) -> Self {
         let shown = held.workloads.len();
         let then = held.gate_in_enforce;
         let title = match (held.gate, then) {
@@ -236,7 +238,7 @@ impl Group {
             (Some(_), Some(then)) => format!("in enforce mode: {}", then.meaning()),
             (Some(gate), None) => gate.meaning().to_owned(),
         };
-        let row = |w: answers::Planned| Planned {
+        let row = |w: api::Planned| Planned {
             href: href(&w.namespace, &w.kind, &w.name),
             kind: w.kind.to_string(),
             namespace: w.namespace.to_string(),
@@ -277,7 +279,7 @@ impl Activity {
     pub(super) fn of(report: &std::sync::Arc<Report>) -> Self {
         let moves = report.generations.iter().map(|g| Move {
             scope: g.scope.clone(),
-            generation: g.generation,
+            generation: g.version,
             cause: g.cause.clone(),
             at: When::ago(g.at, report.taken),
         });

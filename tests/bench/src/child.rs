@@ -234,13 +234,22 @@ async fn finish(home: &RunDirectory, command: &mut Command) -> Result<String> {
 
 /// The program that is measured: the release build, in the folder beside the profile that this one was built with.
 pub(crate) fn sidecar_drift(named: Option<PathBuf>) -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let target = here.parent().and_then(Path::parent).context("this program has no folder")?;
-    let path = named.unwrap_or_else(|| target.join("release/sidecar-drift"));
+    let path = named.map_or_else(|| released("sidecar-drift"), Ok)?;
     if !path.is_file() {
         bail!("{} is missing; `make bench` builds it", path.display());
     }
     Ok(path)
+}
+
+/// The program that measures the core in itself.
+pub(crate) fn engine() -> Result<PathBuf> {
+    released("bench-engine")
+}
+
+fn released(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let target = here.parent().and_then(Path::parent).context("this program has no folder")?;
+    Ok(target.join("release").join(name))
 }
 
 #[cfg(test)]

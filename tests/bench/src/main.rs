@@ -6,6 +6,7 @@
 mod child;
 mod cluster;
 mod daemon;
+mod engine;
 mod fleet;
 mod growth;
 mod hostile;
@@ -91,6 +92,8 @@ enum Part {
     Quiet,
     /// Strangers at the listeners.
     Hostile,
+    /// The pure core, with a full queue, with a very large workload, and with many that come and go.
+    Engine,
 }
 
 /// What a run is told.
@@ -99,6 +102,8 @@ pub(crate) struct Settings {
     scale: f64,
     /// The program to measure.
     pub(crate) program: PathBuf,
+    /// The one that measures the core in itself.
+    pub(crate) engine: PathBuf,
     /// For files of this run; everything that was started for it ends with it.
     pub(crate) home: RunDirectory,
 }
@@ -149,7 +154,8 @@ fn run(cli: Cli) -> Result<()> {
     }
     anyhow::ensure!(cli.scale > 0.0, "--scale is {}: it must be more than 0", cli.scale);
     let program = child::sidecar_drift(cli.program)?;
-    let settings = Settings { scale: cli.scale, program, home: RunDirectory::create(false)? };
+    let engine = child::engine()?;
+    let settings = Settings { scale: cli.scale, program, engine, home: RunDirectory::create(false)? };
     let mut results = Results::default();
     let megabytes = number(usize::try_from(settings.program.metadata()?.len())?) / 1e6;
     results.note("binary_mb", megabytes)?;
@@ -165,6 +171,9 @@ fn run(cli: Cli) -> Result<()> {
         runtime.block_on(quiet::measure(&mut results))?;
     }
     let runtime = tokio::runtime::Runtime::new()?;
+    if wanted(Part::Engine) {
+        runtime.block_on(engine::measure(&settings, &mut results))?;
+    }
     if wanted(Part::Real) {
         runtime.block_on(real::measure(&settings, &mut results))?;
     }

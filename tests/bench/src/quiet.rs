@@ -9,7 +9,7 @@ use kube::client::Body;
 use sidecar_drift::{
     cluster::{
         client::{Cluster, Server},
-        convert::Keys,
+        convert::KeptKeys,
         render::Renderer,
         watch::{Scope, Watches},
     },
@@ -85,7 +85,7 @@ impl Quiet {
         let cluster = Cluster::from_service(service, "https://stub", "default");
         // Everything is as it is by default but the budget: the sweep before the hour is not what is measured.
         let policy = Policy { renders_per_second: number(fleet.deployments), ..Policy::default() };
-        let keys = Keys::of(&policy);
+        let keys = KeptKeys::of(&policy);
         let scope = Scope {
             namespaces: None,
             kinds: policy.kinds.clone(),

@@ -78,6 +78,9 @@ pub(crate) static KEYS: &[Key] = &[
     at_most("quiet_hour_lists", "", 0.0),
     at_most("quiet_hour_renders_per_workload", "", 1.0),
     told("quiet_hour_requests", ""),
+    at_most("longest_step_ms_20k_queued", "ms", 20.0),
+    at_most("event_us_30k_replicas", "us", 200.0),
+    at_most("churn_leftover_bytes", "B", 1_000_000.0),
 ];
 
 /// The numbers of one run. What could not be measured is missing.

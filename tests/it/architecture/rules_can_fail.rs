@@ -1,6 +1,11 @@
 //! A rule that cannot fail guards nothing: each is shown a snippet that it must refuse, and one that it must let pass.
 
-use super::rules::{impurities, upward_references};
+use std::path::PathBuf;
+
+use super::{
+    imports::Imports,
+    rules::{impurities, upward_references},
+};
 
 fn module(path: &str) -> Vec<String> {
     path.split("::").map(str::to_owned).collect()
@@ -117,5 +122,86 @@ fn a_layer_may_name_itself_and_what_lies_below() -> anyhow::Result<()> {
         assert!(found.is_empty(), "{name}: {found:#?}");
     }
     assert!(upward_references(&[], "pub mod core; pub mod cluster;")?.is_empty(), "lib.rs declares the layers");
+    Ok(())
+}
+
+fn imports(sources: &[(&str, &str)]) -> anyhow::Result<Imports> {
+    let sources: Vec<_> = sources.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())).collect();
+    Imports::read(&sources)
+}
+
+#[test]
+fn each_circle_is_found() -> anyhow::Result<()> {
+    let planted = [
+        vec![("cli/a.rs", "use super::b::B;"), ("cli/b.rs", "use crate::cli::a::A;")],
+        vec![("cli/mod.rs", "mod a; pub use self::a::A;"), ("cli/a.rs", "use super::UsageError;")],
+        vec![("cli/mod.rs", "mod a; fn f() { a::start(); }"), ("cli/a.rs", "fn f(_: super::Context<'_>) {}")],
+        vec![("cli/mod.rs", "mod a; use a::A;"), ("cli/a.rs", "use super::*;")],
+        vec![
+            ("cli/a.rs", "fn f() { super::b::g::<u8>() }"),
+            ("cli/b.rs", "use crate::{cli::out::{table::Form}, core};"),
+            ("cli/out/table.rs", "impl super::super::a::Look for Form {}"),
+        ],
+        vec![
+            ("cli/a.rs", "#[cfg(test)] use super::c::C; use super::b::B;"),
+            ("cli/b.rs", "mod inner { use super::super::a::A; }"),
+        ],
+    ];
+    for sources in planted {
+        let found = imports(&sources)?.circles();
+        assert!(found.len() == 1, "not found in {sources:#?}: {found:#?}");
+        for (file, _) in &sources {
+            assert!(found[0].contains(&format!("\n  {file} → ")), "{file} is not named in {}", found[0]);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn imports_in_one_direction_are_no_circle() -> anyhow::Result<()> {
+    let found = imports(&[
+        ("cli/mod.rs", "mod a; mod b; #[cfg(test)] mod samples; #[cfg(test)] mod tests; pub use self::a::A;"),
+        ("cli/a.rs", "use super::b::{B, C}; // not super::A\nfn f() { self::g(); Self::h(); other::i() } mod inner {}"),
+        ("cli/b.rs", "#[cfg(test)] mod tests { use super::super::a::A; } #[cfg(test)] use super::{a::A, A}; struct B;"),
+        ("cli/samples.rs", "use super::a::A;"),
+        ("cli/tests.rs", "use super::{samples, A};"),
+        ("cli/b/tests.rs", "use crate::cli::a::A;"),
+    ])?;
+    let found = found.circles();
+    assert!(found.is_empty(), "{found:#?}");
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_names_a_later_one_is_found() -> anyhow::Result<()> {
+    let order = ["model", "compare", "render", "step", "mod"];
+    let one = |file: &str, text: &str| -> anyhow::Result<Vec<String>> {
+        let rest = [("core/mod.rs", ""), ("core/model/mod.rs", ""), ("core/model/key.rs", ""), ("core/step.rs", "")];
+        let rest = rest.into_iter().filter(|(other, _)| *other != file);
+        let all: Vec<_> = rest.chain([("core/compare/mask.rs", ""), (file, text)]).collect();
+        Ok(imports(&all)?.against_order("core", &order))
+    };
+    for (file, text) in [
+        ("core/model/name.rs", "use crate::core::compare::mask::Mask;"),
+        ("core/model/name.rs", "use super::super::step::Core;"),
+        ("core/model/name.rs", "use super::super::Reexported;"),
+        ("core/compare/shape.rs", "fn f() { crate::core::step::step() }"),
+        ("core/step.rs", "use super::*;"),
+        ("core/novel/mod.rs", ""),
+    ] {
+        assert_eq!(one(file, text)?.len(), 1, "not found in {file}: {text}");
+    }
+    for (file, text) in [
+        (
+            "core/model/name.rs",
+            "use super::key::Key; use std::fmt; #[cfg(test)] mod tests { use crate::core::step::Core; }",
+        ),
+        ("core/compare/shape.rs", "use crate::core::model::{self, key}; use super::mask::Mask;"),
+        ("core/step.rs", "use super::{compare::mask::Mask, model::key::Key};"),
+        ("core/mod.rs", "pub mod step; pub use self::step::Core;"),
+    ] {
+        let found = one(file, text)?;
+        assert!(found.is_empty(), "{file}: {found:#?}");
+    }
     Ok(())
 }

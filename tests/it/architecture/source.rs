@@ -8,6 +8,13 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
+/// Whether what is compiled for tests only is read, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tests {
+    Included,
+    LeftOut,
+}
+
 /// The directory of the workspace.
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -63,23 +70,20 @@ pub(super) fn module_of(file_below_src: &Path) -> Vec<String> {
 }
 
 /// Every path of two or more segments, and every import, in `source`, the text of `module`.
-pub(super) fn references(module: &[String], source: &str) -> Result<Vec<Reference>> {
-    let tokens = TokenStream::from_str(source).map_err(|error| anyhow::anyhow!("not Rust: {error}"))?;
+pub(super) fn references(module: &[String], source: &str, tests: Tests) -> Result<Vec<Reference>> {
     let mut reader = Reader { module: module.to_vec(), found: Vec::new() };
-    reader.walk(&tokens.into_iter().collect::<Vec<_>>());
+    reader.walk(&tokens_of(source, tests)?);
     Ok(reader.found)
 }
 
 /// Every module that `source` declares, with the line.
-pub(super) fn declared_modules(source: &str) -> Result<Vec<(String, usize)>> {
-    let tokens = TokenStream::from_str(source).map_err(|error| anyhow::anyhow!("not Rust: {error}"))?;
+pub(super) fn declared_modules(source: &str, tests: Tests) -> Result<Vec<(String, usize)>> {
     let mut found = Vec::new();
-    let mut open = vec![tokens];
+    let mut open = vec![tokens_of(source, tests)?];
     while let Some(tokens) = open.pop() {
-        let tokens: Vec<_> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {
             if let TokenTree::Group(group) = token {
-                open.push(group.stream());
+                open.push(inside(group));
             }
             if let (Some("mod"), Some(TokenTree::Ident(name))) = (word(Some(token)).as_deref(), tokens.get(at + 1)) {
                 found.push((name.to_string(), name.span().start().line));
@@ -226,6 +230,55 @@ impl Reader {
         absolute.extend_from_slice(rest);
         absolute
     }
+}
+
+fn tokens_of(source: &str, tests: Tests) -> Result<Vec<TokenTree>> {
+    let tokens = TokenStream::from_str(source).map_err(|error| anyhow::anyhow!("not Rust: {error}"))?;
+    let tokens: Vec<_> = tokens.into_iter().collect();
+    Ok(if tests == Tests::LeftOut { without_tests(&tokens) } else { tokens })
+}
+
+/// The tokens without the items under `#[cfg(test)]`.
+fn without_tests(tokens: &[TokenTree]) -> Vec<TokenTree> {
+    let mut kept = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        if is_cfg_test(tokens, at) {
+            at = end_of_item(tokens, at + 2);
+            continue;
+        }
+        kept.push(match token {
+            TokenTree::Group(group) => {
+                let mut copy = Group::new(group.delimiter(), without_tests(&inside(group)).into_iter().collect());
+                copy.set_span(group.span());
+                copy.into()
+            }
+            other => other.clone(),
+        });
+        at += 1;
+    }
+    kept
+}
+
+fn is_cfg_test(tokens: &[TokenTree], at: usize) -> bool {
+    let hash = matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == '#');
+    let cfg = |group: &Group| group.stream().to_string().replace(' ', "") == "cfg(test)";
+    hash && matches!(tokens.get(at + 1), Some(TokenTree::Group(group)) if cfg(group))
+}
+
+/// Behind the `;` or the body with which the item at `at` ends; the braces of a `use` are no body.
+fn end_of_item(tokens: &[TokenTree], mut at: usize) -> usize {
+    let mut import = false;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        match token {
+            TokenTree::Ident(ident) if ident == "use" => import = true,
+            TokenTree::Punct(punct) if punct.as_char() == ';' => break,
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace && !import => break,
+            _ => {}
+        }
+    }
+    at
 }
 
 fn inside(group: &Group) -> Vec<TokenTree> {

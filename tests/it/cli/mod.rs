@@ -29,7 +29,7 @@ use std::{
 use http::Uri;
 use jiff::Timestamp;
 use sidecar_drift::{
-    cli::{Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
+    cli::{Console, DaemonStatus, Engine, Exit, NamedWorkload, Progress, RunResult, Stopped},
     config::{Config, StopWhen},
     core::{
         io::{Notice, WorkloadRef},
@@ -150,10 +150,10 @@ impl Fake {
 }
 
 impl Engine for Fake {
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<Ended> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Run(Box::new(config), stop));
         progress(&self.report, &self.notices);
-        Ok(Ended { report: self.report.clone(), stopped: self.stopped })
+        Ok(RunResult { report: self.report.clone(), stopped: self.stopped })
     }
 
     fn pause(&self, _config: &Config, reason: &str) -> anyhow::Result<()> {
@@ -165,8 +165,8 @@ impl Engine for Fake {
         "2026-03-01T12:00:00Z".parse().unwrap()
     }
 
-    fn find(&self, _config: &Config, whom: &Whom) -> anyhow::Result<WorkloadRef> {
-        let Whom { kind, namespace, name } = whom.clone();
+    fn find(&self, _config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef> {
+        let NamedWorkload { kind, namespace, name } = named.clone();
         let namespace = namespace.unwrap_or_else(|| "default".into());
         Ok(WorkloadRef { key: WorkloadKey { namespace, kind, name }, uid: "uid".into() })
     }

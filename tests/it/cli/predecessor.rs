@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{Asked as Signal, Exit, Stopped},
+    cli::{Exit, StopSignal, Stopped},
     config::{LogFormat, LogLevel, StopWhen},
     core::{
         config::{AnnotationMatch, Mode, Policy},
@@ -231,7 +231,7 @@ fn it_ends_with_1_on_errors_and_0_without() {
 #[test]
 fn stopped_by_ctrl_c_it_says_what_was_done_and_ends_with_130() {
     for at_once in [false, true] {
-        let stopped = Stopped { by: Signal::Interrupt, at_once };
+        let stopped = Stopped { by: StopSignal::Interrupt, at_once };
         let mut report = reports::rolled();
         report.rollouts[0].outcome = None;
         let ran = Fake::new(report).stopped(stopped).command("rollout --confirm", None);

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
     config::Mode,
-    injection::GenerationReport,
+    injection::ScopeMove,
     model::{
         Stamp,
         words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
     },
-    report::{
-        Report, WorkloadReport,
-        explain::{Dependency, Story},
-    },
+    report::{Dependency, Report, Story, WorkloadReport},
     rollout::RolloutReport,
     verdict::PodGroup,
 };
@@ -103,9 +100,9 @@ pub(crate) fn story() -> Story {
                 note: Some("it is ignored when it fails".to_owned()),
             },
         ],
-        moves: vec![GenerationReport {
+        moves: vec![ScopeMove {
             scope: "injector MutatingWebhookConfiguration/istio-sidecar-injector".to_owned(),
-            generation: 2,
+            version: 2,
             cause: "ConfigMap istio-system/istio-sidecar-injector, manager helm, 11:42".to_owned(),
             at: at("2026-03-01T11:42:05Z"),
         }],

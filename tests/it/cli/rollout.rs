@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{Asked as Signal, Exit, Stopped},
+    cli::{Exit, StopSignal, Stopped},
     config::StopWhen,
     core::{
         config::Mode,
@@ -117,7 +117,7 @@ fn a_late_rollout_is_a_warning() {
 
 #[test]
 fn one_that_was_interrupted_is_no_success() {
-    let stopped = Stopped { by: Signal::Interrupt, at_once: false };
+    let stopped = Stopped { by: StopSignal::Interrupt, at_once: false };
     let interrupted = Fake::new(reports::empty()).stopped(stopped);
     assert_eq!(interrupted.command("rollout --confirm", None).exit, Exit::Interrupted);
     assert_eq!(interrupted.command("scan", None).exit, Exit::Interrupted);

@@ -39,7 +39,7 @@ fn once_ends_well_if_all_was_asked_and_nothing_went_wrong() {
     assert_eq!(exit(Report { complete: false, ..reports::fleet() }), Exit::Error);
     // One of these failed.
     assert_eq!(exit(reports::rolled()), Exit::Error);
-    let stopped = Stopped { by: cli::Asked::Terminate, at_once: false };
+    let stopped = Stopped { by: cli::StopSignal::Terminate, at_once: false };
     let ran = Fake::new(Report { complete: false, ..reports::fleet() }).stopped(stopped).command("run --once", None);
     assert_eq!(ran.exit, Exit::Ok);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use serde_json::json;
 use sidecar_drift::{
-    cli::{DaemonStatus, Exit, Leader},
+    cli::{DaemonStatus, Exit, LeaseHolder},
     core::{
         io::{Canary, StateRecord, Stop},
         model::{WorkloadKey, owner::Kind, words::Outcome},
@@ -32,7 +32,7 @@ pub(super) fn status() -> DaemonStatus {
     DaemonStatus {
         namespace: "tools".to_owned(),
         record: Some(record),
-        leader: Some(Leader {
+        leader: Some(LeaseHolder {
             holder: "sidecar-drift-0".to_owned(),
             renewed: Some(at("2026-03-01T11:59:55Z")),
             holds: Duration::from_secs(15),

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{self, Console, DaemonStatus, Ended, Engine, Exit, Progress, Stopped, Whom},
+    cli::{self, Console, DaemonStatus, Engine, Exit, NamedWorkload, Progress, RunResult, Stopped},
     config::{Config, StopWhen},
     core::{
         config::Mode,
@@ -78,7 +78,7 @@ impl Engine for Staged {
         jiff::Timestamp::UNIX_EPOCH
     }
 
-    fn find(&self, _config: &Config, _whom: &Whom) -> Result<WorkloadRef> {
+    fn find(&self, _config: &Config, _named: &NamedWorkload) -> Result<WorkloadRef> {
         anyhow::bail!("there are no workloads here")
     }
 
@@ -90,7 +90,7 @@ impl Engine for Staged {
         anyhow::bail!("there are no workloads here")
     }
 
-    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> Result<Ended> {
+    fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> Result<RunResult> {
         let mode = config.policy.mode;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(config);
         let fleet = reports::fleet();
@@ -101,11 +101,11 @@ impl Engine for Staged {
             mended.workloads.retain(|w| &*w.name != "cart");
             progress(&mended, &[]);
             self.scene(2);
-            let stopped = Some(Stopped { by: cli::Asked::Interrupt, at_once: false });
-            return Ok(Ended { report: Arc::new(mended), stopped });
+            let stopped = Some(Stopped { by: cli::StopSignal::Interrupt, at_once: false });
+            return Ok(RunResult { report: Arc::new(mended), stopped });
         }
         if stop != StopWhen::RolledOut {
-            return Ok(Ended { report: Arc::new(fleet), stopped: None });
+            return Ok(RunResult { report: Arc::new(fleet), stopped: None });
         }
         assert_eq!(mode, Mode::Enforce);
         let listing = Report { synced: false, complete: false, progress: (0, 0), ..reports::empty() };
@@ -141,7 +141,7 @@ impl Engine for Staged {
             }
         }
         progress(&last, &[ended]);
-        Ok(Ended { report: Arc::new(last), stopped: None })
+        Ok(RunResult { report: Arc::new(last), stopped: None })
     }
 
     fn status(&self, _: &Config, _: Option<&http::Uri>) -> Result<DaemonStatus> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
-        convert::{Keys, StampKeys, convert},
+        convert::{KeptKeys, StampKeys, convert},
         render::Renderer,
         rollout::patch,
     },
@@ -12,10 +12,7 @@ use sidecar_drift::{
         io::{PatchOutcome, PatchRequest, RenderOutcome, RenderReply, RenderRequest, WatchKind, WorkloadRef},
         model::{
             Counts, Name, Object, Stamp, WorkloadKey, WorkloadSnapshot,
-            owner::{
-                Kind,
-                custom_kind::{Described, StatusPaths},
-            },
+            owner::{Described, Kind, StatusPaths},
             shape::FieldSet,
             words::UndeterminedReason,
         },
@@ -66,7 +63,7 @@ fn object() -> Value {
 }
 
 fn snapshot(object: &Value) -> WorkloadSnapshot {
-    match convert(WatchKind::Workloads(store()), object, &Keys::of(&Policy::default())).object {
+    match convert(WatchKind::Workloads(store()), object, &KeptKeys::of(&Policy::default())).object {
         Some(Object::Workload(workload)) => *workload,
         other => panic!("{other:?}"),
     }
@@ -109,7 +106,7 @@ fn request(sample: Option<Name>) -> RenderRequest {
 
 async fn rendered(sample: Value, injected: &str) -> (RenderReply, Value) {
     let (cluster, mut api) = pair();
-    let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
+    let renderer = Renderer::new(cluster, KeptKeys::of(&Policy::default()));
     let request = request(Some("main-x".into()));
     let server = async {
         api.expect(READ).await.reply(200, &object());
@@ -159,7 +156,7 @@ async fn it_is_not_judged_when_its_pods_have_a_label_that_nobody_explains() {
 #[tokio::test]
 async fn a_template_that_moved_meanwhile_is_not_rendered() {
     let (cluster, mut api) = pair();
-    let renderer = Renderer::new(cluster, Keys::of(&Policy::default()));
+    let renderer = Renderer::new(cluster, KeptKeys::of(&Policy::default()));
     let request = request(None);
     let server = async {
         let mut moved = object();
@@ -237,7 +234,7 @@ async fn a_field_that_restarts_it_gets_the_time_and_the_template_no_stamp() {
     let mut object = object();
     object["spec"]["restartAt"] = json!("2026-05-01T10:00:00Z");
     object["status"]["restarted"] = json!("2026-05-01T09:00:00Z");
-    let converted = convert(WatchKind::Workloads(kind), &object, &Keys::of(&Policy::default()));
+    let converted = convert(WatchKind::Workloads(kind), &object, &KeptKeys::of(&Policy::default()));
     let Some(Object::Workload(w)) = converted.object else { panic!("{converted:?}") };
     assert_eq!(w.template.stamp.map(|stamp| stamp.timestamp), "2026-05-01T10:00:00Z".parse().ok());
     assert_eq!(w.restarted, "2026-05-01T09:00:00Z".parse().ok());

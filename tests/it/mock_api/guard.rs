@@ -37,7 +37,7 @@ async fn the_guard_s_own_words_are_its_refusal() {
 
 #[tokio::test]
 async fn a_pod_that_is_let_through_means_that_there_is_no_guard() {
-    assert_eq!(probed(|exchange| exchange.reply(201, &json!({ "kind": "Pod" }))).await, Probe::LetThrough);
+    assert_eq!(probed(|exchange| exchange.reply(201, &json!({ "kind": "Pod" }))).await, Probe::Admitted);
 }
 
 #[tokio::test]

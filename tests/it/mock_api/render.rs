@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::Keys, render::Renderer},
+    cluster::{convert::KeptKeys, render::Renderer},
     config::Caller,
     core::{
         config::{Policy, WhatIf},
@@ -26,7 +26,7 @@ const NEWEST_REPLICA_SET: &str = "GET /apis/apps/v1/namespaces/shop/replicasets/
 
 pub(super) fn renderer() -> (Renderer, Api) {
     let (cluster, api) = pair();
-    (Renderer::new(cluster, Keys::of(&Policy::default())), api)
+    (Renderer::new(cluster, KeptKeys::of(&Policy::default())), api)
 }
 
 pub(super) fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {

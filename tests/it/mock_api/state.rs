@@ -178,7 +178,7 @@ async fn what_the_watch_sees_late_undoes_nothing() {
     events.list_ends("4");
 
     let writer = store.clone();
-    tasks.spawn(async move { writer.write_and_tell(&paused("4"), &|| true, &sender).await });
+    tasks.spawn(async move { writer.write_and_notify(&paused("4"), &|| true, &sender).await });
     let exchange = api.next().await;
     let written = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
     // The stream is ahead of the answer.

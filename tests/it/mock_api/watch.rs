@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
         client::{Cluster, Server},
-        convert::Keys,
+        convert::KeptKeys,
         watch::{Scope, Watches},
     },
     core::{
@@ -35,7 +35,7 @@ pub(super) fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
         kinds: kinds.iter().copied().collect(),
         fields: FieldSet::Default,
         triggers: Vec::new(),
-        keys: Keys::of(&Policy::default()),
+        keys: KeptKeys::of(&Policy::default()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sidecar_drift::core::{
     compare::{FieldChange, SidecarDifference},
     config::Mode,
-    injection::GenerationReport,
+    injection::ScopeMove,
     model::words::{Difference, Gate, Outcome, UndeterminedReason, Verdict},
     report::{Report, WorkloadReport},
     rollout::{AlertsReport, RolloutReport},
@@ -35,9 +35,9 @@ pub(super) fn of(n: usize) -> Report {
     workloads.sort_by(|a, b| (&a.namespace, &a.kind, &a.name).cmp(&(&b.namespace, &b.kind, &b.name)));
     let empty = reports::empty();
     let at = |text: &str| text.parse().unwrap();
-    let moved = |scope: &str, generation, cause: &str, time| GenerationReport {
+    let moved = |scope: &str, generation, cause: &str, time| ScopeMove {
         scope: scope.to_owned(),
-        generation,
+        version: generation,
         cause: cause.to_owned(),
         at: at(time),
     };

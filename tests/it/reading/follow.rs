@@ -6,7 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use serde_json::json;
 use sidecar_drift::{
     core::report::Report,
-    http::{Leader, Published},
+    http::{LeaderEndpoint, Published},
 };
 use tokio::net::TcpListener;
 
@@ -20,7 +20,7 @@ const LOOPBACK: &str = "127.0.0.1:8081";
 /// A replica that follows one whose API is there, or on loopback; its report knows nothing of workloads.
 fn follower(api: Option<SocketAddr>) -> Published {
     let published = published();
-    published.led_by(Some(Leader { name: NAME.into(), api }));
+    published.set_leader(Some(LeaderEndpoint { name: NAME.into(), api }));
     published.publish(Arc::new(Report { leader: false, ..reports::empty() }));
     published
 }
@@ -104,13 +104,13 @@ async fn two_that_take_each_other_for_the_leader_do_not_pass_a_question_to_and_f
 async fn who_leads_answers_for_itself_and_a_new_leader_is_named_at_once() {
     let published = follower(None);
     let router = routes(published.clone(), LOOPBACK);
-    published.led_by(Some(Leader { name: "another_0".into(), api: None }));
+    published.set_leader(Some(LeaderEndpoint { name: "another_0".into(), api: None }));
     assert_eq!(get(&router, "/api/v1/status").await.json()["leaderName"], "another_0");
-    published.led_by(None);
+    published.set_leader(None);
     let page = get(&router, "/").await.body;
     assert!(page.contains("Nobody is known to lead"), "{page}");
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    published.led_by(Some(Leader { name: NAME.into(), api: Some(gone) }));
+    published.set_leader(Some(LeaderEndpoint { name: NAME.into(), api: Some(gone) }));
     published.publish(Arc::new(reports::fleet()));
     assert_eq!(get(&routes(published, OPEN), "/api/v1/status").await.json()["leader"], true);
 }

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use sidecar_drift::{
     core::report::Report,
-    document::Mask,
+    document::Redaction,
     http::{self, Published, Reader},
 };
 use tokio::runtime::{Builder, Runtime};
@@ -54,7 +54,7 @@ pub(crate) fn reading(report: Report) -> Router {
 }
 
 fn routes(published: Published, address: &str) -> Router {
-    Reader::new(published, Mask::with_key(&[7; 32])).router(address.parse().unwrap())
+    Reader::new(published, Redaction::with_key(&[7; 32])).router(address.parse().unwrap())
 }
 
 /// Serves what is published at an address, for as long as the runtime lives.
@@ -62,7 +62,7 @@ fn serve(published: Published, address: &str) -> (Runtime, SocketAddr) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(http::bind("api-listen", address.parse().unwrap())).unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Reader::new(published, Mask::with_key(&[7; 32])).router(address);
+    let router = Reader::new(published, Redaction::with_key(&[7; 32])).router(address);
     runtime.spawn(http::serve(listener, router, std::future::pending()));
     (runtime, address)
 }

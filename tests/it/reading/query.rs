@@ -1,6 +1,6 @@
 //! Filter, order, pages.
 
-use sidecar_drift::http::query::{Query, none};
+use sidecar_drift::http::query::{Query, reject_parameters};
 
 use super::fleet;
 use crate::cli::reports;
@@ -75,7 +75,10 @@ fn what_makes_no_sense_is_answered_by_one_sentence_that_says_what_would() {
     assert!(wrong.starts_with("`verdict` cannot be `drfted`: it is one of `rejected`, `undetermined`"), "{wrong}");
     let wrong = Query::parse(Some("verdicts=drifted")).unwrap_err().to_string();
     assert!(wrong.starts_with("`verdicts` is no parameter here: the parameters are `verdict`,"), "{wrong}");
-    assert_eq!(none(Some("x=1")).unwrap_err().to_string(), "`x` is no parameter here: this address takes none");
-    assert_eq!(none(Some("")), Ok(()));
-    assert_eq!(none(None), Ok(()));
+    assert_eq!(
+        reject_parameters(Some("x=1")).unwrap_err().to_string(),
+        "`x` is no parameter here: this address takes none"
+    );
+    assert_eq!(reject_parameters(Some("")), Ok(()));
+    assert_eq!(reject_parameters(None), Ok(()));
 }

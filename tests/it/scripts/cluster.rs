@@ -10,7 +10,7 @@ use sidecar_drift::core::{
     model::{
         Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
-        owner::{Kind, custom_kind::Described},
+        owner::{Described, Kind},
     },
 };
 

@@ -177,7 +177,7 @@ impl Rules {
                 );
             }
             Effect::WriteEvent(_) => ensure!(self.leader, "an Event is written without the lead"),
-            Effect::WatchBackends(_) | Effect::WatchTriggers(_) | Effect::Tell(_) | Effect::WakeAt(_) => {}
+            Effect::WatchBackends(_) | Effect::WatchTriggers(_) | Effect::Notify(_) | Effect::WakeAt(_) => {}
         }
         Ok(())
     }

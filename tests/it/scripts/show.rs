@@ -57,14 +57,14 @@ pub(crate) fn effect(effect: &Effect) -> Option<String> {
         Effect::WriteEvent(Event { workload, reason, note }) => {
             format!("> write event {} {} about {}: {note}", reason.kind(), reason.as_str(), workload.key)
         }
-        Effect::Tell(told) => return notice(told),
+        Effect::Notify(told) => return notice(told),
         Effect::WakeAt(_) => return None,
     })
 }
 
 fn notice(notice: &Notice) -> Option<String> {
     Some(match notice {
-        Notice::GenerationMoved { scope, cause, workloads } => {
+        Notice::ScopeMoved { scope, cause, workloads } => {
             format!("! {scope} moved by {cause}: {workloads} workloads")
         }
         // The line of the verdict itself says more.

@@ -319,7 +319,7 @@ impl Stage {
                 self.asked = Some(request.ticket);
                 self.answer_alerts();
             }
-            Effect::Tell(_) | Effect::WriteEvent(_) => {}
+            Effect::Notify(_) | Effect::WriteEvent(_) => {}
         }
         Ok(())
     }

@@ -324,7 +324,7 @@ impl Truth {
     /// What a process tells must be so.
     pub(super) fn hear(&mut self, place: usize, effects: &[Effect], cluster: &Cluster, at: Duration) -> Result<()> {
         for effect in effects {
-            let Effect::Tell(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
+            let Effect::Notify(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
             self.look(cluster, workload);
             // It was in vain, so it may be made again, whatever for.
             if *outcome == Outcome::Superseded && message.contains("moved shortly before") {

@@ -439,7 +439,7 @@ impl World {
             }
             Effect::ProbeGuard => self.later(place, (10, 200), Call::Probes),
             Effect::AskAlerts(request) => self.later(place, (10, 200), Call::AsksAlerts(request.ticket)),
-            Effect::WatchTriggers(_) | Effect::WriteEvent(_) | Effect::Tell(_) => {}
+            Effect::WatchTriggers(_) | Effect::WriteEvent(_) | Effect::Notify(_) => {}
         }
         Ok(())
     }

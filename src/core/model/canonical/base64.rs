@@ -2,7 +2,7 @@
 
 use ::base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::core::model::canonical::{Canonical, json};
+use super::{json, value::Canonical};
 
 /// JSON in standard, padded base64 (rule C5). The order of lists inside is then judged like that of plain JSON.
 pub fn read(text: &str) -> Option<Canonical> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::core::model::canonical::Canonical;
+use super::value::Canonical;
 
 /// Deeper than any configuration, and shallow enough for any stack.
 const DEPTH: usize = 64;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::core::model::canonical::{Canonical, base64};
+use super::{base64, value::Canonical};
 use crate::core::model::fingerprint::sha256_hex;
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

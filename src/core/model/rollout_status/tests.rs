@@ -27,7 +27,7 @@ fn a_deployment_is_done_when_all_are_new_the_old_are_gone_and_all_are_available(
         ([0, 0, 0, 0, 0], "done", false),
     ] {
         let w = counts(Kind::DEPLOYMENT, numbers);
-        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{numbers:?}");
+        assert_eq!((waiting(&w).as_str(), rollout_in_progress(&w)), (says, exchanges), "{numbers:?}");
     }
 }
 
@@ -40,7 +40,7 @@ fn a_daemon_set_is_done_when_all_are_new_and_available() {
         ([3, 2, 2, 2, 2], "2 of 3 updated", false),
     ] {
         let w = counts(Kind::DAEMON_SET, numbers);
-        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{numbers:?}");
+        assert_eq!((waiting(&w).as_str(), rollout_in_progress(&w)), (says, exchanges), "{numbers:?}");
     }
 }
 
@@ -60,7 +60,13 @@ fn a_stateful_set_is_done_when_all_are_ready_and_of_one_revision() {
         (revised([3, 3, 2, 3, 3], 1), "done", false),
         (revised([3, 3, 0, 3, 3], 9), "done", false),
     ] {
-        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, exchanges), "{:?} {:?}", w.counts, w.strategy);
+        assert_eq!(
+            (waiting(&w).as_str(), rollout_in_progress(&w)),
+            (says, exchanges),
+            "{:?} {:?}",
+            w.counts,
+            w.strategy
+        );
     }
 }
 
@@ -70,19 +76,19 @@ fn what_the_controller_has_not_seen_is_neither_done_nor_failed() {
         let w =
             WorkloadSnapshot { observed_generation: 1, deadline_exceeded: true, ..test_objects::workload(kind, "web") };
         assert_eq!(waiting(&w), "waiting for the controller to observe the change");
-        assert!(exchanging(&w));
+        assert!(rollout_in_progress(&w));
     }
 }
 
 #[test]
 fn a_rollout_that_was_given_up_or_paused_is_no_exchange() {
     let half = counts(Kind::DEPLOYMENT, [3, 4, 1, 3, 3]);
-    assert!(exchanging(&half));
+    assert!(rollout_in_progress(&half));
     let given_up = WorkloadSnapshot { deadline_exceeded: true, ..half.clone() };
-    assert_eq!((exchanging(&given_up), healthy(&given_up)), (false, false));
+    assert_eq!((rollout_in_progress(&given_up), healthy(&given_up)), (false, false));
     assert_eq!(waiting(&given_up), "failed: it exceeded its progress deadline");
-    assert!(!exchanging(&WorkloadSnapshot { paused: true, ..half.clone() }));
-    assert!(!exchanging(&WorkloadSnapshot { strategy: Strategy::OnDelete, ..half }));
+    assert!(!rollout_in_progress(&WorkloadSnapshot { paused: true, ..half.clone() }));
+    assert!(!rollout_in_progress(&WorkloadSnapshot { strategy: Strategy::OnDelete, ..half }));
 }
 
 #[test]
@@ -105,43 +111,43 @@ fn an_argo_rollout_is_restarted_when_its_controller_says_so_and_all_are_availabl
         let template = crate::core::model::TemplateSnapshot { stamp: Some(stamp(second)), ..w.template.clone() };
         WorkloadSnapshot { template, ..w.clone() }
     };
-    assert_eq!((progress(&asked(1)), exchanging(&asked(1))), (Progress::Done, false));
-    assert!(matches!(progress(&asked(2)), Progress::Waiting(_)) && exchanging(&asked(2)));
+    assert_eq!((progress(&asked(1)), rollout_in_progress(&asked(1))), (Progress::Done, false));
+    assert!(matches!(progress(&asked(2)), Progress::Waiting(_)) && rollout_in_progress(&asked(2)));
     let never = WorkloadSnapshot { restarted: None, ..asked(1) };
     assert!(matches!(progress(&never), Progress::Waiting(_)));
     let short = WorkloadSnapshot { counts: Counts { available: 2, ..w.counts }, ..asked(1) };
     assert!(
-        matches!(progress(&short), Progress::Waiting(_)) && !exchanging(&short),
-        "short of Pods is not exchanging them"
+        matches!(progress(&short), Progress::Waiting(_)) && !rollout_in_progress(&short),
+        "short of Pods is no rollout in progress"
     );
 }
 
 #[test]
 fn the_steps_of_an_argo_rollout_are_its_own_and_an_aborted_one_runs_its_stable_revision() {
     let canary = WorkloadSnapshot { update_revision: "r2".into(), ..counts(Kind::ROLLOUT, [3, 3, 1, 3, 3]) };
-    assert!(exchanging(&canary));
-    assert!(!exchanging(&WorkloadSnapshot { paused: true, ..canary.clone() }));
+    assert!(rollout_in_progress(&canary));
+    assert!(!rollout_in_progress(&WorkloadSnapshot { paused: true, ..canary.clone() }));
     let aborted = WorkloadSnapshot { deadline_exceeded: true, ..canary };
-    assert!(!exchanging(&aborted) && !healthy(&aborted));
+    assert!(!rollout_in_progress(&aborted) && !healthy(&aborted));
     assert!(matches!(progress(&aborted), Progress::Failed(why) if why.contains("aborted")));
 }
 
 #[test]
-fn a_described_kind_is_exchanging_until_its_status_says_that_all_are_updated() {
+fn a_described_kind_is_rolling_until_its_status_says_that_all_are_updated() {
     let kind = test_objects::described(|_| {});
-    assert_eq!((progress(&counts(kind, [3; 5])), exchanging(&counts(kind, [3; 5]))), (Progress::Done, false));
+    assert_eq!((progress(&counts(kind, [3; 5])), rollout_in_progress(&counts(kind, [3; 5]))), (Progress::Done, false));
     for (numbers, says) in [
         ([3, 3, 2, 3, 3], "2 of 3 updated"),
         ([3, 3, 0, 3, 3], "0 of 3 updated"),
         ([3, 4, 3, 3, 3], "1 old replicas are being removed"),
     ] {
         let w = counts(kind, numbers);
-        assert_eq!((waiting(&w).as_str(), exchanging(&w)), (says, true));
+        assert_eq!((waiting(&w).as_str(), rollout_in_progress(&w)), (says, true));
         // Which Pods are of the present template is not known, whoever stopped it.
-        assert!(exchanging(&WorkloadSnapshot { paused: true, ..w }));
+        assert!(rollout_in_progress(&WorkloadSnapshot { paused: true, ..w }));
     }
     let short = counts(kind, [3, 3, 3, 2, 2]);
-    assert_eq!((waiting(&short).as_str(), exchanging(&short)), ("2 of 3 updated Pods available", false));
+    assert_eq!((waiting(&short).as_str(), rollout_in_progress(&short)), ("2 of 3 updated Pods available", false));
 }
 
 #[test]
@@ -154,9 +160,9 @@ fn a_described_kind_that_is_restarted_by_a_field_is_done_when_its_status_says_so
     let w = counts(test_objects::described(by_field), [3; 5]);
     let template = crate::core::model::TemplateSnapshot { stamp: Some(stamp), ..w.template.clone() };
     let asked = WorkloadSnapshot { template, restarted: Some(test_objects::at(1).wall), ..w };
-    assert!(matches!(progress(&asked), Progress::Waiting(_)) && exchanging(&asked));
+    assert!(matches!(progress(&asked), Progress::Waiting(_)) && rollout_in_progress(&asked));
     let done = WorkloadSnapshot { restarted: Some(test_objects::at(2).wall), ..asked };
-    assert_eq!((progress(&done), exchanging(&done)), (Progress::Done, false));
+    assert_eq!((progress(&done), rollout_in_progress(&done)), (Progress::Done, false));
 }
 
 #[test]

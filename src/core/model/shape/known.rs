@@ -1,20 +1,29 @@
 //! Containers that were read of late, by their JSON: a template's are in its Pod, too, and a sidecar is in many Pods.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::core::model::shape::{
-    ContainerShape, FieldSet, List, View, resources::Resources, token_volumes::TokenVolumes,
+use crate::core::model::{
+    recent::Recent,
+    shape::{
+        container::{ContainerShape, FieldSet, List, View},
+        resources::Resources,
+        token_volumes::TokenVolumes,
+    },
 };
 
 /// The containers of a few Pods.
 const CONTAINERS: usize = 16;
 
-/// What was read last. It changes nothing but how long reading takes.
-#[derive(Debug, Default)]
-pub struct Known {
-    newest_first: VecDeque<(List, Box<str>, Arc<ContainerShape>)>,
+/// What was read last.
+#[derive(Debug)]
+pub struct Known(Recent<(List, Box<str>), Arc<ContainerShape>>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(Recent::of(CONTAINERS))
+    }
 }
 
 impl Known {
@@ -25,16 +34,11 @@ impl Known {
         if volumes.stand_in(text) {
             return read(text, list, volumes);
         }
-        let found = self.newest_first.iter().position(|(l, t, _)| *l == list && **t == *text);
-        if let Some((_, _, shape)) = found.and_then(|found| {
-            self.newest_first.swap(0, found);
-            self.newest_first.front()
-        }) {
+        if let Some(shape) = self.0.find(|(l, known)| *l == list && **known == *text) {
             return shape.clone();
         }
         let shape = read(text, list, volumes);
-        self.newest_first.truncate(CONTAINERS - 1);
-        self.newest_first.push_front((list, text.into(), shape.clone()));
+        self.0.insert((list, text.into()), shape.clone());
         shape
     }
 }
@@ -82,7 +86,7 @@ mod tests {
         let mut known = Known::default();
         for _ in 0..2 {
             shape(&mut known, "kube-api-access-abcde", &[], std::slice::from_ref(&app));
-            assert!(known.newest_first.is_empty());
+            assert!(known.0.is_empty());
         }
         let strange = shape(&mut known, "kube-api-access-fghij", &[], std::slice::from_ref(&app));
         let own = shape(&mut known, "kube-api-access-abcde", &[], &[app]);
@@ -95,9 +99,9 @@ mod tests {
         for number in 0..3 * CONTAINERS {
             let proxy = json!({ "name": "proxy", "image": "proxy:1" });
             let app = json!({ "name": "app", "image": format!("app:{number}") });
-            let first = known.newest_first.iter().find(|(_, text, _)| text.contains("proxy")).map(|(.., s)| s.clone());
+            let first = known.0.find(|(_, text)| text.contains("proxy")).cloned();
             let shape = shape(&mut known, "kube-api-access-abcde", &[], &[app, proxy]);
-            assert!(known.newest_first.len() <= CONTAINERS);
+            assert!(known.0.len() <= CONTAINERS);
             assert!(
                 first.is_none_or(|first| Arc::ptr_eq(&first, &shape.containers[1])),
                 "what is met all the time stays"

@@ -57,7 +57,7 @@ impl Packed {
     }
 
     /// Keep it in less room, if that can be had; by what it has in common with one of these, where that is less still.
-    pub(in crate::core) fn squeeze<'a>(&mut self, like: impl Iterator<Item = &'a Self>) {
+    pub fn squeeze<'a>(&mut self, like: impl Iterator<Item = &'a Self>) {
         let Form::Plain(text) = &self.0 else { return };
         if text.len() < WORTH_IT {
             return;
@@ -73,7 +73,7 @@ impl Packed {
     }
 
     /// Replace a plain text by the shared copy.
-    pub(in crate::core) fn share(&mut self, texts: &mut HashSet<Name>) {
+    pub fn share(&mut self, texts: &mut HashSet<Name>) {
         let Form::Plain(text) = &mut self.0 else { return };
         if let Some(known) = texts.get(text) {
             *text = known.clone();

@@ -6,7 +6,7 @@ use crate::core::model::shape::lenient;
 use crate::core::model::words::Placement;
 
 /// In the place of resources of which nobody can tell what they would be for a new Pod.
-pub(in crate::core) const UNKNOWN: &str = "(set by somebody else)";
+pub const UNKNOWN: &str = "(set by somebody else)";
 
 /// By which the vertical autoscaler says what it did.
 const AUTOSCALED: [&str; 2] = ["vpaUpdates", "vpaObservedContainers"];

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::core::compare::leaves;
-use crate::core::model::shape::*;
+use crate::core::model::{fingerprint::Fingerprint, shape::*, words::Placement};
 
 fn pod(container: Value) -> PodShape {
     PodShape::from_pod(&json!({ "spec": { "containers": [container] } }))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::core::render::dry_run_pod::{Body, BodyRequest, REVISION_LABEL, set_label};
+use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, set_label};
 
 /// Taints that every daemon's Pod tolerates, as (key, effect).
 const TOLERATIONS: &[(&str, &str)] = &[
@@ -19,8 +19,9 @@ const HOST_NETWORK: (&str, &str) = ("node.kubernetes.io/network-unavailable", "N
 
 const GENERATION_ANNOTATION: &str = "deprecated.daemonset.template.generation";
 
-/// Completes the Pod.
-pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyRequest<'_, '_>) {
+/// Completes the Pod, which is always possible.
+#[expect(clippy::unnecessary_wraps, reason = "completes as the others do")]
+pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyRequest<'_, '_>) -> Result<(), BodyError> {
     let host_network = spec.get("hostNetwork") == Some(&json!(true));
     for &(key, effect) in TOLERATIONS.iter().chain(host_network.then_some(&HOST_NETWORK)) {
         tolerate(spec, key, effect);
@@ -37,6 +38,7 @@ pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyReque
     if !hash.is_empty() {
         set_label(pod, REVISION_LABEL, hash);
     }
+    Ok(())
 }
 
 /// Adds a toleration, or puts it in the place of the template's own for the same taint.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::core::render::dry_run_pod::{Body, BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
+use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
 
 /// The longest value of a label, and of a hostname.
 const LONGEST_LABEL: usize = 63;

@@ -182,7 +182,7 @@ fn what_had_settled_and_waits_for_others_settles_anew_and_what_never_did_goes_on
 fn a_periodic_look_gives_way_and_does_not_count_as_waiting() {
     let mut queue = RenderQueue::default();
     queue.schedule(&key("a", "x"), S * 100, Priority::Periodic, S);
-    assert!(queue.is_empty() && !queue.wants(&key("a", "x")));
+    assert!(queue.len() == 0 && !queue.wants(&key("a", "x")));
     queue.schedule(&key("a", "x"), S * 200, Priority::Changed, S);
     queue.schedule(&key("a", "x"), S * 2, Priority::Periodic, S);
     assert!(queue.wants(&key("a", "x")));

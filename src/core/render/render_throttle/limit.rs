@@ -25,7 +25,7 @@ const FORGETS: Duration = Duration::from_mins(1);
 
 /// A limit that nobody set. As high as its ceiling at first, and never above it or below 1.
 #[derive(Debug)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// What was found; `None`: the ceiling.
     found: Option<usize>,
     phase: Phase,
@@ -101,7 +101,7 @@ impl Default for Limit {
 
 impl Limit {
     /// How many may be in flight now, a trial's number while one is under way.
-    pub fn most(&self, ceiling: usize) -> usize {
+    pub(crate) fn most(&self, ceiling: usize) -> usize {
         match self.phase {
             Phase::Trying { limit, .. } => limit.clamp(1, ceiling.max(1)),
             Phase::Steady | Phase::Comparing { .. } => self.found(ceiling),
@@ -109,12 +109,12 @@ impl Limit {
     }
 
     /// How many may be in flight as far as is known.
-    pub fn found(&self, ceiling: usize) -> usize {
+    pub(crate) fn found(&self, ceiling: usize) -> usize {
         self.found.unwrap_or(ceiling).clamp(1, ceiling.max(1))
     }
 
     /// One was answered that was sent then; `in_flight` were under way, this one among them.
-    pub fn answered(&mut self, in_flight: usize, sent: Duration, ceiling: usize, now: Duration) {
+    pub(crate) fn answered(&mut self, in_flight: usize, sent: Duration, ceiling: usize, now: Duration) {
         self.forget(ceiling, now);
         if self.stale > 0 {
             self.stale -= 1;
@@ -132,7 +132,7 @@ impl Limit {
     }
 
     /// One that was sent then was refused, or timed out: half as many from now on. So many others are under way.
-    pub fn halve(&mut self, under_way: usize, sent: Duration, ceiling: usize, now: Duration) {
+    pub(crate) fn halve(&mut self, under_way: usize, sent: Duration, ceiling: usize, now: Duration) {
         if self.halved.is_some_and(|at| sent <= at) {
             return;
         }

@@ -4,15 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 
+use super::{Alarm, AlertGate, CALM};
 use crate::core::{
-    config::AlertMatcher,
+    config::{AlertMatcher, Mode, Policy},
     io::AlertsAnswer,
-    rollout::alerts::{Alarm, Alerts, CALM},
-};
-use crate::core::{
-    config::{Mode, Policy},
     model::test_objects,
-    step::Core,
 };
 
 fn labels(of: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -104,7 +100,7 @@ const S: Duration = Duration::from_secs(1);
 
 /// What speaks against rollouts at that second, after these answers to questions of these seconds.
 fn against(answers: &[(u32, AlertsAnswer)], second: u32) -> Option<String> {
-    let mut alerts = Alerts::default();
+    let mut alerts = AlertGate::default();
     for (asked, answer) in answers {
         alerts.answered(S * *asked, answer.clone());
     }
@@ -141,12 +137,12 @@ fn what_fires_is_named_and_an_old_answer_counts_for_nothing() {
 }
 
 /// Whether alerts hold rollouts at that second, after these answers.
-fn alarm(policy: Policy, answers: &[(u32, AlertsAnswer)], second: i64) -> Alarm {
-    let mut core = Core::new(policy, [], 0, test_objects::at(0));
+fn alarm(policy: &Policy, answers: &[(u32, AlertsAnswer)], second: i64) -> Alarm {
+    let mut alerts = AlertGate::default();
     for (asked, answer) in answers {
-        core.alerts.answered(test_objects::at(0).elapsed + S * *asked, answer.clone());
+        alerts.answered(test_objects::at(0).elapsed + S * *asked, answer.clone());
     }
-    core.alarm(test_objects::at(second))
+    alerts.alarm(policy, test_objects::at(second).elapsed)
 }
 
 #[test]
@@ -154,16 +150,16 @@ fn an_alarm_that_calms_down_ends_by_itself_and_one_that_does_not_lasts() {
     let heeds = Policy { mode: Mode::Enforce, blocking_alerts: vec![matcher("page=yes")], ..Policy::default() };
     let quiet: Vec<_> = (0..=8).map(|n| (n * 15, firing(&[]))).collect();
     let calm = test_objects::at(0).elapsed + CALM;
-    assert_eq!(alarm(heeds.clone(), &quiet, 119), Alarm::Until(calm));
-    assert_eq!(alarm(heeds.clone(), &quiet, 120), Alarm::None);
-    assert_eq!(alarm(heeds.clone(), &[], 120), Alarm::On);
-    assert_eq!(alarm(heeds.clone(), &[quiet.as_slice(), &[(121, firing(&["A"]))]].concat(), 122), Alarm::On);
+    assert_eq!(alarm(&heeds, &quiet, 119), Alarm::Until(calm));
+    assert_eq!(alarm(&heeds, &quiet, 120), Alarm::None);
+    assert_eq!(alarm(&heeds, &[], 120), Alarm::On);
+    assert_eq!(alarm(&heeds, &[quiet.as_slice(), &[(121, firing(&["A"]))]].concat(), 122), Alarm::On);
     // Nobody asked for it; nothing would be begun; a person is there.
     for other in [
         Policy { blocking_alerts: Vec::new(), ..heeds.clone() },
         Policy { mode: Mode::Report, ..heeds.clone() },
         Policy { one_shot: true, ..heeds },
     ] {
-        assert_eq!(alarm(other, &[(121, firing(&["A"]))], 122), Alarm::None);
+        assert_eq!(alarm(&other, &[(121, firing(&["A"]))], 122), Alarm::None);
     }
 }

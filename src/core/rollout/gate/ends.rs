@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::rollout::gate::{Candidate, DAY, Situation, opening, rolled_within, unproven};
+use super::{Candidate, DAY, Situation, opening, rolled_within, unproven};
+use crate::core::rollout::alerts::Alarm;
 use crate::core::{
     config::Opening,
     io::Canary,
     model::{time::Now, words::Gate},
-    rollout::alerts::Alarm,
 };
 
 /// When the gate that holds a candidate may let go by time alone, by `elapsed`; `None`: only an event ends it.
@@ -42,7 +42,7 @@ pub fn ends(gate: Gate, c: &Candidate<'_>, s: &Situation<'_>) -> Option<Duration
             Alarm::Until(calm) => Some(calm),
             Alarm::On | Alarm::None => None,
         },
-        Gate::BackingOff => Some(c.quiet_until),
+        Gate::BackingOff => Some(c.backoff_until),
         Gate::FirstSweep => s.first_sweep,
         _ => None,
     }

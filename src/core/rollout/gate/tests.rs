@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::core::rollout::gate::*;
 use crate::core::{
-    injection::scope::{Scope, Vector},
+    injection::{Scope, VersionVector},
     io::{Canary, Stop},
     model::{Attempt, InjectorKind, test_objects, words::Word as _},
 };
@@ -28,9 +28,9 @@ struct Case {
     collateral: bool,
     chosen: bool,
     quota_full: bool,
-    scopes: Vector,
+    scopes: VersionVector,
     causes: BTreeSet<Scope>,
-    says: Says,
+    says: OwnerAnnotations,
     history: Vec<Attempt>,
     retried: Option<Timestamp>,
     backs_injector: bool,
@@ -38,7 +38,7 @@ struct Case {
     disruptions_allowed: Option<u32>,
     pending: bool,
     in_rollout: bool,
-    quiet_until: Duration,
+    backoff_until: Duration,
     had_its_turn: bool,
     leader: bool,
     guarded: bool,
@@ -67,9 +67,9 @@ impl Case {
             collateral: false,
             chosen: true,
             quota_full: false,
-            scopes: Vector::from([(mesh(), 1), (Scope::Namespace("shop".into()), 1)]),
+            scopes: VersionVector::from([(mesh(), 1), (Scope::Namespace("shop".into()), 1)]),
             causes: BTreeSet::new(),
-            says: Says::default(),
+            says: OwnerAnnotations::default(),
             history: Vec::new(),
             retried: None,
             backs_injector: false,
@@ -77,7 +77,7 @@ impl Case {
             disruptions_allowed: None,
             pending: false,
             in_rollout: false,
-            quiet_until: Duration::ZERO,
+            backoff_until: Duration::ZERO,
             had_its_turn: false,
             leader: true,
             guarded: true,
@@ -112,7 +112,7 @@ impl Case {
             disruptions_allowed: self.disruptions_allowed,
             pending: self.pending,
             in_rollout: self.in_rollout,
-            quiet_until: self.quiet_until,
+            backoff_until: self.backoff_until,
             had_its_turn: self.had_its_turn,
         };
         let canaries = self.record.iter().flat_map(|r| &r.canaries);
@@ -140,7 +140,7 @@ impl Case {
 
     /// When the gate that holds it lets go by itself.
     fn ends(&self) -> Option<Duration> {
-        self.ask(|c, s| ends(held(c, s).gate?, c, s))
+        self.ask(|c, s| ends::ends(held(c, s).gate?, c, s))
     }
 
     /// A rollout of this workload that its owner went on from.
@@ -222,7 +222,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.history[0].template = case.workload.template.hash.clone();
         }
         Gate::Rejected => case.verdict = Verdict::Rejected,
-        Gate::BackingOff => case.quiet_until = now().elapsed + Duration::from_secs(1),
+        Gate::BackingOff => case.backoff_until = now().elapsed + Duration::from_secs(1),
         Gate::FirstSweep => case.first_sweep = Some(now().elapsed),
         // Of a kind that is only reported.
         Gate::UnsupportedOwner => {

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::rollout::plan::*;
 use crate::core::{
-    config::{Mode, Policy, Says},
-    injection::scope::{Scope, Vector},
+    config::{Mode, OwnerAnnotations, Policy},
+    injection::{Scope, VersionVector},
     io::StateRecord,
     model::{
         Counts, InjectorKind, WorkloadSnapshot,
@@ -19,8 +19,8 @@ fn workload(kind: Kind, namespace: &str, name: &str, replicas: u32) -> WorkloadS
     WorkloadSnapshot { key: test_objects::key(kind, namespace, name), counts, ..test_objects::workload(kind, name) }
 }
 
-fn scopes() -> Vector {
-    Vector::from([(Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into()), 1)])
+fn scopes() -> VersionVector {
+    VersionVector::from([(Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into()), 1)])
 }
 
 /// Only those called `old` have differed for long.
@@ -29,7 +29,7 @@ fn first_seen(workload: &WorkloadSnapshot) -> Timestamp {
 }
 
 fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>) -> (Vec<String>, Vec<String>) {
-    let says = Says::default();
+    let says = OwnerAnnotations::default();
     let record = StateRecord::default();
     let (scopes, causes) = (scopes(), BTreeSet::new());
     let differences = [Difference::Changed].into();
@@ -53,7 +53,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], tokens: Option<u32>)
         disruptions_allowed: None,
         pending: false,
         in_rollout: false,
-        quiet_until: Duration::ZERO,
+        backoff_until: Duration::ZERO,
         had_its_turn: false,
     });
     let situation = Situation {

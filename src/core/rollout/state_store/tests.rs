@@ -1,4 +1,4 @@
-use crate::core::rollout::state_store::*;
+use super::*;
 use crate::core::{
     io::{Canary, Stop},
     model::{owner::Kind, test_objects, words::Outcome},
@@ -22,8 +22,8 @@ fn canary(name: &str) -> Canary {
 }
 
 /// Read at version 1, and changed since.
-fn changed(change: impl FnOnce(&mut StateRecord)) -> Record {
-    let mut record = Record::default();
+fn changed(change: impl FnOnce(&mut StateRecord)) -> StateStore {
+    let mut record = StateStore::default();
     record.take_in(Some(read(1, |r| drop(r.canaries.insert("old".to_owned(), canary("a"))))), S);
     change(record.wanted.as_mut().unwrap());
     record
@@ -31,7 +31,7 @@ fn changed(change: impl FnOnce(&mut StateRecord)) -> Record {
 
 #[test]
 fn what_nobody_read_is_missing_and_nothing_is_to_be_written() {
-    let mut record = Record::default();
+    let mut record = StateStore::default();
     assert!(record.get().is_none() && !record.unwritten());
     record.take_in(None, S);
     assert!(record.get().is_none() && !record.unwritten());
@@ -68,7 +68,7 @@ fn a_canary_that_we_dropped_does_not_come_back_with_the_answer() {
 
 #[test]
 fn a_person_who_resumes_overrules_what_we_did_not_touch() {
-    let mut record = Record::default();
+    let mut record = StateStore::default();
     record.take_in(Some(read(1, |r| r.breaker = Some(stop("two failed")))), S);
     record.take_in(Some(read(2, |r| r.breaker = None)), S);
     assert_eq!(record.get().unwrap().breaker, None);

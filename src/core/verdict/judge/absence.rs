@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::verdict::judge::{Evidence, UNCERTAIN_RETRY, Want};
 use crate::core::{
-    injection::scope,
+    injection::injectors_of,
     model::{Name, words::Difference},
-    verdict::{PodGroup, case::RenderSet},
+    verdict::{
+        admission_evidence::UNCERTAIN_RETRY,
+        case::RenderSet,
+        evidence::{Evidence, Want},
+        pod_group::PodGroup,
+    },
 };
 
 /// Renderings without a sidecar before its absence is believed.
@@ -19,7 +23,7 @@ pub(super) struct Unproven {
     /// What would help.
     pub want: Want,
     /// It lasts long enough, and what is missing is somebody who was given this sidecar meanwhile.
-    pub unwitnessed: Option<Name>,
+    pub sidecar: Option<Name>,
 }
 
 /// A sidecar that runs and is not rendered: an injector that is down and ignores failures looks just like that, and so
@@ -33,13 +37,13 @@ pub(super) fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGr
     if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
         let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
         let want = Want::Another(set.first.elapsed + e.policy.absence);
-        return Some(Unproven { why, want, unwitnessed: None });
+        return Some(Unproven { why, want, sidecar: None });
     }
     // A configuration that we may not list is not one that is gone.
-    let nothing_left = e.index.knows_injectors() && scope::injectors_of(e.workload, e.index).next().is_none();
-    let unseen = names.iter().find(|name| !e.truth.witnessed(&set.vector, name, set.first.elapsed));
+    let nothing_left = e.index.knows_injectors() && injectors_of(e.workload, e.index).next().is_none();
+    let unseen = names.iter().find(|name| !e.admission.witnessed(&set.versions, name, set.first.elapsed));
     let unseen = unseen.filter(|_| !nothing_left)?;
     let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
     let want = Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY);
-    Some(Unproven { why, want, unwitnessed: Some((*unseen).clone()) })
+    Some(Unproven { why, want, sidecar: Some((*unseen).clone()) })
 }

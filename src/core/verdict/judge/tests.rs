@@ -1,12 +1,17 @@
 //! Which Pods are judged, and against what (rules R1, R5, C8).
 
-use crate::core::verdict::judge::*;
+use super::*;
 use crate::core::{
+    compare::Targets,
+    config::Policy,
+    injection::InjectionTracker,
+    inventory::{Index, pods_in},
     io::WatchEvent,
     model::{
         InjectorKind, InjectorSnapshot, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot,
-        test_objects,
+        test_objects, time::Now,
     },
+    verdict::{admission_evidence::AdmissionEvidence, case::Case},
 };
 
 fn replica_set(name: &str, revision: u64) -> Object {
@@ -48,10 +53,9 @@ fn index(workload: &WorkloadSnapshot, objects: Vec<Object>) -> Index {
     index
 }
 
-fn names(found: Option<(Revision, Vec<&Pod>)>) -> (String, Vec<String>) {
-    let (revision, mut pods) = found.expect("a revision");
-    pods.sort_by(|a, b| a.key.cmp(&b.key));
-    (revision.object.to_string(), pods.iter().map(|p| p.key.name.to_string()).collect())
+fn names(found: Option<(Name, Vec<PodClass<'_>>)>) -> (String, Vec<String>) {
+    let (revision, classes) = found.expect("a revision");
+    (revision.to_string(), pods_in(&classes).iter().map(|p| p.key.name.to_string()).collect())
 }
 
 #[test]
@@ -60,7 +64,7 @@ fn c8_pods_of_an_older_replica_set_are_not_judged() {
     let pods = [owned("old", "ReplicaSet", "web-1"), owned("new", "ReplicaSet", "web-2")].map(Object::Pod);
     let objects = [replica_set("web-1", 1), replica_set("web-2", 2)].into_iter().chain(pods);
     let index = index(&deployment, objects.collect());
-    assert_eq!(names(current(&deployment, &index)), ("web-2".to_owned(), vec!["new".to_owned()]));
+    assert_eq!(names(current_revision(&deployment, &index)), ("web-2".to_owned(), vec!["new".to_owned()]));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn r1_the_replica_set_counts_and_not_the_deployment_that_is_one_revision_ahead()
     let deployment = WorkloadSnapshot { revision: 1, generation: 3, ..test_objects::workload(Kind::DEPLOYMENT, "web") };
     let objects = vec![replica_set("web-1", 1), Object::Pod(owned("a", "ReplicaSet", "web-1"))];
     let index = index(&deployment, objects);
-    assert_eq!(names(current(&deployment, &index)).0, "web-1");
+    assert_eq!(names(current_revision(&deployment, &index)).0, "web-1");
 }
 
 /// How the controller of a described kind numbers its ReplicaSets nobody said.
@@ -79,9 +83,9 @@ fn r1_a_described_kind_is_judged_by_the_one_replica_set_that_its_pods_belong_to(
     let pod = |name: &str, set: &str| Object::Pod(owned(name, "ReplicaSet", set));
     let sets = || vec![replica_set("web-1", 0), replica_set("web-2", 0)];
     let one = index(&w, sets().into_iter().chain([pod("a", "web-2"), pod("b", "web-2")]).collect());
-    assert_eq!(names(current(&w, &one)), ("web-2".to_owned(), vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(names(current_revision(&w, &one)), ("web-2".to_owned(), vec!["a".to_owned(), "b".to_owned()]));
     let two = index(&w, sets().into_iter().chain([pod("a", "web-1"), pod("b", "web-2")]).collect());
-    assert_eq!(current(&w, &two), None);
+    assert!(current_revision(&w, &two).is_none());
 }
 
 #[test]
@@ -91,9 +95,9 @@ fn r1_a_partitioned_set_is_judged_by_the_revision_that_its_pods_are_of() {
         Object::Pod(PodSnapshot { revision: revision.into(), ..owned(name, "StatefulSet", "db") })
     };
     let all_old = index(&set, vec![pod("db-0", "r1"), pod("db-1", "r1")]);
-    assert_eq!(names(current(&set, &all_old)), ("r1".to_owned(), vec!["db-0".to_owned(), "db-1".to_owned()]));
+    assert_eq!(names(current_revision(&set, &all_old)), ("r1".to_owned(), vec!["db-0".to_owned(), "db-1".to_owned()]));
     let partitioned = index(&set, vec![pod("db-0", "r1"), pod("db-1", "r2")]);
-    assert_eq!(names(current(&set, &partitioned)), ("r2".to_owned(), vec!["db-1".to_owned()]));
+    assert_eq!(names(current_revision(&set, &partitioned)), ("r2".to_owned(), vec!["db-1".to_owned()]));
 }
 
 #[test]
@@ -105,7 +109,7 @@ fn c8_a_daemon_set_whose_template_was_changed_back_keeps_the_pods_that_it_had_of
     };
     let index = index(&set, vec![pod("kept", "r1", 1), pod("between", "r2", 2), pod("back", "r1", 3)]);
     let both = vec!["back".to_owned(), "kept".to_owned()];
-    assert_eq!(names(current(&set, &index)), ("agent-r1".to_owned(), both));
+    assert_eq!(names(current_revision(&set, &index)), ("agent-r1".to_owned(), both));
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn c8_a_pod_that_is_on_its_way_out_or_that_nobody_created_is_not_judged() {
         pod("mirror", PodState { mirror: true, ..still }),
     ];
     let index = index(&deployment, objects);
-    assert_eq!(names(current(&deployment, &index)).1, ["runs"]);
+    assert_eq!(names(current_revision(&deployment, &index)).1, ["runs"]);
 }
 
 #[test]
@@ -154,10 +158,10 @@ fn r5_a_webhook_that_does_not_promise_anything_for_dry_runs_is_not_asked() {
 }
 
 fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<UndeterminedReason>) {
-    let (generations, work, policy, truth) =
-        (&Generations::default(), &Work::default(), &Policy::default(), &Truth::default());
-    let targets = &Targets::default();
-    let evidence = Evidence { workload: w, index, generations, work, policy, truth, targets, now };
+    let (injection, case, policy, admission) =
+        (&InjectionTracker::default(), &Case::default(), &Policy::default(), &AdmissionEvidence::default());
+    let (targets, lock) = (&Targets::default(), None);
+    let evidence = Evidence { workload: w, index, injection, case, lock, policy, admission, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
 }

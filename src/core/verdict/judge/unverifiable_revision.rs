@@ -1,7 +1,7 @@
 //! What is told of the revisions of a workload whose kind a person described, and what is not.
 
 use crate::core::{
-    inventory::Pod,
+    inventory::PodClass,
     model::{
         WorkloadSnapshot,
         rollout_status::{self, Progress},
@@ -10,9 +10,9 @@ use crate::core::{
 
 /// Why it cannot be said that all Pods of a workload were made from its present template, where nothing but the workload
 /// itself holds that, although its status says so.
-pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&Pod]) -> Option<String> {
+pub(super) fn made_of_others(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> Option<String> {
     let described = w.key.kind.described().filter(|_| w.key.kind.has_template_only())?;
-    let (there, updated) = (pods.len(), w.counts.updated);
+    let (there, updated) = (classes.iter().map(PodClass::count).sum::<usize>(), w.counts.updated);
     if there > updated as usize {
         return Some(format!("it has {there} Pods, and its status says of {updated} that they are of its template"));
     }
@@ -24,11 +24,12 @@ pub(super) fn made_of_others(w: &WorkloadSnapshot, pods: &[&Pod]) -> Option<Stri
             described.status.revision
         ));
     }
-    let is_of = |pod: &Pod| {
-        !pod.made.revision.is_empty()
-            && wanted.strip_suffix(&*pod.made.revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+    let is_of = |class: &&PodClass<'_>| {
+        let revision = &class.made.revision;
+        !revision.is_empty()
+            && wanted.strip_suffix(&**revision).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
     };
-    let other = pods.iter().find(|pod| !is_of(pod))?;
+    let other = classes.iter().find(|class| !is_of(class)).and_then(PodClass::youngest)?;
     Some(format!("the label {label} of Pod {} is not of the revision {wanted}", other.key.name))
 }
 
@@ -57,25 +58,33 @@ pub(super) fn no_template(w: &WorkloadSnapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::model::{Counts, PodSnapshot, test_objects};
+    use crate::core::{
+        inventory::Index,
+        io::{WatchEvent, WatchKind, WatchSource},
+        model::{Counts, Object, ObjectKey, Owner, PodSnapshot, owner::Kind, test_objects},
+    };
 
-    fn pod(revision: &str) -> Pod {
-        PodSnapshot { revision: revision.into(), ..test_objects::pod("main-x", None) }.into()
+    /// What is said of a workload with Pods of these revisions.
+    fn said(w: &WorkloadSnapshot, revisions: &[&str]) -> Option<String> {
+        let source = WatchSource { kind: WatchKind::Pods, namespace: None };
+        let mut index = Index::expecting([source.clone()]);
+        for (number, revision) in revisions.iter().enumerate() {
+            let owner = Owner { api_version: "v1".into(), kind: "Any".into(), name: "main".into(), uid: w.uid.clone() };
+            let key = ObjectKey { namespace: "shop".into(), name: format!("main-{number}").into() };
+            let pod = PodSnapshot { key, revision: (*revision).into(), ..test_objects::pod("main", Some(owner)) };
+            drop(index.apply(&source, WatchEvent::Apply(Object::Pod(pod))));
+        }
+        made_of_others(w, &index.pod_classes_of(w).collect::<Vec<_>>())
     }
 
     #[test]
     fn more_pods_than_the_status_tells_of_are_of_nobody_knows_what() {
         let w = test_objects::workload(test_objects::described(|_| {}), "main");
-        let pods = [pod(""), pod(""), pod(""), pod("")];
-        let some = |n: usize| pods.iter().take(n).collect::<Vec<_>>();
-        assert_eq!(made_of_others(&w, &some(3)), None);
-        let said = made_of_others(&w, &some(4)).unwrap();
-        assert_eq!(said, "it has 4 Pods, and its status says of 3 that they are of its template");
+        assert_eq!(said(&w, &[""; 3]), None);
+        let four = said(&w, &[""; 4]).unwrap();
+        assert_eq!(four, "it has 4 Pods, and its status says of 3 that they are of its template");
         // Of a kind that is known by itself its revisions tell.
-        assert_eq!(
-            made_of_others(&test_objects::workload(crate::core::model::owner::Kind::DEPLOYMENT, "web"), &some(4)),
-            None
-        );
+        assert_eq!(said(&test_objects::workload(Kind::STATEFUL_SET, "main"), &[""; 4]), None);
     }
 
     #[test]
@@ -94,7 +103,7 @@ mod tests {
             ("", "main-5d", false),
             ("5d", "", false),
         ] {
-            assert_eq!(made_of_others(&w(revision), &[&pod(label)]).is_none(), fits, "{label} of {revision}");
+            assert_eq!(said(&w(revision), &[label]).is_none(), fits, "{label} of {revision}");
         }
     }
 

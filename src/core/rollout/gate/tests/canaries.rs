@@ -29,7 +29,7 @@ fn nobody_goes_after_a_canary_that_came_too_early_before_it_would_prove_somethin
         })
     };
     assert_eq!(early(90).gate(), Some(Gate::Canary));
-    assert_eq!(early(90).ask(|c, s| ends(Gate::Canary, c, s)), Some(now().elapsed + Duration::from_secs(90)));
+    assert_eq!(early(90).ask(|c, s| ends::ends(Gate::Canary, c, s)), Some(now().elapsed + Duration::from_secs(90)));
     assert_eq!(early(0).gate(), None, "there is room for another");
 }
 

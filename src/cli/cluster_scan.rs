@@ -1,0 +1,133 @@
+//! One scan of the cluster: the flags, the run and the output that `scan`, `diff`, `explain` and `rollout` share.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{
+    context::Context,
+    engine::{Stopped, run_expecting_workloads},
+    exit::{Exit, UsageError},
+    log_lines,
+    output::{
+        document::{self, Document},
+        redaction::Redaction,
+        table::Form,
+    },
+    progress::ProgressDisplay,
+    workload_name::WorkloadName,
+};
+use crate::{
+    config::{Config, Display, Kinds, OutputFormat, OutputOptions, Rendering, Selection, Settings, StopWhen},
+    core::{
+        model::{Name, owner::Kind},
+        report::Report,
+    },
+};
+
+/// The flags of a scan: what to scan, how, and how to write the result.
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    #[command(flatten)]
+    display: Display,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    kinds: Kinds,
+    #[command(flatten)]
+    rendering: Rendering,
+}
+
+impl ScanArgs {
+    pub(super) fn settings(self) -> Settings {
+        let Self { display, selection, kinds, rendering } = self;
+        Settings { selection, kinds, rendering, display, ..Settings::default() }
+    }
+
+    /// The settings for one workload, whose name may contain its namespace.
+    pub(super) fn settings_for(mut self, workload: &WorkloadName) -> Result<Settings, UsageError> {
+        let flags = self.selection.namespace.as_deref().unwrap_or_default();
+        if let Some(namespace) = workload.namespace(flags)? {
+            self.selection.namespace = Some(vec![namespace.clone()]);
+            self.selection.all_namespaces = None;
+        }
+        Ok(self.settings())
+    }
+}
+
+/// The result of a scan, and how to write it.
+pub(super) struct ScanResult {
+    pub(super) report: Arc<Report>,
+    pub(super) redaction: Redaction,
+    stopped: Option<Stopped>,
+    show: OutputOptions,
+}
+
+/// The form of tables in an output format.
+pub(super) fn form(format: OutputFormat) -> Form {
+    match format {
+        OutputFormat::Wide => Form::Wide,
+        OutputFormat::Markdown => Form::Markdown,
+        OutputFormat::Table | OutputFormat::Json | OutputFormat::Yaml => Form::Plain,
+    }
+}
+
+impl ScanResult {
+    pub(super) fn form(&self) -> Form {
+        form(self.show.format)
+    }
+
+    /// Prints the report as a document, as log lines, or as the text that `table` makes.
+    pub(super) fn print(
+        &self,
+        context: &mut Context<'_>,
+        table: impl FnOnce(&Report, &Redaction) -> String,
+    ) -> anyhow::Result<()> {
+        let text = match self.show.format {
+            _ if self.show.as_lines => {
+                log_lines::report(&self.report);
+                return Ok(());
+            }
+            // An empty table would say that there are no workloads, which is not known.
+            _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
+            OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.redaction),
+            OutputFormat::Json | OutputFormat::Yaml => {
+                document::write(&Document::new(&self.report, &self.redaction), self.show.format)?
+            }
+        };
+        context.console.print(&text)?;
+        Ok(())
+    }
+
+    /// Fails if the workload that was asked for is not in the report.
+    pub(super) fn must_have(&self, (kind, name): &(Kind, Name)) -> anyhow::Result<()> {
+        if self.report.workloads.is_empty() && self.stopped.is_none() {
+            anyhow::ensure!(
+                self.report.synced,
+                "the cluster could not be listed in time: whether there is a {kind} `{name}` is not known"
+            );
+            anyhow::bail!("there is no {kind} `{name}` where we looked; name its namespace with `--namespace`");
+        }
+        Ok(())
+    }
+
+    /// `Ok`, if the report is complete.
+    pub(super) fn exit(&self) -> Exit {
+        self.stopped.map_or_else(|| Exit::of(self.report.complete), Exit::by)
+    }
+}
+
+impl Context<'_> {
+    /// Scans the cluster once.
+    pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
+        let (show, redaction) = (config.display, Self::redaction(&config)?);
+        let mut bar = ProgressDisplay::new(self.console);
+        let ended =
+            run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        drop(bar);
+        if ended.stopped.is_some() && !ended.report.synced {
+            self.console.print_error("error: stopped before the cluster was listed");
+        }
+        Ok(ScanResult { report: ended.report, redaction, stopped: ended.stopped, show })
+    }
+}

@@ -1,0 +1,15 @@
+//! Who changed an object.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::name::Name;
+
+/// Who changed an object last and when, from its managedFields (status writes left out).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBy {
+    /// The field manager: `helm`, `kubectl-edit`, ...
+    pub manager: Name,
+    /// When, if recorded.
+    pub time: Option<Timestamp>,
+}

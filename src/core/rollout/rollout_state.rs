@@ -1,0 +1,211 @@
+//! One rollout under way: where it stands.
+//!
+//! `Confirming` (one more rendering, and the workload read again) → `Confirmed` (the state ConfigMap and the guard have
+//! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered. Where nobody replaces
+//! Pods we evict them.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::report::RolloutReport;
+use crate::core::{
+    config::Policy,
+    injection::VersionVector,
+    model::{
+        Name, Stamp, Uid, WorkloadKey,
+        time::Now,
+        words::{Gate, Outcome},
+    },
+};
+
+/// After a rollout that ended, its workload is left alone for this long; after one that was given up before anything was
+/// written, too, and twice as long after each further one.
+pub(super) const QUIET: Duration = Duration::from_secs(30);
+/// The longest such rest.
+pub(super) const LONGEST_QUIET: Duration = Duration::from_mins(15);
+/// What a rendering confirmed is believed for this long; then whatever the patch still waits for took too long.
+pub(super) const FRESH: Duration = Duration::from_secs(10);
+
+/// One rollout under way.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one rollout")]
+pub(super) struct Rollout {
+    pub(super) phase: Phase,
+    /// The workload's uid: another one of the same name is none of ours.
+    pub(super) uid: Name,
+    /// What it is for, in short.
+    pub(super) change: String,
+    /// When it was started: the patch, or before it the plan.
+    pub(super) started: Now,
+    /// When it moved on last: the time that it may take counts from there.
+    pub(super) stepped: Duration,
+    /// The template without our stamp, as it was when we patched.
+    pub(super) template: Name,
+    /// What we sent, the last one last: of an attempt whose answer was lost it is not known whether it was written.
+    pub(super) stamps: Vec<Stamp>,
+    /// An answer was lost, and what became of the patch is not known yet.
+    pub(super) unsure: bool,
+    /// `metadata.generation` after the patch.
+    pub(super) generation: i64,
+    /// What the rendering that confirmed it depended on.
+    pub(super) versions: VersionVector,
+    /// When that came back.
+    pub(super) confirmed: Duration,
+    /// The sidecars that the new Pods are to have; none if an earlier process knew.
+    pub(super) sidecars: Vec<Name>,
+    /// The Pods that are to be replaced, by uid.
+    pub(super) before: BTreeSet<Uid>,
+    /// The hourly budget paid for it.
+    pub(super) paid: bool,
+    pub(super) attempts: u32,
+    pub(super) late: bool,
+    /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
+    pub(super) crashes: Option<(Duration, bool)>,
+    /// When the platform said that it is finished.
+    pub(super) done: Option<Duration>,
+    /// An earlier process began it: what its rendering depended on is not known.
+    pub(super) adopted: bool,
+    /// Its history has not been read: whether it is ours at all is not known.
+    pub(super) unread: bool,
+    /// Where we evict: how far the next eviction is.
+    pub(super) eviction: Eviction,
+    /// The name and the uid of the Pod that was evicted last.
+    pub(super) leaving: Option<(Name, Name)>,
+    /// What holds the next eviction.
+    pub(super) held: Option<Gate>,
+    /// None is made before.
+    pub(super) rest_until: Duration,
+    /// Why not.
+    pub(super) trouble: String,
+    /// When to look at it again though nothing happens.
+    pub(super) wake: Option<Duration>,
+    pub(super) message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for one more rendering.
+    Confirming,
+    /// Confirmed; the state ConfigMap is being written first.
+    Confirmed,
+    /// Waits for the answer to the patch.
+    Patching,
+    /// Waits for the platform to finish.
+    Rolling,
+}
+
+impl Rollout {
+    pub(super) fn new(uid: Name, change: String, now: Now) -> Self {
+        Self {
+            phase: Phase::Confirming,
+            uid,
+            change,
+            started: now,
+            stepped: now.elapsed,
+            template: Name::from(""),
+            stamps: Vec::new(),
+            unsure: false,
+            generation: 0,
+            versions: VersionVector::new(),
+            confirmed: Duration::ZERO,
+            sidecars: Vec::new(),
+            before: BTreeSet::new(),
+            paid: false,
+            attempts: 0,
+            late: false,
+            crashes: None,
+            done: None,
+            adopted: false,
+            unread: false,
+            eviction: Eviction::Looking,
+            leaving: None,
+            held: None,
+            rest_until: Duration::ZERO,
+            trouble: String::new(),
+            wake: None,
+            message: "confirming that it still differs".to_owned(),
+        }
+    }
+
+    /// Waits for one more rendering.
+    pub(super) fn confirming(&self) -> bool {
+        match self.phase {
+            Phase::Confirming => true,
+            Phase::Rolling => self.eviction == Eviction::Confirming,
+            Phase::Confirmed | Phase::Patching => false,
+        }
+    }
+
+    /// When it was planned; of use until it is patched.
+    pub(super) fn planned(&self) -> Duration {
+        self.started.elapsed
+    }
+
+    /// When something is to be done about it though nothing happens.
+    pub(super) fn deadline(&self, policy: &Policy) -> Option<Duration> {
+        match self.phase {
+            Phase::Confirmed => Some(self.confirmed + FRESH),
+            Phase::Rolling if !self.late => {
+                let late = self.stepped + policy.timeout;
+                // While none crashes the next one is an event.
+                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
+                self.wake.into_iter().chain(crashes).chain([late]).min()
+            }
+            // Until it is done for good, an event is waited for.
+            Phase::Rolling => self.wake.into_iter().chain(self.done.map(|done| done + policy.timeout)).min(),
+            Phase::Confirming | Phase::Patching => None,
+        }
+    }
+
+    /// As readers see it.
+    pub(super) fn report(&self, key: &WorkloadKey, outcome: Option<Outcome>, now: Now) -> RolloutReport {
+        RolloutReport {
+            kind: key.kind.as_str().into(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            change: self.change.clone(),
+            started: self.stamps.last().map_or(self.started.wall, |s| s.timestamp),
+            outcome,
+            message: self.message.clone(),
+            seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
+        }
+    }
+}
+
+/// How far the next eviction is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Eviction {
+    /// None is under way.
+    #[default]
+    Looking,
+    /// One more rendering is asked for.
+    Confirming,
+    /// It came back, and everything is as it should be.
+    Confirmed,
+    /// Its answer is outstanding.
+    Asked,
+    /// Evicted: the Pod is waited for to go.
+    Leaving,
+    /// The answer was lost: it may go.
+    Unsure,
+}
+
+/// New Pods that crash after this long will not come up by themselves. A container is started again after 10, 20 and 40
+/// seconds, so one that only waits for another has had its chances.
+pub(super) const CRASHING: Duration = Duration::from_mins(1);
+
+/// After a failed eviction, or a confirmation that came to nothing, the next try waits this long.
+pub(super) const EVICT_AGAIN: Duration = Duration::from_secs(5);
+
+impl Rollout {
+    /// What holds its next step.
+    pub(super) fn held(&self) -> Option<Gate> {
+        self.held
+    }
+
+    /// Nothing is evicted for a while.
+    pub(super) fn step_aside(&mut self, why: &str, rest: Duration, now: Now) {
+        self.eviction = Eviction::Looking;
+        self.rest_until = now.elapsed + rest;
+        why.clone_into(&mut self.trouble);
+    }
+}

@@ -1,0 +1,79 @@
+//! What a verdict is made from, and what it takes to know more.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{admission_evidence::AdmissionEvidence, case::Case, judged::Judged};
+use crate::core::{
+    compare::Targets,
+    config::Policy,
+    injection::InjectionTracker,
+    inventory::Index,
+    io::Lock,
+    model::{Name, WorkloadSnapshot, time::Now},
+};
+
+/// What should happen next, so that the verdict gets better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Nothing, also nothing that was wanted before: an event will bring it on.
+    Nothing,
+    /// Nothing but the periodic look.
+    Periodic,
+    /// Look again then, without asking the API server.
+    Look(Duration),
+    /// A rendering, not before then: the first one, or one that confirms what is known.
+    Render(Duration),
+    /// One more rendering for the set, not before then.
+    Another(Duration),
+}
+
+/// A verdict and the way on from it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Assessment {
+    /// What is known.
+    pub judged: Judged,
+    /// What it takes to know more.
+    pub want: Want,
+    /// What a Pod that was born meanwhile says about the renderings (rule R12).
+    pub observed: Option<ObservedPod>,
+    /// This sidecar is not rendered any more, and nobody was given it since (rule R7).
+    pub unproven: Option<Name>,
+}
+
+impl Assessment {
+    pub(super) fn new(judged: Judged, want: Want) -> Self {
+        Self { judged, want, observed: None, unproven: None }
+    }
+}
+
+/// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ObservedPod {
+    /// It, born then, has these sidecars as rendered.
+    Agrees(jiff::Timestamp, BTreeSet<Name>),
+    /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
+    Contradicts(Name, jiff::Timestamp, BTreeSet<Name>),
+}
+
+/// Everything that a verdict is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evidence<'a> {
+    /// The workload.
+    pub workload: &'a WorkloadSnapshot,
+    /// The cluster.
+    pub index: &'a Index,
+    /// The scope versions.
+    pub injection: &'a InjectionTracker,
+    /// What is remembered of the workload.
+    pub case: &'a Case,
+    /// The lock on the workload, if it still differed after our own rollout.
+    pub lock: Option<&'a Lock>,
+    /// The configuration.
+    pub policy: &'a Policy,
+    /// What real Pods and other renderings say about admission.
+    pub admission: &'a AdmissionEvidence,
+    /// What was said of other workloads with the same sidecars.
+    pub targets: &'a Targets,
+    /// The time.
+    pub now: Now,
+}

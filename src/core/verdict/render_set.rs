@@ -1,0 +1,88 @@
+//! Renderings of one revision that were made under the same versions, and what one more says of the others.
+
+use std::sync::Arc;
+
+use super::case::{Case, RenderSet};
+use crate::core::{
+    compare::{self, Mask, Rendering},
+    injection::VersionVector,
+    model::{Name, time::Now},
+};
+
+/// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
+/// without a word.
+pub(super) fn add_rendering(
+    case: &mut Case,
+    revision: &Name,
+    versions: &Arc<VersionVector>,
+    rendering: Rendering,
+    now: Now,
+) -> bool {
+    let set = case.set.take().filter(|set| set.revision == *revision && set.versions == *versions);
+    let fresh = |rendering| RenderSet {
+        revision: revision.clone(),
+        versions: versions.clone(),
+        renderings: vec![rendering],
+        mask: Mask::default(),
+        unstable: None,
+        first: now,
+        confirmed: now,
+    };
+    let Some(mut set) = set else {
+        case.set = Some(fresh(rendering));
+        return false;
+    };
+    // One more look at what differs (rule R8), or at what would not settle.
+    let more = case.adding;
+    let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
+    // Two that agree after one that differed: no volatile field, the injector moved after the first.
+    let settled = |masks: &[Mask]| {
+        masks.len() == 2 && masks.last().is_some_and(Mask::is_empty) && masks.first().is_some_and(|m| !m.is_empty())
+    };
+    match between {
+        Ok(masks) if more && settled(&masks) => {
+            let last = set.renderings.pop();
+            let moved = last.as_ref().is_some_and(|last| injects_as_much(last, &rendering));
+            let renderings = last.into_iter().chain([rendering]).collect();
+            case.set = Some(RenderSet { renderings, mask: Mask::default(), unstable: None, confirmed: now, ..set });
+            return moved;
+        }
+        Ok(masks) if more => {
+            for mask in masks {
+                set.mask.merge(mask);
+            }
+            set.renderings.push(rendering);
+            set.unstable = None;
+        }
+        Err(unstable) if more => {
+            let last = set.renderings.pop();
+            set.renderings = last.into_iter().chain([rendering]).collect();
+            set.unstable = Some(unstable.into());
+        }
+        // Nothing new.
+        Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {}
+        // The injector changed and nothing told us: begin again.
+        Ok(_) | Err(_) => {
+            let moved = set.renderings.last().is_some_and(|last| injects_as_much(last, &rendering));
+            case.set = Some(fresh(rendering));
+            return moved;
+        }
+    }
+    set.confirmed = now;
+    case.set = Some(set);
+    false
+}
+
+/// Whether `mask` hides nothing that `known` does not.
+fn within(mask: &Mask, known: &Mask) -> bool {
+    let mut both = known.clone();
+    both.merge(mask.clone());
+    both == *known
+}
+
+/// Whether admission injects everything into the newer rendering that it injected into the older one: an injector that is
+/// down has not moved.
+fn injects_as_much(older: &Rendering, newer: &Rendering) -> bool {
+    let injected = |r: &Rendering| compare::injected(&r.template, &r.rendered);
+    injected(older).is_subset(&injected(newer))
+}

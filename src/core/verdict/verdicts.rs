@@ -1,0 +1,436 @@
+//! One case for each workload, and the verdict on it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    admission_evidence::AdmissionEvidence,
+    case::Case,
+    evidence::{Evidence, ObservedPod, Want},
+    judge,
+    judged::Judged,
+    removal_probe::RemovalProbes,
+};
+use crate::core::{
+    compare::Targets,
+    injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View, share_an_injector},
+    inventory::{Change, Changes, Index},
+    io::{Notice, Outbox, StateRecord},
+    model::{
+        Name, WorkloadKey, WorkloadSnapshot,
+        time::Now,
+        words::{UndeterminedReason, Verdict},
+    },
+    render::{Priority, Renders, Wish},
+};
+
+/// Where a workload stands after it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It differs, or a person wants it restarted all the same.
+    Candidate,
+    /// Nothing is to be done about it.
+    Settled,
+    /// It is gone, or not looked at any more: nothing that is remembered of it means anything.
+    Left,
+}
+
+/// What came of looking at one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Which one.
+    pub key: WorkloadKey,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The plan may be another because of it.
+    pub replan: bool,
+    /// What it takes to know more of it.
+    pub wish: Wish,
+    /// Another workload that is to be rendered, to tell whether a sidecar is still given at all (rule R7).
+    pub probe: Option<WorkloadKey>,
+}
+
+/// A workload's rendering changed though nothing that it depends on did.
+#[derive(Clone, Debug)]
+pub struct UnannouncedChange {
+    /// Whose.
+    pub key: WorkloadKey,
+    /// What it depends on.
+    pub versions: VersionVector,
+}
+
+/// Real Pods that a rollout made, and that are not as rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// What their rendering depends on.
+    pub versions: VersionVector,
+    /// Which sidecars are not as rendered.
+    pub sidecars: BTreeSet<Name>,
+    /// When they were born, at the earliest.
+    pub born: Timestamp,
+    /// For people: which Pods.
+    pub evidence: String,
+}
+
+/// All cases, and what they say together about admission.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    /// Boxed, because half of a tree's places are empty.
+    pub(super) cases: BTreeMap<WorkloadKey, Box<Case>>,
+    /// Workloads to judge in this step.
+    pub(super) affected: BTreeSet<WorkloadKey>,
+    /// Workloads to judge again then.
+    pub(super) rechecks: BTreeSet<(Duration, WorkloadKey)>,
+    /// Workloads that differ.
+    pub(super) candidates: BTreeSet<WorkloadKey>,
+    /// Names of containers that admission was seen to inject.
+    pub(super) injected: BTreeSet<Name>,
+    pub(super) admission: AdmissionEvidence,
+    /// Which target fingerprint goes with which sidecars.
+    pub(super) targets: Targets,
+    pub(super) probes: RemovalProbes,
+    pub(super) vectors: VectorPool,
+    /// Spreads the periodic looks; any number.
+    pub(super) seed: u64,
+}
+
+impl Verdicts {
+    /// No workload is known.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// These workloads are to be judged again.
+    pub fn mark(&mut self, keys: impl IntoIterator<Item = WorkloadKey>) {
+        self.affected.extend(keys);
+    }
+
+    /// Every workload is to be judged again.
+    pub fn mark_all(&mut self, index: &Index) {
+        self.affected.extend(index.workloads().map(|(key, _)| key.clone()));
+    }
+
+    /// Marks the workloads whose verdict may be another by these changes. Returns those that are new under an old name:
+    /// nothing that is remembered is about them.
+    pub fn mark_affected(
+        &mut self,
+        changes: &Changes,
+        scopes: &ScopeChanges,
+        index: &Index,
+        out: &mut Outbox,
+    ) -> Vec<WorkloadKey> {
+        let mut replaced = Vec::new();
+        for change in &changes.list {
+            match change {
+                Change::Pod { old, new } => {
+                    let owners = [old, new].into_iter().flatten().filter_map(|pod| index.workload_of(pod)).cloned();
+                    self.affected.extend(owners);
+                }
+                Change::Workload { old, key } => {
+                    self.affected.insert(key.clone());
+                    out.invalidate_report(key);
+                    let another = old.as_deref().zip(index.workload(key)).is_some_and(|(old, new)| old.uid != new.uid);
+                    if another {
+                        self.forget(key, out);
+                        replaced.push(key.clone());
+                    }
+                }
+                Change::ReplicaSet { owner } => {
+                    self.affected.extend(owner.as_ref().and_then(|uid| index.workload_with_uid(uid)).cloned());
+                }
+                Change::Namespace { name, .. } => {
+                    self.affected.extend(index.workloads_in(name).map(|w| w.key.clone()));
+                }
+                Change::Injector { .. } => self.mark_all(index),
+                Change::Node { .. }
+                | Change::DisruptionBudget
+                | Change::Endpoints { .. }
+                | Change::Service { .. }
+                | Change::Config { .. }
+                | Change::Trigger { .. } => {}
+            }
+        }
+        if changes.visibility {
+            self.mark_all(index);
+        }
+        self.follow_scopes(scopes);
+        replaced
+    }
+
+    /// Marks the workloads that scope changes affect.
+    pub fn follow_scopes(&mut self, scopes: &ScopeChanges) {
+        self.affected.extend(scopes.affected.iter().cloned());
+        for scope in &scopes.gone {
+            self.admission.forget(scope);
+        }
+    }
+
+    /// Marks the workloads whose time has come.
+    pub fn mark_due(&mut self, now: Now) {
+        while self.rechecks.first().is_some_and(|(at, _)| *at <= now.elapsed) {
+            let Some((at, key)) = self.rechecks.pop_first() else { return };
+            if let Some(case) = self.cases.get_mut(&key) {
+                case.recheck.take_if(|recheck| *recheck == at);
+            }
+            self.affected.insert(key);
+        }
+    }
+
+    /// Judges the workloads that are affected. `record` lends the locks.
+    pub fn judge(
+        &mut self,
+        view: View<'_>,
+        renders: &Renders,
+        record: Option<&StateRecord>,
+        out: &mut Outbox,
+    ) -> Vec<Judgement> {
+        if !view.lifecycle.started {
+            return Vec::new();
+        }
+        let affected = std::mem::take(&mut self.affected);
+        let judged = affected.into_iter().map(|key| match view.covered(&key) {
+            Some(workload) => self.judge_one(workload, view, renders, record, out),
+            None => self.forget(&key, out),
+        });
+        judged.collect()
+    }
+
+    fn judge_one(
+        &mut self,
+        workload: &WorkloadSnapshot,
+        view: View<'_>,
+        renders: &Renders,
+        record: Option<&StateRecord>,
+        out: &mut Outbox,
+    ) -> Judgement {
+        let (key, now) = (&workload.key, view.now);
+        let case = self.cases.entry(key.clone()).or_default();
+        let mut assessment = judge::judge(Evidence {
+            workload,
+            index: view.index,
+            injection: view.injection,
+            case,
+            lock: record.and_then(|record| record.lock(&workload.uid)),
+            policy: view.policy,
+            admission: &self.admission,
+            targets: &self.targets,
+            now,
+        });
+        if let Some(observed) = assessment.observed.take() {
+            self.learn_from_pod(key, observed, now);
+        }
+        let probe = assessment.unproven.take().and_then(|sidecar| self.probe(key, &sidecar, renders, now));
+        let settling = assessment.judged.reason == Some(UndeterminedReason::Settling);
+        let (standing, replan) = self.set_judged(key, assessment.judged, view, out);
+        let next = self.jittered(view.policy.resync, key);
+        let Some(case) = self.cases.get_mut(key) else { return Judgement::left(key.clone(), replan) };
+        case.adding = matches!(assessment.want, Want::Another(_));
+        let priority = match &case.set {
+            None => Priority::Changed,
+            Some(set) if case.adding && set.renderings.len() == 1 => Priority::Second,
+            Some(_) => Priority::Moved,
+        };
+        let wish = match assessment.want {
+            Want::Render(due) if settling => Wish::Settle(due, priority),
+            Want::Render(due) | Want::Another(due) => Wish::Render(due, priority),
+            Want::Periodic => Wish::Periodic(case.set.as_ref().map_or(now.elapsed, |set| set.confirmed.elapsed) + next),
+            Want::Nothing | Want::Look(_) => Wish::Nothing,
+        };
+        self.recheck(key, if let Want::Look(at) = assessment.want { Some(at) } else { None });
+        out.invalidate_report(key);
+        Judgement { key: key.clone(), standing, replan, wish, probe }
+    }
+
+    /// What a Pod says that a real controller made (rule R12).
+    fn learn_from_pod(&mut self, key: &WorkloadKey, observed: ObservedPod, now: Now) {
+        let Some(versions) = self.cases.get(key).and_then(|case| case.set.as_ref()).map(|set| set.versions.clone())
+        else {
+            return;
+        };
+        match observed {
+            ObservedPod::Agrees(born, sidecars) => self.admission.agree(&versions, &sidecars, born),
+            ObservedPod::Contradicts(pod, born, sidecars) => {
+                let evidence = format!("Pod {}/{pod}", key.namespace);
+                if self.admission.contradict(&versions, &sidecars, born, &evidence) {
+                    // Everything in these scopes is seen in another light now.
+                    let touched = |case: &Case| {
+                        case.set.as_ref().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)))
+                    };
+                    let others = self.cases.iter().filter(|(other, case)| *other != key && touched(case));
+                    self.rechecks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
+                }
+            }
+        }
+    }
+
+    /// This workload is not given its sidecar any more: one that was given it, under one of the same injectors, is asked for
+    /// again.
+    fn probe(&mut self, key: &WorkloadKey, sidecar: &Name, renders: &Renders, now: Now) -> Option<WorkloadKey> {
+        let versions = &self.cases.get(key)?.set.as_ref()?.versions;
+        if !self.probes.is_due(sidecar, now.elapsed) {
+            return None;
+        }
+        let would_tell = |other: &WorkloadKey, case: &Case| {
+            let shares = case.set.as_ref().is_some_and(|set| share_an_injector(versions, &set.versions));
+            let known = case.judged.reason.is_none() && case.judged.sidecars.contains(sidecar);
+            shares && known && !renders.is_pending(other)
+        };
+        let mut others = self.cases.iter().filter(|(other, case)| *other != key && would_tell(other, case));
+        others.next().map(|(other, _)| other.clone())
+    }
+
+    /// A workload whose rendering would show that this configuration changed.
+    pub fn sample(&self, scope: &Scope, renders: &Renders) -> Option<WorkloadKey> {
+        let fits = |key: &WorkloadKey, case: &Case| {
+            let depends = case.set.as_ref().is_some_and(|set| set.versions.contains_key(scope));
+            depends && !case.adding && !case.judged.sidecars.is_empty() && !renders.is_pending(key)
+        };
+        self.cases.iter().find(|(key, case)| fits(key, case)).map(|(key, _)| key.clone())
+    }
+
+    /// The injectors of these workloads are too slow to be asked.
+    pub fn throttled(&mut self, keys: &[WorkloadKey], view: View<'_>, out: &mut Outbox) {
+        for key in keys {
+            if self.cases.get(key).is_some_and(|case| case.judged.is_transient()) {
+                let why = "its injector answers slowly, and real Pods come first".to_owned();
+                let judged = Judged::undetermined(UndeterminedReason::Throttled, Some(why));
+                self.set_judged(key, judged, view, out);
+            }
+        }
+    }
+
+    /// What a rollout found out.
+    pub fn learn(&mut self, contradiction: &Contradiction) {
+        let Contradiction { versions, sidecars, born, evidence } = contradiction;
+        self.admission.contradict(versions, sidecars, *born, evidence);
+    }
+
+    /// Takes a verdict in. Returns where the workload stands, and whether the plan may be another.
+    fn set_judged(&mut self, key: &WorkloadKey, judged: Judged, view: View<'_>, out: &mut Outbox) -> (Standing, bool) {
+        let Some(case) = self.cases.get_mut(key) else { return (Standing::Left, false) };
+        if judged.differs() {
+            case.first_seen.get_or_insert(view.now.wall);
+        } else if judged.reason.is_none() {
+            case.first_seen = None;
+            case.causes.clear();
+        }
+        if judged.reason == Some(UndeterminedReason::Rolling) {
+            case.rolling = Some(view.now.elapsed);
+        }
+        let candidate = judged.differs() || (view.policy.regardless_of_drift && judged.is_cured());
+        let changed = case.judged != judged;
+        // One that differs in another way than before is news, too.
+        let news = (judged.verdict, judged.change.clone());
+        if !judged.is_transient() && case.last_notified.as_ref() != Some(&news) {
+            let from = case.last_notified.replace(news);
+            out.notify(Notice::VerdictChanged {
+                workload: key.clone(),
+                from: from.map_or(Verdict::Undetermined, |(verdict, _)| verdict),
+                to: judged.verdict,
+                reason: judged.reason,
+                change: judged.change.clone(),
+            });
+        }
+        case.judged = judged;
+        out.invalidate_report(key);
+        let was = self.candidates.contains(key);
+        if candidate && !was {
+            self.candidates.insert(key.clone());
+        } else if !candidate && was {
+            self.candidates.remove(key);
+        }
+        let standing = if candidate { Standing::Candidate } else { Standing::Settled };
+        // One that became a candidate, or is none any more, changed, too.
+        let replan = if candidate { changed } else { was };
+        (standing, replan)
+    }
+
+    /// Judges a workload again then, and at no other time that was wanted before.
+    fn recheck(&mut self, key: &WorkloadKey, at: Option<Duration>) {
+        let Some(case) = self.cases.get_mut(key) else { return };
+        let before = std::mem::replace(&mut case.recheck, at);
+        if before != at {
+            before.map(|before| self.rechecks.remove(&(before, key.clone())));
+            self.rechecks.extend(at.map(|at| (at, key.clone())));
+        }
+    }
+
+    /// `span` ± 20 %, the same for the same workload in one process.
+    fn jittered(&self, span: Duration, key: &WorkloadKey) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, key).hash(&mut hasher);
+        let thousandths = u32::try_from(hasher.finish() % 401).unwrap_or(0);
+        span * (800 + thousandths) / 1000
+    }
+
+    fn forget(&mut self, key: &WorkloadKey, out: &mut Outbox) -> Judgement {
+        if let Some(at) = self.cases.remove(key).and_then(|case| case.recheck) {
+            self.rechecks.remove(&(at, key.clone()));
+        }
+        out.invalidate_report(key);
+        Judgement::left(key.clone(), self.candidates.remove(key))
+    }
+
+    /// What is remembered of a workload.
+    pub fn case(&self, key: &WorkloadKey) -> Option<&Case> {
+        self.cases.get(key).map(|case| &**case)
+    }
+
+    /// All that is remembered.
+    pub fn cases(&self) -> impl Iterator<Item = &Case> {
+        self.cases.values().map(|case| &**case)
+    }
+
+    /// What is known of a workload.
+    pub fn judged(&self, key: &WorkloadKey) -> Option<&Judged> {
+        self.case(key).map(Case::judged)
+    }
+
+    /// The workloads that differ.
+    pub fn candidates(&self) -> &BTreeSet<WorkloadKey> {
+        &self.candidates
+    }
+
+    /// Names of containers that admission was seen to inject.
+    pub fn injected(&self) -> &BTreeSet<Name> {
+        &self.injected
+    }
+
+    /// Whether something is to be judged that was not, yet.
+    pub fn has_affected(&self) -> bool {
+        !self.affected.is_empty()
+    }
+
+    /// When some workload is to be judged again though nothing happens.
+    pub fn next_recheck(&self) -> Option<Duration> {
+        self.rechecks.first().map(|(at, _)| *at)
+    }
+
+    /// Entries of every map: what must not grow with what is gone.
+    #[cfg(test)]
+    pub fn sizes(&self) -> [usize; 5] {
+        let Self { cases, affected, rechecks, candidates, admission, .. } = self;
+        [cases.len(), affected.len(), rechecks.len(), candidates.len(), admission.len()]
+    }
+}
+
+impl KeptRenderings for Verdicts {
+    fn rendered_under(&self, key: &WorkloadKey) -> Option<&VersionVector> {
+        self.case(key).and_then(Case::rendered_under)
+    }
+
+    fn depends_on(&self, scope: &Scope) -> bool {
+        self.vectors.has_scope(scope)
+    }
+}
+
+impl Judgement {
+    fn left(key: WorkloadKey, replan: bool) -> Self {
+        Self { key, standing: Standing::Left, replan, wish: Wish::Nothing, probe: None }
+    }
+}
