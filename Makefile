@@ -52,15 +52,18 @@ control-plane: ## Build the control plane of the tests, once; it is kept outside
 	$(CARGO) build --locked --workspace --all-targets
 	$(TESTBED) build
 
-# The image's own target is musl; where only the gnu one is installed, its C library is linked in.
-STATIC = $$(rustup target list --installed 2>/dev/null | grep -x "$$(uname -m)-unknown-linux-musl" || echo "$$(uname -m)-unknown-linux-gnu")
+# Two of the files that only the compiler asks for, which every COPY passes by.
+NEEDED = templates/plan.html src/http/page/icon.svg
+
+.PHONY: image
+image: ## The image, from its build context by the Dockerfile's own commands, in an empty root (not optimised)
+	@root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && .ci/image build "$$root" fast && .ci/image run "$$root" version
+	@for file in $(NEEDED); do .ci/image fails "$$file" || exit 1; done
 
 .PHONY: empty-root
-empty-root: control-plane ## The binary of the image, alone in an empty root, as nobody: it scans over TLS (as root; builds a release)
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --locked --release --bin sidecar-drift --target "$(STATIC)"
-	SIDECAR_DRIFT_STATIC_BINARY="$$($(CARGO) metadata --locked --no-deps --format-version 1 | \
-	  sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$(STATIC)/release/sidecar-drift" \
-	  $(CARGO) test --locked --test cluster -- --nocapture install::empty_root
+empty-root: control-plane ## The same as it is released; it scans over TLS there, as nobody (as root; builds a release)
+	@root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && .ci/image build "$$root" && \
+	  SIDECAR_DRIFT_IMAGE_ROOT=$$root $(CARGO) test --locked --test cluster -- --nocapture install::empty_root
 
 ##@ Measure
 

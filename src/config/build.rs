@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+use http::Uri;
+
 use super::{
-    Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
-    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, OutputFormat, OutputOptions, Record, Recording, Rendering,
-    Rollouts, Selection, Settings, State, Voice, WatchSet,
+    Alerts, Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
+    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, Outbound, OutputFormat, OutputOptions, Record, Recording,
+    Rendering, Rollouts, Selection, Settings, State, Voice, WatchSet,
     address::{AdvertisedAddress, Listen},
     selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
@@ -94,6 +96,7 @@ impl Config {
         let metrics_by_namespace = daemon.metrics_by_namespace.unwrap_or(true);
         let notify = notify(&daemon).filter(|_| daemon_runs);
         let alerts = alerts(&mut policy, &daemon)?.filter(|_| daemon_runs);
+        let outbound = outbound(&daemon)?;
         apply_daemon(&mut policy, daemon)?;
         let rules = ignore.iter().map(IgnoreEntry::rule).collect::<Result<_, _>>();
         policy.ignore = rules.map_err(|message| invalid("ignore", &message))?;
@@ -116,6 +119,7 @@ impl Config {
             metrics_by_namespace,
             notify,
             alerts,
+            outbound,
             recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
             lease: LeaseId {
@@ -294,12 +298,33 @@ fn notify(daemon: &Daemon) -> Option<Notify> {
     Some(Notify { url, format: daemon.notify_format.unwrap_or(NotifyFormat::Json) })
 }
 
-/// The address of Prometheus, and in the policy which of its alerts count.
-fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<String>, ConfigError> {
+/// How Prometheus and the webhook are reached.
+fn outbound(daemon: &Daemon) -> Result<Outbound, ConfigError> {
+    let ca = daemon.outbound_ca.clone().filter(|file| !file.as_os_str().is_empty());
+    let proxy = daemon.outbound_proxy.clone().filter(|url| !url.is_empty());
+    let no_proxy = daemon.outbound_no_proxy.clone().unwrap_or_default();
+    match &proxy {
+        None if !no_proxy.is_empty() => {
+            return Err(invalid("outbound-no-proxy", "means nothing without `outbound-proxy`"));
+        }
+        // The address is not repeated: it may hold a password.
+        Some(url) if !url.starts_with("http://") || url.parse::<Uri>().map_or(true, |url| url.host().is_none()) => {
+            return Err(invalid("outbound-proxy", "is no address such as `http://proxy.example.com:3128`"));
+        }
+        _ => {}
+    }
+    Ok(Outbound { ca, proxy, no_proxy })
+}
+
+/// Who is asked which alerts fire, and in the policy which of them count.
+fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<Alerts>, ConfigError> {
+    let token = daemon.block_on_alerts_token.clone().filter(|file| !file.as_os_str().is_empty());
     let Some(url) = daemon.block_on_alerts.clone().filter(|url| !url.is_empty()) else {
-        return match &daemon.blocking_alert {
-            Some(_) => Err(invalid("blocking-alert", "means nothing without `block-on-alerts`, the address to ask")),
-            None => Ok(None),
+        let without = "means nothing without `block-on-alerts`, the address to ask";
+        return match (&daemon.blocking_alert, token) {
+            (Some(_), _) => Err(invalid("blocking-alert", without)),
+            (None, Some(_)) => Err(invalid("block-on-alerts-token", without)),
+            (None, None) => Ok(None),
         };
     };
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
@@ -313,7 +338,11 @@ fn alerts(policy: &mut Policy, daemon: &Daemon) -> Result<Option<String>, Config
     if policy.blocking_alerts.is_empty() {
         return Err(invalid("blocking-alert", "is empty; name the labels of at least one alert, or leave it out"));
     }
-    Ok(Some(url))
+    if token.is_some() && !url.starts_with("https://") {
+        let message = "would go over the network for all to read: `block-on-alerts` has to begin with `https://`";
+        return Err(invalid("block-on-alerts-token", message));
+    }
+    Ok(Some(Alerts { url, token }))
 }
 
 fn apply_daemon(policy: &mut Policy, daemon: Daemon) -> Result<(), ConfigError> {

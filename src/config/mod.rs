@@ -58,7 +58,9 @@ pub struct Config {
     /// Who is notified; `None`: nobody.
     pub notify: Option<Notify>,
     /// The Prometheus whose alerts block rollouts; `None`: there is none.
-    pub alerts: Option<String>,
+    pub alerts: Option<Alerts>,
+    /// How that one and the webhook are reached.
+    pub outbound: Outbound,
     /// Metrics of workloads have the label `namespace`.
     pub metrics_by_namespace: bool,
     /// Where every input is written down; `None`: nowhere.
@@ -97,6 +99,33 @@ pub struct Notify {
     pub url: String,
     /// How messages are written.
     pub format: NotifyFormat,
+}
+
+/// Who is asked which alerts fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alerts {
+    /// The address of Prometheus.
+    pub url: String,
+    /// The file with the bearer token that it wants to see.
+    pub token: Option<PathBuf>,
+}
+
+/// How what is not the API server is reached.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// A file with certificate authorities that are trusted beside those of the system.
+    pub ca: Option<PathBuf>,
+    /// The proxy; its address may hold a password.
+    pub proxy: Option<String>,
+    /// Hosts that are reached without it.
+    pub no_proxy: Vec<String>,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { ca, proxy: _, no_proxy } = self;
+        f.debug_struct("Outbound").field("ca", ca).field("no_proxy", no_proxy).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Notify {

@@ -289,9 +289,13 @@ settings! {
         #[arg(long, value_name = "DURATION")]
         guard_interval: Period,
         /// Begins no rollout while the Prometheus at this address says that an alert of --blocking-alert fires, or says
-        /// nothing; asks `/api/v1/alerts` there every 15 seconds, without credentials [default: none].
+        /// nothing; asks `/api/v1/alerts` there every 15 seconds [default: none].
         #[arg(long, value_name = "URL")]
         block_on_alerts: String,
+        /// Shows that Prometheus the bearer token in this file, which is read anew for each question; over https only
+        /// [default: no credentials].
+        #[arg(long, value_name = "FILE")]
+        block_on_alerts_token: PathBuf,
         /// Takes alerts with these labels for a reason to begin no rollout, such as `severity=critical,team!=dev`: all must
         /// be so, `*` stands for any letters; repeatable, one of them is enough [default: severity=critical,
         /// but not our own: alertname!=SidecarDrift*].
@@ -327,6 +331,18 @@ settings! {
         /// Writes notifications as JSON of our own (json), or as Slack and many others take them (slack) [default: json].
         #[arg(long, value_name = "FORMAT")]
         notify_format: NotifyFormat,
+        /// Trusts the certificate authorities in this file (PEM), too, when it asks Prometheus or sends notifications; the
+        /// API server is known by those of the kubeconfig [default: those of the system alone].
+        #[arg(long, value_name = "FILE")]
+        outbound_ca: PathBuf,
+        /// Reaches Prometheus and the webhook of notifications by way of this proxy (`http://proxy.example.com:3128`), which
+        /// has to allow CONNECT. Put an address with a password into the environment [default: none].
+        #[arg(long, value_name = "URL")]
+        outbound_proxy: String,
+        /// Reaches these hosts without that proxy: names, endings (`.svc`), addresses, CIDRs, as in `NO_PROXY`; repeatable, or
+        /// separated by commas [default: none].
+        #[arg(long, value_name = "HOST", value_delimiter = ',')]
+        outbound_no_proxy: Vec<String>,
     }
 
     /// What is written down, for the case that something goes wrong.

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    Config, File, LeaseId, Log, LogFormat, LogLevel, Origin, Purpose, Settings, WatchSet,
+    Config, File, LeaseId, Log, LogFormat, LogLevel, Origin, Outbound, Purpose, Settings, WatchSet,
     values::{AnnotationPrefix, DnsLabel, OwnWorkload, Period, listed},
 };
 use crate::core::{
@@ -117,6 +117,41 @@ fn lists_are_written_out() {
     assert_eq!(listed(&["a", "b", "c"], "or"), "`a`, `b` or `c`");
 }
 
+#[test]
+fn a_way_out_that_makes_no_sense_is_refused() {
+    let with = |yaml: &str| {
+        let file = File::parse(yaml, Path::new("test.yaml")).unwrap();
+        Config::new(Settings::default(), file, Purpose::Run)
+    };
+    for (bad, says) in [
+        ("outbound-no-proxy: [.svc]", "`outbound-no-proxy` means nothing without `outbound-proxy`"),
+        ("outbound-proxy: proxy:3128", "`outbound-proxy` is no address such as `http://proxy.example.com:3128`"),
+        (
+            "outbound-proxy: socks5://me:pass@proxy",
+            "`outbound-proxy` is no address such as `http://proxy.example.com:3128`",
+        ),
+        (
+            "block-on-alerts-token: t",
+            "`block-on-alerts-token` means nothing without `block-on-alerts`, the address to ask",
+        ),
+        (
+            "block-on-alerts: http://prometheus:9090\nblock-on-alerts-token: t",
+            "`block-on-alerts-token` would go over the network for all to read: `block-on-alerts` has to begin with \
+             `https://`",
+        ),
+    ] {
+        assert_eq!(with(bad).unwrap_err().to_string(), says);
+    }
+    let good = "outbound-proxy: http://proxy:3128\noutbound-no-proxy: [.svc]\noutbound-ca: ca.pem";
+    let outbound = with(good).unwrap().outbound;
+    let wanted = Outbound {
+        ca: Some("ca.pem".into()),
+        proxy: Some("http://proxy:3128".to_owned()),
+        no_proxy: vec![".svc".to_owned()],
+    };
+    assert_eq!(outbound, wanted);
+}
+
 /// A daemon that was started with this file.
 fn started_with(yaml: &str) -> Config {
     let path = std::path::PathBuf::from("test.yaml");
@@ -140,6 +175,7 @@ fn a_changed_file_is_obeyed_and_a_bad_one_is_not() {
         ("listen: off", "`listen` can only change with a restart of the daemon"),
         ("api-listen: off", "`api-listen` can only change with a restart of the daemon"),
         ("notify-url: http://x", "`notify-url` can only change with a restart of the daemon"),
+        ("outbound-ca: ca.pem", "`outbound-proxy` can only change with a restart of the daemon"),
         ("metrics-by-namespace: false", "`metrics-by-namespace` can only change with a restart of the daemon"),
         ("record: inputs.jsonl", "`record` can only change with a restart of the daemon"),
         ("lease-name: other", "`lease-name` can only change with a restart of the daemon"),

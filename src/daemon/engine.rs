@@ -76,7 +76,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());
     workers.render_as(config.render_as.clone());
-    workers.set_prometheus(config.alerts.as_deref().map(Prometheus::new).transpose()?);
+    let prometheus = config.alerts.as_ref().map(|alerts| Prometheus::new(alerts, &config.outbound));
+    workers.set_prometheus(prometheus.transpose()?);
     if let Some(keeper) = keeper {
         workers.spawn_for_life(keeper);
     }

@@ -77,7 +77,7 @@ fn readers(workers: &mut Workers) -> anyhow::Result<Handle> {
 /// Begins to tell the webhook that `config` names.
 pub(super) fn notify(config: &Config, workers: &mut Workers) -> anyhow::Result<Option<Notifier>> {
     let Some(Notify { url, format }) = &config.notify else { return Ok(None) };
-    let webhook = Arc::new(Webhook::new(url, *format)?);
+    let webhook = Arc::new(Webhook::new(url, *format, &config.outbound)?);
     let (notifier, work) = Notifier::new(move |message| {
         let webhook = webhook.clone();
         async move { webhook.send(message).await }

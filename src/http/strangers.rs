@@ -302,8 +302,7 @@ mod tests {
 
     use super::*;
 
-    const FEW: Limits =
-        Limits { connections: 8, request: Duration::from_secs(3600), answer: Duration::from_secs(3600) };
+    const FEW: Limits = Limits { connections: 8, request: Duration::from_hours(1), answer: Duration::from_hours(1) };
 
     /// A listener of these limits, with a runtime of its own, so that a test may block.
     fn listening(limits: Limits, router: Router) -> (Runtime, SocketAddr) {
@@ -320,7 +319,7 @@ mod tests {
 
     fn says(address: SocketAddr, text: &[u8]) -> Socket {
         let mut socket = Socket::connect(address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         // Whoever is turned away may notice while writing.
         _ = socket.write_all(text);
         socket

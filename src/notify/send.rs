@@ -9,7 +9,7 @@ use tokio::time;
 
 use super::Message;
 use crate::{
-    config::NotifyFormat,
+    config::{NotifyFormat, Outbound},
     outbound::{Client, NotAnAddress, RequestError, client_for},
 };
 
@@ -27,8 +27,8 @@ pub struct Webhook {
 
 impl Webhook {
     /// A webhook at this address.
-    pub fn new(url: &str, format: NotifyFormat) -> Result<Self, NotAnAddress> {
-        let (client, url) = client_for("notify-url", url)?;
+    pub fn new(url: &str, format: NotifyFormat, by: &Outbound) -> Result<Self, NotAnAddress> {
+        let (client, url) = client_for("notify-url", url, by)?;
         Ok(Self { client, url, format })
     }
 

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, time};
 
 use super::{Message, Notifier, QUEUE_LENGTH, WINDOW, Webhook};
 use crate::{
-    config::NotifyFormat,
+    config::{NotifyFormat, Outbound},
     core::{
         io::Notice,
         model::{
@@ -207,10 +207,11 @@ async fn a_message_arrives_as_json() {
     let mut message = Message::default();
     message.add(super::Occurrence::of(&ended("cart", Outcome::Converged, "")).unwrap());
     let sending = async {
-        let there = Webhook::new(&format!("http://{address}/hook"), NotifyFormat::Json).unwrap();
+        let there = Webhook::new(&format!("http://{address}/hook"), NotifyFormat::Json, &Outbound::default()).unwrap();
         assert!(there.send(message.clone()).await);
         // A refusal is not repeated.
-        let nowhere = Webhook::new(&format!("http://{address}/elsewhere"), NotifyFormat::Slack).unwrap();
+        let nowhere =
+            Webhook::new(&format!("http://{address}/elsewhere"), NotifyFormat::Slack, &Outbound::default()).unwrap();
         assert!(!nowhere.send(message.clone()).await);
     };
     tokio::select! {
@@ -228,7 +229,7 @@ async fn a_message_arrives_as_json() {
 #[test]
 fn an_address_that_is_none_is_refused_without_being_repeated() {
     for url in ["hooks.example/secret", "ftp://hooks.example/secret", "https://", ""] {
-        let refused = Webhook::new(url, NotifyFormat::Json).unwrap_err().to_string();
+        let refused = Webhook::new(url, NotifyFormat::Json, &Outbound::default()).unwrap_err().to_string();
         assert!(refused.contains("--notify-url") && !refused.contains("secret"), "{refused}");
     }
 }

@@ -1,17 +1,21 @@
 //! The client: one request, one answer, within its limits. It repeats nothing and follows no redirect.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use rustls::pki_types::CertificateDer;
+use rustls_platform_verifier::Verifier;
 use tokio::time;
+
+use super::ProxyConnector;
 
 /// What we call ourselves.
 const USER_AGENT: &str = concat!("sidecar-drift/", env!("CARGO_PKG_VERSION"));
@@ -46,7 +50,7 @@ enum Transport {
     /// HTTP alone. It needs no certificates, so it works in an image that has none.
     Plain(legacy::Client<HttpConnector, Full<Bytes>>),
     /// HTTP and HTTPS.
-    Tls(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Tls(legacy::Client<HttpsConnector<ProxyConnector>, Full<Bytes>>),
 }
 
 /// Why there is no answer of use. The address is not repeated: some are secrets.
@@ -81,18 +85,21 @@ impl Client {
         Self { transport: Transport::Plain(client), limits }
     }
 
-    /// Speaks HTTP and HTTPS, and trusts by the system's certificates.
-    pub fn tls(limits: Limits) -> Result<Self, rustls::Error> {
-        let provider = rustls::crypto::ring::default_provider();
-        let tls: rustls::ConfigBuilder<rustls::ClientConfig, _> =
-            rustls::ClientConfig::builder_with_provider(provider.into())
-                .with_safe_default_protocol_versions()
-                .and_then(ConfigBuilderExt::try_with_platform_verifier)?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls.with_no_client_auth())
-            .https_or_http()
-            .enable_http1()
-            .build();
+    /// Speaks HTTP and HTTPS, connects like this, and trusts by the system's certificates and these.
+    pub fn tls(
+        limits: Limits,
+        trusted: Vec<CertificateDer<'static>>,
+        connector: ProxyConnector,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = Verifier::new_with_extra_roots(trusted, provider.clone())?;
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Ok(Self { transport: Transport::Tls(client), limits })
     }
@@ -110,19 +117,25 @@ impl Client {
 
     /// Sends a request of which nothing but the status of its answer matters.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<StatusCode, RequestError> {
-        request.headers_mut().insert(header::USER_AGENT, header::HeaderValue::from_static(USER_AGENT));
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         self.in_time(async { Ok(self.request(request).await?.status()) }).await
     }
 
     /// What a server has there, as JSON if it can choose.
     pub async fn get(&self, url: &Uri) -> Result<Bytes, RequestError> {
-        let request = Request::builder()
+        self.get_as(url, None).await
+    }
+
+    /// The same for somebody who has these credentials.
+    pub async fn get_as(&self, url: &Uri, credentials: Option<HeaderValue>) -> Result<Bytes, RequestError> {
+        let mut request = Request::builder()
             .method(Method::GET)
             .uri(url.clone())
             .header(header::ACCEPT, "application/json, */*;q=0.1")
             .header(header::USER_AGENT, USER_AGENT)
             .body(Full::default())
             .map_err(|_| RequestError::Request)?;
+        request.headers_mut().extend(credentials.map(|credentials| (header::AUTHORIZATION, credentials)));
         self.in_time(async {
             let answer = self.request(request).await?;
             if answer.status() != StatusCode::OK {

@@ -11,11 +11,12 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 22] = [
+const DECIDED: [&str; 24] = [
     "all_namespaces",
     "api_advertise",
     "api_listen",
     "as_user",
+    "block_on_alerts_token",
     "context",
     "events",
     "identity",
@@ -26,6 +27,7 @@ const DECIDED: [&str; 22] = [
     "listen",
     "mode",
     "namespace",
+    "outbound_ca",
     "record",
     "record_limit",
     "record_values",
@@ -71,6 +73,19 @@ fn the_schema_is_closed_and_knows_every_value() -> Result<()> {
     Ok(())
 }
 
+/// Values of which a user names members that have no default; `values.yaml` says which ones there are.
+const OPEN: [&str; 9] = [
+    "/config",
+    "/resources",
+    "/notifyUrl",
+    "/prometheusToken",
+    "/caBundle",
+    "/startupProbe",
+    "/livenessProbe",
+    "/readinessProbe",
+    "/prometheusRule/alerts",
+];
+
 /// Every value has its property, and every object with fixed keys takes no others.
 fn compare(values: &Value, schema: &Value, at: &str, unknown: &mut Vec<String>) {
     let (Some(values), Some(properties)) = (values.as_object(), schema["properties"].as_object()) else { return };
@@ -84,11 +99,53 @@ fn compare(values: &Value, schema: &Value, at: &str, unknown: &mut Vec<String>) 
             None => unknown.push(format!("{at}: not in the schema")),
         }
     }
-    for name in properties.keys().filter(|name| !at.is_empty() && at != "/config" && !values.contains_key(*name)) {
-        if at != "/resources" {
-            unknown.push(format!("{at}/{name}: not in values.yaml"));
-        }
+    if at.is_empty() || OPEN.contains(&at) {
+        return;
     }
+    for name in properties.keys().filter(|name| !values.contains_key(*name)) {
+        unknown.push(format!("{at}/{name}: not in values.yaml"));
+    }
+}
+
+#[test]
+fn the_schema_knows_every_alert_and_which_of_them_compare_with_a_number() -> Result<()> {
+    let schema = schema()?;
+    let known = schema.pointer("/properties/prometheusRule/properties/alerts/properties");
+    let known = known.and_then(Value::as_object).context("no alerts")?;
+    let rules: Value = serde_saphyr::from_str(&read("files/rules.yaml")?)?;
+    let rules = rules["groups"][0]["rules"].as_array().context("no rules")?;
+    let name = |rule: &Value| rule["alert"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(known.keys().cloned().collect::<BTreeSet<_>>(), rules.iter().map(name).collect());
+    for rule in rules {
+        let expression = rule["expr"].as_str().context("no expression")?;
+        let number = expression.rsplit_once("> ").is_some_and(|(_, number)| number.parse::<u64>().is_ok());
+        // These two are 0 or 1.
+        let compares = number && !expression.contains("sidecar_drift_stopped");
+        let wanted = if compares { "#/definitions/comparedAlert" } else { "#/definitions/plainAlert" };
+        assert_eq!(known[&name(rule)]["$ref"], wanted, "{expression}");
+    }
+    Ok(())
+}
+
+/// Files that the chart names by an address at the place where this repository is.
+#[test]
+fn the_chart_names_files_that_there_are() -> Result<()> {
+    let chart = read("Chart.yaml")?;
+    let home = "https://github.com/sidecar-drift/sidecar-drift";
+    assert!(chart.contains(&format!("home: {home}\n")));
+    let mut found = 0;
+    for word in chart.split_whitespace() {
+        let raw = home.replace("github.com", "raw.githubusercontent.com");
+        let Some(path) =
+            word.strip_prefix(&format!("{home}/blob/main/")).or(word.strip_prefix(&format!("{raw}/main/")))
+        else {
+            continue;
+        };
+        assert!(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path).is_file(), "{path}");
+        found += 1;
+    }
+    assert_eq!(found, 3);
+    Ok(())
 }
 
 #[test]
@@ -106,6 +163,9 @@ fn the_chart_and_the_program_are_of_one_version() -> Result<()> {
     let chart = read("Chart.yaml")?;
     let version = env!("CARGO_PKG_VERSION");
     assert!(chart.contains(&format!("appVersion: {version}\n")), "appVersion is not {version}");
+    let chart: Value = serde_saphyr::from_str(&chart)?;
+    let images = chart["annotations"]["artifacthub.io/images"].as_str().context("no images for Artifact Hub")?;
+    assert!(images.contains(&format!(":{version}\n")), "{images}");
     Ok(())
 }
 

@@ -9,6 +9,8 @@ mod cli;
 #[cfg(test)]
 mod fidelity;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod lease;
 #[cfg(test)]
 mod mock_api;

@@ -2,10 +2,7 @@
 {{- define "sidecar-drift.podMetadata" -}}
 labels:
   {{- include "sidecar-drift.selector" . | nindent 2 }}
-  {{- with .Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-  {{- with .Values.podLabels }}
+  {{- with merge (dict) .Values.podLabels .Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
@@ -20,13 +17,20 @@ annotations:
 serviceAccountName: {{ include "sidecar-drift.serviceAccountName" . }}
 automountServiceAccountToken: true
 enableServiceLinks: false
+{{- with .Values.podSecurityContext }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
-  seccompProfile:
-    type: RuntimeDefault
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .Values.hostNetwork }}
+hostNetwork: true
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -50,17 +54,34 @@ volumes:
   - name: config
     configMap:
       name: {{ include "sidecar-drift.fullname" . }}
+  {{- if and .Values.caBundle (not .Values.schedule) }}
+  - name: ca-bundle
+    {{- with .Values.caBundle.configMap }}
+    configMap:
+      name: {{ . }}
+    {{- else }}
+    secret:
+      secretName: {{ .Values.caBundle.secret }}
+    {{- end }}
+  {{- end }}
+  {{- if and .Values.prometheusToken (not .Values.schedule) }}
+  - name: prometheus-token
+    secret:
+      secretName: {{ .Values.prometheusToken.secret }}
+  {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "sidecar-drift.containerSettings" -}}
 name: sidecar-drift
 image: {{ include "sidecar-drift.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- with .Values.securityContext }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop: [ALL]
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}
@@ -69,4 +90,27 @@ volumeMounts:
   - name: config
     mountPath: /etc/sidecar-drift
     readOnly: true
+  {{- if and .Values.caBundle (not .Values.schedule) }}
+  - name: ca-bundle
+    mountPath: /etc/sidecar-drift-ca
+    readOnly: true
+  {{- end }}
+  {{- if and .Values.prometheusToken (not .Values.schedule) }}
+  - name: prometheus-token
+    mountPath: /etc/sidecar-drift-prometheus
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* A probe: what it asks is the chart's, how often is the value's. */}}
+{{- define "sidecar-drift.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+{{- with .times }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}

@@ -126,13 +126,19 @@ fn proxy(
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
 
     const GOOD: &str = "apiVersion: v1\nkind: Config\ncurrent-context: good\nclusters: [{ name: c, cluster: { server: \
                         'https://10.0.0.1' } }]\ncontexts: [{ name: good, context: { cluster: c } }]\n";
 
+    fn joined(paths: &[PathBuf]) -> OsString {
+        env::join_paths(paths).unwrap()
+    }
+
     fn list(paths: &[PathBuf]) -> Result<Option<Kubeconfig>, KubeconfigError> {
-        of_list(&env::join_paths(paths).unwrap()).transpose()
+        of_list(&joined(paths)).transpose()
     }
 
     #[test]

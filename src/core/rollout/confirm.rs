@@ -200,6 +200,11 @@ impl Rollouts {
             return emit.into_events();
         }
         for key in self.take_concerned(context) {
+            if context.verdicts.is_affected(&key) {
+                // What is known of it may be something else than it was.
+                self.concerned.insert(key);
+                continue;
+            }
             match self.running.get(&key).map(|r| r.phase) {
                 Some(Phase::Confirming) => self.watch_confirming(&key, context, &mut emit),
                 Some(Phase::Confirmed) => self.watch_confirmed(&key, context, &mut emit),

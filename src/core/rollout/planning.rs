@@ -135,7 +135,8 @@ impl Rollouts {
         let View { lifecycle, now, .. } = context.view;
         let mut emit = Emitter::new(out);
         let due = self.schedule.is_due(context.verdicts.candidates().len(), now.elapsed);
-        if !lifecycle.started || lifecycle.stopping || !due {
+        // What is not judged yet may be something else than it was.
+        if !lifecycle.started || lifecycle.stopping || !due || context.verdicts.has_affected() {
             return emit.into_events();
         }
         self.schedule.making(now.elapsed);

@@ -352,10 +352,12 @@ impl Rollouts {
         let plans = view.lifecycle.started && !view.lifecycle.stopping;
         let writes = view.lifecycle.leader && view.policy.mode == Mode::Enforce;
         let requested = self.schedule.requested_for(context.verdicts.candidates().len()).map(|at| at.max(now));
-        let unjudged = context.verdicts.has_affected().then_some(now);
-        let plan = [self.schedule.next(), requested, unjudged].into_iter().flatten().min().filter(|_| plans);
+        let unjudged = context.verdicts.has_affected().then_some(now).filter(|_| view.lifecycle.started);
+        let plan = [self.schedule.next(), requested].into_iter().flatten().min().filter(|_| plans);
+        // The plan waits for what is not judged yet.
+        let plan = plan.filter(|_| unjudged.is_none());
         let write = self.state.next_write().filter(|_| writes);
-        [plan, write, self.next_probe(view), self.next_question(view)].into_iter().flatten().min()
+        [plan, unjudged, write, self.next_probe(view), self.next_question(view)].into_iter().flatten().min()
     }
 
     /// Entries of every map: what must not grow with what is gone.

@@ -29,6 +29,9 @@ use crate::core::{
     render::{Priority, Renders, Wish},
 };
 
+/// A move of an injector affects every workload there is. So many are judged before anybody else gets a turn.
+const JUDGED_AT_ONCE: usize = 256;
+
 /// Where a workload stands after it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -181,7 +184,8 @@ impl Verdicts {
         }
     }
 
-    /// Judges the workloads that are affected. `record` lends the locks.
+    /// Judges the workloads that are affected, so many that the step stays short; the others are judged in the next one, which
+    /// is asked for at once. `record` lends the locks.
     pub fn judge(
         &mut self,
         view: View<'_>,
@@ -192,12 +196,16 @@ impl Verdicts {
         if !view.lifecycle.started {
             return Vec::new();
         }
-        let affected = std::mem::take(&mut self.affected);
-        let judged = affected.into_iter().map(|key| match view.covered(&key) {
-            Some(workload) => self.judge_one(workload, view, renders, record, out),
-            None => self.forget(&key, out),
-        });
-        judged.collect()
+        let mut judged = Vec::new();
+        while judged.len() < JUDGED_AT_ONCE
+            && let Some(key) = self.affected.pop_first()
+        {
+            judged.push(match view.covered(&key) {
+                Some(workload) => self.judge_one(workload, view, renders, record, out),
+                None => self.forget(&key, out),
+            });
+        }
+        judged
     }
 
     fn judge_one(
@@ -404,6 +412,11 @@ impl Verdicts {
     /// Whether something is to be judged that was not, yet.
     pub fn has_affected(&self) -> bool {
         !self.affected.is_empty()
+    }
+
+    /// Whether this workload is to be judged, and was not, yet.
+    pub fn is_affected(&self, key: &WorkloadKey) -> bool {
+        self.affected.contains(key)
     }
 
     /// When some workload is to be judged again though nothing happens.

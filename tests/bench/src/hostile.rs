@@ -1,12 +1,9 @@
 //! What strangers at a port take: half-open connections, and heads of requests that do not end.
 
-use std::{
-    io::Write as _,
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::{io::Write as _, net::TcpStream, time::Duration};
 
 use anyhow::{Result, anyhow};
+use tokio::time::Instant;
 
 use crate::{
     Settings,
@@ -38,19 +35,19 @@ pub(crate) async fn measure(settings: &Settings, results: &mut Results) -> Resul
     let before = daemon.process.memory_at_rest().await?.mib();
     let mut slowest = Duration::ZERO;
     for address in [&daemon.probes, &daemon.api] {
-        let mut held = Vec::new();
+        let mut open = Vec::new();
         for _ in 0..HALF_OPEN {
-            held.push(begins(address, b"GET / HTTP/1.1\r\nhost")?);
+            open.push(begins(address, b"GET / HTTP/1.1\r\nhost")?);
         }
         slowest = slowest.max(healthz(&daemon).await?);
         for _ in 0..HEADS.0 {
             let head = [b"GET / HTTP/1.1\r\nhost: localhost\r\nx: ".to_vec(), vec![b'x'; HEADS.1]].concat();
-            held.push(begins(address, &head)?);
+            open.push(begins(address, &head)?);
         }
         slowest = slowest.max(healthz(&daemon).await?);
         say(format_args!(
             "{} connections to {address}: {:.1} MiB more",
-            held.len(),
+            open.len(),
             daemon.process.memory()?.mib() - before
         ));
     }

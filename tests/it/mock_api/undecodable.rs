@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::StampKeys, lease::LeaseStore, rollout::patch, say, state::StateStore},
+    cluster::{accept, convert::StampKeys, lease::LeaseStore, rollout::patch, state::StateStore},
     core::{
         io::{Input, PatchOutcome, PatchRequest, RenderOutcome, RenderRequest, WatchEvent, WatchKind, WorkloadRef},
         model::{
@@ -236,7 +236,7 @@ async fn a_workload_that_cannot_be_read_is_not_patched_and_not_gone() {
         assert!(matches!(outcome, PatchOutcome::Failed { .. }), "{body}: {outcome:?}");
 
         let server = async { api.next().await.reply_text(200, body) };
-        let uid = tokio::join!(say::uid(&cluster, &key), server).0;
+        let uid = tokio::join!(accept::workload_uid(&cluster, &key), server).0;
         assert!(uid.is_err(), "{body}: {uid:?}");
     }
 }

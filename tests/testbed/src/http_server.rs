@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::background::{self, Task};
-use crate::pki::Identity;
+use crate::pki::{Authority, Identity};
 
 /// What a served answer is made of.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -42,6 +42,17 @@ impl HttpServer {
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         Self::start(None, handler)
+    }
+
+    /// Serves `handler` by TLS, as these hosts; with the certificate, as PEM, of the authority that says so.
+    pub fn tls<H, F>(hosts: &[&str], handler: H) -> Result<(Self, String)>
+    where
+        H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let authority = Authority::new("an authority that nobody knows")?;
+        let server = Self::start(Some(&authority.server(hosts)?), handler)?;
+        Ok((server, authority.certificate()))
     }
 
     /// Serves `handler`, by TLS if there is an identity to show.
