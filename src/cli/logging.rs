@@ -6,6 +6,9 @@ use tracing_subscriber::{
 
 use crate::config::{Log, LogFormat, LogLevel};
 
+/// A library's target that no level shows: kube logs there what it could not decode, whole lists with all their values.
+const SILENCED: &str = "kube_client::client";
+
 /// Starts logging, once for the process; in tests, where several commands run in one process, the first one decides.
 ///
 /// The level holds for this program. What goes wrong in a library reaches us as an error, and we say it in one sentence;
@@ -17,7 +20,8 @@ pub(super) fn start(log: Log, colour: bool) {
         LogLevel::Debug => LevelFilter::WARN,
         _ => LevelFilter::OFF,
     };
-    let filter = Targets::new().with_default(theirs).with_target("sidecar_drift", ours);
+    let filter =
+        Targets::new().with_default(theirs).with_target("sidecar_drift", ours).with_target(SILENCED, LevelFilter::OFF);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let layer = match log.format {
         LogFormat::Text => lines.with_ansi(colour).with_filter(filter).boxed(),

@@ -19,7 +19,14 @@ pub async fn workload_uid(cluster: &Cluster, key: &WorkloadKey) -> Result<Option
         .await
         .map_err(|error| Error::of_no_answer(cluster.url(), error))?;
     match answer.status.as_u16() {
-        200 => Ok(answer.json().pointer("/metadata/uid").and_then(Value::as_str).map(Name::from)),
+        200 => {
+            let json = answer.json();
+            let uid = json.and_then(|json| {
+                let uid = json.pointer("/metadata/uid").and_then(Value::as_str).map(Name::from);
+                uid.ok_or_else(|| answer.unreadable(&"it has no uid"))
+            });
+            uid.map(Some).map_err(|error| Error::of_body(cluster.url(), error))
+        }
         404 => Ok(None),
         _ => Err(Error::of_answer(cluster.url(), "read the workload", &answer)),
     }

@@ -53,7 +53,7 @@ impl EventWriter {
         // Of one that the process before us wrote it is not known how often.
         let count = before.max(1) + 1;
         let series = json!({ "series": { "count": count, "lastObservedTime": micro_time(at) } });
-        let path = format!("{}/{name}?fieldManager={FIELD_MANAGER}", paths::events(&namespace));
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", paths::event(&namespace, &name));
         if self.carried_out(Call::merge_patch(path, &series), 404).await? {
             self.remember(id, count);
         } else if self.carried_out(create(), 409).await? {
@@ -91,7 +91,9 @@ impl EventWriter {
             "uid": &*event.workload.uid,
         });
         let namespace = key.namespace.to_string();
-        let mut name: String = key.name.chars().take(LONGEST_PREFIX).collect();
+        let prefix: String = key.name.chars().take(LONGEST_PREFIX).collect();
+        // Cut there it would be no name.
+        let mut name = prefix.trim_end_matches(['-', '.']).to_owned();
         name.push('.');
         let said = [key.kind.as_str(), &event.workload.uid, event.reason.as_str(), &event.note].join("\n");
         for byte in &Sha256::digest(said)[..8] {

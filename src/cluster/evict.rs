@@ -17,7 +17,7 @@ pub async fn evict(
     }
     let call = Call::eviction(&request.workload.key.namespace, &request.pod, &request.uid);
     reply(match cluster.call(call).await {
-        Ok(answer) => api_response::classify_eviction(&answer.as_core(&answer.json())),
+        Ok(answer) => api_response::classify_eviction(&answer.as_core(&answer.said())),
         Err(error) => EvictOutcome::Unknown { message: error.sentence() },
     })
 }

@@ -67,7 +67,7 @@ fn pod() -> Value {
 /// `pods "x" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: <our words>`, and the words by
 /// themselves as a cause. The policy's name is its administrator's choice, so the words are what counts.
 fn is_refusal(answer: &Answer) -> bool {
-    let status = answer.json();
+    let status = answer.said();
     let mut causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
     let said = |text: Option<&Value>| text.and_then(Value::as_str).is_some_and(|text| text.ends_with(REFUSAL));
     let by_policy = answer.message().contains("ValidatingAdmissionPolicy '");

@@ -58,10 +58,10 @@ impl LeaseStore {
 
 fn reply(answer: &Answer) -> Reply {
     match answer.status.as_u16() {
-        200 | 201 => lease(&answer.json()).map_or_else(
-            || Reply::Failed { message: "the API server answered with something that is no Lease".to_owned() },
-            Reply::Is,
-        ),
+        200 | 201 => {
+            let read = answer.json().and_then(|json| lease(&json).ok_or_else(|| answer.unreadable(&"it is no Lease")));
+            read.map_or_else(|error| Reply::Failed { message: error.to_string() }, Reply::Is)
+        }
         404 => Reply::Missing,
         409 => Reply::Conflict,
         _ => Reply::Failed { message: answer.message() },
@@ -83,19 +83,24 @@ fn fields(spec: &LeaseSpec) -> Value {
     })
 }
 
+/// `None`: it is no Lease. What it does not say is empty; what it says in another way than a Lease does is not: nobody leads, for
+/// one, it would then say.
 fn lease(object: &Value) -> Option<Lease> {
     let version = object.pointer("/metadata/resourceVersion")?.as_str()?.into();
     let api = object.pointer("/metadata/annotations").and_then(|all| all.get(API)).and_then(Value::as_str);
-    let spec = object.get("spec");
-    let field = |name| spec.and_then(|spec| spec.get(name));
-    let text = |name| field(name).and_then(Value::as_str).unwrap_or_default().into();
-    let number = |name| field(name).and_then(Value::as_u64).unwrap_or_default();
+    let spec = object.get("spec").filter(|spec| !spec.is_null());
+    if spec.is_some_and(|spec| !spec.is_object()) {
+        return None;
+    }
+    let field = |name| spec.and_then(|spec| spec.get(name)).filter(|field| !field.is_null());
+    let text = |name| field(name).map_or(Some(""), Value::as_str);
+    let number = |name| field(name).map_or(Some(0), |n| u64::try_from(n.as_i64()?.max(0)).ok());
     let spec = LeaseSpec {
-        holder: text("holderIdentity"),
-        duration: Duration::from_secs(number("leaseDurationSeconds")),
-        acquired: text("acquireTime"),
-        renewed: text("renewTime"),
-        transitions: u32::try_from(number("leaseTransitions")).unwrap_or_default(),
+        holder: text("holderIdentity")?.into(),
+        duration: Duration::from_secs(number("leaseDurationSeconds")?),
+        acquired: text("acquireTime")?.into(),
+        renewed: text("renewTime")?.into(),
+        transitions: u32::try_from(number("leaseTransitions")?).unwrap_or_default(),
         api: api.unwrap_or_default().into(),
     };
     Some(Lease { version, spec })

@@ -50,7 +50,7 @@ async fn attempt(
     }
     let trial = Call::json_patch(paths::patch_workload(&request.workload.key, true), &operations);
     let answer = cluster.call(trial).await.map_err(|error| failed(error.sentence()))?;
-    let json = answer.json();
+    let json = answer.said();
     match api_response::classify_patch(&answer.as_core(&json)) {
         PatchOutcome::Patched { .. } => {}
         // Nothing was written by a dry run, whatever became of its answer.
@@ -66,7 +66,7 @@ async fn attempt(
     }
     let real = Call::json_patch(paths::patch_workload(&request.workload.key, false), &operations);
     let answer = cluster.call(real).await.map_err(|error| PatchOutcome::Unknown { message: error.sentence() })?;
-    Ok(api_response::classify_patch(&answer.as_core(&answer.json())))
+    Ok(api_response::classify_patch(&answer.as_core(&answer.said())))
 }
 
 /// The workload as it is. It must be the one, and the version, that the decision was made on.
@@ -78,12 +78,15 @@ async fn read(cluster: &Cluster, request: &PatchRequest) -> Result<Value, PatchO
         404 => return Err(PatchOutcome::Gone),
         _ => return Err(PatchOutcome::Failed { message: answer.message(), retry_after: answer.retry_after }),
     }
-    let object = answer.json();
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    if text("/metadata/uid") != &*request.workload.uid {
+    let object = answer.json().map_err(|error| failed(error.to_string()))?;
+    let text = |pointer| {
+        let text = object.pointer(pointer).and_then(Value::as_str);
+        text.ok_or_else(|| failed(answer.unreadable(&format_args!("it has no {pointer}")).to_string()))
+    };
+    if text("/metadata/uid")? != &*request.workload.uid {
         return Err(PatchOutcome::Gone);
     }
-    if text("/metadata/resourceVersion") != &*request.resource_version {
+    if text("/metadata/resourceVersion")? != &*request.resource_version {
         return Err(PatchOutcome::Conflict);
     }
     Ok(object)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
-    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer},
+    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer, chain},
     paths,
     watch::{self, FullObject, Target, WatchUpdate},
 };
@@ -73,9 +73,9 @@ impl StateStore {
                         found = false;
                         None
                     }
-                    WatchUpdate::Apply(Some((_, FullObject(object)))) => {
+                    WatchUpdate::Apply(Some((_, whole))) => {
                         found = true;
-                        Some(record(&object))
+                        Some(whole.object().and_then(record))
                     }
                     WatchUpdate::ResetDone if found => None,
                     WatchUpdate::Apply(None) => None,
@@ -106,7 +106,7 @@ impl StateStore {
     pub async fn read(&self) -> Result<Option<StateRecord>, Error> {
         let answer = self.get().await?;
         match answer.status.as_u16() {
-            200 => Ok(record(&answer.json())),
+            200 => Ok(record(&self.config_map(&answer)?)),
             404 => Ok(None),
             _ => Err(self.refused(READ, &answer)),
         }
@@ -135,7 +135,10 @@ impl StateStore {
         // A record without a version was not read from the ConfigMap, so it must not replace what is there.
         let Some(version) = &state.resource_version else { return self.read_or_none().await };
         match self.try_write(state, version).await {
-            Ok(answer) if answer.status.is_success() => return record(&answer.json()),
+            Ok(answer) if answer.status.is_success() => match self.config_map(&answer) {
+                Ok(config_map) => return record(&config_map),
+                Err(error) => tracing::warn!(error = chain(&error), "state may not have been written"),
+            },
             Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
             Err(error) => tracing::warn!(error = error.sentence(), "state may not have been written"),
         }
@@ -149,14 +152,14 @@ impl StateStore {
         let mut attempts = 1;
         loop {
             let answer = self.get().await?;
-            let mut state = match answer.status.as_u16() {
-                200 => record(&answer.json()).unwrap_or_default(),
-                404 => StateRecord::default(),
+            let found = match answer.status.as_u16() {
+                200 => Some(self.config_map(&answer)?),
+                404 => None,
                 _ => return Err(self.refused(READ, &answer)),
             };
+            let mut state = found.as_ref().and_then(record).unwrap_or_default();
             edit(&mut state);
-            let answer = if answer.status.is_success() {
-                let found = answer.json();
+            let answer = if let Some(found) = found {
                 let version = found.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
                 self.try_write(&state, version).await
             } else {
@@ -175,7 +178,7 @@ impl StateStore {
     pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
         let answer = self.cluster.call(self.creation(state)).await.map_err(|error| self.no_answer(error))?;
         if answer.status.is_success() {
-            return Ok(record(&answer.json()));
+            return Ok(record(&self.config_map(&answer)?));
         }
         Err(self.refused("create the ConfigMap sidecar-drift-state", &answer))
     }
@@ -200,6 +203,16 @@ impl StateStore {
         self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), &fields)).await
     }
 
+    /// What an answer must hold that is a success. An object without a version is none that the API server sent.
+    fn config_map(&self, answer: &Answer) -> Result<Value, Error> {
+        let found = answer.json().and_then(|json| {
+            let version = json.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+            let is_one = version.is_some_and(|version| !version.is_empty());
+            if is_one { Ok(json) } else { Err(answer.unreadable(&"it is no ConfigMap")) }
+        });
+        found.map_err(|error| Error::of_body(self.cluster.url(), error))
+    }
+
     async fn get(&self) -> Result<Answer, Error> {
         self.cluster.call(Call::get(self.path())).await.map_err(|error| self.no_answer(error))
     }
@@ -215,7 +228,7 @@ impl StateStore {
     }
 
     fn path(&self) -> String {
-        format!("{}/{CONFIG_MAP}", paths::config_maps(&self.namespace))
+        paths::config_map(&self.namespace, CONFIG_MAP)
     }
 
     fn no_answer(&self, error: NoAnswer) -> Error {
@@ -230,8 +243,11 @@ impl StateStore {
 /// What a ConfigMap says. One that holds nothing yet (the chart's) says that nothing is stopped.
 fn record(config_map: &Value) -> Option<StateRecord> {
     let version = config_map.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(Name::from);
-    let text = config_map.get("data").and_then(|data| data.get(KEY)).and_then(Value::as_str).unwrap_or("{}");
-    match serde_json::from_str(text) {
+    // What is there and is no text says nothing, least of all that nothing is stopped.
+    let empty = Value::from("{}");
+    let data = config_map.get("data").filter(|data| !data.is_null());
+    let said = data.map_or(Some(&empty), |data| data.as_object().map(|data| data.get(KEY).unwrap_or(&empty)));
+    match serde_json::from_str(said.and_then(Value::as_str).unwrap_or_default()) {
         Ok(record) => Some(StateRecord { resource_version: version, ..record }),
         Err(error) => {
             tracing::warn!(%error, "the ConfigMap {CONFIG_MAP} makes no sense; all rollouts are paused");

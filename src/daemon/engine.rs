@@ -71,6 +71,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let store = StateStore::new(cluster.clone(), &own);
     let me = leadership::identity(config.election.as_ref().and_then(|election| election.identity.as_deref()))?;
     let published = Published::new(clock::elapsed);
+    published.watching(cluster.watches().clone());
     let (leading, release, keeper) = stand_for_election(&config, &cluster, &own, &me, &published);
     let mut workers =
         Workers::new(cluster.clone(), own, keys.clone(), store.clone(), leading.clone(), &me, sender.clone());

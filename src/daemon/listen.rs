@@ -1,10 +1,9 @@
 //! What the daemon is to others: two listeners, one for the cluster's own probes and scrapes, one for people and programs
 //! that read; and one webhook that is told.
 
-use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use anyhow::Context as _;
-use axum::Router;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle},
@@ -35,14 +34,16 @@ pub(super) async fn start(config: &Config, published: &Published, workers: &mut 
         tracing::info!(%address, "serving /healthz, /readyz and /metrics");
         let metrics = metrics::install(config.metrics_by_namespace)?;
         workers.spawn_for_life(upkeep(metrics.clone()));
-        workers.spawn_for_life(serve(listener, http::probes(published.clone(), metrics, readers.clone())));
+        let probes = http::probes(published.clone(), metrics, readers.clone(), address);
+        workers.spawn_for_life(http::serve(listener, probes, pending()));
     }
     if let Some(address) = config.api_listen {
         let redaction =
             Redaction::random().context("the system gives no random numbers, without which values cannot be hidden")?;
         let (listener, address) = readers.spawn(bound("api-listen", address)).await??;
         tracing::info!(%address, "serving the API and the web page");
-        let serving = readers.spawn(serve(listener, Reader::new(published.clone(), redaction).router(address)));
+        let serving =
+            readers.spawn(http::serve(listener, Reader::new(published.clone(), redaction).router(address), pending()));
         workers.spawn_for_life(async {
             if let Err(error) = serving.await
                 && error.is_panic()
@@ -67,7 +68,7 @@ fn readers(workers: &mut Workers) -> anyhow::Result<Handle> {
         .context("cannot start a thread for readers")?;
     // It ends with the workers.
     workers.spawn_for_life(async move {
-        std::future::pending::<()>().await;
+        pending::<()>().await;
         drop(until);
     });
     Ok(handle)
@@ -89,12 +90,6 @@ async fn bound(setting: &'static str, address: SocketAddr) -> anyhow::Result<(Tc
     let listener = http::bind(setting, address).await?;
     let address = listener.local_addr().context("cannot tell the address that we listen at")?;
     Ok((listener, address))
-}
-
-async fn serve(listener: TcpListener, router: Router) {
-    if let Err(error) = http::serve(listener, router, std::future::pending()).await {
-        tracing::error!(error = &error as &dyn std::error::Error, "the HTTP server stopped");
-    }
 }
 
 async fn upkeep(metrics: Metrics) {

@@ -2,6 +2,7 @@
 //! the web page for people ([`Reader`]). All of it reads what is published; nothing waits for the engine.
 
 mod api;
+mod host;
 mod openapi;
 mod page;
 mod published;
@@ -9,6 +10,7 @@ pub mod query;
 mod reader;
 mod relay;
 mod server;
+mod strangers;
 #[cfg(test)]
 mod tests;
 

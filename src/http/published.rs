@@ -4,7 +4,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,7 +12,14 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::core::{model::Name, report::Report};
+use crate::{
+    core::{model::Name, report::Report},
+    metrics::Watches,
+};
+
+/// What is said of a kind is old once its watch has had no connection for this long. An API server that is restarted, and a
+/// connection that is made anew, take less.
+const STALE: Duration = Duration::from_secs(30);
 
 /// The replica that holds the Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +38,7 @@ pub struct Published(Arc<Shared>);
 struct Shared {
     report: watch::Sender<Option<Arc<Report>>>,
     leader: Mutex<Option<LeaderEndpoint>>,
+    watches: OnceLock<Watches>,
     /// Milliseconds of `elapsed` at the engine's last tick.
     ticked: AtomicU64,
     elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
@@ -43,6 +51,7 @@ impl Published {
         Self(Arc::new(Shared {
             report: watch::Sender::new(None),
             leader: Mutex::default(),
+            watches: OnceLock::new(),
             ticked,
             elapsed: Box::new(elapsed),
         }))
@@ -62,9 +71,28 @@ impl Published {
         self.0.report.send_replace(Some(report));
     }
 
-    /// The newest report.
+    /// From now on it is told which of these watches have no connection. Of several calls the first one counts.
+    pub fn watching(&self, watches: Watches) {
+        _ = self.0.watches.set(watches);
+    }
+
+    /// Of which kinds nothing is heard any more, a sentence each.
+    pub fn stale(&self) -> Vec<String> {
+        let down = self.0.watches.get().map(|watches| watches.down_for(STALE)).unwrap_or_default();
+        let sentence = |(kind, since): (&str, Duration)| {
+            format!("nothing is heard of {kind} since {} s: the watch has no connection", since.as_secs())
+        };
+        down.into_iter().map(sentence).collect()
+    }
+
+    /// The newest report, and what of it is old.
     pub fn report(&self) -> Option<Arc<Report>> {
-        self.0.report.borrow().clone()
+        let mut report = self.0.report.borrow().clone()?;
+        let stale = self.stale();
+        if !stale.is_empty() {
+            Arc::make_mut(&mut report).unavailable.extend(stale);
+        }
+        Some(report)
     }
 
     /// Sets who leads, in the report that is published already, too. `None`: unknown.

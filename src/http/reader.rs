@@ -1,20 +1,21 @@
 //! The listener for people and programs that read: the API and the web page.
 //!
-//! Everything it says is of the newest published report, values masked; nothing can be changed through it. On loopback it
-//! answers only to names of loopback: otherwise any web page could read it through the browser of somebody who forwards
-//! the port, by letting its own name point to 127.0.0.1 (DNS rebinding).
+//! Everything it says is of the newest published report, values masked; nothing can be changed through it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderName, StatusCode, header},
-    middleware::{Next, from_fn_with_state, map_response},
-    response::{IntoResponse, Response},
+    http::{HeaderName, header},
+    middleware::{from_fn_with_state, map_response},
+    response::Response,
 };
+use tokio::sync::Semaphore;
 
-use super::{Published, api, page, relay};
+use super::{
+    Published, api, host, page, relay,
+    strangers::{LONG_ANSWERS, few_at_a_time},
+};
 use crate::document::Redaction;
 
 /// What every answer is made from.
@@ -37,9 +38,10 @@ impl Reader {
         let routes = Router::new().merge(api::router()).merge(page::router());
         let relay = (!address.ip().is_loopback(), self.published.clone());
         let routes = routes.fallback(page::not_found).with_state(self);
-        let routes =
-            routes.layer(from_fn_with_state(relay, relay::forward_to_leader)).layer(map_response(add_security_headers));
-        routes.layer(from_fn_with_state(address.ip().is_loopback(), require_known_host))
+        // What the leader is asked for is in memory here, too.
+        let routes = routes.layer(from_fn_with_state(relay, relay::forward_to_leader));
+        let routes = routes.layer(from_fn_with_state(Arc::new(Semaphore::new(LONG_ANSWERS)), few_at_a_time));
+        host::checked(routes.layer(map_response(add_security_headers)), address)
     }
 }
 
@@ -62,24 +64,4 @@ async fn add_security_headers(mut response: Response) -> Response {
         response.headers_mut().insert(name, header::HeaderValue::from_static(value));
     }
     response
-}
-
-async fn require_known_host(State(loopback): State<bool>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    if loopback && host.is_some_and(|host| !names_loopback(host)) {
-        let why = "this address answers to `localhost` only; to read it from elsewhere use `kubectl port-forward`, or \
-                   open it with `--api-listen`\n";
-        return (StatusCode::MISDIRECTED_REQUEST, why).into_response();
-    }
-    next.run(request).await
-}
-
-/// `localhost:8081`, `127.0.0.1:8081`, `[::1]:8081`
-fn names_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

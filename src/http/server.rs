@@ -1,17 +1,21 @@
 //! Listening and serving, and what the cluster itself asks.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, time};
+use tokio::{net::TcpListener, runtime::Handle, sync::Semaphore, time};
 
-use super::Published;
+use super::{
+    Published, host,
+    strangers::{LIMITS, LONG_ANSWERS, Strangers, few_at_a_time},
+};
 use crate::metrics::Metrics;
 
 /// An engine that has not ticked for this long hangs. It ticks at least every second, and no step takes a second.
@@ -35,30 +39,26 @@ pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListe
     TcpListener::bind(address).await.map_err(|source| BindError { setting, address, source })
 }
 
-/// Serves until `stop` resolves, then lets requests in flight finish.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (stopping, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stop.await;
-        drop(stopping);
-    });
+/// Serves until `stop` resolves, then lets requests in flight finish. Whoever can reach the listener has a share of it and no
+/// more: see [`Strangers`].
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()> + Send + 'static) {
+    let mut strangers = Strangers::new(LIMITS);
     tokio::select! {
-        ended = server.into_future() => ended,
-        // A client that never finishes its request cannot keep us.
-        () = async { _ = stopped.await; time::sleep(LAST_REQUESTS).await } => Ok(()),
+        never = strangers.take_in(&listener, &router) => match never {},
+        () = stop => {}
     }
+    drop(listener);
+    // A client that never finishes its request cannot keep us.
+    _ = time::timeout(LAST_REQUESTS, strangers.end()).await;
 }
 
-/// What the cluster itself asks: `/healthz`, `/readyz` and `/metrics`. The text of a scrape takes a while with many workloads,
-/// and is made by `readers`.
-pub fn probes(published: Published, metrics: Metrics, readers: Handle) -> Router {
+/// What the cluster itself asks of a listener at `address`: `/healthz`, `/readyz` and `/metrics`. The text of a scrape takes a
+/// while with many workloads, and is made by `readers`.
+pub fn probes(published: Published, metrics: Metrics, readers: Handle, address: SocketAddr) -> Router {
     let scrapes = Router::new().route("/metrics", get(scrape)).with_state((published.clone(), metrics, readers));
+    let scrapes = scrapes.layer(from_fn_with_state(Arc::new(Semaphore::new(LONG_ANSWERS)), few_at_a_time));
     let health = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
-    health.with_state(published).merge(scrapes)
+    host::checked(health.with_state(published).merge(scrapes), address)
 }
 
 async fn healthz(State(published): State<Published>) -> Response {
@@ -71,6 +71,10 @@ async fn healthz(State(published): State<Published>) -> Response {
 async fn readyz(State(published): State<Published>) -> Response {
     if let Some(problem) = hanging(&published) {
         return unavailable(problem);
+    }
+    let stale = published.stale();
+    if !stale.is_empty() {
+        return unavailable(stale.join("\n"));
     }
     match published.report() {
         Some(report) if report.synced => "ok\n".into_response(),

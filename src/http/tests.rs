@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::Request};
+use axum::{Router, body::Body, http::Request};
 use http_body_util::BodyExt;
 use tokio::{runtime::Handle, sync::oneshot};
 use tower::ServiceExt;
@@ -28,10 +28,13 @@ fn report(synced: bool) -> Arc<Report> {
     Arc::new(Report { complete: synced, synced, leader: true, ..Report::empty(taken) })
 }
 
+fn routes(published: Published, address: &str) -> Router {
+    probes(published, metrics::Metrics::detached(), Handle::current(), address.parse().unwrap())
+}
+
 async fn get(published: &Published, path: &str) -> (u16, String) {
     let request = Request::get(path).body(Body::empty()).unwrap();
-    let response =
-        probes(published.clone(), metrics::Metrics::detached(), Handle::current()).oneshot(request).await.unwrap();
+    let response = routes(published.clone(), "0.0.0.0:8080").oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
@@ -61,6 +64,29 @@ async fn ready_means_synced_and_ticking() {
     assert_eq!(get(&published, "/readyz").await.0, 503);
 }
 
+#[tokio::test(start_paused = true)]
+async fn ready_means_that_no_watch_has_been_without_a_connection_for_long() {
+    let (published, _) = published();
+    let watches = metrics::Watches::default();
+    published.watching(watches.clone());
+    published.publish(report(true));
+    let (mut pods, mut nodes) = (watches.health("pods"), watches.health("nodes"));
+    pods.set(true);
+    // Refused for good: that is told, but another replica would fare no better.
+    nodes.refused();
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert_eq!(get(&published, "/readyz").await.0, 200);
+    assert!(published.report().unwrap().unavailable.is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let why = "nothing is heard of pods since 30 s: the watch has no connection";
+    assert_eq!(get(&published, "/readyz").await, (503, format!("{why}\n")));
+    assert_eq!(published.report().unwrap().unavailable, [why]);
+    assert_eq!(get(&published, "/healthz").await.0, 200);
+    pods.set(false);
+    assert_eq!(get(&published, "/readyz").await.0, 200);
+    assert!(published.report().unwrap().unavailable.is_empty());
+}
+
 #[tokio::test]
 async fn a_scrape_holds_the_gauges_of_the_published_report() {
     let (published, _) = published();
@@ -82,9 +108,26 @@ async fn it_listens_and_stops_when_asked() {
         format!("cannot listen at {taken}: choose another address with `--listen`, or `--listen off`")
     );
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = serve(listener, probes(published, metrics::Metrics::detached(), Handle::current()), async {
+    let server = serve(listener, routes(published, "127.0.0.1:8080"), async {
         _ = stopped.await;
     });
     stop.send(()).unwrap();
-    server.await.unwrap();
+    server.await;
+}
+
+#[tokio::test]
+async fn on_loopback_metrics_answer_only_to_names_of_loopback() {
+    let (published, _) = published();
+    published.publish(report(true));
+    let ask = async |address: &str, host: &str, path: &str| {
+        let request = Request::get(path).header("host", host).body(Body::empty()).unwrap();
+        routes(published.clone(), address).oneshot(request).await.unwrap().status().as_u16()
+    };
+    for path in ["/metrics", "/readyz", "/healthz", "/nothing"] {
+        assert_eq!(ask("127.0.0.1:8080", "evil.example:8080", path).await, 421, "{path}");
+        let known = if path == "/nothing" { 404 } else { 200 };
+        assert_eq!(ask("127.0.0.1:8080", "localhost:8080", path).await, known, "{path}");
+        // The kubelet and Prometheus ask by the Pod's address or a Service's name.
+        assert_eq!(ask("0.0.0.0:8080", "evil.example:8080", path).await, known, "{path}");
+    }
 }

@@ -10,9 +10,17 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tokio::time::Instant;
 
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
@@ -144,27 +152,81 @@ pub fn notified(fate: &'static str) {
     ::metrics::counter!(table::NOTIFICATIONS.name, "fate" => fate).increment(1);
 }
 
+/// The watches of one process that are down, and since when. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Watches(Arc<Mutex<BTreeMap<u64, Down>>>);
+
+/// A watch that is down.
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    kind: &'static str,
+    since: Instant,
+    /// The API server refuses it, which the report tells.
+    refused: bool,
+}
+
+impl Watches {
+    /// A new watch, of which nothing bad is known.
+    #[must_use]
+    pub fn health(&self, kind: &'static str) -> WatchHealth {
+        /// Tells one watch from another.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // So that the series is there before it is needed.
+        ::metrics::gauge!(table::WATCHES_DOWN.name, "kind" => kind).increment(0.0);
+        WatchHealth { kind, number: NEXT.fetch_add(1, Ordering::Relaxed), watches: self.clone() }
+    }
+
+    /// The kinds of those that have been without a connection for so long, and for how long at most. What the API server
+    /// refuses or does not serve is not among them.
+    #[must_use]
+    pub fn down_for(&self, at_least: Duration) -> BTreeMap<&'static str, Duration> {
+        let mut kinds = BTreeMap::new();
+        for Down { kind, since, .. } in self.all().values().filter(|down| !down.refused) {
+            let down = since.elapsed();
+            if down >= at_least {
+                let longest: &mut Duration = kinds.entry(*kind).or_default();
+                *longest = down.max(*longest);
+            }
+        }
+        kinds
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Down>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Whether one watch has a connection: counted as long as it lives.
 #[derive(Debug)]
 pub struct WatchHealth {
     kind: &'static str,
-    down: bool,
+    number: u64,
+    watches: Watches,
 }
 
 impl WatchHealth {
-    /// Of a new watch, of which nothing bad is known.
-    #[must_use]
-    pub fn new(kind: &'static str) -> Self {
-        // So that the series is there before it is needed.
-        ::metrics::gauge!(table::WATCHES_DOWN.name, "kind" => kind).increment(0.0);
-        Self { kind, down: false }
-    }
-
     /// It is down from now on, or up.
     pub fn set(&mut self, down: bool) {
-        if std::mem::replace(&mut self.down, down) != down {
+        self.put(down.then(|| Down { kind: self.kind, since: Instant::now(), refused: false }));
+    }
+
+    /// It is down from now on, because the API server refuses it.
+    pub fn refused(&mut self) {
+        self.put(Some(Down { kind: self.kind, since: Instant::now(), refused: true }));
+    }
+
+    fn put(&mut self, down: Option<Down>) {
+        let mut all = self.watches.all();
+        let is_down = down.is_some();
+        let was = all.remove(&self.number);
+        if let Some(down) = down {
+            let since = was.filter(|was| was.refused == down.refused).map_or(down.since, |was| was.since);
+            all.insert(self.number, Down { since, ..down });
+        }
+        drop(all);
+        if was.is_some() != is_down {
             let gauge = ::metrics::gauge!(table::WATCHES_DOWN.name, "kind" => self.kind);
-            gauge.increment(if down { 1.0 } else { -1.0 });
+            gauge.increment(if is_down { 1.0 } else { -1.0 });
         }
     }
 }

@@ -113,7 +113,7 @@ fn record_everything() {
     super::api_request("create", "429");
     super::object_skipped(WatchKind::Pods);
     super::watch_restarted(WatchKind::Nodes);
-    drop(super::WatchHealth::new("pods"));
+    drop(super::Watches::default().health("pods"));
     super::notified("sent");
     super::reloaded(true);
     super::notice(&Notice::ScopeMoved {
@@ -254,7 +254,8 @@ fn a_watch_is_down_from_when_it_fails_until_it_is_up_or_ended() {
     let down = |n| format!("sidecar_drift_watches_down{{kind=\"pods\"}} {n}\n");
     let shown = || recorder.handle().render();
     ::metrics::with_local_recorder(&recorder, || {
-        let (mut one, mut other) = (super::WatchHealth::new("pods"), super::WatchHealth::new("pods"));
+        let watches = super::Watches::default();
+        let (mut one, mut other) = (watches.health("pods"), watches.health("pods"));
         assert!(shown().contains(&down(0)));
         one.set(true);
         one.set(true);
@@ -262,10 +263,35 @@ fn a_watch_is_down_from_when_it_fails_until_it_is_up_or_ended() {
         assert!(shown().contains(&down(2)));
         one.set(false);
         assert!(shown().contains(&down(1)));
+        other.refused();
+        assert!(shown().contains(&down(1)));
         drop((one, other));
         assert!(shown().contains(&down(0)));
     });
     drop(metrics);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_down_for_as_long_as_it_has_no_connection() {
+    let watches = super::Watches::default();
+    let (mut pods, mut more_pods, mut nodes) =
+        (watches.health("pods"), watches.health("pods"), watches.health("nodes"));
+    let second = Duration::from_secs(1);
+    pods.set(true);
+    nodes.refused();
+    tokio::time::advance(second).await;
+    more_pods.set(true);
+    pods.set(true);
+    tokio::time::advance(second).await;
+    // What is refused is told otherwise.
+    assert_eq!(watches.down_for(Duration::ZERO), [("pods", 2 * second)].into());
+    pods.set(false);
+    assert_eq!(watches.down_for(Duration::ZERO), [("pods", second)].into());
+    assert_eq!(watches.down_for(2 * second), [].into());
+    nodes.set(true);
+    assert_eq!(watches.down_for(Duration::ZERO), [("pods", second), ("nodes", Duration::ZERO)].into());
+    drop((pods, more_pods, nodes));
+    assert_eq!(watches.down_for(Duration::ZERO), [].into());
 }
 
 #[test]

@@ -117,13 +117,18 @@ async fn ask_address(address: &Uri) -> Result<Value, String> {
 /// Asks the API of the leader through the API server's proxy, if it does not listen on loopback only.
 async fn ask_leader(leader: &LeaseHolder, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
     let pod = leader.pod();
+    // Anybody who may write the Lease chose it, and it is about to stand in a path, and in a line for a shell.
+    let Some(call) = Call::through_pod(namespace, pod, leader.port.unwrap_or(API_PORT), API_STATUS) else {
+        return Err("not asked: the holder of the Lease is called what no Pod can be called".to_owned());
+    };
     let by_hand = format!(
         "`kubectl -n {namespace} port-forward pod/{pod} {API_PORT}`, then `sidecar-drift status --api \
          http://localhost:{API_PORT}`"
     );
-    let Some(port) = leader.port else { return Err(format!("on loopback: {by_hand}")) };
-    let call = Call::through_pod(namespace, pod, port, API_STATUS);
-    let answer = cluster.call(call).await.map_err(|lost| format!("not reached: {}; {by_hand}", lost.sentence()))?;
+    if leader.port.is_none() {
+        return Err(format!("on loopback: {by_hand}"));
+    }
+    let answer = cluster.call(call).await.map_err(|error| format!("not reached: {}; {by_hand}", error.sentence()))?;
     match answer.status.as_u16() {
         200 | 503 => understood(answer.status.as_u16(), &answer.body),
         _ => Err(format!("not reached: {}; {by_hand}", answer.message())),
@@ -136,5 +141,25 @@ fn understood(status: u16, body: &[u8]) -> Result<Value, String> {
         Some("Status") if status == 200 => Ok(document),
         Some("Problem") => Err(document["message"].as_str().unwrap_or_default().to_owned()),
         _ => Err("what answers there is not sidecar-drift".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_holder_that_is_no_pod_is_not_asked_and_not_put_into_a_command() {
+        let nobody = tower::service_fn(|_| async { Err::<http::Response<String>, _>(std::io::Error::other("asked")) });
+        let cluster = Cluster::from_service(nobody, "http://x", "ops");
+        for holder in ["../../secrets_1", "x/../../../v1/secrets?a=_2", "x; rm -rf ~_3", "_4", "%2e%2e_5"] {
+            let leader =
+                LeaseHolder { holder: holder.to_owned(), renewed: None, holds: Duration::ZERO, port: Some(8081) };
+            let why = ask_leader(&leader, "ops", &cluster).await.unwrap_err();
+            assert_eq!(why, "not asked: the holder of the Lease is called what no Pod can be called", "{holder}");
+        }
+        let leader =
+            LeaseHolder { holder: "sd-7d9f_1".to_owned(), renewed: None, holds: Duration::ZERO, port: Some(8081) };
+        assert!(ask_leader(&leader, "ops", &cluster).await.unwrap_err().starts_with("not reached: "));
     }
 }

@@ -34,8 +34,8 @@ impl Limits {
     pub const EXTERNAL: Self = Self { time: Duration::from_secs(10), length: 16 << 20 };
 
     /// Another replica. A page of the largest list takes a fraction of the time, and a thousand workloads with all their
-    /// differences are some megabytes.
-    pub const REPLICA: Self = Self { time: Duration::from_secs(5), length: 64 << 20 };
+    /// differences are some megabytes. A few are in memory at a time.
+    pub const REPLICA: Self = Self { time: Duration::from_secs(5), length: 16 << 20 };
 }
 
 /// A client for what is not the API server. Cheap to clone.

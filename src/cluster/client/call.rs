@@ -1,11 +1,10 @@
 //! One request and its answer, whole: status, body and `Retry-After`, which kube's typed calls drop.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use kube::client::Body;
-use serde::de::DeserializeSeed as _;
 use serde_json::{Value, json};
 
 use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
@@ -30,9 +29,9 @@ impl Call {
         Self { method: Method::GET, path: path.into(), body: None, as_user: None }
     }
 
-    /// Read what a Pod serves, by way of the API server.
-    pub fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> Self {
-        Self::get(paths::through_pod(namespace, pod, port, path))
+    /// Read what a Pod serves, by way of the API server; `None`: no Pod can be called so.
+    pub fn through_pod(namespace: &str, pod: &str, port: u16, path: &str) -> Option<Self> {
+        paths::is_name(pod).then(|| Self::get(paths::through_pod(namespace, pod, port, path)))
     }
 
     /// In the name of another user, which takes the right to impersonate.
@@ -117,29 +116,61 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The body, whole.
     pub body: Bytes,
+    /// What was asked: `GET /version`.
+    pub what: String,
 }
 
+/// A body is not what it has to be. Nothing is ever taken for it in its place.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server's answer to `{what}` cannot be read: {why}")]
+pub struct Unreadable {
+    what: String,
+    why: String,
+}
+
+/// Of what is no JSON so much is repeated.
+const REPEATED: usize = 1024;
+
 impl Answer {
-    /// The body as JSON; a body that is none as one string.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into())
+    /// The body as JSON. What is nested very deep in it is kept as text.
+    pub fn json(&self) -> Result<Value, Unreadable> {
+        self.part(Needed::All)
     }
 
     /// As [`Answer::json`], but of the body only what is needed.
-    pub(in crate::cluster) fn part(&self, needed: Needed) -> Value {
-        let mut text = serde_json::Deserializer::from_slice(&self.body);
-        let part = needed.deserialize(&mut text).and_then(|part| text.end().map(|()| part));
-        part.unwrap_or_else(|_| self.json())
+    pub(in crate::cluster) fn part(&self, needed: Needed) -> Result<Value, Unreadable> {
+        needed.read(&self.body).map_err(|error| self.unreadable(&error))
     }
 
-    /// As the core judges it. `json` is what [`Answer::json`] gave.
+    /// The body is not what was asked for.
+    pub(in crate::cluster) fn unreadable(&self, why: &dyn fmt::Display) -> Unreadable {
+        Unreadable { what: self.what.clone(), why: why.to_string() }
+    }
+
+    /// What the server says of it: JSON, and of a failure that is none, such as a proxy's, its beginning as one string. What
+    /// should be an object and is none is null, which is judged as no whole object.
+    pub(in crate::cluster) fn said(&self) -> Value {
+        self.said_of(Needed::All)
+    }
+
+    /// As [`Answer::said`], but of an object only what is needed.
+    pub(in crate::cluster) fn said_of(&self, needed: Needed) -> Value {
+        self.part(needed).unwrap_or_else(|_| {
+            if self.status.is_success() {
+                return Value::Null;
+            }
+            String::from_utf8_lossy(self.body.get(..REPEATED).unwrap_or(&self.body)).into()
+        })
+    }
+
+    /// As the core judges it. `json` is what [`Answer::said`] gave.
     pub(in crate::cluster) fn as_core<'a>(&self, json: &'a Value) -> api_response::Answer<'a> {
         api_response::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
     }
 
     /// In the server's words, what is wrong: the `message` of a Status, or the first line of a text, else the HTTP status.
     pub fn message(&self) -> String {
-        let json = self.json();
+        let json = self.said();
         let text = json.as_str().or_else(|| json.get("message")?.as_str()).unwrap_or_default();
         match text.trim().lines().next() {
             Some(line) if json.is_string() => line.to_owned(),
@@ -204,6 +235,7 @@ impl Cluster {
     /// Send one request. Any HTTP status is an answer; only a request without an answer is an error.
     pub async fn call(&self, call: Call) -> Result<Answer, NoAnswer> {
         let Call { method, path, body, as_user } = call;
+        let what = format!("{method} {}", path.split('?').next().unwrap_or_default());
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
         if let Some(user) = as_user {
             request = request.header("Impersonate-User", user);
@@ -224,6 +256,6 @@ impl Cluster {
             .and_then(|text| text.trim().parse().ok())
             .map(Duration::from_secs);
         let body = body.collect_bytes().await?;
-        Ok(Answer { status: head.status, retry_after, body })
+        Ok(Answer { status: head.status, retry_after, body, what })
     }
 }

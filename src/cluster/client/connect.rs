@@ -5,13 +5,14 @@ use std::{io::ErrorKind, path::PathBuf, time::Duration};
 use http::HeaderValue;
 use kube::{
     Config,
-    config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+    config::{InClusterError, KubeConfigOptions, KubeconfigError},
 };
 
 use super::{
     Cluster,
     error::Error,
     layer::{MeteredLayer, READ_TIMEOUT},
+    places,
     plugin::PluginFailed,
     transport,
 };
@@ -72,11 +73,11 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
 /// The place that a person names wins; an existing file is never passed over because it is broken.
 async fn load(options: &Connection) -> Result<Config, Error> {
     let named = match &options.kubeconfig {
-        Some(path) => Some(Kubeconfig::read_from(path)),
-        None => Kubeconfig::from_env().transpose(),
+        Some(path) => Some(places::file(path)),
+        None => places::from_env(),
     };
     let nothing_named = named.is_none() && options.context.is_none();
-    let kubeconfig = match named.unwrap_or_else(Kubeconfig::read) {
+    let kubeconfig = match named.unwrap_or_else(places::usual) {
         Err(KubeconfigError::ReadConfig(error, _)) if nothing_named && error.kind() == ErrorKind::NotFound => {
             return in_cluster();
         }
@@ -85,7 +86,7 @@ async fn load(options: &Connection) -> Result<Config, Error> {
     };
     let known = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
     let wanted = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-    Config::from_custom_kubeconfig(kubeconfig, &wanted).await.map_err(|error| Error::of_kubeconfig(error, known))
+    places::config(kubeconfig, &wanted).await.map_err(|error| Error::of_kubeconfig(error, known))
 }
 
 fn in_cluster() -> Result<Config, Error> {

@@ -6,7 +6,7 @@ use http::StatusCode;
 use kube::config::KubeconfigError;
 
 use super::{
-    call::{Answer, NoAnswer},
+    call::{Answer, NoAnswer, Unreadable},
     plugin::PluginFailed,
 };
 
@@ -102,6 +102,15 @@ pub enum Error {
         /// The server's words.
         message: String,
     },
+    /// A success whose body is not what was asked for.
+    #[error("what the API server at {url} sent makes no sense: try again, and see what stands between it and us")]
+    Unreadable {
+        /// Where we asked.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: Unreadable,
+    },
     /// Somebody answers, but not as an API server does.
     #[error("what answers at {url} is no Kubernetes API server: check the address in the kubeconfig")]
     NotKubernetes {
@@ -143,6 +152,10 @@ impl Error {
         } else {
             Self::Unreachable { url, source: error }
         }
+    }
+
+    pub(in crate::cluster) fn of_body(url: &str, source: Unreadable) -> Self {
+        Self::Unreadable { url: url.to_owned(), source }
     }
 
     pub(in crate::cluster) fn of_answer(url: &str, what: &'static str, answer: &Answer) -> Self {

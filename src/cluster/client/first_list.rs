@@ -20,7 +20,7 @@ use futures::stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
-use kube::client::Body;
+use kube::{client::Body, core::Status};
 use serde_json::{Value, json};
 use tower::{BoxError, Service};
 
@@ -34,6 +34,9 @@ const MAX_ITEMS: usize = 20_000;
 
 /// The head of a list comes at once. Something between us that holds it back must not keep us.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Of what says why it failed in another form so much is repeated.
+const LONGEST_MESSAGE: usize = 1024;
 
 /// Asks as a kube client does, for watches that begin with a list in two parts.
 #[derive(Clone)]
@@ -177,12 +180,19 @@ async fn frame(body: &mut Body) -> Result<Option<Bytes>, BoxError> {
 
 /// The event that tells of a watch that could not begin.
 fn refused(status: StatusCode, answer: &[u8]) -> String {
+    format!("{}\n", json!({"type": "ERROR", "object": failure(status, answer)}))
+}
+
+/// A failure as the Status that says it. To kube any JSON is one, with what it does not say left empty, and so the code of a
+/// failure could be 0: what is no Status of this code is made one.
+pub(super) fn failure(status: StatusCode, answer: &[u8]) -> Value {
     let plain = || {
-        let message = String::from_utf8_lossy(answer);
+        let message = String::from_utf8_lossy(answer.get(..LONGEST_MESSAGE).unwrap_or(answer));
         json!({"kind": "Status", "status": "Failure", "code": status.as_u16(), "message": message, "reason": ""})
     };
-    let said = serde_json::from_slice(answer).ok().filter(|said: &Value| said.get("code").is_some_and(Value::is_u64));
-    format!("{}\n", json!({"type": "ERROR", "object": said.unwrap_or_else(plain)}))
+    let said: Option<Status> = serde_json::from_slice(answer).ok();
+    let said = said.filter(|said| said.code == status.as_u16()).and_then(|said| serde_json::to_value(said).ok());
+    said.unwrap_or_else(plain)
 }
 
 fn get(target: &str, headers: &HeaderMap) -> Result<Request<Body>, kube::Error> {
@@ -270,7 +280,12 @@ mod tests {
     #[test]
     fn why_the_watch_could_not_begin_is_told_in_its_form() {
         let gone = br#"{"kind":"Status","code":410,"message":"too old","reason":"Expired","status":"Failure"}"#;
-        for (answer, code, message) in [(&gone[..], 410, "too old"), (b"<html>", 502, "<html>")] {
+        for (answer, code, message) in [
+            (&gone[..], 410, "too old"),
+            (b"<html>", 502, "<html>"),
+            (b"{}", 410, "{}"),
+            (&gone[..], 500, std::str::from_utf8(gone).unwrap()),
+        ] {
             let line = refused(StatusCode::from_u16(code).unwrap(), answer);
             let event = serde_json::from_str(&line).unwrap();
             let kube::core::WatchEvent::<Value>::Error(status) = event else { panic!("no error") };

@@ -6,11 +6,13 @@ mod error;
 mod first_list;
 mod items;
 mod layer;
+mod places;
 mod plugin;
 mod probe;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod watching;
 
 use std::sync::Arc;
 
@@ -18,12 +20,16 @@ use http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
 use tower::{BoxError, Service};
 
+use crate::metrics::Watches;
+
 pub(in crate::cluster) use call::chain;
-pub use call::{Answer, Call, NoAnswer};
+pub use call::{Answer, Call, NoAnswer, Unreadable};
 pub use connect::{Connection, connect};
 pub use error::Error;
 use first_list::FirstList;
 pub use probe::Server;
+pub(in crate::cluster) use watching::Pace;
+use watching::Paced;
 
 /// The name by which the API server knows what we write (`managedFields`) and render.
 pub const FIELD_MANAGER: &str = "sidecar-drift";
@@ -39,6 +45,7 @@ pub struct Cluster {
     long_lists: kube::Client,
     url: Arc<str>,
     namespace: Arc<str>,
+    watches: Watches,
 }
 
 impl Cluster {
@@ -61,7 +68,7 @@ impl Cluster {
 
     fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
         let long_lists = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, long_lists, url: url.into(), namespace: namespace.into() }
+        Self { client, long_lists, url: url.into(), namespace: namespace.into(), watches: Watches::default() }
     }
 
     /// The server's address.
@@ -79,9 +86,15 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// The same for a watch that is to begin with a list of many objects: see [`FirstList`].
-    pub(crate) fn for_long_lists(&self) -> kube::Client {
-        self.long_lists.clone()
+    /// The same for a watch: at this pace, and as [`FirstList`] asks where it is to begin with a list of many objects.
+    pub(in crate::cluster) fn watching(&self, pace: Arc<Pace>, many: bool) -> kube::Client {
+        let client = if many { &self.long_lists } else { &self.client };
+        kube::Client::new(Paced::new(client.clone(), pace), &*self.namespace)
+    }
+
+    /// Which of its watches are down.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 }
 

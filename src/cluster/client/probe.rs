@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use serde_json::Value;
 
 use super::{Call, Cluster, call::NoAnswer, error::Error};
+use crate::cluster::paths;
 
 /// What the API server is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 impl Cluster {
     /// Whether there is a namespace of this name; `None`: that cannot be found out.
     pub async fn has_namespace(&self, name: &str) -> Option<bool> {
-        let answer = self.call(Call::get(format!("/api/v1/namespaces/{name}"))).await.ok()?;
+        let answer = self.call(Call::get(paths::namespace(name))).await.ok()?;
         match answer.status {
             StatusCode::OK => Some(true),
             StatusCode::NOT_FOUND => Some(false),
@@ -59,18 +60,17 @@ impl Cluster {
         if !answer.status.is_success() {
             return Err(Error::of_answer(self.url(), "read its version", &answer));
         }
-        match answer.json().get("gitVersion").and_then(Value::as_str) {
-            Some(version) => Ok(version.to_owned()),
-            None => Err(Error::NotKubernetes { url: self.url().to_owned() }),
-        }
+        let version = answer.json().ok().and_then(|json| json.get("gitVersion")?.as_str().map(str::to_owned));
+        version.ok_or_else(|| Error::NotKubernetes { url: self.url().to_owned() })
     }
 
     async fn serves(&self, group: &str, version: &str, plural: &str) -> Result<bool, Error> {
         let answer = self.ask(&format!("/apis/{group}/{version}")).await?;
         match answer.status {
             StatusCode::OK => {
-                let list = answer.json();
-                let resources = list.get("resources").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let list = answer.json().map_err(|error| Error::of_body(self.url(), error))?;
+                let resources = list.get("resources").and_then(Value::as_array);
+                let resources = resources.ok_or_else(|| Error::NotKubernetes { url: self.url().to_owned() })?;
                 Ok(resources.iter().any(|resource| resource.get("name").and_then(Value::as_str) == Some(plural)))
             }
             StatusCode::NOT_FOUND => Ok(false),
@@ -86,7 +86,7 @@ impl Cluster {
     /// the feature refuses the parameter (422), or, before it knew it, never sends the mark at the list's end. Any
     /// failure means no: pages work everywhere.
     async fn has_streaming_lists(&self, namespace: Option<&str>) -> bool {
-        let scope = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let scope = namespace.map(|namespace| format!("/namespaces/{}", paths::segment(namespace))).unwrap_or_default();
         let path = format!(
             "/api/v1{scope}/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan\
              &allowWatchBookmarks=true&fieldSelector=metadata.name%3D.none&timeoutSeconds=5"

@@ -1,15 +1,30 @@
-//! The connections to the API server: as kube makes them, but that none of them reads far ahead.
+//! The connections to the API server: as kube makes them, but that none of them reads far ahead, and that a peer that is gone
+//! is noticed.
+//!
+//! They speak HTTP/1.1, which has no pings of its own; see [`super::watching`] for what is noticed above TCP.
 
+use std::time::Duration;
+
+use http::Uri;
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
-    client::legacy::{Builder, connect::HttpConnector},
+    client::{
+        legacy::{
+            Builder,
+            connect::{
+                HttpConnector,
+                proxy::{SocksV5, Tunnel},
+            },
+        },
+        proxy::matcher::{Intercept, Matcher},
+    },
     rt::TokioExecutor,
 };
 use kube::{
-    Client, Config,
+    Client, Config, Error,
     client::{ClientBuilder, ConfigExt as _},
 };
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder};
 
 use super::layer::MeteredLayer;
 
@@ -17,17 +32,82 @@ use super::layer::MeteredLayer;
 /// room for as long as the connection lives: of fourteen watches and as many dry runs as are in flight each would have it.
 const READS: usize = 32 << 10;
 
+/// A connection on which nothing has come for this long is asked whether anybody is there,
+const ASKED_AFTER: Duration = Duration::from_secs(15);
+
+/// again after this,
+const ASKED_AGAIN: Duration = Duration::from_secs(10);
+
+/// and so often. With the above a peer that is gone is noticed within 45 s, by a watch to which nothing would be sent anyway.
+const ASKED_TIMES: u32 = 3;
+
+/// What we send and nobody takes is lost after this long. Only Linux has such a time-out; elsewhere (macOS) it is for the
+/// system to say, which takes minutes, but requests have time-outs of their own, and watches send nothing.
+#[cfg(target_os = "linux")]
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
 /// A client for the server that the configuration names.
 ///
 /// Must be called inside a tokio runtime.
 pub(super) fn client(config: Config, metered: &MeteredLayer) -> kube::Result<Client> {
-    // What lies behind a proxy is for kube to reach.
-    if config.proxy_url.is_some() {
-        return Ok(ClientBuilder::try_from(config)?.with_layer(metered).build());
+    let tcp = tcp();
+    let Some(proxy) = config.proxy_url.clone() else { return through(tcp, config, metered) };
+    let unsupported = || Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) };
+    let proxy = known(&proxy).ok_or_else(unsupported)?;
+    match proxy.uri().scheme_str() {
+        Some("socks5" | "socks5h") => {
+            let socks = SocksV5::new(proxy.uri().clone(), tcp);
+            match proxy.raw_auth() {
+                Some((user, password)) => {
+                    through(socks.with_auth(user.to_owned(), password.to_owned()), config, metered)
+                }
+                None => through(socks, config, metered),
+            }
+        }
+        Some("http") => through(tunnel(&proxy, tcp), config, metered),
+        Some("https") => {
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            through(tunnel(&proxy, tls), config, metered)
+        }
+        _ => Err(unsupported()),
     }
+}
+
+/// A proxy's address, with what stands in it of user and password taken out.
+fn known(proxy: &Uri) -> Option<Intercept> {
+    let any = Uri::from_static("https://any");
+    Matcher::builder().all(proxy.to_string()).build().intercept(&any)
+}
+
+fn tunnel<C>(proxy: &Intercept, connector: C) -> Tunnel<C> {
+    let tunnel = Tunnel::new(proxy.uri().clone(), connector);
+    match proxy.basic_auth() {
+        Some(auth) => tunnel.with_auth(auth.clone()),
+        None => tunnel,
+    }
+}
+
+/// TCP that notices when the peer is gone.
+fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
+    tcp.set_keepalive(Some(ASKED_AFTER));
+    tcp.set_keepalive_interval(Some(ASKED_AGAIN));
+    tcp.set_keepalive_retries(Some(ASKED_TIMES));
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(TAKEN_WITHIN));
+    tcp
+}
+
+fn through<C>(connector: C, config: Config, metered: &MeteredLayer) -> kube::Result<Client>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response:
+        hyper_util::client::legacy::connect::Connection + hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError> + Send + Sync + std::error::Error + 'static,
+{
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
@@ -39,4 +119,37 @@ pub(super) fn client(config: Config, metered: &MeteredLayer) -> kube::Result<Cli
         .map_err(BoxError::from)
         .service(connections);
     Ok(ClientBuilder::new(service, config.default_namespace).with_layer(metered).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt;
+    use tokio::net::TcpListener;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_is_noticed_within_45_seconds() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server: Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let connection = tcp().oneshot(server).await.unwrap();
+        let socket = connection.inner();
+        assert!(sockopt::socket_keepalive(socket).unwrap());
+        let (idle, interval) = (sockopt::tcp_keepidle(socket).unwrap(), sockopt::tcp_keepintvl(socket).unwrap());
+        let noticed = idle + interval * sockopt::tcp_keepcnt(socket).unwrap();
+        assert!(idle > Duration::ZERO && noticed <= Duration::from_secs(45), "{noticed:?}");
+        #[cfg(target_os = "linux")]
+        assert_eq!(sockopt::tcp_user_timeout(socket).unwrap(), 30_000);
+    }
+
+    #[test]
+    fn what_a_proxy_is_to_be_told_is_taken_out_of_its_address() {
+        let proxy = |address: &str| known(&address.parse().unwrap()).unwrap();
+        let http = proxy("http://user:pa%40ss@proxy:3128");
+        assert_eq!(http.basic_auth().unwrap(), "Basic dXNlcjpwYUBzcw==");
+        assert!(!http.uri().to_string().contains("user"), "{}", http.uri());
+        assert_eq!(proxy("socks5://user:pass@proxy:1080").raw_auth(), Some(("user", "pass")));
+        assert_eq!(proxy("https://proxy").basic_auth(), None);
+    }
 }

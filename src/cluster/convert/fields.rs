@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::core::model::Name;
 
 /// At most this many faults of one object are named; the rest would only make the log longer.
-const FAULTS: usize = 5;
+pub(super) const FAULTS: usize = 5;
 
 /// What was found to be of the wrong type in one object, as JSON pointers.
 #[derive(Debug, Default)]

@@ -31,10 +31,10 @@ use crate::core::{
         shape::{FieldSet, PodShape},
     },
 };
-use fields::{Faults, Field};
+use fields::{FAULTS, Faults, Field};
 
 pub(super) use custom_kind::template;
-pub(super) use needed::{Needed, SHAPE, pod as needed_of_pod};
+pub(super) use needed::{Decoded, Needed, SHAPE, pod as needed_of_pod};
 pub(super) use replicas::{decoded_pod, shape, template_shape};
 use stamp::STAMPED;
 pub use stamp::{KeptKeys, StampKeys};
@@ -53,6 +53,20 @@ pub struct Converted {
     pub object: Option<Object>,
     /// Where it was of the wrong type, as JSON pointers; at most five. Those places read as absent.
     pub faults: Vec<String>,
+}
+
+impl Converted {
+    /// Says that this could not be decoded.
+    fn lose(&mut self, lost: Vec<String>) {
+        if lost.is_empty() {
+            return;
+        }
+        if let Some(Object::Pod(pod)) = &mut self.object {
+            pod.state.undecodable = true;
+        }
+        self.faults.splice(0..0, lost);
+        self.faults.truncate(FAULTS);
+    }
 }
 
 /// Reduce an API object to what is kept of it.
@@ -77,6 +91,20 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &KeptKeys) -> Converted {
         WatchKind::Nodes => node(value, &faults).map(Object::Node),
     };
     Converted { object, faults: faults.into_vec() }
+}
+
+/// What is left of an object of which this cannot be decoded. Of a workload it is no more than that it is there: half a template,
+/// or half a status, would be taken for a whole one.
+pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) -> Converted {
+    if matches!(kind, WatchKind::Workloads(_))
+        && !rest.lost.is_empty()
+        && let Some(object) = rest.object.as_object_mut()
+    {
+        object.retain(|member, _| member == "metadata");
+    }
+    let mut converted = convert(kind, &rest.object, keys);
+    converted.lose(rest.lost);
+    converted
 }
 
 /// A Pod, for which no stamp matters.

@@ -2,12 +2,16 @@
 //!
 //! Most of a Pod's JSON says nothing that a verdict depends on, and nearly every event is about a Pod.
 
+mod recover;
 mod text;
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value, value::Number};
+use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{
+    Map, Value,
+    value::{Number, RawValue},
+};
 
 use crate::core::model::shape::FieldSet;
 
@@ -154,18 +158,76 @@ impl Needed {
     }
 }
 
+/// What lies deeper is kept as a text that holds its JSON. The API server stores what is nested a few hundred deep, and anybody
+/// may write it; whatever walks through a value must not need a stack for that. Nothing that we look at lies half as deep.
+const DEEPEST: usize = 48;
+
+/// What was decoded of an object's text.
+#[derive(Clone, Debug, Default)]
+pub(in crate::cluster) struct Decoded {
+    /// All that is needed, or all of that which can be decoded.
+    pub(in crate::cluster) object: Value,
+    /// What cannot be decoded, as JSON pointers. Almost always empty.
+    pub(in crate::cluster) lost: Vec<String>,
+}
+
+impl Needed {
+    /// What is needed of this text, which is one JSON value and nothing else.
+    pub(in crate::cluster) fn read(self, text: &[u8]) -> Result<Value, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let value = self.deserialize(&mut reader)?;
+        reader.end().map(|()| value)
+    }
+
+    /// The same, and of what cannot be decoded as a whole each part that can: an object whose name can be read is never
+    /// lost, whatever else stands in it.
+    pub(in crate::cluster) fn read_or_recover(self, text: &[u8]) -> Decoded {
+        match self.read(text) {
+            Ok(object) => Decoded { object, lost: Vec::new() },
+            Err(_) => recover::recover(self, text),
+        }
+    }
+}
+
+/// Reads what is needed of a place so deep in an object.
+#[derive(Clone, Copy)]
+struct Reader {
+    needed: Needed,
+    depth: usize,
+}
+
+impl Reader {
+    fn below(self, needed: Needed) -> Self {
+        Self { needed, depth: self.depth + 1 }
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for Needed {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        match self {
+        Reader { needed: self, depth: 0 }.deserialize(deserializer)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match self.needed {
             Text(needed) => text::read(*needed, deserializer).map(Value::String),
+            // To pass over a value takes no stack.
+            _ if self.depth >= DEEPEST => {
+                let text = Box::<RawValue>::deserialize(deserializer)?;
+                let nested = text.get().starts_with(['{', '[']);
+                if nested { Ok(text.get().into()) } else { serde_json::from_str(text.get()).map_err(D::Error::custom) }
+            }
             _ => deserializer.deserialize_any(self),
         }
     }
 }
 
-impl<'de> Visitor<'de> for Needed {
+impl<'de> Visitor<'de> for Reader {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,11 +264,11 @@ impl<'de> Visitor<'de> for Needed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        let Some(item) = self.of_item() else {
+        let Some(item) = self.needed.of_item() else {
             while sequence.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(Value::Array(items));
         };
-        while let Some(value) = sequence.next_element_seed(item)? {
+        while let Some(value) = sequence.next_element_seed(self.below(item))? {
             items.push(value);
         }
         Ok(Value::Array(items))
@@ -214,9 +276,9 @@ impl<'de> Visitor<'de> for Needed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
-        while let Some((key, needed)) = map.next_key_seed(Key(self))? {
+        while let Some((key, needed)) = map.next_key_seed(Key(self.needed))? {
             match needed {
-                Some(needed) => drop(members.insert(key, map.next_value_seed(needed)?)),
+                Some(needed) => drop(members.insert(key, map.next_value_seed(self.below(needed))?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -276,6 +338,40 @@ mod tests {
         assert_eq!(decoded(r#"{"a": [1], "c": "text"}"#, needed), json!({"a": [], "c": "text"}));
     }
 
+    /// An array in an array and so on, so deep.
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
+    #[test]
+    fn however_deep_a_value_is_nothing_is_lost_and_the_stack_is_not_needed() {
+        for depth in [DEEPEST - 1, DEEPEST, 127, 128, 300, 10_000, 1_000_000] {
+            let text = format!(r#"{{"a":{},"b":"c"}}"#, nested(depth));
+            let value = All.read(text.as_bytes()).unwrap();
+            assert_eq!(value["b"], "c");
+            let (mut deepest, mut levels) = (&value["a"], 0);
+            while let Some(inner) = deepest.as_array().and_then(|items| items.first()) {
+                (deepest, levels) = (inner, levels + 1);
+            }
+            match deepest.as_str() {
+                None => assert!(levels + 1 == depth && depth < DEEPEST),
+                // As text it is all there still.
+                Some(rest) => assert_eq!(rest, nested(depth - levels)),
+            }
+            assert_eq!(decoded(&text, Members(&[("b", All)])), json!({"b": "c"}), "passed over");
+        }
+        assert_eq!(
+            decoded(&("[".repeat(DEEPEST) + "7,\"x\"" + &"]".repeat(DEEPEST)), All).to_string().matches('"').count(),
+            2
+        );
+    }
+
+    #[test]
+    fn what_is_too_deep_to_be_closed_is_an_error() {
+        assert!(All.read("[".repeat(1_000_000).as_bytes()).is_err());
+        assert!(All.read(br#"{"a":1} {"b":2}"#).is_err());
+    }
+
     /// Every recorded Pod, and one in which each field is of a wrong type, gives the same either way.
     #[test]
     fn nothing_that_is_read_of_a_pod_is_left_out() {
@@ -287,6 +383,7 @@ mod tests {
             let sets = [FieldSet::Default, FieldSet::Resources, FieldSet::All];
             for (fields, all_labels) in sets.into_iter().flat_map(|fields| [(fields, false), (fields, true)]) {
                 let pruned = decoded(&pod.to_string(), self::pod(fields, all_labels));
+                let pruned = Decoded { object: pruned, lost: Vec::new() };
                 assert_eq!(convert::decoded_pod(pruned, fields), convert::pod(&pod, fields), "{pod}");
             }
         }

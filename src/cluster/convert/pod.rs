@@ -93,6 +93,7 @@ fn state(object: &Field<'_>) -> PodState {
         crashing: statuses
             .filter_map(|status| status.at("state").at("waiting").at("reason").text())
             .any(|reason| CRASHING.contains(&reason)),
+        undecodable: false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{cell::RefCell, sync::Arc};
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-use super::{Converted, SHAPE, pod_of_shape};
+use super::{Converted, Decoded, SHAPE, pod_of_shape};
 use crate::core::{
     model::{
         recent::Recent,
@@ -42,12 +42,15 @@ type Texts = [Value; 2];
 const LISTS: [&str; 2] = ["initContainers", "containers"];
 
 /// A Pod, decoded as far as is [needed](super::Needed) when these fields are compared.
-pub(in crate::cluster) fn decoded_pod(mut pod: Value, fields: FieldSet) -> Converted {
+pub(in crate::cluster) fn decoded_pod(pod: Decoded, fields: FieldSet) -> Converted {
+    let Decoded { object: mut pod, lost } = pod;
     let shape = match fields {
         FieldSet::Default => LAST.with_borrow_mut(|last| shape_of_replica(&mut pod, last)),
         FieldSet::Resources | FieldSet::All => PodShape::with(&pod, fields).into(),
     };
-    pod_of_shape(&pod, shape)
+    let mut converted = pod_of_shape(&pod, shape);
+    converted.lose(lost);
+    converted
 }
 
 /// The shape of a Pod that was decoded as far as is needed for it: with the default fields, each container as text.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Renderer, is_controlled_by, no_answer, text, undetermined};
+use super::{Renderer, is_controlled_by, items, no_answer, text, undetermined};
 use crate::{
     cluster::{convert, paths},
     core::{
@@ -31,8 +31,15 @@ impl Renderer {
         };
         let live = &snapshot.template;
         let live = live.stamp.clone().map(|stamp| Attempt { stamp, template: live.hash.clone() });
-        let mut history: Vec<Attempt> =
-            revisions.iter().filter_map(|revision| self.tried(revision.pointer(template)?)).chain(live).collect();
+        // One that cannot be read may be the very one that was tried.
+        let template_of = |revision: &'_ Value| {
+            let found = revision.pointer(template).filter(|template| template.is_object()).cloned();
+            found.ok_or_else(|| undetermined(format!("revision {} has no template", text(revision, "/metadata/name"))))
+        };
+        let mut history: Vec<Attempt> = Vec::from_iter(live);
+        for revision in &revisions {
+            history.extend(self.tried(&template_of(revision)?));
+        }
         history.sort_by_cached_key(|a| (a.stamp.timestamp, a.stamp.fingerprint.clone(), a.template.clone()));
         history.dedup();
         let templates = match key.kind.row().revisions {
@@ -84,8 +91,11 @@ impl Renderer {
         let Some(plural) = key.kind.row().revisions.plural() else { return Ok(Vec::new()) };
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));
         let found = self.get(&paths::revisions(plural, &key.namespace, &selector).map_err(no_answer)?).await?;
-        let items = found.get("items").and_then(Value::as_array).into_iter().flatten();
-        Ok(items.filter(|revision| is_controlled_by(revision, &request.workload.uid)).cloned().collect())
+        Ok(items(&found)?
+            .iter()
+            .filter(|revision| is_controlled_by(revision, &request.workload.uid))
+            .cloned()
+            .collect())
     }
 }
 

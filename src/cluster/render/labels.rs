@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Renderer, no_answer};
+use super::{Renderer, items, no_answer};
 use crate::{
     cluster::paths,
     core::{
@@ -29,7 +29,7 @@ impl Renderer {
         let kind = request.workload.key.kind;
         let found = self.get(&paths::pod(&request.workload.key.namespace, sample).map_err(no_answer)?).await?;
         // One that is gone says nothing, and another one is asked.
-        let pod = found.pointer("/items/0").ok_or(RenderOutcome::Gone)?;
+        let pod = items(&found)?.first().ok_or(RenderOutcome::Gone)?;
         let revision = kind.described().and_then(|described| described.revision_label.as_deref());
         let labels =
             |pod: &Value| pod.pointer("/metadata/labels").and_then(Value::as_object).cloned().unwrap_or_default();

@@ -221,7 +221,7 @@ impl Renderer {
     async fn get_part(&self, path: &str, needed: Needed) -> Result<Value, RenderOutcome> {
         let answer = self.cluster.call(Call::get(path)).await.map_err(no_answer)?;
         let reason = match answer.status.as_u16() {
-            200 => return Ok(answer.part(needed)),
+            200 => return answer.part(needed).map_err(|error| undetermined(error.to_string())),
             404 => return Err(RenderOutcome::Gone),
             401 | 403 => UndeterminedReason::Forbidden,
             429 => UndeterminedReason::Throttled,
@@ -267,6 +267,17 @@ fn is_controlled_by(object: &Value, uid: &Name) -> bool {
         reference.get("controller").and_then(Value::as_bool) == Some(true)
             && reference.get("uid").and_then(Value::as_str) == Some(&**uid)
     })
+}
+
+/// The objects of a list. What is no list is not an empty one.
+fn items(list: &Value) -> Result<&[Value], RenderOutcome> {
+    let is_list = list.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match list.get("items") {
+        Some(Value::Array(items)) => Ok(items),
+        // So Go writes an empty one.
+        Some(Value::Null) if is_list => Ok(&[]),
+        _ => Err(undetermined("the API server's answer to a list cannot be read: it has no items".to_owned())),
+    }
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

@@ -89,7 +89,7 @@ async fn fetch(cluster: Cluster, namespace: Name, hashes: Vec<Name>) -> Found {
         Ok(answer) if answer.status == http::StatusCode::OK => answer,
         Ok(_) | Err(_) => return Found::default(),
     };
-    let mut list = answer.part(read::REVISIONS);
+    let Ok(mut list) = answer.part(read::REVISIONS) else { return Found::default() };
     let items = list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
     let named = items.into_iter().flatten().map(|item| (super::text(&item, "/metadata/name").to_owned(), item));
     named.collect::<BTreeMap<_, _>>().into()

@@ -44,8 +44,8 @@ const RENDERED: Needed = Members(&[
 /// What is judged of the answer to a dry run.
 pub(super) fn compared_part(answer: &Answer, fields: FieldSet) -> Value {
     match (answer.status.as_u16(), fields) {
-        (201, FieldSet::Default) => answer.part(RENDERED),
-        _ => answer.json(),
+        (201, FieldSet::Default) => answer.said_of(RENDERED),
+        _ => answer.said(),
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     };
 
     fn answer(body: String) -> Answer {
-        Answer { status: http::StatusCode::CREATED, retry_after: None, body: body.into() }
+        Answer { status: http::StatusCode::CREATED, retry_after: None, body: body.into(), what: String::new() }
     }
 
     /// A Pod with one of everything that is looked at.
@@ -138,8 +138,8 @@ mod tests {
         let text = pod().to_string();
         for wrong in [&text[..text.len() - 1], &format!("{text}x"), "", "no JSON"] {
             let answer = answer(wrong.to_owned());
-            assert_eq!(compared_part(&answer, FieldSet::Default), json!(wrong));
-            assert_eq!(answer.part(REVISION), json!(wrong));
+            assert_eq!(compared_part(&answer, FieldSet::Default), Value::Null);
+            assert!(answer.part(REVISION).is_err());
         }
     }
 
@@ -154,8 +154,8 @@ mod tests {
             let mut more = whole.clone();
             more["metadata"]["managedFields"] = json!([{ "manager": "m" }]);
             more["status"] = json!({ "replicas": 1 });
-            let alone = answer(more.to_string()).part(REVISION);
-            let list = answer(json!({ "items": [more] }).to_string()).part(REVISIONS);
+            let alone = answer(more.to_string()).part(REVISION).unwrap();
+            let list = answer(json!({ "items": [more] }).to_string()).part(REVISIONS).unwrap();
             assert_eq!(list["items"], json!([alone]));
             assert_eq!(alone["metadata"], meta);
             assert_eq!(super::template(&alone), Template::of(&template));
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn of_a_template_with_something_else_in_its_place_nothing_is_made() {
         for template in [json!(null), json!("x"), json!([]), json!({}), json!({ "metadata": 1, "spec": "{}" })] {
-            let revision = answer(json!({ "spec": { "template": template } }).to_string()).part(REVISION);
+            let revision = answer(json!({ "spec": { "template": template } }).to_string()).part(REVISION).unwrap();
             assert_eq!(super::template(&revision).spec(), None, "{template}");
         }
         assert_eq!(super::template(&json!("no JSON")), Template::default());

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::cluster::client::{Answer, Call, Cluster};
@@ -34,11 +34,12 @@ impl Rights {
             } },
         });
         let Ok(answer) = cluster.call(Call::access_review(&review)).await else { return false };
-        if answer.status.is_server_error() {
-            return false;
-        }
-        // Whoever may not even ask has no such right.
-        let allowed = answer.json().pointer("/status/allowed").and_then(Value::as_bool).unwrap_or_default();
+        let allowed = match answer.status.as_u16() {
+            // Whoever may not even ask has no such right.
+            401 | 403 => Some(false),
+            _ => answer.json().ok().and_then(|json| json.pointer("/status/allowed")?.as_bool()),
+        };
+        let Some(allowed) = allowed else { return false };
         known.insert(owner, allowed);
         allowed
     }

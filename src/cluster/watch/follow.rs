@@ -1,22 +1,21 @@
 //! One watch for the life of its task: kube's watcher, with back-off, refusals and restarts handled.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
-    Api,
+    Api, Client,
     core::Status,
-    runtime::{
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 
 use super::object::{Content, Row, Watched};
 use crate::{
-    cluster::client::{Cluster, chain},
+    cluster::{
+        client::{Cluster, Pace, chain},
+        paths,
+    },
     core::model::ObjectKey,
-    metrics::WatchHealth,
 };
 
 /// How many objects are fetched at once where the server has no streaming lists: what client-go does, too.
@@ -31,10 +30,6 @@ pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
 /// A right that was there is taken for lost only when it is refused so often in a row, which takes some seconds: an API
 /// server that was just started refuses everything until it has read its rules.
 const REFUSALS: u32 = 3;
-
-/// Of consecutive failures, the second is logged, since the first is retried at once, and then each of this number: about one
-/// in ten minutes.
-const LOG_EVERY: u32 = 20;
 
 /// What to watch.
 #[derive(Clone, Debug)]
@@ -76,14 +71,15 @@ pub(in crate::cluster) async fn follow<C, F>(
     C: Content,
     F: Future<Output = bool>,
 {
-    let mut backoff = DefaultBackoff::default();
-    // Failures since the last success; the first one is retried at once: most often the server just closed the connection.
-    let mut failures = 0_u32;
+    let namespace = target.namespace.as_deref();
+    let pace = Arc::new(Pace::new(&target.row.kind, namespace, cluster.watches(), target.counted_as));
+    let client = cluster.watching(pace.clone(), target.many);
+    // Refusals since the last success.
+    let mut refusals = 0_u32;
     // Whether the API server ever allowed it.
     let mut allowed = false;
-    let mut health = WatchHealth::new(target.counted_as);
     'restart: loop {
-        let mut events = std::pin::pin!(watcher::watcher(api::<C>(cluster, &target), config(&target)));
+        let mut events = std::pin::pin!(watcher::watcher(api::<C>(client.clone(), &target), config(&target)));
         // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
         // failing server does not look like an empty one that is being listed.
         let mut announced = false;
@@ -94,12 +90,11 @@ pub(in crate::cluster) async fn follow<C, F>(
                     continue;
                 }
                 Ok(event) => {
-                    if failures > 1 {
-                        tracing::info!(kind = &*target.row.kind, namespace = target.namespace, "watching again");
+                    allowed = true;
+                    // To list is another right.
+                    if matches!(event, Event::Apply(_) | Event::Delete(_)) {
+                        refusals = 0;
                     }
-                    (failures, allowed) = (0, true);
-                    health.set(false);
-                    backoff.reset();
                     if std::mem::take(&mut announced) && !send(WatchUpdate::ResetStarted).await {
                         return;
                     }
@@ -110,25 +105,24 @@ pub(in crate::cluster) async fn follow<C, F>(
                 }
                 Err(error) => error,
             };
+            if pace.failed(chain(&error)) {
+                refusals = 0;
+            }
             let status = status(&error);
-            let refusal = status.and_then(|status| unavailable(&target, status));
-            if let Some(unavailable) = refusal.filter(|_| !allowed || failures >= REFUSALS) {
-                (failures, allowed) = (0, false);
-                health.set(true);
-                if !send(unavailable).await {
-                    return;
+            if let Some(unavailable) = status.and_then(|status| unavailable(&target, status)) {
+                refusals += 1;
+                if !allowed || refusals > REFUSALS {
+                    (refusals, allowed) = (0, false);
+                    pace.unavailable();
+                    if !send(unavailable).await {
+                        return;
+                    }
+                    tokio::time::sleep(UNAVAILABLE_RETRY).await;
+                    // The reader takes nothing for known any more, so begin with a list.
+                    continue 'restart;
                 }
-                tokio::time::sleep(UNAVAILABLE_RETRY).await;
-                // The reader takes nothing for known any more, so begin with a list.
-                continue 'restart;
             }
             let code = status.map_or(0, |status| status.code);
-            let delay = if failures == 0 { Duration::ZERO } else { backoff.next().unwrap_or_default() };
-            failures += 1;
-            // The first one is retried at once, and most often that is all.
-            health.set(failures > 1);
-            log_interruption(&target, &error, failures);
-            tokio::time::sleep(delay).await;
             // One of several API servers is older than the one that was asked at the start.
             let too_old = target.streaming && matches!(code, 400 | 422);
             if too_old {
@@ -141,30 +135,22 @@ pub(in crate::cluster) async fn follow<C, F>(
     }
 }
 
-fn log_interruption(target: &Target, error: &watcher::Error, failures: u32) {
-    let (kind, namespace, error) = (&*target.row.kind, target.namespace.as_deref(), chain(error));
-    if failures == 2 || failures.is_multiple_of(LOG_EVERY) {
-        tracing::warn!(kind, namespace, error, failures, "cannot watch, trying again");
-    } else {
-        tracing::debug!(kind, namespace, error, failures, "watch interrupted, taking it up again");
-    }
-}
-
 /// Whether the watch must begin with a new list, although kube's watcher would resume it.
 fn needs_new_list(error: &watcher::Error) -> bool {
     match error {
         // A line that was no event: what it said is lost, so only a list tells what is.
-        watcher::Error::WatchFailed(kube::Error::SerdeError(_)) => true,
+        watcher::Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => true,
+        // To kube any JSON is a Status, with all that it does not say left empty: this one says nothing.
+        watcher::Error::WatchError(status) => status.code == 0,
         // The version that we know is too old. It would be asked for again for ever.
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
         _ => false,
     }
 }
 
-fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
-    let client = if target.many { cluster.for_long_lists() } else { cluster.kube() };
+fn api<C: Content>(client: Client, target: &Target) -> Api<Watched<C>> {
     match &target.namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &target.row),
+        Some(namespace) => Api::namespaced_with(client, paths::segment(namespace), &target.row),
         None => Api::all_with(client, &target.row),
     }
 }
@@ -172,7 +158,7 @@ fn api<C: Content>(cluster: &Cluster, target: &Target) -> Api<Watched<C>> {
 fn config(target: &Target) -> watcher::Config {
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE_SIZE);
     if let Some(name) = &target.name {
-        config = config.fields(&format!("metadata.name={name}"));
+        config = config.fields(&format!("metadata.name={}", paths::segment(name)));
     }
     if target.streaming { config.streaming_lists() } else { config }
 }

@@ -1,13 +1,20 @@
 //! What travels through kube's watcher: an object of any kind, decoded without a chance to fail.
 
-use std::{borrow::Cow, fmt::Debug, marker::PhantomData};
+use std::{
+    borrow::Cow,
+    fmt::{self, Debug},
+    marker::PhantomData,
+};
 
 use kube::{Resource, api::ObjectMeta, core::DynamicResourceScope};
-use serde::{Deserialize, Deserializer, de::DeserializeSeed as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use crate::{
-    cluster::convert::{self, Converted, KeptKeys, Needed},
+    cluster::convert::{self, Converted, Decoded, KeptKeys, Needed},
     core::{
         io::WatchKind,
         model::{ConfigKind, InjectorKind, Name, Object, ObjectKey, TriggerSnapshot, owner::Kind, shape::FieldSet},
@@ -104,7 +111,7 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
     }
 
     /// Called once for each object, while the page is being decoded.
-    fn keep(object: Value) -> Self;
+    fn keep(object: Decoded) -> Self;
 
     /// The snapshot.
     fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted;
@@ -112,11 +119,11 @@ pub(in crate::cluster) trait Content: Clone + Debug + Send + 'static {
 
 /// The whole object: kinds of which there are few.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct FullObject(pub(in crate::cluster) Value);
+pub(in crate::cluster) struct FullObject(Decoded);
 
 /// The metadata that the API server sends when it is asked for no more.
 #[derive(Clone, Debug)]
-pub(in crate::cluster) struct Metadata(Value);
+pub(in crate::cluster) struct Metadata(Decoded);
 
 /// A Pod is reduced at once: five hundred whole ones would fill more memory than the rest of the process.
 #[derive(Clone, Debug)]
@@ -152,15 +159,22 @@ impl Fields for AllFields {
     const SET: FieldSet = FieldSet::All;
 }
 
+impl FullObject {
+    /// The object; `None`: something of it could not be decoded.
+    pub(in crate::cluster) fn object(&self) -> Option<&Value> {
+        self.0.lost.is_empty().then_some(&self.0.object)
+    }
+}
+
 impl Content for FullObject {
     const METADATA_ONLY: bool = false;
 
-    fn keep(object: Value) -> Self {
+    fn keep(object: Decoded) -> Self {
         Self(object)
     }
 
     fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
-        convert::convert(kind, &self.0, keys)
+        convert::convert_rest(kind, self.0, keys)
     }
 }
 
@@ -171,8 +185,8 @@ pub(in crate::cluster) struct Hashed(Option<TriggerSnapshot>);
 impl Content for Hashed {
     const METADATA_ONLY: bool = false;
 
-    fn keep(object: Value) -> Self {
-        Self(convert::trigger(&object))
+    fn keep(object: Decoded) -> Self {
+        Self(convert::trigger(&object.object))
     }
 
     fn convert(self, kind: WatchKind, _: &KeptKeys) -> Converted {
@@ -185,12 +199,12 @@ impl Content for Hashed {
 impl Content for Metadata {
     const METADATA_ONLY: bool = true;
 
-    fn keep(object: Value) -> Self {
+    fn keep(object: Decoded) -> Self {
         Self(object)
     }
 
     fn convert(self, kind: WatchKind, keys: &KeptKeys) -> Converted {
-        convert::convert(kind, &self.0, keys)
+        convert::convert_rest(kind, self.0, keys)
     }
 }
 
@@ -201,7 +215,7 @@ impl<F: Fields> Content for Pod<F> {
         convert::needed_of_pod(F::SET, Kind::any_revision_label())
     }
 
-    fn keep(object: Value) -> Self {
+    fn keep(object: Decoded) -> Self {
         Self(convert::decoded_pod(object, F::SET), PhantomData)
     }
 
@@ -229,10 +243,66 @@ impl<C> Watched<C> {
     }
 }
 
+/// By this name `serde_json` hands out the text of a value. `RawValue` asks by it, too, but cannot be had of an event whose `type`
+/// stands behind its `object`, which kube decodes in two steps: such an event is decoded as it comes. It does not matter whether
+/// `serde_json` knows the name: if not, every event is.
+const TEXT: &str = "$serde_json::private::RawValue";
+
+/// Whatever an object's text holds, the objects beside it are decoded, and of it whatever can be.
+struct Text(Needed);
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Decoded;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Decoded, D::Error> {
+        deserializer.deserialize_newtype_struct(TEXT, self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Decoded;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Decoded, A::Error> {
+        map.next_key::<IgnoredAny>()?;
+        map.next_value_seed(Given(self.0))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Decoded, D::Error> {
+        self.0.deserialize(deserializer).map(|object| Decoded { object, lost: Vec::new() })
+    }
+}
+
+/// Reads the text that was handed out.
+struct Given(Needed);
+
+impl<'de> DeserializeSeed<'de> for Given {
+    type Value = Decoded;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Decoded, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Given {
+    type Value = Decoded;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text of an object")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Decoded, E> {
+        Ok(self.0.read_or_recover(text.as_bytes()))
+    }
+}
+
 impl<'de, C: Content> Deserialize<'de> for Watched<C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = C::needed().deserialize(deserializer)?;
-        let text = |field: &str| object.pointer(field).and_then(Value::as_str).map(str::to_owned);
+        let object = Text(C::needed()).deserialize(deserializer)?;
+        let text = |field: &str| object.object.pointer(field).and_then(Value::as_str).map(str::to_owned);
         let meta = ObjectMeta {
             name: text("/metadata/name"),
             namespace: text("/metadata/namespace"),

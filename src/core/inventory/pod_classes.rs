@@ -100,9 +100,9 @@ impl ClassKey {
         Self { made: pod.made.clone(), state: pod.state }
     }
 
-    fn order(&self) -> (u64, [bool; 5]) {
-        let PodState { terminating, finished, mirror, ready, crashing } = self.state;
-        (self.made.number(), [terminating, finished, mirror, ready, crashing])
+    fn order(&self) -> (u64, [bool; 6]) {
+        let PodState { terminating, finished, mirror, ready, crashing, undecodable } = self.state;
+        (self.made.number(), [terminating, finished, mirror, ready, crashing, undecodable])
     }
 }
 

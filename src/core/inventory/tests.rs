@@ -7,8 +7,7 @@ use super::*;
 use crate::core::{
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigKind, ConfigSnapshot, Name, Object, ObjectKey, Owner, PodSnapshot, ReplicaSetSnapshot, ServiceSnapshot,
-        WorkloadKey, WorkloadSnapshot, owner::Kind, shape::PodShape, test_objects,
+        Object, ObjectKey, Owner, ReplicaSetSnapshot, ServiceSnapshot, owner::Kind, shape::PodShape, test_objects,
     },
 };
 

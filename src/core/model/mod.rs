@@ -19,7 +19,7 @@ pub mod recent;
 pub mod rollout_status;
 pub mod shape;
 #[cfg(test)]
-pub mod test_objects;
+pub(in crate::core) mod test_objects;
 pub mod time;
 mod uid;
 pub mod words;

@@ -72,6 +72,9 @@ pub struct PodState {
     pub ready: bool,
     /// A container waits in CrashLoopBackOff, ImagePullBackOff, ErrImagePull, CreateContainerConfigError or the like.
     pub crashing: bool,
+    /// Something of it could not be decoded, so what is known of it is not what it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecodable: bool,
 }
 
 /// Our stamp on a Pod template (DESIGN: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`).

@@ -15,19 +15,19 @@ use crate::core::model::{
     time::Now,
 };
 
-pub fn at(second: i64) -> Now {
+pub(in crate::core) fn at(second: i64) -> Now {
     Now {
         elapsed: std::time::Duration::from_secs(second.unsigned_abs()),
         wall: Timestamp::from_second(1_700_000_000 + second).expect("a time"),
     }
 }
 
-pub fn key(kind: Kind, namespace: &str, name: &str) -> WorkloadKey {
+pub(in crate::core) fn key(kind: Kind, namespace: &str, name: &str) -> WorkloadKey {
     WorkloadKey { namespace: namespace.into(), kind, name: name.into() }
 }
 
 /// A healthy workload in `shop` with three Pods, rolled one by one.
-pub fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
+pub(in crate::core) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
     WorkloadSnapshot {
         key: key(kind, "shop", name),
         uid: format!("uid-{name}").into(),
@@ -60,7 +60,7 @@ pub fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
 }
 
 /// A kind that a person described, with Pods of its own.
-pub fn described(change: impl FnOnce(&mut Described)) -> Kind {
+pub(in crate::core) fn described(change: impl FnOnce(&mut Described)) -> Kind {
     let mut described = Described::new("db.example.com", "v1", "Database");
     described.status.observed_generation = "status.seen".to_owned();
     described.status.updated = "status.new".to_owned();
@@ -69,7 +69,7 @@ pub fn described(change: impl FnOnce(&mut Described)) -> Kind {
     Kind::describe(&described).expect("room for it")
 }
 
-pub fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
+pub(in crate::core) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
     PodSnapshot {
         key: ObjectKey { namespace: "shop".into(), name: name.into() },
         uid: format!("uid-{name}").into(),
@@ -85,7 +85,7 @@ pub fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
     }
 }
 
-pub fn namespace(name: &str, hash: &str) -> NamespaceSnapshot {
+pub(in crate::core) fn namespace(name: &str, hash: &str) -> NamespaceSnapshot {
     NamespaceSnapshot {
         name: name.into(),
         labels: BTreeMap::new(),
@@ -97,7 +97,7 @@ pub fn namespace(name: &str, hash: &str) -> NamespaceSnapshot {
 }
 
 /// A webhook configuration for all Pods, behind the Service `mesh/injector`.
-pub fn webhook(name: &str, hash: &str) -> InjectorSnapshot {
+pub(in crate::core) fn webhook(name: &str, hash: &str) -> InjectorSnapshot {
     InjectorSnapshot {
         kind: InjectorKind::MutatingWebhookConfiguration,
         name: name.into(),
@@ -116,6 +116,6 @@ pub fn webhook(name: &str, hash: &str) -> InjectorSnapshot {
     }
 }
 
-pub fn stamp(at: Timestamp, fingerprint: &str) -> Stamp {
+pub(in crate::core) fn stamp(at: Timestamp, fingerprint: &str) -> Stamp {
     Stamp { timestamp: at, reason: "test".to_owned(), fingerprint: Some(fingerprint.to_owned()) }
 }

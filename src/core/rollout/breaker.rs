@@ -14,7 +14,7 @@ const BAD_AMONG_RECENT: usize = 2;
 const MEMORY: usize = 10;
 
 /// Takes one more outcome in; if it opens the breaker, says why.
-pub fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey, now: Timestamp) -> Option<String> {
+pub(super) fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey, now: Timestamp) -> Option<String> {
     record.recent.push(outcome);
     let excess = record.recent.len().saturating_sub(MEMORY);
     record.recent.drain(..excess);
@@ -37,7 +37,7 @@ pub(super) fn forget_late(record: &mut StateRecord) {
 
 /// Whether an outcome speaks for stopping. A stamp that was taken away does: where some tool takes all of them away, each
 /// workload would be restarted twice for nothing.
-pub fn is_bad(outcome: Outcome) -> bool {
+pub(super) fn is_bad(outcome: Outcome) -> bool {
     use Outcome::{Denied, Failed, NonConvergent, Reverted, TimedOut};
     matches!(outcome, Failed | TimedOut | NonConvergent | Denied | Reverted)
 }

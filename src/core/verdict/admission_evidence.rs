@@ -152,7 +152,7 @@ impl AdmissionEvidence {
 
     /// How many pieces of evidence are kept.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.sightings.len() + self.contradicted.len() + self.flapped.len()
     }
 

@@ -73,8 +73,8 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
         return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
     };
-    if let Some(why) = unverifiable_revision::made_of_others(w, &all) {
-        return nothing(Judged::undetermined(UndeterminedReason::Rolling, Some(why)));
+    if let Some(judged) = unknown_pods(w, &all) {
+        return nothing(judged);
     }
     for class in on_delete::alike(w, index, &case.templates) {
         if !all.iter().any(|known| known.is_same(&class)) {
@@ -128,6 +128,16 @@ fn still_known(e: Evidence<'_>, revision: &Name, versions: &VersionVector, pods:
     let set = e.case.set.as_ref().filter(|s| s.revision == *revision && *s.versions == *versions)?;
     let judged = compare_with(e, set, pods).judged;
     judged.differs().then_some(Judged { quota_full: true, ..judged })
+}
+
+/// Why the Pods of the current revision are not what they look like, if so.
+fn unknown_pods(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> Option<Judged> {
+    if let Some(pod) = classes.iter().find(|class| class.state.undecodable).and_then(PodClass::youngest) {
+        let why = format!("what the API server sent of Pod {} cannot be decoded", pod.key.name);
+        return Some(Judged::undetermined(UndeterminedReason::ApiError, Some(why)));
+    }
+    let why = unverifiable_revision::made_of_others(w, classes)?;
+    Some(Judged::undetermined(UndeterminedReason::Rolling, Some(why)))
 }
 
 /// The status tells of Pods of the current template, and they are not among those that are known.
@@ -231,8 +241,8 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
         // A person knows what he may not see; a machine must not roll without seeing it.
         if policy.mode == Mode::Enforce && !policy.one_shot {
             let forbidden = Judged::undetermined(UndeterminedReason::Forbidden, Some(why.to_owned()));
-            let (pods, sidecars) = (judged.pods, judged.sidecars);
-            return Assessment::new(Judged { pods, sidecars, ..forbidden }, Want::Periodic);
+            let (sidecars, pods) = (judged.sidecars, judged.pods);
+            return Assessment::new(Judged { sidecars, pods, ..forbidden }, Want::Periodic);
         }
         judged.message = Some(why.to_owned());
     }
@@ -354,7 +364,7 @@ const RENDERINGS: usize = 2;
 const RENDERINGS_IF_VOLATILE: usize = 3;
 /// ... and where it is only the order that differs, more often: an injector that walks over a map gives two values in the
 /// same order twice in a row every second time.
-pub const RENDERINGS_IF_REORDERED: usize = 5;
+const RENDERINGS_IF_REORDERED: usize = 5;
 
 fn verdict(w: &WorkloadSnapshot, lock: Option<&Lock>, judged: &Judged) -> Verdict {
     // Pods patched by hand prove nothing about our rollout.

@@ -9,6 +9,7 @@ mod daemon;
 mod engine;
 mod fleet;
 mod growth;
+mod hostile;
 mod http2;
 mod machine;
 mod pages;
@@ -89,6 +90,8 @@ enum Part {
     Pages,
     /// An hour in which nothing happens.
     Quiet,
+    /// Strangers at the listeners.
+    Hostile,
     /// The pure core, with a full queue, with a very large workload, and with many that come and go.
     Engine,
 }
@@ -179,6 +182,9 @@ fn run(cli: Cli) -> Result<()> {
     }
     if wanted(Part::Pages) {
         runtime.block_on(pages::measure(&settings, &mut results))?;
+    }
+    if wanted(Part::Hostile) {
+        runtime.block_on(hostile::measure(&settings, &mut results))?;
     }
     settings.home.end()?;
     results.write(&cli.output)?;

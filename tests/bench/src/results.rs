@@ -66,6 +66,8 @@ pub(crate) static KEYS: &[Key] = &[
     told("event_to_verdict_p99_ms_10k", "ms"),
     told("event_to_verdict_p50_ms_1m", "ms"),
     told("event_to_verdict_p99_ms_1m", "ms"),
+    at_most("hostile_mib_more", "MiB", 16.0),
+    at_most("hostile_healthz_ms", "ms", 1000.0),
     at_most("api_page_p99_ms", "ms", 50.0),
     at_most("web_page_p99_ms", "ms", 50.0),
     at_most("scrape_p99_ms", "ms", 100.0),

@@ -126,7 +126,7 @@ async fn what_is_wrong_is_said_in_one_sentence() {
 async fn a_pod_is_asked_by_way_of_the_api_server_and_its_answer_comes_back_whatever_it_is() {
     let (cluster, mut api) = pair();
     for (code, body) in [(200, json!({ "kind": "Status" })), (503, json!({ "kind": "Problem" }))] {
-        let call = Call::through_pod("ops", "drift-0", 8081, "/api/v1/status");
+        let call = Call::through_pod("ops", "drift-0", 8081, "/api/v1/status").expect("the name of a Pod");
         let server = async {
             let path = "GET /api/v1/namespaces/ops/pods/drift-0:8081/proxy/api/v1/status";
             api.expect(path).await.reply(code, &body);
