@@ -134,9 +134,9 @@ pub fn compare_against(
 /// What was found, with pointers that hold no value.
 fn show(mut found: Comparison, names: Option<&NameMap<'_>>) -> Comparison {
     let show = |fields: &mut Vec<FieldChange>| {
-        fields
-            .iter_mut()
-            .for_each(|field| field.pointer = redacted_pointer::shown(&field.pointer, names.and_then(NameMap::pod)));
+        for field in fields.iter_mut() {
+            field.pointer = redacted_pointer::shown(&field.pointer, names.and_then(NameMap::pod));
+        }
         fields.sort();
     };
     found.differences.iter_mut().for_each(|difference| show(&mut difference.fields));

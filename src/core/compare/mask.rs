@@ -44,6 +44,7 @@ impl Mask {
     }
 
     /// What of it `other` says nothing about: neither about a pointer itself, nor about one above or below.
+    #[must_use]
     pub fn beside(&self, other: &Self) -> Self {
         let said = |container: &Name, pointer: &str| {
             let said = [&other.pointers, &other.unordered].into_iter().filter_map(|of| of.get(container));
@@ -60,6 +61,7 @@ impl Mask {
     }
 
     /// Its orders alone.
+    #[must_use]
     pub fn orders(&self) -> Self {
         Self { pointers: BTreeMap::new(), unordered: self.unordered.clone() }
     }

@@ -29,7 +29,7 @@ pub(super) fn shown(pointer: &str, pod: Option<&str>) -> String {
                 let value = pod.map_or(Cow::Borrowed(value), |pod| whole_word::replace(value, pod, ANY_POD));
                 let hash = sha256_hex(value.as_bytes());
                 let tag = hash.get(..TAG).unwrap_or_default();
-                out.push_str(&format!("[{member} #{tag}]"));
+                out.extend(["[", member, " #", tag, "]"]);
             }
             None => out.push_str(segment),
         }
@@ -73,7 +73,7 @@ pub(super) fn pattern(written: &str) -> String {
         match inner.split_once('=') {
             Some((member, value)) => {
                 let plain = value.replace("~1", "/").replace("~0", "~");
-                out.push_str(&format!("{member}={}", escaped(&plain)));
+                out.extend([member, "=", &escaped(&plain)]);
             }
             None => out.push_str(inner),
         }
@@ -84,7 +84,7 @@ pub(super) fn pattern(written: &str) -> String {
 }
 
 /// The first part of a pattern that names an element by its place among others, or by its tag, and not by what it is.
-pub fn by_place(pattern: &str) -> Option<&str> {
+pub(super) fn by_place(pattern: &str) -> Option<&str> {
     let by_place = |segment: &&str| place(segment).is_some() || tagged(segment).is_some();
     pattern.split('/').find(by_place)
 }

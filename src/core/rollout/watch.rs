@@ -133,7 +133,7 @@ impl Rollouts {
         let counts = workload.counts;
         let here = Reached {
             updated: counts.updated,
-            ready: pods_in(&classes).iter().filter(|pod| ready(*pod)).count(),
+            ready: pods_in(&classes).iter().filter(|pod| ready(pod)).count(),
             old: counts.current.saturating_sub(counts.updated),
         };
         let Some(before) = rollout.reached else {

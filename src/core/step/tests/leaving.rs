@@ -176,10 +176,8 @@ impl Stage {
         for step in STATES.into_iter().filter(|step| *step <= state) {
             match step {
                 State::FirstRenderingAsked => assert_eq!(self.renders.len(), 1),
-                State::WaitsForTheSecond => self.render(),
+                State::WaitsForTheSecond | State::Confirming | State::WaitsForTheGuard => self.render(),
                 State::SecondRenderingAsked => self.pass(40),
-                State::Confirming => self.render(),
-                State::WaitsForTheGuard => self.render(),
                 State::Patching => {
                     self.input(Input::Guard(true));
                     assert_eq!(self.patches.len(), 1, "{:?}", self.told);
