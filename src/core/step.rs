@@ -81,8 +81,8 @@ impl Core {
     #[must_use = "effects that nobody carries out leave the core waiting for their replies"]
     pub fn step(&mut self, input: Input, now: Now) -> Vec<Effect> {
         let arrived = self.receive(input, now);
-        let scopes = self.injection.follow(&arrived.changes, &self.index, &self.verdicts, now, &mut self.outbox);
-        self.mark_affected(&arrived.changes, &scopes, now);
+        let mut scopes = self.injection.follow(&arrived.changes, &self.index, &self.verdicts, now, &mut self.outbox);
+        self.mark_affected(&arrived.changes, &mut scopes, now);
         self.start_if_synced(now);
         let answer = arrived.answered.and_then(|answered| self.take_answer(answered, now));
         self.verdicts.mark_due(now);
@@ -168,7 +168,7 @@ impl Core {
         self.follow_up(now, Rollouts::on_start);
     }
 
-    fn mark_affected(&mut self, changes: &Changes, scopes: &ScopeChanges, now: Now) {
+    fn mark_affected(&mut self, changes: &Changes, scopes: &mut ScopeChanges, now: Now) {
         let replaced = self.verdicts.mark_affected(changes, scopes, &self.index, &mut self.outbox);
         for key in replaced {
             self.leave(&key);
@@ -205,8 +205,9 @@ impl Core {
         let view = view!(self, now);
         if let Some(found) = self.verdicts.take(answered, holds, view) {
             let kept = (&self.index, &self.verdicts as &dyn KeptRenderings);
-            let scopes = self.injection.unannounced_change(&found.key, &found.versions, kept, now, &mut self.outbox);
-            self.verdicts.follow_scopes(&scopes);
+            let mut scopes =
+                self.injection.unannounced_change(&found.key, &found.versions, kept, now, &mut self.outbox);
+            self.verdicts.follow_scopes(&mut scopes);
             self.rollouts.follow_scopes(&scopes, view!(self, now));
         }
         Some(answer)

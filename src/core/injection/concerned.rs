@@ -3,7 +3,7 @@
 use super::{
     backends::services_mixed,
     controller_labels,
-    scope::{Scope, VersionVector, scope_of},
+    scope::{Scope, VersionVector, is_scope, scope_of},
 };
 use crate::core::{
     inventory::Index,
@@ -89,6 +89,17 @@ pub(super) fn scopes_of<'a>(workload: &'a WorkloadSnapshot, index: &'a Index) ->
     let account = Scope::ServiceAccount(namespace.clone(), workload.template.service_account.clone());
     let general = [Scope::Cluster, Scope::Namespace(namespace), account];
     general.into_iter().chain(injectors_of(workload, index).map(scope_of))
+}
+
+/// Whether this is one of the scopes that a rendering of this workload depends on now.
+pub(super) fn is_scope_of(scope: &Scope, workload: &WorkloadSnapshot, index: &Index) -> bool {
+    let namespace = index.supposed().namespace(&workload.key.namespace);
+    match scope {
+        Scope::Cluster => true,
+        Scope::Namespace(name) => name == namespace,
+        Scope::ServiceAccount(of, name) => of == namespace && *name == workload.template.service_account,
+        Scope::Injector(..) => index.injectors().any(|i| is_scope(scope, i) && concerns(i, workload, index)),
+    }
 }
 
 /// Whether one injector may touch the Pods of both.

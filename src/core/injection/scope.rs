@@ -62,6 +62,16 @@ impl FromStr for Scope {
 /// The versions of the scopes that one rendering depends on. Renderings with equal vectors saw the same configuration.
 pub type VersionVector = BTreeMap<Scope, u64>;
 
+/// Whether this is the scope that an injector object belongs to.
+pub(super) fn is_scope(scope: &Scope, injector: &InjectorSnapshot) -> bool {
+    let Scope::Injector(kind, name) = scope else { return false };
+    let (own, of) = match injector.kind {
+        InjectorKind::MutatingAdmissionPolicyBinding => (InjectorKind::MutatingAdmissionPolicy, &injector.policy),
+        own => (own, &injector.name),
+    };
+    *kind == own && name == of
+}
+
 /// The scope that an injector object belongs to: a binding to its policy's.
 pub fn scope_of(injector: &InjectorSnapshot) -> Scope {
     match injector.kind {

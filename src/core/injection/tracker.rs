@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 
 use super::{
     backends::{self, BackendRevisions, backed_from, backends_mixed},
-    concerned::{injector_scopes, injectors_of},
+    concerned::{injector_scopes, is_scope_of},
     scope::{Scope, VersionVector, scope_of},
     scope_changes::{changed_since, scope_changes},
     scope_report::ScopeMove,
@@ -39,7 +39,7 @@ pub struct ScopeChanges {
     /// The scopes that moved.
     pub moved: Vec<Scope>,
     /// The workloads to be judged again because of that, or because what backs their injectors is whole again or not.
-    pub affected: BTreeSet<WorkloadKey>,
+    pub affected: Vec<WorkloadKey>,
     /// What backs an injector changed.
     pub backends_changed: bool,
     /// Scopes that nothing depends on any more, and that are gone.
@@ -182,14 +182,18 @@ impl InjectionTracker {
         self.recent.truncate(RECENT_MOVES);
         out.notify(Notice::ScopeMoved { scope: scope.to_string(), cause, workloads: affected.len() });
         found.moved.push(scope.clone());
-        found.affected.extend(affected);
+        // Injectors that move together most often concern the same workloads.
+        if found.affected != affected {
+            found.affected.extend(affected);
+        }
     }
 
     /// The workloads whose renderings depend on a scope, or whose next ones will.
     fn depending_on(&self, scope: &Scope, index: &Index, kept: &dyn KeptRenderings) -> Vec<WorkloadKey> {
+        let is_kept = kept.depends_on(scope);
         let depends = |(key, w): &(&WorkloadKey, &WorkloadSnapshot)| {
-            kept.rendered_under(key).is_some_and(|versions| versions.contains_key(scope))
-                || self.versions.of(w, index).contains_key(scope)
+            is_scope_of(scope, w, index)
+                || is_kept && kept.rendered_under(key).is_some_and(|versions| versions.contains_key(scope))
         };
         // There are many ServiceAccounts, and each is news for its namespace alone.
         let narrow = match scope {
@@ -331,7 +335,7 @@ fn mark_concerned(scopes: &BTreeSet<Scope>, index: &Index, found: &mut ScopeChan
     if scopes.is_empty() {
         return;
     }
-    let concerned = index.workloads().filter(|(_, w)| injectors_of(w, index).any(|i| scopes.contains(&scope_of(i))));
+    let concerned = index.workloads().filter(|(_, w)| scopes.iter().any(|scope| is_scope_of(scope, w, index)));
     found.affected.extend(concerned.map(|(key, _)| key.clone()));
 }
 

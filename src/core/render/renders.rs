@@ -194,8 +194,9 @@ impl Renders {
             return unsent;
         }
         // Those whose injector is busy let others pass, but not without end: each step should be short.
-        let (mut patience, most) = (PASSED, view.policy.renders_in_flight);
-        while unsent.throttled.len() < PASSED
+        let (mut patience, mut held, most) = (PASSED, 0, view.policy.renders_in_flight);
+        while held < PASSED
+            && unsent.throttled.len() < PASSED
             && !self.throttle.is_at_limit(most)
             && self.queue.next_due(now.elapsed).is_some_and(|due| due <= now.elapsed)
             && self.render_tokens.ready(now.elapsed).is_ok()
@@ -214,6 +215,7 @@ impl Renders {
             // Rule R9. A verdict wants nothing then, and wants it again at the end; a sample or a probe comes from elsewhere.
             if !needed.rollout && is_held(&key, view) {
                 self.queue.schedule(&key, now.elapsed + HELD, priority, now.elapsed);
+                held += 1;
                 continue;
             }
             match permit(&key) {

@@ -26,7 +26,7 @@ impl Verdicts {
     /// Takes an answer in; `holds`: it answers what is the question now. Returns what it shows beside its own workload.
     pub fn take(&mut self, answered: Answered, holds: bool, view: View<'_>) -> Option<UnannouncedChange> {
         let Answered { key, asked, outcome, confirmation } = answered;
-        self.affected.insert(key.clone());
+        self.affected.mark(key.clone());
         let case = self.cases.get_mut(&key)?;
         case.renders += 1;
         if let Some(confirmation) = confirmation {
@@ -84,7 +84,7 @@ impl Verdicts {
         if let Some(unstable) = case.set.as_ref().and_then(|set| set.unstable.clone()) {
             self.admission.flapped(&asked.versions, &unstable, &key, now.elapsed);
             // What looked like drift of others may be the same flapping.
-            self.affected.extend(self.candidates.iter().cloned());
+            self.affected.mark_many(self.candidates.iter().cloned());
         }
         moved.then(|| UnannouncedChange { key, versions: asked.versions.clone() })
     }

@@ -7,6 +7,7 @@
 //! May never restart anything, and knows of a rollout only by the locks that are lent to it.
 
 mod admission_evidence;
+mod affected;
 mod answers;
 mod case;
 mod evidence;

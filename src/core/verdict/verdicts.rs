@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     admission_evidence::AdmissionEvidence,
+    affected::Affected,
     case::Case,
     evidence::{Evidence, ObservedPod, Want},
     judge,
@@ -85,8 +86,8 @@ pub struct Contradiction {
 pub struct Verdicts {
     /// Boxed, because half of a tree's places are empty.
     pub(super) cases: BTreeMap<WorkloadKey, Box<Case>>,
-    /// Workloads to judge in this step.
-    pub(super) affected: BTreeSet<WorkloadKey>,
+    /// Workloads to judge, as soon as their turn comes.
+    pub(super) affected: Affected,
     /// Workloads to judge again then.
     pub(super) rechecks: BTreeSet<(Duration, WorkloadKey)>,
     /// Workloads that differ.
@@ -110,12 +111,12 @@ impl Verdicts {
 
     /// These workloads are to be judged again.
     pub fn mark(&mut self, keys: impl IntoIterator<Item = WorkloadKey>) {
-        self.affected.extend(keys);
+        self.affected.mark_many(keys);
     }
 
     /// Every workload is to be judged again.
     pub fn mark_all(&mut self, index: &Index) {
-        self.affected.extend(index.workloads().map(|(key, _)| key.clone()));
+        self.affected.mark_many(index.workloads().map(|(key, _)| key.clone()));
     }
 
     /// Marks the workloads whose verdict may be another by these changes. Returns those that are new under an old name:
@@ -123,7 +124,7 @@ impl Verdicts {
     pub fn mark_affected(
         &mut self,
         changes: &Changes,
-        scopes: &ScopeChanges,
+        scopes: &mut ScopeChanges,
         index: &Index,
         out: &mut Outbox,
     ) -> Vec<WorkloadKey> {
@@ -132,10 +133,10 @@ impl Verdicts {
             match change {
                 Change::Pod { old, new } => {
                     let owners = [old, new].into_iter().flatten().filter_map(|pod| index.workload_of(pod)).cloned();
-                    self.affected.extend(owners);
+                    owners.for_each(|owner| self.affected.mark(owner));
                 }
                 Change::Workload { old, key } => {
-                    self.affected.insert(key.clone());
+                    self.affected.mark(key.clone());
                     out.invalidate_report(key);
                     let another = old.as_deref().zip(index.workload(key)).is_some_and(|(old, new)| old.uid != new.uid);
                     if another {
@@ -144,10 +145,12 @@ impl Verdicts {
                     }
                 }
                 Change::ReplicaSet { owner } => {
-                    self.affected.extend(owner.as_ref().and_then(|uid| index.workload_with_uid(uid)).cloned());
+                    if let Some(key) = owner.as_ref().and_then(|uid| index.workload_with_uid(uid)) {
+                        self.affected.mark(key.clone());
+                    }
                 }
                 Change::Namespace { name, .. } => {
-                    self.affected.extend(index.workloads_in(name).map(|w| w.key.clone()));
+                    self.affected.mark_many(index.workloads_in(name).map(|w| w.key.clone()));
                 }
                 Change::Injector { .. } => self.mark_all(index),
                 Change::Node { .. }
@@ -166,8 +169,8 @@ impl Verdicts {
     }
 
     /// Marks the workloads that scope changes affect.
-    pub fn follow_scopes(&mut self, scopes: &ScopeChanges) {
-        self.affected.extend(scopes.affected.iter().cloned());
+    pub fn follow_scopes(&mut self, scopes: &mut ScopeChanges) {
+        self.affected.mark_many(std::mem::take(&mut scopes.affected));
         for scope in &scopes.gone {
             self.admission.forget(scope);
         }
@@ -180,7 +183,7 @@ impl Verdicts {
             if let Some(case) = self.cases.get_mut(&key) {
                 case.recheck.take_if(|recheck| *recheck == at);
             }
-            self.affected.insert(key);
+            self.affected.mark(key);
         }
     }
 
@@ -198,7 +201,7 @@ impl Verdicts {
         }
         let mut judged = Vec::new();
         while judged.len() < JUDGED_AT_ONCE
-            && let Some(key) = self.affected.pop_first()
+            && let Some(key) = self.affected.pop()
         {
             judged.push(match view.covered(&key) {
                 Some(workload) => self.judge_one(workload, view, renders, record, out),
