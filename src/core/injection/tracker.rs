@@ -46,6 +46,16 @@ pub struct ScopeChanges {
     pub gone: Vec<Scope>,
 }
 
+/// A scope that is to be moved on.
+#[derive(Debug)]
+struct Move {
+    scope: Scope,
+    /// What moved it, in words.
+    cause: String,
+    /// It may take effect only later.
+    late: bool,
+}
+
 /// The versions of all scopes, who answers for each injector, and the changes that are still to take effect.
 #[derive(Debug, Default)]
 pub struct InjectionTracker {
@@ -73,9 +83,9 @@ impl InjectionTracker {
         for change in &changes.list {
             // What a first list brings is how things are, not a move.
             if !changes.initial {
-                for (scope, cause) in scope_changes(change, index) {
-                    self.move_scope(&scope, cause, takes_effect_late(change), (index, kept), now, &mut found, out);
-                }
+                let late = takes_effect_late(change);
+                let moves = scope_changes(change, index).into_iter().map(|(scope, cause)| Move { scope, cause, late });
+                self.move_scopes(moves.collect(), (index, kept), now, &mut found, out);
             }
             if let Change::Endpoints { namespace } = change {
                 self.detect_backend_switch(namespace, (index, kept), now, &mut found, out);
@@ -97,12 +107,10 @@ impl InjectionTracker {
         out: &mut Outbox,
     ) -> ScopeChanges {
         let mut found = ScopeChanges::default();
-        for scope in injector_scopes(versions) {
-            if self.unannounced.counts(scope, now.elapsed) {
-                let cause = format!("no object changed, but the rendering of {key} did");
-                self.move_scope(scope, cause, false, (index, kept), now, &mut found, out);
-            }
-        }
+        let counted = injector_scopes(versions).filter(|scope| self.unannounced.counts(scope, now.elapsed));
+        let cause = format!("no object changed, but the rendering of {key} did");
+        let moves = counted.map(|scope| Move { scope: scope.clone(), cause: cause.clone(), late: false }).collect();
+        self.move_scopes(moves, (index, kept), now, &mut found, out);
         found
     }
 
@@ -154,58 +162,35 @@ impl InjectionTracker {
         self.recent.iter()
     }
 
-    /// Moves one scope on; those that depend on it are affected. `late`: what moved it may take effect only later.
-    #[expect(clippy::too_many_arguments, reason = "the seam's values, each of another part")]
-    fn move_scope(
+    /// Moves scopes on that one event moves; the workloads that depend on one of them are affected.
+    fn move_scopes(
         &mut self,
-        scope: &Scope,
-        cause: String,
-        late: bool,
+        moves: Vec<Move>,
         (index, kept): (&Index, &dyn KeptRenderings),
         now: Now,
         found: &mut ScopeChanges,
         out: &mut Outbox,
     ) {
-        let affected = self.depending_on(scope, index, kept);
-        // A ServiceAccount that nobody uses is no news, and there are many of them.
-        if affected.is_empty() && !matches!(scope, Scope::Injector(..)) {
+        if moves.is_empty() {
             return;
         }
-        self.versions.advance(scope, cause.clone(), now);
-        self.unannounced.scope_moved(scope, late, now.elapsed);
-        self.recent.push_front(ScopeMove {
-            scope: scope.to_string(),
-            version: self.versions.version(scope),
-            cause: cause.clone(),
-            at: now.wall,
-        });
-        self.recent.truncate(RECENT_MOVES);
-        out.notify(Notice::ScopeMoved { scope: scope.to_string(), cause, workloads: affected.len() });
-        found.moved.push(scope.clone());
-        // Injectors that move together most often concern the same workloads.
-        if found.affected != affected {
-            found.affected.extend(affected);
-        }
-    }
-
-    /// The workloads whose renderings depend on a scope, or whose next ones will.
-    fn depending_on(&self, scope: &Scope, index: &Index, kept: &dyn KeptRenderings) -> Vec<WorkloadKey> {
-        let is_kept = kept.depends_on(scope);
-        let depends = |(key, w): &(&WorkloadKey, &WorkloadSnapshot)| {
-            is_scope_of(scope, w, index)
-                || is_kept && kept.rendered_under(key).is_some_and(|versions| versions.contains_key(scope))
-        };
-        // There are many ServiceAccounts, and each is news for its namespace alone.
-        let narrow = match scope {
-            Scope::Namespace(namespace) | Scope::ServiceAccount(namespace, _) => Some(namespace),
-            Scope::Cluster | Scope::Injector(..) => None,
-        };
-        match narrow.filter(|_| index.supposed().namespace.is_none()) {
-            Some(namespace) => {
-                let here = index.workloads_in(namespace).map(|w| (&w.key, w));
-                here.filter(depends).map(|(key, _)| key.clone()).collect()
+        let workloads = depending_on(&moves, index, kept, &mut found.affected);
+        for (Move { scope, cause, late }, workloads) in moves.into_iter().zip(workloads) {
+            // A ServiceAccount that nobody uses is no news, and there are many of them.
+            if workloads == 0 && !matches!(scope, Scope::Injector(..)) {
+                continue;
             }
-            None => index.workloads().filter(depends).map(|(key, _)| key.clone()).collect(),
+            self.versions.advance(&scope, cause.clone(), now);
+            self.unannounced.scope_moved(&scope, late, now.elapsed);
+            self.recent.push_front(ScopeMove {
+                scope: scope.to_string(),
+                version: self.versions.version(&scope),
+                cause: cause.clone(),
+                at: now.wall,
+            });
+            self.recent.truncate(RECENT_MOVES);
+            out.notify(Notice::ScopeMoved { scope: scope.to_string(), cause, workloads });
+            found.moved.push(scope);
         }
     }
 
@@ -228,7 +213,7 @@ impl InjectionTracker {
                 let last = self.versions.last_move(&scope).filter(|_| version > known);
                 let unannounced = || format!("other Pods answer for it, in namespace {namespace}");
                 let cause = last.map_or_else(unannounced, |moved| moved.cause.clone());
-                self.move_scope(&scope, cause, false, (index, kept), now, found, out);
+                self.move_scopes(vec![Move { scope, cause, late: false }], (index, kept), now, found, out);
             }
         }
     }
@@ -328,6 +313,39 @@ fn exists(scope: &Scope, index: &Index) -> bool {
             index.configs_in(ConfigKind::ServiceAccount, namespace).any(|account| account.key.name == *name)
         }
     }
+}
+
+/// Adds the workloads whose renderings depend on one of these scopes, or whose next ones will. Returns how many depend on each.
+fn depending_on(
+    moves: &[Move],
+    index: &Index,
+    kept: &dyn KeptRenderings,
+    affected: &mut Vec<WorkloadKey>,
+) -> Vec<usize> {
+    let mut counts = vec![0; moves.len()];
+    let is_kept: Vec<_> = moves.iter().map(|moved| kept.depends_on(&moved.scope)).collect();
+    let mut look = |w: &WorkloadSnapshot| {
+        let mut any = false;
+        for ((Move { scope, .. }, is_kept), count) in moves.iter().zip(&is_kept).zip(&mut counts) {
+            let depends = is_scope_of(scope, w, index)
+                || *is_kept && kept.rendered_under(&w.key).is_some_and(|versions| versions.contains_key(scope));
+            *count += usize::from(depends);
+            any |= depends;
+        }
+        if any {
+            affected.push(w.key.clone());
+        }
+    };
+    // There are many ServiceAccounts, and each is news for its namespace alone.
+    let narrow = match moves {
+        [Move { scope: Scope::Namespace(namespace) | Scope::ServiceAccount(namespace, _), .. }] => Some(namespace),
+        _ => None,
+    };
+    match narrow.filter(|_| index.supposed().namespace.is_none()) {
+        Some(namespace) => index.workloads_in(namespace).for_each(look),
+        None => index.workloads().for_each(|(_, w)| look(w)),
+    }
+    counts
 }
 
 /// Marks the workloads that these scopes concern.
