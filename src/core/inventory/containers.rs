@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::compact::Named;
+use super::{compact::Named, shared::Shared};
 use crate::core::model::{Name, shape::ContainerShape};
 
 /// Containers of shapes.
@@ -15,7 +15,7 @@ use crate::core::model::{Name, shape::ContainerShape};
 /// the same, or whose image comes from the same place.
 #[derive(Debug, Default)]
 pub(super) struct Containers {
-    all: HashSet<Arc<ContainerShape>>,
+    all: Shared<ContainerShape>,
     /// The first of each name.
     named: HashSet<Named>,
     /// The first from each place.
@@ -50,7 +50,7 @@ impl Containers {
     pub(super) fn forget_unused(&mut self) {
         self.named.clear();
         self.from.clear();
-        self.all.retain(|container| Arc::strong_count(container) > 1);
+        self.all.forget_unused();
     }
 }
 

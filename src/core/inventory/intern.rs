@@ -120,8 +120,8 @@ impl Index {
     /// Drop shapes and names that only the intern tables hold.
     fn forget_unused(&mut self) {
         self.departed = 0;
-        self.made.retain(|made| Arc::strong_count(made) > 1);
-        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        self.made.forget_unused();
+        self.shapes.forget_unused();
         self.containers.forget_unused();
         self.owners.retain(|owner| Arc::strong_count(owner) > 1);
         self.names.retain(|name| Arc::strong_count(name) > 1);

@@ -16,6 +16,7 @@ mod pod_classes;
 mod query;
 mod replica_sets;
 mod revision;
+mod shared;
 mod take;
 
 pub use self::{
