@@ -93,8 +93,8 @@ clippy: ## Clippy, warnings are errors
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: generate
-generate: ## Write anew what is made from other files: deploy/, README and files of the chart
-	SIDECAR_DRIFT_GENERATE=1 $(CARGO) test --locked --test it -- chart:: observability::
+generate: ## Write anew what is made from other files: deploy/, README and files of the chart, the table of the core's rooms
+	SIDECAR_DRIFT_GENERATE=1 $(CARGO) test --locked --test it -- chart:: observability:: architecture::core::
 	SIDECAR_DRIFT_GENERATE=1 $(CARGO) test --locked --test cluster install::manifests::what_is_in_deploy
 
 .PHONY: deny

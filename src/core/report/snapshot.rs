@@ -1,6 +1,6 @@
 //! What readers see: a snapshot of all verdicts, published by the engine and never changed afterwards.
 //!
-//! It holds values as they are; whatever prints or serves it masks them first (`document::Mask`).
+//! It holds values as they are; whatever prints or serves it masks them first (`document::Redaction`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
