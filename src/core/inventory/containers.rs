@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{compact::Named, shared::Shared};
+use super::{compact::Named, intern_table::InternTable};
 use crate::core::model::{Name, shape::ContainerShape};
 
 /// Containers of shapes.
@@ -15,7 +15,7 @@ use crate::core::model::{Name, shape::ContainerShape};
 /// the same, or whose image comes from the same place.
 #[derive(Debug, Default)]
 pub(super) struct Containers {
-    all: Shared<ContainerShape>,
+    all: InternTable<ContainerShape>,
     /// The first of each name.
     named: HashSet<Named>,
     /// The first from each place.

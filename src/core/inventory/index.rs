@@ -10,8 +10,8 @@ use std::{
 use super::{
     compact::{KeptPod, KeptSet, Made, Pod, ReplicaSet, SetOfUid},
     containers::Containers,
+    intern_table::InternTable,
     pod_classes::OwnedPods,
-    shared::Shared,
 };
 use crate::core::{
     config::{Trigger, Triggers, WhatIf},
@@ -127,13 +127,13 @@ pub struct Index {
     pub(super) backends: BTreeSet<Name>,
     /// What renderings suppose.
     pub(super) what_if: WhatIf,
-    pub(super) shapes: Shared<PodShape>,
+    pub(super) shapes: InternTable<PodShape>,
     /// Parts of shapes: the app container of a template is that of its Pods.
     pub(super) containers: Containers,
     /// Owners of Pods and of ReplicaSets, each kept once.
     pub(super) owners: HashSet<Arc<Owner>>,
     /// What Pods of one revision have in common.
-    pub(super) made: Shared<Made>,
+    pub(super) made: InternTable<Made>,
     /// How many there ever were.
     pub(super) made_so_far: u64,
     pub(super) names: HashSet<Name>,

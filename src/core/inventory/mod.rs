@@ -10,13 +10,13 @@ mod compact_map;
 mod containers;
 mod index;
 mod intern;
+mod intern_table;
 pub mod on_delete;
 mod params;
 mod pod_classes;
 mod query;
 mod replica_sets;
 mod revision;
-mod shared;
 mod take;
 
 pub use self::{
