@@ -31,6 +31,19 @@ pub struct StateRecord {
     /// Workloads that a person wants to be tried again, by their uid.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retries: BTreeMap<Name, Retry>,
+    /// Rollouts of the last hour, by workload, and when each was begun: the hourly limit counts them also where the workload
+    /// went, and its stamp with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, Starts>,
+}
+
+/// When rollouts of a workload were begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Starts {
+    /// Which workload.
+    pub workload: WorkloadKey,
+    /// The stamps that were written.
+    pub at: BTreeSet<Timestamp>,
 }
 
 /// The lock on a workload that still differed after our rollout: it holds as long as the template is the same, but for
@@ -107,10 +120,43 @@ impl StateRecord {
         (!retried).then_some(lock)
     }
 
+    /// Writes down when rollouts of this workload were begun. Those that are an hour away, by our clock, are dropped:
+    /// no limit counts them.
+    pub fn register_starts(&mut self, workload: &WorkloadKey, at: BTreeSet<Timestamp>, now: Timestamp) {
+        if !at.is_empty() {
+            let new = || Starts { workload: workload.clone(), at: BTreeSet::new() };
+            self.starts.entry(workload.to_string()).or_insert_with(new).at.extend(at);
+        }
+        self.starts.retain(|_, starts| {
+            starts.at.retain(|at| now.duration_since(*at).as_hours().abs() < 1);
+            !starts.at.is_empty()
+        });
+    }
+
     /// Writes down that this workload goes first in a scope, if fewer than `wanted` do so far. Records that were begun more
     /// than 30 days ago are dropped: nobody waits for them.
     pub fn register_canary(&mut self, scope: &str, workload: &WorkloadKey, wanted: usize, now: Timestamp) {
         self.canaries.retain(|_, c| now.duration_since(c.started).as_hours() < 30 * 24);
         self.canaries.entry(scope.to_owned()).or_insert_with(|| Canary::new(now)).register(workload, wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::model::{owner::Kind, test_objects};
+
+    #[test]
+    fn starts_are_on_record_for_an_hour_by_our_clock() {
+        let key = |name| test_objects::key(Kind::DEPLOYMENT, "shop", name);
+        let at = |minute: i64| Timestamp::from_second(1_000_000 + 60 * minute).unwrap();
+        let mut record = StateRecord::default();
+        record.register_starts(&key("a"), [at(0), at(30)].into(), at(31));
+        record.register_starts(&key("b"), BTreeSet::new(), at(59));
+        record.register_starts(&key("c"), [at(200)].into(), at(59));
+        assert_eq!(record.starts.values().map(|starts| starts.at.len()).collect::<Vec<_>>(), [2]);
+        record.register_starts(&key("b"), [at(60)].into(), at(60));
+        let left: Vec<_> = record.starts.values().map(|starts| (&starts.workload, &starts.at)).collect();
+        assert_eq!(left, [(&key("a"), &[at(30)].into()), (&key("b"), &[at(60)].into())]);
     }
 }

@@ -20,6 +20,10 @@ impl Rollouts {
         self.schedule.request();
         let empty = StateRecord::default();
         let (old, new) = (&before, self.state.wanted().unwrap_or(&empty));
+        for (workload, at) in new.starts.values().flat_map(|starts| starts.at.iter().map(|at| (&starts.workload, *at)))
+        {
+            self.starts.found(workload, at, view.now);
+        }
         let mut touched: Vec<WorkloadKey> = Vec::new();
         if old.locks != new.locks {
             touched.extend(old.locks.values().chain(new.locks.values()).map(|lock| lock.workload.clone()));

@@ -1,6 +1,6 @@
 //! The hourly limit: so many rollouts in any 60 minutes, counted from those that were really begun.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -97,6 +97,11 @@ impl RecentStarts {
         if !left.is_zero() && !self.0.iter().any(known) {
             self.add(key, Some(stamp), now.elapsed + left, now);
         }
+    }
+
+    /// The stamps that were sent to this workload, of those that count.
+    pub(super) fn stamps_of(&self, key: &WorkloadKey, now: Now) -> BTreeSet<Timestamp> {
+        self.counted(now).filter(|start| start.workload == *key).filter_map(|start| start.stamp).collect()
     }
 
     fn add(&mut self, key: &WorkloadKey, stamp: Option<Timestamp>, expires: Duration, now: Now) {

@@ -109,6 +109,7 @@ fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRec
         canaries: merged_map(mine.canaries, &base.canaries, &read.canaries),
         locks: merged_map(mine.locks, &base.locks, &read.locks),
         retries: merged_map(mine.retries, &base.retries, &read.retries),
+        starts: merged_map(mine.starts, &base.starts, &read.starts),
     }
 }
 

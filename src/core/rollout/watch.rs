@@ -370,7 +370,9 @@ impl Rollouts {
             return;
         }
         let mut opened = None;
+        let begun = self.starts.stamps_of(key, now);
         self.change_record(policy, |record| {
+            record.register_starts(key, begun, now.wall);
             if again {
                 breaker::forget_late(record);
             }
