@@ -62,22 +62,21 @@ impl FromStr for Scope {
 /// The versions of the scopes that one rendering depends on. Renderings with equal vectors saw the same configuration.
 pub type VersionVector = BTreeMap<Scope, u64>;
 
+/// Of which object the scope is that an injector object belongs to: a binding's is its policy's.
+fn subject(injector: &InjectorSnapshot) -> (InjectorKind, &Name) {
+    match injector.kind {
+        InjectorKind::MutatingAdmissionPolicyBinding => (InjectorKind::MutatingAdmissionPolicy, &injector.policy),
+        kind => (kind, &injector.name),
+    }
+}
+
 /// Whether this is the scope that an injector object belongs to.
 pub(super) fn is_scope(scope: &Scope, injector: &InjectorSnapshot) -> bool {
-    let Scope::Injector(kind, name) = scope else { return false };
-    let (own, of) = match injector.kind {
-        InjectorKind::MutatingAdmissionPolicyBinding => (InjectorKind::MutatingAdmissionPolicy, &injector.policy),
-        own => (own, &injector.name),
-    };
-    *kind == own && name == of
+    matches!(scope, Scope::Injector(kind, name) if (*kind, name) == subject(injector))
 }
 
 /// The scope that an injector object belongs to: a binding to its policy's.
 pub fn scope_of(injector: &InjectorSnapshot) -> Scope {
-    match injector.kind {
-        InjectorKind::MutatingAdmissionPolicyBinding => {
-            Scope::Injector(InjectorKind::MutatingAdmissionPolicy, injector.policy.clone())
-        }
-        kind => Scope::Injector(kind, injector.name.clone()),
-    }
+    let (kind, name) = subject(injector);
+    Scope::Injector(kind, name.clone())
 }
