@@ -72,7 +72,7 @@ vocabulary! {
     Verdict as "verdict" {
         Rejected = "rejected", "its Pod would be refused if it were created again now";
         Undetermined = "undetermined", "no honest statement can be made now; the reason says why";
-        NoPods = "no_pods", "it runs no Pod that could be compared";
+        NoPods = "no_pods", "it wants no Pods, and none of it runs";
         NonConvergent = "non_convergent", "it still differs after our own rollout";
         Removed = "removed", "a running sidecar is no longer rendered";
         Missing = "missing", "a rendered sidecar is not running";
@@ -91,7 +91,8 @@ vocabulary! {
         DryRunSensitive = "dry_run_sensitive", "admission treats our request differently: because it is a dry run, or because of who asks";
         UnstableRendering = "unstable_rendering", "two renderings of the same template differ in the image";
         Settling = "settling", "something that injection depends on moved a moment ago";
-        Rolling = "rolling", "the workload's own rollout is under way";
+        Rolling = "rolling", "the workload's own rollout is under way and moves on";
+        PodsMissing = "pods_missing", "it wants Pods and has none, though they would be admitted";
         QuotaFull = "quota_full", "the namespace's quota is used up by the running Pods";
         Throttled = "throttled", "the API server asked us to slow down, or our own render budget is spent";
         Forbidden = "forbidden", "our ServiceAccount may not read or render it";
@@ -114,7 +115,7 @@ vocabulary! {
         Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";
-        Unhealthy = "unhealthy", "its Pods were not healthy before we came";
+        Unhealthy = "unhealthy", "some of its Pods are not available, or its last rollout failed, ours included";
         ClusterBusy = "cluster_busy", "too many Nodes are not ready";
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";

@@ -265,8 +265,9 @@ impl Stage {
         let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match line.word().as_deref() {
             None | Some("nothing") => {
-                let ordinals = self.renders.iter().find(|r| r.workload.key == whom).and_then(|r| r.ordinals);
-                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), ordinals))
+                let asked = self.renders.iter().find(|r| r.workload.key == whom);
+                let (revision, ordinals) = asked.map(|r| (r.revision.clone(), r.ordinals)).unwrap_or_default();
+                RenderOutcome::Rendered(self.cluster.rendering(&whom, &revision, &containers(line), ordinals))
             }
             Some("rejected") => RenderOutcome::Rejected { message: message(line) },
             Some("gone") => RenderOutcome::Gone,

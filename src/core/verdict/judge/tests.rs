@@ -1,6 +1,7 @@
 //! Which Pods are judged, and against what (rules R1, R5, C8).
 
 use super::*;
+use crate::core::inventory::current_revision;
 use crate::core::{
     compare::{FieldChange, SidecarDifference, Targets},
     config::Policy,
@@ -171,7 +172,8 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
     let (injection, case, policy, admission) =
         (&InjectionTracker::default(), &Case::default(), &Policy::default(), &AdmissionEvidence::default());
     let (targets, lock) = (&Targets::default(), None);
-    let evidence = Evidence { workload: w, index, injection, case, lock, policy, admission, targets, now };
+    let revisions = &crate::core::inventory::revisions(w, index);
+    let evidence = Evidence { workload: w, revisions, index, injection, case, lock, policy, admission, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
 }
