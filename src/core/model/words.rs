@@ -138,7 +138,7 @@ vocabulary! {
         AlertFiring = "alert_firing", "an alert that blocks rollouts is firing, or was a moment ago, or it is not known";
         NotLeader = "not_leader", "another replica leads";
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
-        Reverted = "reverted", "somebody removed the stamp of our rollout; `sidecar-drift retry` tries again";
+        Reverted = "reverted", "somebody took the stamp of our last rollout away, as `kubectl rollout undo` does; `sidecar-drift retry` lets it be rolled again, for new drift, too";
         Rejected = "rejected", "its new Pods would be refused";
         BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
         FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";

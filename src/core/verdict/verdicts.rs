@@ -249,8 +249,11 @@ impl Verdicts {
         let current = revisions.first().map(|current| &current.name);
         let asked = assessment.revision.as_ref().or(current);
         let is_new = case.set().is_none();
+        let without_pods = view.policy.one_shot && case.without_pods_since.is_some();
         let set = case.ask(asked, adding);
         let priority = match set {
+            // Whose Pods are refused may be out of service: who looks once asks him first.
+            _ if without_pods => Priority::Second,
             None if is_new => Priority::Changed,
             None => Priority::Moved,
             Some(set) if adding && set.renderings.len() == 1 => Priority::Second,
@@ -269,8 +272,7 @@ impl Verdicts {
 
     /// What a Pod says that a real controller made (rule R12).
     fn learn_from_pod(&mut self, key: &WorkloadKey, observed: ObservedPod, now: Now) {
-        let Some(versions) = self.cases.get(key).and_then(|case| case.set()).map(|set| set.versions.clone())
-        else {
+        let Some(versions) = self.cases.get(key).and_then(|case| case.set()).map(|set| set.versions.clone()) else {
             return;
         };
         match observed {
@@ -279,9 +281,8 @@ impl Verdicts {
                 let evidence = format!("Pod {}/{pod}", key.namespace);
                 if self.admission.contradict(&versions, &sidecars, born, &evidence) {
                     // Everything in these scopes is seen in another light now.
-                    let touched = |case: &Case| {
-                        case.set().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)))
-                    };
+                    let touched =
+                        |case: &Case| case.set().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)));
                     let others = self.cases.iter().filter(|(other, case)| *other != key && touched(case));
                     self.rechecks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
                 }

@@ -380,8 +380,9 @@ impl Stage {
                 self.cluster.finish_rollout(&whom, &injected, born)
             }
             "born" => {
+                let at = line.parsed("at")?.unwrap_or(25);
                 let (containers, born) = (containers(line), self.now().wall);
-                self.cluster.create_pod(&whom, 25, &containers, born)
+                self.cluster.create_pod(&whom, at, &containers, born)
             }
             "status" => {
                 let status = objects::status(line)?;

@@ -59,12 +59,12 @@ fn together(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> Judged {
     } else if let Some(first) = every().find(rejected).or_else(|| every().find(untold)) {
         let sidecars = sidecars(every());
         Judged { pods, sidecars, partial: current.is_as_rendered() && current.pods > 0, ..first.clone() }
-    } else if let Some(first) = every().find(|judged| judged.is_as_rendered() && !judged.sidecars.is_empty()) {
-        Judged { pods, sidecars: sidecars(every()), ignored: ignored(every()), ..first.clone() }
+    } else if let Some(young) = every().find(|judged| judged.is_transient()) {
+        young.clone()
     } else {
-        // Nothing is injected into any of them; or all are too young.
-        let first = every().find(|judged| judged.is_as_rendered() && judged.pods > 0).unwrap_or(current);
-        Judged { pods, ..first.clone() }
+        let run = || every().filter(|judged| judged.pods > 0);
+        let told = run().find(|judged| judged.verdict == Verdict::InSync).or_else(|| run().next());
+        Judged { pods, ignored: ignored(every()), ..told.unwrap_or(current).clone() }
     }
 }
 
@@ -72,9 +72,8 @@ fn together(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> Judged {
 fn differing(e: Evidence<'_>, all: Vec<&Judged>) -> Judged {
     let mut groups: Vec<PodGroup> = Vec::new();
     for group in all.iter().flat_map(|judged| &judged.groups) {
-        let alike = |known: &&mut PodGroup| {
-            known.differences == group.differences && known.collateral == group.collateral
-        };
+        let alike =
+            |known: &&mut PodGroup| known.differences == group.differences && known.collateral == group.collateral;
         match groups.iter_mut().find(alike) {
             Some(known) => known.pods.extend(group.pods.iter().cloned()),
             None => groups.push(group.clone()),
