@@ -255,9 +255,8 @@ impl Verdicts {
             // Whose Pods are refused may be out of service: who looks once asks him first.
             _ if without_pods => Priority::Second,
             None if is_new => Priority::Changed,
-            None => Priority::Moved,
             Some(set) if adding && set.renderings.len() == 1 => Priority::Second,
-            Some(_) => Priority::Moved,
+            Some(_) | None => Priority::Moved,
         };
         let wish = match assessment.want {
             Want::Render(due) if settling => Wish::Settle(due, priority),

@@ -55,7 +55,7 @@ fn together(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> Judged {
     if rejected(&current) {
         Judged { pods, ..current.clone() }
     } else if every().any(|judged| differs(&judged)) {
-        differing(e, every().collect())
+        differing(e, &every().collect::<Vec<_>>())
     } else if let Some(first) = every().find(rejected).or_else(|| every().find(untold)) {
         let sidecars = sidecars(every());
         Judged { pods, sidecars, partial: current.is_as_rendered() && current.pods > 0, ..first.clone() }
@@ -69,7 +69,7 @@ fn together(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> Judged {
 }
 
 /// The Pods of some revision differ.
-fn differing(e: Evidence<'_>, all: Vec<&Judged>) -> Judged {
+fn differing(e: Evidence<'_>, all: &[&Judged]) -> Judged {
     let mut groups: Vec<PodGroup> = Vec::new();
     for group in all.iter().flat_map(|judged| &judged.groups) {
         let alike =
@@ -112,8 +112,8 @@ fn ignored<'a>(all: impl Iterator<Item = &'a Judged>) -> BTreeSet<crate::core::c
 }
 
 fn undetermined_beside(judged: &Judged, reason: UndeterminedReason, why: String) -> Judged {
-    let (pods, sidecars) = (judged.pods, judged.sidecars.clone());
-    Judged { pods, sidecars, ..Judged::undetermined(reason, Some(why)) }
+    let (sidecars, pods) = (judged.sidecars.clone(), judged.pods);
+    Judged { sidecars, pods, ..Judged::undetermined(reason, Some(why)) }
 }
 
 /// What is wanted next, of which revision if not of the current one, and when to look again in any case.

@@ -37,9 +37,10 @@ pub(super) fn of_no_revision(e: Evidence<'_>) -> Assessment {
     if let Some(until) = they_may_come_until(e) {
         return Assessment::new(Judged::undetermined(UndeterminedReason::Pending, None), Want::Look(until));
     }
-    let why = match e.workload.paused {
-        true => "it is paused, and has no ReplicaSet yet",
-        false => "it has no ReplicaSet of its present template",
+    let why = if e.workload.paused {
+        "it is paused, and has no ReplicaSet yet"
+    } else {
+        "it has no ReplicaSet of its present template"
     };
     nothing(Judged::undetermined(UndeterminedReason::PodsMissing, Some(why.to_owned())))
 }
@@ -75,7 +76,7 @@ pub(super) fn of(e: Evidence<'_>, current: &Revision<'_>) -> Assessment {
     let why = format!("it wants {}, and a Pod of it would be admitted", e.workload.counts.desired);
     let judged = Judged::undetermined(UndeterminedReason::PodsMissing, Some(why));
     // What refuses Pods may be something whose changes nobody tells; asked ever more seldom.
-    let wait = (set.confirmed.elapsed - since).clamp(UNCERTAIN_RETRY, e.policy.resync.max(UNCERTAIN_RETRY));
+    let wait = set.confirmed.elapsed.saturating_sub(since).clamp(UNCERTAIN_RETRY, e.policy.resync.max(UNCERTAIN_RETRY));
     Assessment::new(judged, Want::Render(set.confirmed.elapsed + wait))
 }
 
