@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     config::{Mode, Policy, Triggers},
     injection::{InjectionTracker, KeptRenderings, Lifecycle, ScopeChanges, View},
-    inventory::{Changes, Index, current_revision},
+    inventory::{Changes, Index, revisions},
     io::{Effect, Input, Notice, Outbox, RenderOutcome, WatchSource},
     model::{WorkloadKey, time::Now},
     render::{Answered, Asked, Priority, Renders, Wish},
@@ -216,7 +216,7 @@ impl Core {
     /// Whether what was asked is still the question: same revision, nothing moved since (rule R9).
     fn still_holds(&self, key: &WorkloadKey, asked: &Asked) -> bool {
         let Some(workload) = self.index.workload(key) else { return false };
-        current_revision(workload, &self.index).is_some_and(|(revision, _)| revision == asked.revision)
+        revisions(workload, &self.index).iter().any(|revision| revision.name == asked.revision)
             && self.injection.versions_of(workload, &self.index) == asked.versions
     }
 
@@ -224,7 +224,7 @@ impl Core {
     fn ask_samples(&mut self, now: Now) {
         for scope in self.injection.take_due_samples(now) {
             if let Some(key) = self.verdicts.sample(&scope, &self.renders) {
-                self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), now);
+                self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), None, now);
             }
         }
     }
@@ -233,15 +233,15 @@ impl Core {
     fn judge(&mut self, now: Now) {
         let view = view!(self, now);
         let judgements = self.verdicts.judge(view, &self.renders, self.rollouts.locks(), &mut self.outbox);
-        for Judgement { key, standing, wish, probe, .. } in &judgements {
+        for Judgement { key, standing, wish, revision, probe, .. } in &judgements {
             if *standing == Standing::Left {
                 self.renders.forget(key);
                 continue;
             }
             if let Some(witness) = probe {
-                self.renders.wish(witness, Wish::Render(now.elapsed, Priority::Moved), now);
+                self.renders.wish(witness, Wish::Render(now.elapsed, Priority::Moved), None, now);
             }
-            self.renders.wish(key, *wish, now);
+            self.renders.wish(key, *wish, revision.as_ref(), now);
         }
         self.follow_up(now, |rollouts, context, out| rollouts.take_judgements(&judgements, context, out));
     }

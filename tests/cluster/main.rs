@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod evictions;
 mod fidelity;
+mod half_rolled;
 mod install;
 mod leaders;
 mod many_replicas;

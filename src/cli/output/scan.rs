@@ -43,8 +43,11 @@ const RECENT_SECONDS: i64 = 60;
 /// The whole result. `all`: also the workloads that are as they should be, which are otherwise only counted.
 pub fn text(report: &Report, all: bool, page: Page) -> String {
     let each = all || page.form != Form::Plain;
-    let mut parts = changes(report, each, page);
-    parts.extend(problems(report, each));
+    // Who is refused his Pods may have none left.
+    let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
+    let mut parts = vec![section_of(report, &rejected, WITH_MESSAGE, |w| w.verdict == Verdict::Rejected)];
+    parts.extend(changes(report, each, page));
+    parts.extend(undetermined(report, each));
     parts.push(crashing(report));
     if all {
         parts.push(section_of(report, "with nothing to do", PLAIN, |w| {
@@ -124,10 +127,9 @@ fn by_namespace(workloads: &[&Arc<WorkloadReport>]) -> Vec<Vec<String>> {
     namespaces.into_iter().map(row).collect()
 }
 
-/// What needs a look although nothing can be rolled: refused Pods first, then the undetermined by reason.
-fn problems(report: &Report, each: bool) -> Vec<Section> {
-    let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
-    let mut parts = vec![section_of(report, &rejected, WITH_MESSAGE, |w| w.verdict == Verdict::Rejected)];
+/// What needs a look although nothing can be said of it, by reason.
+fn undetermined(report: &Report, each: bool) -> Vec<Section> {
+    let mut parts = Vec::new();
     for reason in UndeterminedReason::ALL {
         let heading = format!("{}, {reason}: {}", Verdict::Undetermined, reason.meaning());
         let chosen = |w: &WorkloadReport| w.verdict == Verdict::Undetermined && w.reason == Some(*reason);

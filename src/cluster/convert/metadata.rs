@@ -58,7 +58,7 @@ pub(super) fn changed_by(object: &Field<'_>) -> Option<ChangedBy> {
     let entries = object.at("metadata").at("managedFields");
     entries
         .items()
-        .filter(|entry| entry.at("subresource").text() != Some("status"))
+        .filter(|entry| !matches!(entry.at("subresource").text(), Some("status" | "scale")))
         .map(|entry| ChangedBy { manager: entry.at("manager").name(), time: entry.at("time").time() })
         .max_by_key(|change| change.time)
 }

@@ -104,7 +104,7 @@ pub struct Policy {
     pub rollout_reason: Option<String>,
     /// Our own workload: like a system namespace's, it is not rolled unless that is asked for.
     pub own: Option<WorkloadKey>,
-    /// Workloads without Pods are asked about, too: would one come back?
+    /// Workloads that want no Pods are asked about, too: would one come back?
     #[serde(default)]
     pub all_workloads: bool,
     /// Objects that injection depends on, named by a person.

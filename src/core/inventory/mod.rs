@@ -24,7 +24,7 @@ pub use self::{
     index::{BACKING_KINDS, Change, Index},
     params::params,
     pod_classes::PodClass,
-    revision::{current_revision, pods_in},
+    revision::{Revision, current_revision, pods_in, revisions, youngest_pod},
     take::Changes,
 };
 

@@ -2,8 +2,8 @@
 //! stuck.
 //!
 //! Their owner may have changed the template and be waiting with the Pods: then Pods of several revisions run side by side
-//! for as long as he likes. What an older Pod runs is judged, and a new one is made in its place, only where the template
-//! of its revision is known to be the present one but for our stamp.
+//! for as long as he likes. Each is judged by its own revision, but a new one is made in its place only where the template of
+//! that is known to be the present one but for our stamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,20 +76,6 @@ pub fn revision_of(w: &WorkloadSnapshot, made: &Made) -> Name {
     // As the controller names them, cut to the length of a name.
     let prefix: String = w.key.name.chars().take(223).collect();
     Name::from(format!("{prefix}-{}", made.revision))
-}
-
-/// Its Pods of other revisions that are known to have the same template.
-pub fn alike<'a>(
-    w: &'a WorkloadSnapshot,
-    index: &'a Index,
-    templates: &'a BTreeMap<Name, Name>,
-) -> impl Iterator<Item = PodClass<'a>> {
-    older(w, index).filter(|class| same_template(w, class.made, templates) == Some(true))
-}
-
-/// Some Pod of it runs an older template, as far as is known, or nobody knows whether it does.
-pub fn has_others(w: &WorkloadSnapshot, index: &Index, templates: &BTreeMap<Name, Name>) -> bool {
-    older(w, index).any(|class| same_template(w, class.made, templates) != Some(true))
 }
 
 /// Some Pod of it is known to run an older template: its owner waits with his own change.

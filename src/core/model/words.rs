@@ -72,7 +72,7 @@ vocabulary! {
     Verdict as "verdict" {
         Rejected = "rejected", "its Pod would be refused if it were created again now";
         Undetermined = "undetermined", "no honest statement can be made now; the reason says why";
-        NoPods = "no_pods", "it runs no Pod that could be compared";
+        NoPods = "no_pods", "it wants no Pods, and none of it runs";
         NonConvergent = "non_convergent", "it still differs after our own rollout";
         Removed = "removed", "a running sidecar is no longer rendered";
         Missing = "missing", "a rendered sidecar is not running";
@@ -91,7 +91,8 @@ vocabulary! {
         DryRunSensitive = "dry_run_sensitive", "admission treats our request differently: because it is a dry run, or because of who asks";
         UnstableRendering = "unstable_rendering", "two renderings of the same template differ in the image";
         Settling = "settling", "something that injection depends on moved a moment ago";
-        Rolling = "rolling", "the workload's own rollout is under way";
+        Rolling = "rolling", "the workload's own rollout is under way and moves on";
+        PodsMissing = "pods_missing", "it wants Pods and has none, though they would be admitted";
         QuotaFull = "quota_full", "the namespace's quota is used up by the running Pods";
         Throttled = "throttled", "the API server asked us to slow down, or our own render budget is spent";
         Forbidden = "forbidden", "our ServiceAccount may not read or render it";
@@ -114,7 +115,7 @@ vocabulary! {
         Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";
-        Unhealthy = "unhealthy", "its Pods were not healthy before we came";
+        Unhealthy = "unhealthy", "some of its Pods are not available, or its last rollout failed, ours included";
         ClusterBusy = "cluster_busy", "too many Nodes are not ready";
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
@@ -137,7 +138,7 @@ vocabulary! {
         AlertFiring = "alert_firing", "an alert that blocks rollouts is firing, or was a moment ago, or it is not known";
         NotLeader = "not_leader", "another replica leads";
         AlreadyTried = "already_tried", "a rollout for this very rendering was made before";
-        Reverted = "reverted", "somebody removed the stamp of our rollout; `sidecar-drift retry` tries again";
+        Reverted = "reverted", "somebody took the stamp of our last rollout away, as `kubectl rollout undo` does; `sidecar-drift retry` lets it be rolled again, for new drift, too";
         Rejected = "rejected", "its new Pods would be refused";
         BackingOff = "backing_off", "its last rollout has just ended or could not be started; it is tried again later";
         FirstSweep = "first_sweep", "not every workload has had its first verdict; of all that drifted the one with the least risk goes first";

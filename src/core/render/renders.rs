@@ -13,7 +13,7 @@ use super::{
 use crate::core::{
     config::Policy,
     injection::{Scope, VersionVector, View, entries_of, exchanged},
-    inventory::{PodClass, current_revision},
+    inventory::{PodClass, Revision, revisions},
     io::{Confirmation, Effect, Notice, Outbox, RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
     model::{Name, WorkloadKey, owner::Kind, time::Now, words::UndeterminedReason},
 };
@@ -92,6 +92,8 @@ pub struct Unsent {
 #[derive(Debug)]
 pub struct Renders {
     queue: RenderQueue,
+    /// Workloads in the queue of which not the current revision is wanted, but this one.
+    older: BTreeMap<WorkloadKey, Name>,
     /// Workloads in the queue whose templates were named to be read together with another's.
     read_ahead: BTreeSet<WorkloadKey>,
     render_tokens: TokenBucket,
@@ -112,6 +114,7 @@ impl Renders {
     pub fn new(policy: &Policy, now: Now) -> Self {
         Self {
             queue: RenderQueue::default(),
+            older: BTreeMap::new(),
             read_ahead: BTreeSet::new(),
             render_tokens: TokenBucket::full(policy.renders_per_second, policy.render_burst.max(1), now.elapsed),
             throttle: RenderThrottle::default(),
@@ -151,9 +154,14 @@ impl Renders {
         Some(Answered { key, asked, outcome, confirmation })
     }
 
-    /// Takes a wish in. As long as an answer is outstanding nothing else is asked for: that decides what is wanted next.
-    pub fn wish(&mut self, key: &WorkloadKey, wish: Wish, now: Now) {
+    /// Takes a wish in, for a revision that is not the current one, if one is given. As long as an answer is outstanding nothing
+    /// else is asked for: that decides what is wanted next.
+    pub fn wish(&mut self, key: &WorkloadKey, wish: Wish, revision: Option<&Name>, now: Now) {
         let asking = self.is_pending(key);
+        match revision.filter(|_| wish != Wish::Nothing && !asking) {
+            Some(revision) => drop(self.older.insert(key.clone(), revision.clone())),
+            None => drop(self.older.remove(key)),
+        }
         match wish {
             Wish::Nothing => self.queue.drop_wish(key),
             Wish::Render(due, priority) if !asking => {
@@ -175,6 +183,7 @@ impl Renders {
     /// The workload is gone, or not looked at any more: nothing of it is wanted, and its answer will mean nothing.
     pub fn forget(&mut self, key: &WorkloadKey) {
         self.queue.cancel(key);
+        self.older.remove(key);
         self.read_ahead.remove(key);
         self.pending.remove(key);
     }
@@ -250,12 +259,16 @@ impl Renders {
         if self.is_pending(key) {
             return; // Its answer decides whether another one is wanted.
         }
-        let current = index.workload(key).and_then(|workload| {
-            let (revision, classes) = current_revision(workload, index)?;
-            let sample = classes.iter().filter_map(PodClass::youngest).map(|pod| &pod.key.name).min().cloned();
-            (policy.all_workloads || need.history || !classes.is_empty()).then_some((workload, revision, sample))
+        // A rollout is for the current revision.
+        let older = self.older.remove(key).filter(|_| !confirm);
+        let wanted = index.workload(key).and_then(|workload| {
+            let mut all = revisions(workload, index);
+            let at = all.iter().position(|revision| Some(&revision.name) == older.as_ref()).unwrap_or(0);
+            let wanted = (at < all.len()).then(|| all.swap_remove(at))?;
+            let may_have = policy.all_workloads || need.history || workload.counts.desired > 0;
+            (may_have || !wanted.classes.is_empty()).then_some((workload, wanted))
         });
-        let Some((workload, revision, sample)) = current else {
+        let Some((workload, Revision { name: revision, classes })) = wanted else {
             if need.confirmation {
                 unsent.nothing_to_render.push(key.clone());
             } else if need.history {
@@ -263,13 +276,14 @@ impl Renders {
             }
             return;
         };
+        let sample = classes.iter().filter_map(PodClass::youngest).map(|pod| &pod.key.name).min().cloned();
         let ordinals = (key.kind.row().ordinals)
             .then(|| ordinals(&key.name, index.pods_of(workload).iter().map(|p| &p.key.name)))
             .flatten();
         let timeouts = entries_of(workload, index).map(|(_, entry)| entry.timeout_seconds);
         let timeout = timeouts.filter(|seconds| *seconds > 0).min();
         let timeout = timeout.map_or(render_throttle::DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into()));
-        let together = if confirm { Vec::new() } else { self.together(key, priority, view) };
+        let together = if confirm || older.is_some() { Vec::new() } else { self.together(key, priority, view) };
         let ticket = out.ticket();
         self.throttle.sent(&versions);
         let sent = SentRendering { versions: versions.clone(), timeout, sent: now.elapsed };
@@ -358,8 +372,8 @@ impl Renders {
 
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 4] {
-        [self.queue.entries(), self.read_ahead.len(), self.in_flight.len(), self.pending.len()]
+    pub fn sizes(&self) -> [usize; 5] {
+        [self.queue.entries(), self.older.len(), self.read_ahead.len(), self.in_flight.len(), self.pending.len()]
     }
 }
 

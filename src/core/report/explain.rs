@@ -163,9 +163,6 @@ fn unseen(w: &WorkloadSnapshot, case: Option<&Case>, index: &Index) -> Vec<Strin
     if !masked.is_empty() {
         unseen.push(format!("fields in which two renderings differ: {}", masked.join(", ")));
     }
-    if rollout_status::partition(w) > 0 {
-        unseen.push("Pods that its partition keeps, which run an older revision".to_owned());
-    }
     let opaque: Vec<_> = injectors_of(w, index)
         .filter(|injector| injector.entries.iter().any(|e| e.service.is_none() && e.timeout_seconds > 0))
         .map(|injector| &*injector.name)

@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::{context::Context, rollouts::Rollouts};
+use super::{context::Context, kept, rollouts::Rollouts};
 use crate::core::{
     injection::{Scope, View},
     io::Canary,
@@ -16,7 +16,7 @@ use crate::core::{
         rollout_status::{self, Progress},
         words::{Difference, Verdict},
     },
-    verdict::{Case, Judged, Verdicts},
+    verdict::{Case, PodGroup},
 };
 
 /// A stamp is cut to whole seconds, so it may seem to be older than the record of its canary.
@@ -100,7 +100,7 @@ impl Rollouts {
             // Whoever's clock is wrong: what it proved it proved by now.
             Some(at) if at > now.wall => canary.converged = Some(now.wall),
             // It differs again, so that what it proved is not what a rollout would bring now.
-            Some(_) if canary.workloads.iter().any(|key| differs(key, context.verdicts)) => canary.workloads.clear(),
+            Some(_) if canary.workloads.iter().any(|key| differs(key, context)) => canary.workloads.clear(),
             // A soak that is not quiet begins again.
             Some(at) if now.since(at) < soak && canary.workloads.iter().any(|key| is_unhealthy(key, context.view)) => {
                 canary.converged = Some(now.wall);
@@ -119,7 +119,7 @@ impl Rollouts {
         let since = started.checked_sub(STAMP_PRECISION).unwrap_or(started);
         let stamped = attempts.iter().any(|tried| self.made(key, tried.stamp.timestamp) >= since);
         let failed = matches!(rollout_status::progress(workload), Progress::Failed(_));
-        stamped && !differs(key, context.verdicts) && !failed
+        stamped && !differs(key, context) && !failed
     }
 
     /// What a finished rollout calls converged: nothing differs any more, and all its Pods are there.
@@ -130,7 +130,7 @@ impl Rollouts {
             Verdict::InSync | Verdict::NotInjected => true,
             Verdict::NoPods => workload.counts.desired == 0,
             // What somebody patched by hand since says nothing against the rollout.
-            _ => judged.differs() && !differs(key, context.verdicts),
+            _ => judged.differs() && !differs(key, context),
         };
         as_it_should_be && rollout_status::progress(workload) == Progress::Done
     }
@@ -144,11 +144,13 @@ impl Rollouts {
     }
 }
 
-/// It differs, and not only because somebody patched a Pod by hand.
-fn differs(key: &WorkloadKey, verdicts: &Verdicts) -> bool {
-    let by_hand = |d: &Difference| *d == Difference::MutatedLive;
-    let otherwise = |judged: &Judged| judged.differences.is_empty() || !judged.differences.iter().all(by_hand);
-    verdicts.judged(key).is_some_and(|judged| judged.differs() && otherwise(judged))
+/// It differs, and not only because somebody patched a Pod by hand, nor only in Pods that its partition keeps.
+fn differs(key: &WorkloadKey, context: Context<'_>) -> bool {
+    let (workload, judged) = (context.view.index.workload(key), context.verdicts.judged(key));
+    let Some((workload, judged)) = workload.zip(judged).filter(|(_, judged)| judged.differs()) else { return false };
+    let by_hand = |group: &PodGroup| group.differences.iter().all(|d| d.difference == Difference::MutatedLive);
+    let replaced = kept::replaced(workload, judged, context.view.index);
+    judged.groups.is_empty() || replaced.into_iter().any(|group| !by_hand(group))
 }
 
 fn is_unhealthy(key: &WorkloadKey, view: View<'_>) -> bool {

@@ -68,6 +68,8 @@ pub struct Candidate<'a> {
     pub disruptions_allowed: Option<u32>,
     /// Some of its Pods run an older template, because its owner waits with his own change until they are deleted.
     pub pending: bool,
+    /// Only Pods differ that its partition keeps.
+    pub kept: bool,
     /// A rollout of ours is under way.
     pub in_rollout: bool,
     /// Its last rollout has just ended, or was given up before anything was written: it rests until then.
@@ -322,7 +324,7 @@ fn single_replica(w: &WorkloadSnapshot, policy: &Policy) -> bool {
 fn on_delete(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
     let evictable = s.policy.evict_on_delete && c.workload.key.kind.is_evictable();
     let waits = c.workload.strategy == Strategy::OnDelete && (!evictable || c.pending);
-    waits || all_below_partition(c.workload)
+    waits || c.kept || all_below_partition(c.workload)
 }
 
 /// No Pod of it would be replaced.

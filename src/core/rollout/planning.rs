@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     context::{Context, Emitter, RolloutEvent},
     gate::{Candidate, Situation},
+    kept,
     plan::{self, Plan},
     rollout_state::Rollout,
     rollouts::Rollouts,
@@ -69,6 +70,7 @@ impl Rollouts {
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: index.disruptions_allowed(workload),
             pending: on_delete::is_pending(workload, index, case.templates()),
+            kept: kept::only_kept_differ(workload, judged, index),
             in_rollout: self.under_way().any(|k| k == key),
             backoff_until: entry.map(|entry| entry.backoff_until).unwrap_or_default(),
             // A person who rolls once sees each workload rolled at most once, however that ended.

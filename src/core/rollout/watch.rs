@@ -223,18 +223,22 @@ impl Rollouts {
         let old = on_delete::not_replaced(workload, index);
         pods.retain(|pod| !old.contains(&pod.key.name));
         let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
-        if !all_new || judged.pods < expected(workload) {
+        // Those that were kept are judged beside them.
+        let there = on_delete::alive(workload, index).iter().filter(|pod| !pod.state.terminating).count();
+        if !all_new || judged.pods < expected(workload).max(there) {
             return None;
         }
-        let new = |group: &&PodGroup| group.pods.iter().any(|pod| !old.contains(pod));
+        let names: BTreeSet<_> = pods.iter().map(|pod| &pod.key.name).collect();
+        let new = |group: &&PodGroup| group.pods.iter().any(|pod| names.contains(pod));
         let groups: Vec<_> = judged.groups.iter().filter(new).collect();
         let versions = context.view.versions_of(workload);
         let moved = || Some((Outcome::Superseded, "the injector moved meanwhile".to_owned()));
         // What a partition keeps is none of the rollout's; where we evict nothing is kept.
         let as_far_as_it_goes = judged.partial && workload.strategy != Strategy::OnDelete;
         match judged.verdict {
-            Verdict::Undetermined if !as_far_as_it_goes => None,
-            Verdict::InSync | Verdict::NotInjected | Verdict::Undetermined => {
+            Verdict::Undetermined | Verdict::Rejected if !as_far_as_it_goes => None,
+            Verdict::NoPods => None,
+            _ if groups.is_empty() => {
                 // An injector that is down and ignores failures gives the Pod and its rendering the same: nothing.
                 let lost: Vec<_> = rollout.sidecars.iter().filter(|name| !judged.sidecars.contains(name)).collect();
                 match lost.first() {
@@ -243,7 +247,7 @@ impl Rollouts {
                     Some(name) => Some((Outcome::NonConvergent, format!("the new Pods run without {name}"))),
                 }
             }
-            Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
+            _ => {
                 let by_hand = |d: &SidecarDifference| d.difference == Difference::MutatedLive;
                 if groups.iter().flat_map(|g| &g.differences).all(by_hand) {
                     return converged();
@@ -265,7 +269,6 @@ impl Rollouts {
                 }
                 Some(self.still_differs(key, workload, &groups, versions, context, emit))
             }
-            Verdict::Rejected | Verdict::NoPods => None,
         }
     }
 

@@ -45,6 +45,8 @@ impl Verdicts {
                 (Some(UndeterminedReason::ApiError), message, None)
             }
         };
+        let Asked { revision, versions, .. } = asked;
+        let case = case.of_mut(&revision);
         let backoff = FIRST_RETRY.saturating_mul(1 << case.failures.min(10)).min(LAST_RETRY);
         let (after, told) = bounded_wait(after.unwrap_or_default(), LONGEST_RETRY_AFTER);
         let wait = backoff.max(after);
@@ -52,9 +54,8 @@ impl Verdicts {
             message = format!("{message}; it {told}");
         }
         case.failures = case.failures.saturating_add(1);
-        let Asked { revision, versions, .. } = asked;
         let retry = view.now.elapsed + wait;
-        case.failure = Some(Box::new(Failure { revision, versions, reason, message, retry }));
+        case.failure = Some(Box::new(Failure { versions, reason, message, retry }));
         None
     }
 
@@ -67,21 +68,22 @@ impl Verdicts {
     ) -> Option<UnannouncedChange> {
         let View { policy, injection, now, .. } = view;
         let case = self.cases.get_mut(&key)?;
-        case.failure = None;
-        case.failures = 0;
+        let revision = case.of_mut(&asked.revision);
+        (revision.failure, revision.failures) = (None, 0);
         let selection = SidecarSelection { named: policy.sidecars.clone() };
         self.injected.extend(selection.sidecars(&rendering, None));
         let injected = compare::injected(&rendering.template, &rendering.rendered);
         self.admission.saw(&asked.versions, &injected, now.elapsed);
-        if let Some(old) = case.set.as_ref().map(|set| set.versions.clone()) {
+        if let Some(old) = case.set().map(|set| set.versions.clone()) {
             if let Some(moved) = injection.cause(&old, &asked.versions) {
                 case.cause = Some(moved.cause.clone());
             }
             case.scopes_moved(&old, &asked.versions);
         }
         let versions = self.vectors.share(&asked.versions);
-        let moved = add_rendering(case, &asked.revision, &versions, rendering, now);
-        if let Some(unstable) = case.set.as_ref().and_then(|set| set.unstable.clone()) {
+        let revision = case.of_mut(&asked.revision);
+        let moved = add_rendering(revision, &versions, rendering, now);
+        if let Some(unstable) = revision.set.as_ref().and_then(|set| set.unstable.clone()) {
             self.admission.flapped(&asked.versions, &unstable, &key, now.elapsed);
             // What looked like drift of others may be the same flapping.
             self.affected.mark_many(self.candidates.iter().cloned());

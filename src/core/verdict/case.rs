@@ -12,8 +12,9 @@ use super::{judged::Judged, mask_healing::Healing};
 use crate::core::{
     compare::{Mask, Rendering, Unstable},
     injection::{Scope, VersionVector},
+    inventory::Revision,
     model::{
-        Name,
+        Name, WorkloadSnapshot, rollout_status,
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
@@ -22,14 +23,8 @@ use crate::core::{
 /// One workload's case: its renderings, and what came of comparing with them.
 #[derive(Debug, Default)]
 pub struct Case {
-    /// The renderings that hold for what they were asked with.
-    pub(super) set: Option<RenderSet>,
-    /// The next rendering is one more of the set; else it confirms the set, or begins a new one.
-    pub(super) adding: bool,
-    /// The last answer that was no rendering. Boxed, as all is that few have.
-    pub(super) failure: Option<Box<Failure>>,
-    /// Failures in a row: the exponent of the back-off.
-    pub(super) failures: u32,
+    /// What was answered for each revision that Pods are of, that of the current one first.
+    pub(super) revisions: Vec<RevisionCase>,
     /// What is known now.
     pub(super) judged: Judged,
     /// The last verdict that was more than "not asked yet" or "settling", and the change that a rollout would have made:
@@ -47,6 +42,10 @@ pub struct Case {
     pub(super) causes: BTreeSet<Scope>,
     /// When its rollout was last seen to be in progress.
     pub(super) rolling: Option<Duration>,
+    /// Since when a rollout of its own is in progress, as far as we saw.
+    pub(super) rolling_since: Option<Duration>,
+    /// Since when it has no Pods, though it wants some, as far as we saw.
+    pub(super) without_pods_since: Option<Duration>,
     /// When it is to be judged again, if it is.
     pub(super) recheck: Option<Duration>,
 }
@@ -57,19 +56,73 @@ impl Case {
         &self.judged
     }
 
-    /// Its renderings, if it has any.
+    /// The renderings of its current revision; of another one, where that has none yet.
     pub fn set(&self) -> Option<&RenderSet> {
-        self.set.as_ref()
+        self.revisions.iter().find_map(|revision| revision.set.as_ref())
+    }
+
+    /// Its renderings, of each revision.
+    pub fn sets(&self) -> impl Iterator<Item = &RenderSet> {
+        self.revisions.iter().filter_map(|revision| revision.set.as_ref())
     }
 
     /// What its renderings depend on.
     pub fn rendered_under(&self) -> Option<&VersionVector> {
-        self.set.as_ref().map(|set| &*set.versions)
+        self.set().map(|set| &*set.versions)
     }
 
-    /// The newest answer was a rendering, or none has come yet.
+    /// The newest answer for its current revision was a rendering, or none has come yet.
     pub fn has_not_failed(&self) -> bool {
-        self.failure.is_none()
+        self.revisions.first().is_none_or(|revision| revision.failure.is_none())
+    }
+
+    /// What was answered for this revision.
+    pub(super) fn of(&self, revision: &Name) -> Option<&RevisionCase> {
+        self.revisions.iter().find(|known| known.name == *revision)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn of_mut(&mut self, revision: &Name) -> &mut RevisionCase {
+        let at = self.revisions.iter().position(|known| known.name == *revision).unwrap_or_else(|| {
+            self.revisions.push(RevisionCase::new(revision.clone()));
+            self.revisions.len() - 1
+        });
+        &mut self.revisions[at]
+    }
+
+    /// Some renderings are to be completed before anything is said.
+    pub(super) fn is_adding(&self) -> bool {
+        self.revisions.iter().any(|revision| revision.adding)
+    }
+
+    /// The next rendering of this revision is one more of its set, or not. Returns the set.
+    pub(super) fn ask(&mut self, revision: Option<&Name>, adding: bool) -> Option<&RenderSet> {
+        for known in &mut self.revisions {
+            known.adding = adding && Some(&known.name) == revision;
+        }
+        self.revisions.iter().find(|known| Some(&known.name) == revision).and_then(|known| known.set.as_ref())
+    }
+
+    /// Takes in how the workload is now.
+    pub(super) fn follow(&mut self, w: &WorkloadSnapshot, revisions: &[Revision<'_>], now: Now) {
+        let since = |holds: bool, before: Option<Duration>| holds.then(|| before.unwrap_or(now.elapsed));
+        self.rolling_since = since(rollout_status::rollout_in_progress(w), self.rolling_since);
+        let has_pods = revisions.iter().any(|revision| !revision.classes.is_empty());
+        self.without_pods_since = since(!has_pods && w.counts.desired > 0, self.without_pods_since);
+        self.keep(revisions);
+    }
+
+    /// These are its revisions now, the current one first: what was answered for others is forgotten, unless nothing else says
+    /// yet what its renderings depend on.
+    fn keep(&mut self, revisions: &[Revision<'_>]) {
+        if revisions.is_empty() {
+            return;
+        }
+        let place = |known: &RevisionCase| revisions.iter().position(|revision| revision.name == known.name);
+        self.revisions.sort_by_key(|known| place(known).unwrap_or(usize::MAX));
+        let there = self.revisions.iter().filter(|known| place(known).is_some()).count();
+        let rendered = self.revisions.iter().position(|known| known.set.is_some()).map_or(0, |at| at + 1);
+        self.revisions.truncate(there.max(rendered));
     }
 
     /// The templates of its retained revisions, by the revision's name, as far as they were read.
@@ -112,6 +165,38 @@ impl Case {
     }
 }
 
+/// What was answered for one revision of a workload.
+#[derive(Clone, Debug)]
+pub(super) struct RevisionCase {
+    /// The object that holds the template.
+    pub name: Name,
+    /// The renderings that hold for what they were asked with.
+    pub set: Option<RenderSet>,
+    /// The next rendering is one more of the set; else it confirms the set, or begins a new one.
+    pub adding: bool,
+    /// The last answer that was no rendering. Boxed, as all is that few have.
+    pub failure: Option<Box<Failure>>,
+    /// Failures in a row: the exponent of the back-off.
+    pub failures: u32,
+}
+
+impl RevisionCase {
+    /// Nothing was answered yet.
+    pub(super) fn new(name: Name) -> Self {
+        Self { name, set: None, adding: false, failure: None, failures: 0 }
+    }
+
+    /// The renderings that hold under these versions.
+    pub(super) fn set_under(&self, versions: &VersionVector) -> Option<&RenderSet> {
+        self.set.as_ref().filter(|set| *set.versions == *versions)
+    }
+
+    /// The failure that holds under these versions.
+    pub(super) fn failure_under(&self, versions: &VersionVector) -> Option<&Failure> {
+        self.failure.as_deref().filter(|failure| failure.versions == *versions)
+    }
+}
+
 /// Renderings of one revision under one vector.
 #[derive(Clone, Debug)]
 pub struct RenderSet {
@@ -136,8 +221,6 @@ pub struct RenderSet {
 /// An answer that was no rendering.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    /// The object that held the template.
-    pub revision: Name,
     /// What it depended on.
     pub versions: VersionVector,
     /// `None`: the Pod would be refused.

@@ -7,7 +7,7 @@ use crate::core::{
     compare::Targets,
     config::Policy,
     injection::InjectionTracker,
-    inventory::Index,
+    inventory::{Index, Revision},
     io::Lock,
     model::{Name, WorkloadSnapshot, time::Now},
 };
@@ -34,6 +34,10 @@ pub(super) struct Assessment {
     pub judged: Judged,
     /// What it takes to know more.
     pub want: Want,
+    /// Of which revision, where it is not the current one.
+    pub revision: Option<Name>,
+    /// Look again then, whatever is wanted else.
+    pub look: Option<Duration>,
     /// What a Pod that was born meanwhile says about the renderings (rule R12).
     pub observed: Option<ObservedPod>,
     /// This sidecar is not rendered any more, and nobody was given it since (rule R7).
@@ -42,7 +46,7 @@ pub(super) struct Assessment {
 
 impl Assessment {
     pub(super) fn new(judged: Judged, want: Want) -> Self {
-        Self { judged, want, observed: None, unproven: None }
+        Self { judged, want, revision: None, look: None, observed: None, unproven: None }
     }
 }
 
@@ -60,6 +64,8 @@ pub(super) enum ObservedPod {
 pub(super) struct Evidence<'a> {
     /// The workload.
     pub workload: &'a WorkloadSnapshot,
+    /// Its revisions, the current one first; none: which one that is is not known.
+    pub revisions: &'a [Revision<'a>],
     /// The cluster.
     pub index: &'a Index,
     /// The scope versions.

@@ -1,9 +1,12 @@
 //! From Pods and renderings to a verdict.
 
 mod absence;
+mod all_revisions;
 mod compared;
+mod its_own_rollout;
 mod observed_pods;
 mod unverifiable_revision;
+mod without_pods;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,7 +17,7 @@ use self::{
 };
 use super::{
     admission_evidence::UNCERTAIN_RETRY,
-    case::RenderSet,
+    case::{Failure, RenderSet},
     evidence::{Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
     pod_group::PodGroup,
@@ -24,12 +27,11 @@ use crate::core::{
     compare::{self, SidecarSelection},
     config::Mode,
     injection::{VersionVector, entries_of, exchanged},
-    inventory::{PodClass, current_revision, on_delete},
+    inventory::{PodClass, Revision, on_delete},
     io::{Lock, WatchKind, WatchSource},
     model::{
         Name, Strategy, WorkloadSnapshot,
         owner::Kind,
-        rollout_status,
         words::{Difference, UndeterminedReason, Verdict},
     },
 };
@@ -51,7 +53,7 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         return nothing(Judged::undetermined(UndeterminedReason::Forbidden, Some(why)));
     }
     if w.terminating {
-        return nothing(Judged::plain(Verdict::NoPods));
+        return nothing(without_pods::of_one_that_goes(e));
     }
     if w.template.labels.is_empty() {
         // A template without labels owns no Pods.
@@ -60,83 +62,75 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
             Some(unverifiable_revision::no_template(w)),
         ));
     }
-    if rollout_status::rollout_in_progress(w) {
+    if let Some(want) = its_own_rollout::waited_for(e) {
         let why = unverifiable_revision::untold(w).or_else(|| on_delete::stuck_pod(w, index));
-        return nothing(Judged::undetermined(UndeterminedReason::Rolling, why));
+        return Assessment::new(Judged::undetermined(UndeterminedReason::Rolling, why), want);
     }
     if let Some(rolling) = case.rolling.filter(|at| now.elapsed < *at + policy.min_pod_age) {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its rollout just ended".to_owned()));
         return Assessment::new(judged, Want::Look(rolling + policy.min_pod_age));
     }
-    let Some((revision, mut all)) = current_revision(w, index) else {
-        let none = index.pod_count_of(w) == 0;
-        let pending = || Judged::undetermined(UndeterminedReason::Pending, None);
-        return nothing(if none { Judged::plain(Verdict::NoPods) } else { pending() });
-    };
-    if let Some(judged) = unknown_pods(w, &all) {
+    let Some(current) = e.revisions.first() else { return without_pods::of_no_revision(e) };
+    let all: Vec<_> = e.revisions.iter().flat_map(|revision| &revision.classes).copied().collect();
+    if let Some(judged) = unknown_pods(e, &all) {
         return nothing(judged);
     }
-    for class in on_delete::alike(w, index, &case.templates) {
-        if !all.iter().any(|known| known.is_same(&class)) {
-            all.push(class);
-        }
-    }
-    let pods = RipePods::of(&all, policy.min_pod_age, now);
-    let ripe = pods.next().map(|left| Want::Look(now.elapsed + left));
     // Status and Pods come by different watches.
     if let Some(until) = case.rolling.map(|at| at + LONGEST_LAG).filter(|until| now.elapsed < *until)
-        && has_unseen_pods(w, &all)
+        && has_unseen_pods(w, &current.classes)
     {
         let why = "its new Pods were not seen yet".to_owned();
         return Assessment::new(Judged::undetermined(UndeterminedReason::Settling, Some(why)), Want::Look(until));
     }
-    if all.is_empty() && !policy.all_workloads {
-        return nothing(Judged::plain(Verdict::NoPods));
+    if all.is_empty() { without_pods::of(e, current) } else { all_revisions::judge(e) }
+}
+
+/// The verdict on the Pods of one revision. Where the current one has none, yet, it is rendered all the same: that says what a
+/// rollout would bring, and whether its Pods are refused.
+fn of_revision(e: Evidence<'_>, revision: &Revision<'_>, versions: &VersionVector) -> Assessment {
+    if let Some(why) = unverifiable_revision::unnamed(revision) {
+        return Assessment::new(Judged::undetermined(UndeterminedReason::UnsupportedOwner, Some(why)), Want::Nothing);
     }
-    if pods.is_empty() && !all.is_empty() {
+    let pods = RipePods::of(&revision.classes, e.policy.min_pod_age, e.now);
+    let ripe = pods.next().map(|left| e.now.elapsed + left);
+    if pods.is_empty() && !revision.classes.is_empty() {
         let judged = Judged::undetermined(UndeterminedReason::Settling, Some("its Pods were just created".to_owned()));
-        return Assessment::new(judged, ripe.unwrap_or(Want::Nothing));
+        return Assessment { look: ripe, ..Assessment::new(judged, Want::Nothing) };
     }
-    let versions = e.injection.versions_of(w, index);
-    if let Some(failure) = case.failure.as_ref().filter(|f| f.revision == revision && f.versions == versions) {
-        let judged = match failure.reason {
-            Some(reason) => Judged::undetermined(reason, Some(failure.message.clone())),
-            None => Judged { message: Some(failure.message.clone()), ..Judged::plain(Verdict::Rejected) },
-        };
-        let full = failure.reason == Some(UndeterminedReason::QuotaFull);
-        if let Some(known) = full.then(|| still_known(e, &revision, &versions, &pods)).flatten() {
-            return Assessment::new(known, Want::Render(failure.retry));
-        }
-        return Assessment::new(Judged { pods: pods.count(), ..judged }, Want::Render(failure.retry));
-    }
-    let Some(set) = case.set.as_ref().filter(|s| s.revision == revision && *s.versions == versions) else {
-        return first_rendering(e, &versions);
+    let known = e.case.of(&revision.name);
+    let assessment = if let Some(failure) = known.and_then(|known| known.failure_under(versions)) {
+        failed(e, failure, known.and_then(|known| known.set_under(versions)), &pods)
+    } else if let Some(set) = known.and_then(|known| known.set_under(versions)) {
+        compare_with(e, set, &pods)
+    } else {
+        first_rendering(e, versions)
     };
-    if all.is_empty() {
-        // It would come back, and there is nothing to compare it with.
-        return Assessment::new(Judged::plain(Verdict::NoPods), Want::Periodic);
-    }
-    let assessment = compare_with(e, set, &pods);
-    match (&assessment.want, ripe) {
-        (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
-        _ => assessment,
-    }
+    Assessment { look: ripe, ..assessment }
 }
 
-/// A full quota says nothing about what was rendered before it was full: what differs then, differs.
-fn still_known(e: Evidence<'_>, revision: &Name, versions: &VersionVector, pods: &RipePods<'_>) -> Option<Judged> {
-    let set = e.case.set.as_ref().filter(|s| s.revision == *revision && *s.versions == *versions)?;
-    let judged = compare_with(e, set, pods).judged;
-    judged.differs().then_some(Judged { quota_full: true, ..judged })
+/// The last answer was no rendering.
+fn failed(e: Evidence<'_>, failure: &Failure, set: Option<&RenderSet>, pods: &RipePods<'_>) -> Assessment {
+    let judged = match failure.reason {
+        Some(reason) => Judged::undetermined(reason, Some(failure.message.clone())),
+        None => Judged { message: Some(failure.message.clone()), ..Judged::plain(Verdict::Rejected) },
+    };
+    // A full quota says nothing about what was rendered before it was full: what differs then, differs.
+    let full = failure.reason == Some(UndeterminedReason::QuotaFull);
+    let still_known = set.filter(|_| full).map(|set| compare_with(e, set, pods).judged).filter(Judged::differs);
+    let judged = match still_known {
+        Some(known) => Judged { quota_full: true, ..known },
+        None => Judged { pods: pods.count(), ..judged },
+    };
+    Assessment::new(judged, Want::Render(failure.retry))
 }
 
-/// Why the Pods of the current revision are not what they look like, if so.
-fn unknown_pods(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> Option<Judged> {
+/// Why the Pods are not what they look like, if so.
+fn unknown_pods(e: Evidence<'_>, classes: &[PodClass<'_>]) -> Option<Judged> {
     if let Some(pod) = classes.iter().find(|class| class.state.undecodable).and_then(PodClass::youngest) {
         let why = format!("what the API server sent of Pod {} cannot be decoded", pod.key.name);
         return Some(Judged::undetermined(UndeterminedReason::ApiError, Some(why)));
     }
-    let why = unverifiable_revision::made_of_others(w, classes)?;
+    let why = unverifiable_revision::made_of_others(e.workload, classes)?;
     Some(Judged::undetermined(UndeterminedReason::Rolling, Some(why)))
 }
 
@@ -189,7 +183,7 @@ fn first_rendering(e: Evidence<'_>, versions: &VersionVector) -> Assessment {
     }
     let moved = e.injection.unsettled_since(versions);
     // A scope that the workload left by the move is not in its vector any more, but settles all the same.
-    let left = e.case.set.as_ref().and_then(|s| e.injection.cause(&s.versions, versions)).map(|g| g.at.elapsed);
+    let left = e.case.set().and_then(|s| e.injection.cause(&s.versions, versions)).map(|g| g.at.elapsed);
     let due = moved.into_iter().chain(left).max().map_or(now.elapsed, |at| (at + policy.settle).max(now.elapsed));
     let reason = if due > now.elapsed { UndeterminedReason::Settling } else { UndeterminedReason::Pending };
     Assessment::new(Judged::undetermined(reason, None), Want::Render(due))
@@ -320,13 +314,6 @@ fn nothing_differs(
     } else if e.policy.regardless_of_drift {
         REGARDLESS.clone_into(&mut judged.change);
     }
-    if let Some(why) = left_out(e, pods) {
-        let why = Some(why.to_owned());
-        let (pods, sidecars) = (judged.pods, judged.sidecars);
-        let judged = Judged::undetermined(UndeterminedReason::Rolling, why);
-        let judged = Judged { pods, sidecars, partial: true, ..judged };
-        return Assessment::new(judged, Want::Periodic);
-    }
     let heals = masked && set.healing.as_ref().is_some_and(|healing| healing.under_way());
     let want = if heals { Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY) } else { Want::Periodic };
     Assessment { observed: agreeing(e, set, pods, compared, &judged), ..Assessment::new(judged, want) }
@@ -340,19 +327,6 @@ fn only_masked(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> bool {
     let unmasked = RenderSet { mask: set.mask.orders(), ..set.clone() };
     let selection = SidecarSelection { named: e.policy.sidecars.clone() };
     !Compared::of(e, &unmasked, pods, &selection).groups().is_empty()
-}
-
-/// Why what was judged is not all of it.
-fn left_out(e: Evidence<'_>, pods: &RipePods<'_>) -> Option<&'static str> {
-    let w = e.workload;
-    if rollout_status::partition(w) > 0 && e.index.pod_count_of(w) > pods.count() {
-        return Some("what its partition keeps runs another revision, which is not judged");
-    }
-    if w.key.kind == Kind::ROLLOUT && w.update_revision != w.current_revision {
-        return Some("its own steps are under way, and only Pods of its stable revision are judged");
-    }
-    on_delete::has_others(w, e.index, &e.case.templates)
-        .then_some("Pods of an older revision wait for somebody to delete them, and are not judged")
 }
 
 /// What a rollout changes that a person wants although nothing differs.

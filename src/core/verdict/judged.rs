@@ -34,7 +34,7 @@ pub struct Judged {
     pub target: String,
     /// What rules of the site left out.
     pub ignored: BTreeSet<IgnoreUse>,
-    /// What was compared is as rendered, but others of its Pods keep another revision, and were not.
+    /// Its Pods of the current revision are as rendered, but what those of another one are could not be told.
     pub partial: bool,
     /// Names of its sidecars.
     pub sidecars: Vec<Name>,
@@ -82,6 +82,11 @@ impl Judged {
             self.verdict,
             Verdict::Rejected | Verdict::NonConvergent | Verdict::Removed | Verdict::Missing | Verdict::Drifted
         )
+    }
+
+    /// Its Pods are as they would be admitted today, sidecars or none.
+    pub fn is_as_rendered(&self) -> bool {
+        matches!(self.verdict, Verdict::InSync | Verdict::NotInjected)
     }
 
     /// It has sidecars, and every one of them is as it would be injected today.

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use super::{
-    case::{Case, RenderSet},
+    case::{RenderSet, RevisionCase},
     mask_healing::{self, Healed, Healing},
 };
 use crate::core::{
     compare::{self, Mask, Rendering},
     injection::VersionVector,
-    model::{Name, time::Now},
+    model::time::Now,
 };
 
-/// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
+/// Adds a rendering to a revision's set, or begins a new set with it. Returns whether it shows that an injector moved
 /// without a word.
 pub(super) fn add_rendering(
-    case: &mut Case,
-    revision: &Name,
+    case: &mut RevisionCase,
     versions: &Arc<VersionVector>,
     rendering: Rendering,
     now: Now,
 ) -> bool {
-    let set = case.set.take().filter(|set| set.revision == *revision && set.versions == *versions);
+    let set = case.set.take().filter(|set| set.versions == *versions);
+    let revision = case.name.clone();
     let fresh = |rendering| RenderSet {
         revision: revision.clone(),
         versions: versions.clone(),

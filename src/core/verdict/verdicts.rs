@@ -20,7 +20,7 @@ use super::{
 use crate::core::{
     compare::Targets,
     injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View, share_an_injector},
-    inventory::{Change, Changes, Index},
+    inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
     model::{
         Name, WorkloadKey, WorkloadSnapshot,
@@ -55,6 +55,8 @@ pub struct Judgement {
     pub replan: bool,
     /// What it takes to know more of it.
     pub wish: Wish,
+    /// Of which revision, where it is not the current one.
+    pub revision: Option<Name>,
     /// Another workload that is to be rendered, to tell whether a sidecar is still given at all (rule R7).
     pub probe: Option<WorkloadKey>,
 }
@@ -220,9 +222,12 @@ impl Verdicts {
         out: &mut Outbox,
     ) -> Judgement {
         let (key, now) = (&workload.key, view.now);
+        let revisions = revisions(workload, view.index);
         let case = self.cases.entry(key.clone()).or_default();
+        case.follow(workload, &revisions, now);
         let mut assessment = judge::judge(Evidence {
             workload,
+            revisions: &revisions,
             index: view.index,
             injection: view.injection,
             case,
@@ -240,27 +245,33 @@ impl Verdicts {
         let (standing, replan) = self.set_judged(key, assessment.judged, view, out);
         let next = self.jittered(view.policy.resync, key);
         let Some(case) = self.cases.get_mut(key) else { return Judgement::left(key.clone(), replan) };
-        case.adding = matches!(assessment.want, Want::Another(_));
-        let priority = match &case.set {
-            None => Priority::Changed,
-            Some(set) if case.adding && set.renderings.len() == 1 => Priority::Second,
-            Some(_) => Priority::Moved,
+        let adding = matches!(assessment.want, Want::Another(_));
+        let current = revisions.first().map(|current| &current.name);
+        let asked = assessment.revision.as_ref().or(current);
+        let is_new = case.set().is_none();
+        let without_pods = view.policy.one_shot && case.without_pods_since.is_some();
+        let set = case.ask(asked, adding);
+        let priority = match set {
+            // Whose Pods are refused may be out of service: who looks once asks him first.
+            _ if without_pods => Priority::Second,
+            None if is_new => Priority::Changed,
+            Some(set) if adding && set.renderings.len() == 1 => Priority::Second,
+            Some(_) | None => Priority::Moved,
         };
         let wish = match assessment.want {
             Want::Render(due) if settling => Wish::Settle(due, priority),
             Want::Render(due) | Want::Another(due) => Wish::Render(due, priority),
-            Want::Periodic => Wish::Periodic(case.set.as_ref().map_or(now.elapsed, |set| set.confirmed.elapsed) + next),
+            Want::Periodic => Wish::Periodic(set.map_or(now.elapsed, |set| set.confirmed.elapsed) + next),
             Want::Nothing | Want::Look(_) => Wish::Nothing,
         };
-        self.recheck(key, if let Want::Look(at) = assessment.want { Some(at) } else { None });
+        self.recheck(key, if let Want::Look(at) = assessment.want { Some(at) } else { assessment.look });
         out.invalidate_report(key);
-        Judgement { key: key.clone(), standing, replan, wish, probe }
+        Judgement { key: key.clone(), standing, replan, wish, revision: assessment.revision, probe }
     }
 
     /// What a Pod says that a real controller made (rule R12).
     fn learn_from_pod(&mut self, key: &WorkloadKey, observed: ObservedPod, now: Now) {
-        let Some(versions) = self.cases.get(key).and_then(|case| case.set.as_ref()).map(|set| set.versions.clone())
-        else {
+        let Some(versions) = self.cases.get(key).and_then(|case| case.set()).map(|set| set.versions.clone()) else {
             return;
         };
         match observed {
@@ -269,9 +280,8 @@ impl Verdicts {
                 let evidence = format!("Pod {}/{pod}", key.namespace);
                 if self.admission.contradict(&versions, &sidecars, born, &evidence) {
                     // Everything in these scopes is seen in another light now.
-                    let touched = |case: &Case| {
-                        case.set.as_ref().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)))
-                    };
+                    let touched =
+                        |case: &Case| case.set().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)));
                     let others = self.cases.iter().filter(|(other, case)| *other != key && touched(case));
                     self.rechecks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
                 }
@@ -282,12 +292,12 @@ impl Verdicts {
     /// This workload is not given its sidecar any more: one that was given it, under one of the same injectors, is asked for
     /// again.
     fn probe(&mut self, key: &WorkloadKey, sidecar: &Name, renders: &Renders, now: Now) -> Option<WorkloadKey> {
-        let versions = &self.cases.get(key)?.set.as_ref()?.versions;
+        let versions = &self.cases.get(key)?.set()?.versions;
         if !self.probes.is_due(sidecar, now.elapsed) {
             return None;
         }
         let would_tell = |other: &WorkloadKey, case: &Case| {
-            let shares = case.set.as_ref().is_some_and(|set| share_an_injector(versions, &set.versions));
+            let shares = case.set().is_some_and(|set| share_an_injector(versions, &set.versions));
             let known = case.judged.reason.is_none() && case.judged.sidecars.contains(sidecar);
             shares && known && !renders.is_pending(other)
         };
@@ -298,8 +308,8 @@ impl Verdicts {
     /// A workload whose rendering would show that this configuration changed.
     pub fn sample(&self, scope: &Scope, renders: &Renders) -> Option<WorkloadKey> {
         let fits = |key: &WorkloadKey, case: &Case| {
-            let depends = case.set.as_ref().is_some_and(|set| set.versions.contains_key(scope));
-            depends && !case.adding && !case.judged.sidecars.is_empty() && !renders.is_pending(key)
+            let depends = case.set().is_some_and(|set| set.versions.contains_key(scope));
+            depends && !case.is_adding() && !case.judged.sidecars.is_empty() && !renders.is_pending(key)
         };
         self.cases.iter().find(|(key, case)| fits(key, case)).map(|(key, _)| key.clone())
     }
@@ -447,6 +457,6 @@ impl KeptRenderings for Verdicts {
 
 impl Judgement {
     fn left(key: WorkloadKey, replan: bool) -> Self {
-        Self { key, standing: Standing::Left, replan, wish: Wish::Nothing, probe: None }
+        Self { key, standing: Standing::Left, replan, wish: Wish::Nothing, revision: None, probe: None }
     }
 }

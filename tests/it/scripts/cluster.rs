@@ -21,6 +21,8 @@ use crate::objects::{Objects, key};
 pub(super) struct Cluster {
     pub(super) objects: Objects,
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
+    /// The template of each revision, by the name of the object that holds it.
+    older_templates: BTreeMap<(WorkloadKey, Name), Vec<Container>>,
     /// The stamps in all retained revisions.
     stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
     /// The ControllerRevisions, and the hashes of their templates.
@@ -112,8 +114,12 @@ impl Cluster {
         let name = match key.kind {
             Kind::STATEFUL_SET => w.update_revision.clone(),
             Kind::DAEMON_SET => format!("{}-r{}", key.name, w.template_generation).into(),
-            _ => return self.put_replica_set(key),
+            _ => replica_set(&w),
         };
+        self.older_templates.insert((key.clone(), name.clone()), self.template(key));
+        if !matches!(key.kind, Kind::STATEFUL_SET | Kind::DAEMON_SET) {
+            return self.put_replica_set(key);
+        }
         self.revisions.entry(key.clone()).or_default().insert(name, w.template.hash);
     }
 
@@ -326,6 +332,7 @@ impl Cluster {
         self.rolling.remove(key);
         self.stamps.remove(key);
         self.revisions.remove(key);
+        self.older_templates.retain(|(of, _), _| of != key);
     }
 
     // What requests find ---------------------------------------------------------------------------------------------
@@ -349,10 +356,12 @@ impl Cluster {
     pub(super) fn rendering(
         &self,
         key: &WorkloadKey,
+        revision: &Name,
         injected: &[Container],
         ordinals: Option<(u32, u32)>,
     ) -> Rendering {
-        let template = self.templates.get(key).cloned().unwrap_or_default();
+        let older = self.older_templates.get(&(key.clone(), revision.clone()));
+        let template = older.or_else(|| self.templates.get(key)).cloned().unwrap_or_default();
         let pod_name = ordinals.map(|(_, last)| format!("{}-{}", key.name, last + 1));
         let name = pod_name.clone().unwrap_or_default();
         Rendering {

@@ -176,6 +176,8 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
     // `+team=b`: a label; `stamp=2031-01-01T00:00:00Z`: what its template carries, as if we had rolled it then.
     let labels = line.prefixed("+");
     let stamp = line.parsed::<Timestamp>("stamp")?;
+    // `changed=2031-01-01T00:00:00Z`: when somebody changed it last.
+    let changed = line.parsed::<Timestamp>("changed")?;
     let (surge, unavailable): (Option<u32>, Option<u32>) = (line.parsed("surge")?, line.parsed("unavailable")?);
     let given: Option<u32> = line.parsed("partition")?;
     let (recreate, on_delete) = (line.flag("recreate"), line.flag("on_delete"));
@@ -184,6 +186,9 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
         w.labels.extend(labels);
         if let Some(timestamp) = stamp {
             w.template.stamp = Some(Stamp { timestamp, reason: String::new(), fingerprint: Some("other".to_owned()) });
+        }
+        if let Some(time) = changed {
+            w.changed_by = Some(ChangedBy { manager: "kubectl".into(), time: Some(time) });
         }
         w.paused = (w.paused || paused) && !resumed;
         w.terminating |= terminating;

@@ -265,8 +265,9 @@ impl Stage {
         let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match line.word().as_deref() {
             None | Some("nothing") => {
-                let ordinals = self.renders.iter().find(|r| r.workload.key == whom).and_then(|r| r.ordinals);
-                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), ordinals))
+                let asked = self.renders.iter().find(|r| r.workload.key == whom);
+                let (revision, ordinals) = asked.map(|r| (r.revision.clone(), r.ordinals)).unwrap_or_default();
+                RenderOutcome::Rendered(self.cluster.rendering(&whom, &revision, &containers(line), ordinals))
             }
             Some("rejected") => RenderOutcome::Rejected { message: message(line) },
             Some("gone") => RenderOutcome::Gone,
@@ -379,8 +380,9 @@ impl Stage {
                 self.cluster.finish_rollout(&whom, &injected, born)
             }
             "born" => {
+                let at = line.parsed("at")?.unwrap_or(25);
                 let (containers, born) = (containers(line), self.now().wall);
-                self.cluster.create_pod(&whom, 25, &containers, born)
+                self.cluster.create_pod(&whom, at, &containers, born)
             }
             "status" => {
                 let status = objects::status(line)?;

@@ -13,7 +13,7 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::Template,
+    cluster::{Template, Workload},
     injection::{Answer, Content, trouble},
     process::LEASE,
     truth::{Behind, Write},
@@ -124,8 +124,9 @@ impl World {
         let key = &request.workload.key;
         let there = self.cluster.workload(key).is_some_and(|w| w.uid == request.workload.uid);
         let known = self.cluster.workloads.get(key).filter(|_| there);
-        let Some(revision) = known.and_then(|w| w.revisions.iter().find(|r| r.name == request.revision)).cloned()
-        else {
+        let newest = |w: &Workload| w.revisions.iter().max_by_key(|r| r.number).cloned();
+        let named = |w: &Workload| w.revisions.iter().find(|r| r.name == request.revision).cloned();
+        let Some(revision) = known.and_then(|w| if request.revision.is_empty() { newest(w) } else { named(w) }) else {
             return RenderOutcome::Gone;
         };
         if let Some(reason) = self.injector.troubles.get(&key.namespace) {

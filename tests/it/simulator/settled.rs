@@ -89,7 +89,10 @@ impl World {
             Verdict::Drifted | Verdict::Missing | Verdict::Removed | Verdict::NonConvergent => {
                 ensure!(truly || wild, "it is as it should be, in truth");
             }
-            Verdict::NoPods => ensure!(self.cluster.pods_of(key).is_empty(), "it has Pods, in truth"),
+            Verdict::NoPods => {
+                let wants = self.cluster.workload(key).is_some_and(|w| w.counts.desired > 0);
+                ensure!(self.cluster.pods_of(key).is_empty() && !wants, "it has Pods, or wants some, in truth");
+            }
             Verdict::Rejected => ensure!(false, "nothing refuses it, in truth"),
             Verdict::Undetermined => may_be_open(w)?,
         }

@@ -54,6 +54,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<
         injector_unhealthy: false,
         disruptions_allowed: None,
         pending: false,
+        kept: false,
         in_rollout: false,
         backoff_until: Duration::ZERO,
         had_its_turn: false,

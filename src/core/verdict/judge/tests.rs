@@ -1,6 +1,7 @@
 //! Which Pods are judged, and against what (rules R1, R5, C8).
 
 use super::*;
+use crate::core::inventory::{current_revision, revisions};
 use crate::core::{
     compare::{FieldChange, SidecarDifference, Targets},
     config::Policy,
@@ -59,12 +60,15 @@ fn names(found: Option<(Name, Vec<PodClass<'_>>)>) -> (String, Vec<String>) {
 }
 
 #[test]
-fn c8_pods_of_an_older_replica_set_are_not_judged() {
+fn c8_pods_of_an_older_replica_set_are_of_a_revision_of_their_own() {
     let deployment = WorkloadSnapshot { revision: 2, ..test_objects::workload(Kind::DEPLOYMENT, "web") };
     let pods = [owned("old", "ReplicaSet", "web-1"), owned("new", "ReplicaSet", "web-2")].map(Object::Pod);
     let objects = [replica_set("web-1", 1), replica_set("web-2", 2)].into_iter().chain(pods);
     let index = index(&deployment, objects.collect());
     assert_eq!(names(current_revision(&deployment, &index)), ("web-2".to_owned(), vec!["new".to_owned()]));
+    let all = revisions(&deployment, &index).into_iter().map(|revision| names(Some((revision.name, revision.classes))));
+    let each = [("web-2".to_owned(), vec!["new".to_owned()]), ("web-1".to_owned(), vec!["old".to_owned()])];
+    assert_eq!(all.collect::<Vec<_>>(), each);
 }
 
 #[test]
@@ -171,7 +175,8 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
     let (injection, case, policy, admission) =
         (&InjectionTracker::default(), &Case::default(), &Policy::default(), &AdmissionEvidence::default());
     let (targets, lock) = (&Targets::default(), None);
-    let evidence = Evidence { workload: w, index, injection, case, lock, policy, admission, targets, now };
+    let revisions = &revisions(w, index);
+    let evidence = Evidence { workload: w, revisions, index, injection, case, lock, policy, admission, targets, now };
     let judged = judge(evidence).judged;
     (judged.verdict, judged.reason)
 }

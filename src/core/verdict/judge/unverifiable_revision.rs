@@ -1,7 +1,7 @@
 //! What is told of the revisions of a workload whose kind a person described, and what is not.
 
 use crate::core::{
-    inventory::PodClass,
+    inventory::{PodClass, Revision},
     model::{
         WorkloadSnapshot,
         rollout_status::{self, Progress},
@@ -31,6 +31,12 @@ pub(super) fn made_of_others(w: &WorkloadSnapshot, classes: &[PodClass<'_>]) -> 
     };
     let other = classes.iter().find(|class| !is_of(class)).and_then(PodClass::youngest)?;
     Some(format!("the label {label} of Pod {} is not of the revision {wanted}", other.key.name))
+}
+
+/// Why it cannot be said what these Pods were made from: what names their revision is not on them.
+pub(super) fn unnamed(revision: &Revision<'_>) -> Option<String> {
+    let pod = revision.classes.first().filter(|_| revision.name.is_empty()).and_then(PodClass::youngest)?;
+    Some(format!("Pod {} does not say of which revision it is", pod.key.name))
 }
 
 /// What the status of a described kind leaves open, with the names of the fields: they may be the wrong ones.
