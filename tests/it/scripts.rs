@@ -199,6 +199,15 @@ scripts! {
         leaves_while_it_waits_for_the_state
         slow_and_steady_is_not_late
         a_broken_pod_pins_its_stateful_set
+        converged_means_that_it_stays_ready
+        an_outcome_is_taken_back
+        a_soak_that_ends_well
+        a_failed_canary_waits_for_a_person
+        a_failed_canary_and_a_move
+        a_slot_ends_when_the_new_pods_are_ready
+        an_autoscaler_does_not_keep_it_from_converging
+        a_daemon_set_whose_node_is_not_ready
+        a_small_cluster_is_busy_from_a_quarter_on
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away

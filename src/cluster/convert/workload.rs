@@ -48,6 +48,7 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &KeptKeys, faults: &Faul
         deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
             condition.at("reason").text() == Some("ProgressDeadlineExceeded")
         }) || status.at("abort").flag(),
+        min_ready_seconds: spec.at("minReadySeconds").int().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         current_revision: status.at(if kind == Kind::ROLLOUT { "stableRS" } else { "currentRevision" }).name(),
         update_revision: said.revision,

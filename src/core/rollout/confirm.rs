@@ -7,6 +7,7 @@ use super::{
     gate::{self, Candidate, Situation},
     rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_QUIET, Phase, QUIET, Rollout},
     rollouts::Rollouts,
+    stays_well::Soaking,
 };
 use crate::core::{
     injection::{Scope, View},
@@ -203,6 +204,7 @@ impl Rollouts {
                 self.concerned.insert(key);
                 continue;
             }
+            self.watch_soaking(&key, context, &mut emit);
             match self.running.get(&key).map(|r| r.phase) {
                 Some(Phase::Confirming) => self.watch_confirming(&key, context, &mut emit),
                 Some(Phase::Confirmed) => self.watch_confirmed(&key, context, &mut emit),
@@ -216,13 +218,13 @@ impl Rollouts {
     /// The rollouts that something happened to; all, if it may concern all.
     fn take_concerned(&mut self, context: Context<'_>) -> Vec<WorkloadKey> {
         let concerned = std::mem::take(&mut self.concerned);
-        if self.schedule.is_requested() {
-            return self.running.keys().cloned().collect();
-        }
         let View { policy, now, .. } = context.view;
+        let all = self.schedule.is_requested();
         let due = |rollout: &Rollout| rollout.deadline(policy).is_some_and(|at| at <= now.elapsed);
-        let running = self.running.iter().filter(|(key, rollout)| concerned.contains(*key) || due(rollout));
-        running.map(|(key, _)| key.clone()).collect()
+        let running = self.running.iter().filter(|(key, rollout)| all || concerned.contains(*key) || due(rollout));
+        let due = |soaking: &Soaking| soaking.deadline() <= now.elapsed;
+        let soaking = self.soaking.iter().filter(|(key, soaking)| concerned.contains(*key) || due(soaking));
+        running.map(|(key, _)| key).chain(soaking.map(|(key, _)| key)).cloned().collect()
     }
 
     /// Its rendering is asked for, or will be; else it would wait for ever.

@@ -73,7 +73,14 @@ impl Rollouts {
         let late = rollout.is_late(policy, now);
         let workload = index.workload(key);
         let done = workload.map(|w| replaced(w, context.view)).unwrap_or_default();
+        if !matches!(next, Next::End(Outcome::Converged, _)) {
+            rollout.done = None;
+        }
         match next {
+            Next::End(Outcome::Converged, message) => {
+                let stay = self.note_finished_platform(key, context);
+                self.converge(key, stay, message, late, context, emit);
+            }
             Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
             Next::Hold(..) | Next::Wait(_) if late && policy.one_shot => {
                 return self.end(key, Outcome::TimedOut, format!("{done} replaced"), context, emit);

@@ -25,6 +25,7 @@ mod rollout_state;
 mod rollouts;
 mod starts;
 mod state_store;
+mod stays_well;
 mod traces;
 mod watch;
 

@@ -14,7 +14,7 @@ use crate::core::{
     injection::{Scope, VersionVector, View, backends::backends_mixed, injectors_of},
     inventory::on_delete,
     io::{Notice, Outbox},
-    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, words::Gate},
+    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, owner::Kind, words::Gate},
     verdict::{Case, Judged, Verdicts},
 };
 
@@ -68,6 +68,8 @@ impl Rollouts {
             backs_injector: index.backs_injectors(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: index.disruptions_allowed(workload),
+            stranded: workload.key.kind == Kind::DAEMON_SET
+                && on_delete::alive(workload, index).len() > workload.counts.desired as usize,
             pending: on_delete::is_pending(workload, index, case.templates()),
             in_rollout: self.under_way().any(|k| k == key),
             backoff_until: entry.map(|entry| entry.backoff_until).unwrap_or_default(),
@@ -108,7 +110,8 @@ impl Rollouts {
 
     pub(super) fn situation<'a>(&'a self, view: View<'a>, without: Option<&WorkloadKey>) -> Situation<'a> {
         let View { policy, now, lifecycle, .. } = view;
-        let running = || self.under_way().filter(|key| Some(*key) != without);
+        let holds_slot = |key: &WorkloadKey| self.running.get(key).is_none_or(Rollout::holds_slot);
+        let running = || self.under_way().filter(|key| Some(*key) != without && holds_slot(key));
         let mut running_in = BTreeMap::new();
         for key in running() {
             *running_in.entry(key.namespace.clone()).or_default() += 1;

@@ -4,9 +4,12 @@
 //! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered. Where nobody replaces
 //! Pods we evict them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::report::RolloutReport;
+use super::{report::RolloutReport, stays_well::Well};
 use crate::core::{
     config::Policy,
     injection::VersionVector,
@@ -60,8 +63,10 @@ pub(super) struct Rollout {
     pub(super) late: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
     pub(super) crashes: Option<(Duration, bool)>,
-    /// When the platform said that it is finished.
+    /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
     pub(super) done: Option<Duration>,
+    /// The new Pods that were there when it said so first, and since when each has been well; `None`: it is not ready.
+    pub(super) well: BTreeMap<Uid, Option<Well>>,
     /// An earlier process began it: what its rendering depended on is not known.
     pub(super) adopted: bool,
     /// Its history has not been read: whether it is ours at all is not known.
@@ -114,6 +119,7 @@ impl Rollout {
             late: false,
             crashes: None,
             done: None,
+            well: BTreeMap::new(),
             adopted: false,
             unread: false,
             eviction: Eviction::Looking,
@@ -135,6 +141,11 @@ impl Rollout {
         }
     }
 
+    /// It takes one of the places that are limited: Pods of it are missing, or may be.
+    pub(super) fn holds_slot(&self) -> bool {
+        self.phase != Phase::Rolling || self.done.is_none()
+    }
+
     /// It has not moved on for as long as a rollout may take.
     pub(super) fn is_late(&self, policy: &Policy, now: Now) -> bool {
         now.elapsed >= self.stepped.saturating_add(policy.timeout)
@@ -143,6 +154,11 @@ impl Rollout {
     /// When it was planned; of use until it is patched.
     pub(super) fn planned(&self) -> Duration {
         self.started.elapsed
+    }
+
+    /// When it is finished, and nothing more is waited for.
+    pub(super) fn gives_up(&self, policy: &Policy) -> Option<Duration> {
+        self.done.map(|done| done.max(self.stepped).saturating_add(policy.timeout))
     }
 
     /// When something is to be done about it though nothing happens.
@@ -157,7 +173,8 @@ impl Rollout {
             }
             // Until it is done for good, an event is waited for.
             Phase::Rolling => {
-                self.wake.into_iter().chain(self.done.map(|done| done.saturating_add(policy.timeout))).min()
+                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
+                self.wake.into_iter().chain(crashes).chain(self.gives_up(policy)).min()
             }
             Phase::Confirming | Phase::Patching => None,
         }

@@ -83,6 +83,7 @@ impl Cluster {
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy: if kind.is_replicas() { Strategy::OnDelete } else { rolling },
             deadline_exceeded: false,
+            min_ready_seconds: 0,
             revision: u64::from(kind == Kind::DEPLOYMENT),
             current_revision: stateful(&first),
             update_revision: stateful(&first),

@@ -9,7 +9,7 @@ use sidecar_drift::core::{
         WatchEvent, WatchKind, WatchSource,
     },
     model::{
-        Name, Object, WorkloadKey,
+        Name, Object, PodWait, WorkloadKey,
         owner::Kind,
         words::{UndeterminedReason, Word as _},
     },
@@ -416,6 +416,14 @@ impl Stage {
         pod.patched_images.extend(line.name("patched"));
         pod.state.terminating |= line.flag("terminating");
         pod.state.crashing |= line.flag("crashing");
+        pod.state.crashing &= !line.flag("well");
+        pod.state.restarts = line.parsed("restarts")?.unwrap_or(pod.state.restarts);
+        pod.state.waits_for = match line.text("waits").as_deref() {
+            Some("gate") => Some(PodWait::SchedulingGate),
+            Some("node") => Some(PodWait::Node),
+            Some("image") => Some(PodWait::Image),
+            _ => pod.state.waits_for,
+        };
         pod.state.finished |= line.flag("finished");
         pod.state.ready = (pod.state.ready || line.flag("ready")) && !line.flag("unready");
         let given = containers(line);
