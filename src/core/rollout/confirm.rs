@@ -5,9 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     context::{Context, Emitter, RolloutEvent},
     gate::{self, Candidate, Situation},
-    rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_QUIET, Phase, QUIET, Rollout},
+    rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_QUIET, Phase, QUIET, Rollout, Soaking},
     rollouts::Rollouts,
-    stays_well::Soaking,
 };
 use crate::core::{
     injection::{Scope, View},

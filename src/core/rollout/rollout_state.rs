@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{report::RolloutReport, stays_well::Well};
+use super::report::RolloutReport;
 use crate::core::{
     config::Policy,
     injection::VersionVector,
@@ -41,7 +41,29 @@ pub(super) struct Rollout {
     pub(super) started: Now,
     /// When it moved on last: the time that it may take counts from there.
     pub(super) stepped: Duration,
-    /// How far the platform got; `None`: it has not seen the change.
+    /// Since when a new Pod has been ready, and how often its containers had been started again by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Well {
+    pub(super) since: Duration,
+    pub(super) restarts: u8,
+}
+
+/// A rollout that converged, for as long as others soak.
+#[derive(Clone, Debug)]
+pub(super) struct Soaking {
+    pub(super) rollout: Rollout,
+    pub(super) until: Duration,
+}
+
+impl Soaking {
+    /// When something is to be done about it though nothing happens.
+    pub(super) fn deadline(&self) -> Duration {
+        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
+        crashes.unwrap_or(self.until)
+    }
+}
+
+/// How far the platform got; `None`: it has not seen the change.
     pub(super) reached: Option<Reached>,
     /// The template without our stamp, as it was when we patched.
     pub(super) template: Name,
@@ -60,7 +82,10 @@ pub(super) struct Rollout {
     /// The Pods that are to be replaced, by uid.
     pub(super) before: BTreeSet<Uid>,
     pub(super) attempts: u32,
+    /// It has not moved on for as long as a rollout may take; until it does again.
     pub(super) late: bool,
+    /// It was late once, and that was told: it leaves one entry in the breaker's list, however it ends.
+    pub(super) timed_out: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
     pub(super) crashes: Option<(Duration, bool)>,
     /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
@@ -117,6 +142,7 @@ impl Rollout {
             before: BTreeSet::new(),
             attempts: 0,
             late: false,
+            timed_out: false,
             crashes: None,
             done: None,
             well: BTreeMap::new(),
@@ -189,6 +215,7 @@ impl Rollout {
             change: self.change.clone(),
             started: self.stamps.last().map_or(self.started.wall, |s| s.timestamp),
             outcome,
+            watched: outcome.is_none() && !self.holds_slot(),
             message: self.message.clone(),
             seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
         }

@@ -12,9 +12,8 @@ use super::{
     ledger::{Entry, Ledger},
     plan_schedule::PlanSchedule,
     report::{AlertsReport, RolloutReport},
-    rollout_state::{Phase, Rollout},
+    rollout_state::{Phase, Rollout, Soaking},
     starts::RecentStarts,
-    stays_well::Soaking,
     state_store::StateStore,
 };
 use crate::core::{

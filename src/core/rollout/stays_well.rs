@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     context::{Context, Emitter},
-    rollout_state::{CRASHING, Rollout},
+    rollout_state::{CRASHING, Rollout, Soaking, Well},
     rollouts::Rollouts,
 };
 use crate::core::{
@@ -27,28 +27,6 @@ pub(super) enum Stay {
     Until(Duration),
     /// Long enough.
     Long,
-}
-
-/// Since when a new Pod has been ready, and how often its containers had been started again by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Well {
-    since: Duration,
-    restarts: u8,
-}
-
-/// A rollout that converged, for as long as others soak.
-#[derive(Clone, Debug)]
-pub(super) struct Soaking {
-    rollout: Rollout,
-    until: Duration,
-}
-
-impl Soaking {
-    /// When something is to be done about it though nothing happens.
-    pub(super) fn deadline(&self) -> Duration {
-        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
-        crashes.unwrap_or(self.until)
-    }
 }
 
 impl Rollouts {

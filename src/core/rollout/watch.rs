@@ -141,7 +141,7 @@ impl Rollouts {
     fn note_advance(&mut self, key: &WorkloadKey, workload: &WorkloadSnapshot, context: Context<'_>) -> bool {
         let View { index, now, .. } = context.view;
         let Some(rollout) = self.running.get_mut(key) else { return true };
-        if workload.observed_generation < workload.generation || rollout.late {
+        if workload.observed_generation < workload.generation {
             return true;
         }
         let classes = current_revision(workload, index).map(|(_, classes)| classes).unwrap_or_default();
@@ -162,6 +162,7 @@ impl Rollouts {
         }
         rollout.reached = Some(furthest);
         rollout.stepped = now.elapsed;
+        rollout.late = false;
         false
     }
 
@@ -199,8 +200,9 @@ impl Rollouts {
             message.clone_into(&mut rollout.message);
             emit.notify(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
         }
-        if late && !rollout.late {
-            rollout.late = true;
+        rollout.late |= late;
+        if late && !rollout.timed_out {
+            rollout.timed_out = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), context.view.now);
             self.report_end(report, key, None, context, emit);
         }
@@ -325,7 +327,7 @@ impl Rollouts {
         let View { index, now, .. } = context.view;
         rollout.message = message;
         let report = rollout.report(key, Some(outcome), now);
-        let replaced = rollout.late.then_some(Outcome::TimedOut);
+        let replaced = rollout.timed_out.then_some(Outcome::TimedOut);
         let converged = (outcome == Outcome::Converged).then(|| rollout.clone());
         // What was done to another one of the same name says nothing of this one.
         if index.workload(key).is_none_or(|w| w.uid == rollout.uid) {
