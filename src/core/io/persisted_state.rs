@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempts;
 use crate::core::model::{Name, WorkloadKey, words::Outcome};
 
 /// The content of the state ConfigMap.
@@ -35,6 +36,9 @@ pub struct StateRecord {
     /// went, and its stamp with it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub starts: BTreeMap<String, Starts>,
+    /// Attempts of the last day, and what became of them.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    pub attempts: Attempts,
 }
 
 /// When rollouts of a workload were begun.

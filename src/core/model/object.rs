@@ -203,6 +203,9 @@ pub struct WorkloadSnapshot {
     pub strategy: Strategy,
     /// Condition Progressing says `ProgressDeadlineExceeded`; of a Rollout, too, that it was aborted.
     pub deadline_exceeded: bool,
+    /// Why its controller could not create its Pods (condition `ReplicaFailure`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Name>,
     /// `spec.minReadySeconds`: a Pod that is ready counts as available only then.
     #[serde(default)]
     pub min_ready_seconds: u32,

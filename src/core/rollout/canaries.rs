@@ -129,9 +129,9 @@ impl Rollouts {
             Some(at) if at > now.wall => canary.converged = Some(now.wall),
             // It differs again, so that what it proved is not what a rollout would bring now.
             Some(_) if canary.workloads.iter().any(|key| differs(key, context.verdicts)) => canary.workloads.clear(),
-            // A soak that is not quiet begins again.
+            // A soak that is not quiet begins again, when all is well again: that is one change, however long it takes.
             Some(at) if now.since(at) < soak && canary.workloads.iter().any(|key| is_unhealthy(key, context.view)) => {
-                canary.converged = Some(now.wall);
+                canary.converged = None;
             }
             Some(_) => {}
         }

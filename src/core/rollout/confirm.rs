@@ -254,7 +254,7 @@ impl Rollouts {
         // The canary is on record before it flies, so that no crash can make a second one.
         if stale {
             self.abandon(key, None, context, emit);
-        } else if guarded && !self.state.unwritten() && !self.state.writing() {
+        } else if guarded && self.state.canaries_are_written() {
             self.patch(key, context, emit);
         }
     }

@@ -93,6 +93,12 @@ impl Rollouts {
                     let message = format!("its Pods crash: {done} replaced, {what}");
                     return self.end(key, Outcome::Failed, message, context, emit);
                 }
+                if late
+                    && let Some(w) = workload
+                    && let Some(stall) = self.stalled_by_pods(key, w, context.view)
+                {
+                    return self.stall(key, &format!("{done} replaced, {what}"), stall, context, emit);
+                }
                 self.progress(key, &format!("{done} replaced; {what}"), late, context, emit);
             }
             Next::Confirm => {

@@ -14,7 +14,7 @@ use crate::core::{
     injection::{Scope, VersionVector, View, backends::backends_mixed, injectors_of},
     inventory::on_delete,
     io::{Notice, Outbox},
-    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, owner::Kind, words::Gate},
+    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, owner::Kind, words::{Gate, Outcome}},
     verdict::{Case, Judged, Verdicts},
 };
 
@@ -61,7 +61,7 @@ impl Rollouts {
             scopes,
             causes: case.causes(),
             says: context.view.owner_annotations(workload),
-            history: self.history(workload, context.view),
+            history: self.with_recorded(self.history(workload, context.view), workload, &judged.target),
             noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
             patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
             retried: retry.max(entry.and_then(|entry| entry.ineffective_until)),
@@ -98,6 +98,23 @@ impl Rollouts {
             };
             let from_pods: Vec<_> = unknown.map(attempt).collect();
             history.extend(from_pods);
+        }
+        history
+    }
+
+    /// And what the state ConfigMap says of it, where the cluster has forgotten.
+    fn with_recorded(&self, mut history: Vec<Attempt>, workload: &WorkloadSnapshot, target: &str) -> Vec<Attempt> {
+        let recorded = self.record().map_or(&[][..], |record| record.attempts.of(&workload.uid));
+        for tried in recorded {
+            // One whose patch was refused restarted nothing.
+            let refused = matches!(tried.outcome, Some(Outcome::Denied | Outcome::Conflict));
+            let known = history.iter().any(|known| known.stamp.timestamp == tried.at);
+            let open = self.running.contains_key(&workload.key) && tried.outcome.is_none();
+            if !refused && !known && !open {
+                let fingerprint = tried.was_for(target).then(|| target.to_owned());
+                let stamp = Stamp { timestamp: tried.at, reason: String::new(), fingerprint };
+                history.push(Attempt { stamp, template: Name::from("") });
+            }
         }
         history
     }

@@ -41,29 +41,7 @@ pub(super) struct Rollout {
     pub(super) started: Now,
     /// When it moved on last: the time that it may take counts from there.
     pub(super) stepped: Duration,
-    /// Since when a new Pod has been ready, and how often its containers had been started again by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Well {
-    pub(super) since: Duration,
-    pub(super) restarts: u8,
-}
-
-/// A rollout that converged, for as long as others soak.
-#[derive(Clone, Debug)]
-pub(super) struct Soaking {
-    pub(super) rollout: Rollout,
-    pub(super) until: Duration,
-}
-
-impl Soaking {
-    /// When something is to be done about it though nothing happens.
-    pub(super) fn deadline(&self) -> Duration {
-        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
-        crashes.unwrap_or(self.until)
-    }
-}
-
-/// How far the platform got; `None`: it has not seen the change.
+    /// How far the platform got; `None`: it has not seen the change.
     pub(super) reached: Option<Reached>,
     /// The template without our stamp, as it was when we patched.
     pub(super) template: Name,
@@ -86,6 +64,10 @@ impl Soaking {
     pub(super) late: bool,
     /// It was late once, and that was told: it leaves one entry in the breaker's list, however it ends.
     pub(super) timed_out: bool,
+    /// It stalled at what others may meet, too: for the breaker it timed out.
+    pub(super) blocked: bool,
+    /// Somebody else began it, by hand or not, and counts it.
+    pub(super) foreign: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
     pub(super) crashes: Option<(Duration, bool)>,
     /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
@@ -143,6 +125,8 @@ impl Rollout {
             attempts: 0,
             late: false,
             timed_out: false,
+            blocked: false,
+            foreign: false,
             crashes: None,
             done: None,
             well: BTreeMap::new(),
@@ -219,6 +203,28 @@ impl Rollout {
             message: self.message.clone(),
             seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
         }
+    }
+}
+
+/// Since when a new Pod has been ready, and how often its containers had been started again by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Well {
+    pub(super) since: Duration,
+    pub(super) restarts: u8,
+}
+
+/// A rollout that converged, for as long as others soak.
+#[derive(Clone, Debug)]
+pub(super) struct Soaking {
+    pub(super) rollout: Rollout,
+    pub(super) until: Duration,
+}
+
+impl Soaking {
+    /// When something is to be done about it though nothing happens.
+    pub(super) fn deadline(&self) -> Duration {
+        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
+        crashes.unwrap_or(self.until)
     }
 }
 

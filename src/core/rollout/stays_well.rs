@@ -129,7 +129,7 @@ impl Rollouts {
             let report = rollout.report(key, Some(Outcome::Failed), now);
             self.close_causes(key, &rollout.message, context.view);
             self.schedule.request();
-            self.report_end(report, key, Some(Outcome::Converged), context, emit);
+            self.report_end(report, key, Some(Outcome::Converged), Outcome::Failed, context, emit);
         } else if still.is_none() && now.elapsed >= *until {
             self.soaking.remove(key);
         }

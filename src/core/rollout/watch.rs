@@ -16,7 +16,7 @@ use crate::core::{
     compare::SidecarDifference,
     injection::{VersionVector, View},
     inventory::{Pod, PodClass, current_revision, on_delete, pods_in},
-    io::{Lock, Notice},
+    io::{Lock, Notice, Tried},
     model::{
         Attempt, Strategy, WorkloadKey, WorkloadSnapshot,
         owner::Kind,
@@ -45,9 +45,10 @@ impl Rollouts {
         if rollout.unread && !late {
             return self.progress(key, "finding out whether it is ours", false, context, emit);
         }
-        if rollout.adopted && self.is_its_owners(key) {
+        if rollout.adopted && (self.is_its_owners(key) || self.is_over(key, policy.one_shot)) {
             return self.stop_tracking(key, emit);
         }
+        let Some(rollout) = self.running.get(key) else { return };
         if workload.generation < rollout.generation {
             return self.progress(key, "waiting to hear of the change", late, context, emit);
         }
@@ -89,7 +90,9 @@ impl Rollouts {
             self.note_well(key, context);
         }
         if self.note_crashes(key, workload, context.view) {
-            return self.end(key, Outcome::Failed, format!("its new Pods crash: {message}"), context, emit);
+            let cause = self.stalled_by_pods(key, workload, context.view).map(|stall| format!("; {}", stall.cause));
+            let message = format!("its new Pods crash: {message}{}", cause.unwrap_or_default());
+            return self.end(key, Outcome::Failed, message, context, emit);
         }
         if late && crashes_now(workload, context.view) {
             let remedy = on_delete::stuck_pod(workload, index).map(|why| format!("; {why}"));
@@ -99,6 +102,9 @@ impl Rollouts {
         if late && let Some(cause) = self.stalled_by_nodes(key, workload, context) {
             // Nothing of ours is in its way, and others need its slot.
             return self.end(key, Outcome::Stalled, format!("{message}; {cause}"), context, emit);
+        }
+        if late && let Some(stall) = self.stalled_by_pods(key, workload, context.view) {
+            return self.stall(key, &message, stall, context, emit);
         }
         if late && policy.one_shot {
             // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
@@ -201,10 +207,10 @@ impl Rollouts {
             emit.notify(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
         }
         rollout.late |= late;
-        if late && !rollout.timed_out {
+        if late && !rollout.timed_out && !rollout.foreign {
             rollout.timed_out = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), context.view.now);
-            self.report_end(report, key, None, context, emit);
+            self.report_end(report, key, None, Outcome::TimedOut, context, emit);
         }
     }
 
@@ -350,7 +356,12 @@ impl Rollouts {
         }
         emit.recheck(key);
         self.schedule.request();
-        self.report_end(report, key, replaced, context, emit);
+        let counted = if outcome == Outcome::Stalled && rollout.blocked { Outcome::TimedOut } else { outcome };
+        if rollout.foreign {
+            emit.invalidate_report(key);
+        } else {
+            self.report_end(report, key, replaced, counted, context, emit);
+        }
         self.forget_if_left(key, context);
     }
 
@@ -362,12 +373,13 @@ impl Rollouts {
     }
 
     /// Tells of an outcome and lets the breaker see it; of one rollout it sees but one. `replaced`: what was told before, of
-    /// one that was late, or converged and did not stay well.
+    /// one that was late, or converged and did not stay well; `counted`: what the breaker takes it for.
     pub(super) fn report_end(
         &mut self,
         report: RolloutReport,
         key: &WorkloadKey,
         replaced: Option<Outcome>,
+        counted: Outcome,
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) {
@@ -379,18 +391,24 @@ impl Rollouts {
             message: report.message.clone(),
             seconds: report.seconds,
         });
+        let tried = Tried::new(report.started, "", policy.one_shot).ended(outcome);
         emit.ended(report);
-        if replaced.is_some_and(breaker::is_bad) && breaker::is_bad(outcome) {
-            return;
-        }
+        let uid = context.view.index.workload(key).map(|w| w.uid.clone());
+        let seen = replaced.is_some_and(breaker::is_bad) && breaker::is_bad(counted);
         let mut opened = None;
         let begun = self.starts.stamps_of(key, now);
         self.change_record(policy, |record| {
             record.register_starts(key, begun, now.wall);
+            if let Some(uid) = uid {
+                record.attempts.note(&uid, tried, now.wall);
+            }
+            if seen {
+                return;
+            }
             if let Some(replaced) = replaced {
                 breaker::forget(record, replaced);
             }
-            opened = breaker::saw(record, outcome, key, now.wall);
+            opened = breaker::saw(record, counted, key, now.wall);
         });
         if let Some(reason) = opened {
             emit.notify(Notice::BreakerOpened { workload: key.clone(), reason, at: now.wall });

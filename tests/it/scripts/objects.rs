@@ -211,6 +211,7 @@ pub(super) fn status(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapsho
         ["desired", "current", "updated", "ready", "available"].map(|field| line.parsed(field));
     let (desired, current, updated, ready, available) = (desired?, current?, updated?, ready?, available?);
     let exceeded = line.flag("deadline_exceeded");
+    let refused = line.name("refused");
     let behind = line.flag("unobserved");
     Ok(move |w: &mut WorkloadSnapshot| {
         let c = &mut w.counts;
@@ -219,6 +220,7 @@ pub(super) fn status(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapsho
         c.updated = updated.unwrap_or(c.updated);
         c.ready = ready.unwrap_or(c.ready);
         c.available = available.unwrap_or(c.available);
+        w.refused = refused.or(w.refused.take());
         w.deadline_exceeded |= exceeded;
         if behind {
             w.observed_generation = w.generation - 1;

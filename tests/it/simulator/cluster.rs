@@ -166,6 +166,7 @@ impl Cluster {
             strategy,
             deadline_exceeded: false,
             min_ready_seconds: 0,
+            refused: None,
             revision: 0,
             current_revision: "".into(),
             update_revision: "".into(),
