@@ -47,6 +47,13 @@ impl Tried {
         Self { outcome: Some(outcome), ..self }
     }
 
+    /// What is called so here is called otherwise there.
+    pub fn translate(&mut self, here: &str, there: &str) {
+        if self.was_for(here) {
+            self.target = end(there);
+        }
+    }
+
     /// Whether it was for this.
     pub fn was_for(&self, target: &str) -> bool {
         !self.target.is_empty() && self.target == end(target)
@@ -111,7 +118,7 @@ impl TryFrom<String> for Tried {
 /// By workload, and of each the oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Attempts(pub(in crate::core) BTreeMap<String, Vec<Tried>>);
+pub struct Attempts(pub BTreeMap<String, Vec<Tried>>);
 
 impl Attempts {
     /// Those of the workload with this uid.
@@ -158,7 +165,7 @@ impl Attempts {
     }
 
     /// Without those of which nothing is known but that they were begun by the daemon: their stamps tell that.
-    pub(in crate::core) fn that_matter(&self) -> impl Iterator<Item = (&String, &Tried)> {
+    pub fn that_matter(&self) -> impl Iterator<Item = (&String, &Tried)> {
         let all = self.0.iter().flat_map(|(key, all)| all.iter().map(move |tried| (key, tried)));
         all.filter(|(_, tried)| tried.by_hand || tried.outcome.is_some())
     }

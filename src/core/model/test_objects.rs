@@ -40,7 +40,7 @@ pub(in crate::core) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
         strategy: Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 },
         deadline_exceeded: false,
         min_ready_seconds: 0,
-            refused: None,
+        refused: None,
         revision: 1,
         current_revision: "r1".into(),
         update_revision: "r1".into(),

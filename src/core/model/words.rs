@@ -149,7 +149,7 @@ vocabulary! {
     Outcome as "outcome" {
         Converged = "converged", "finished, the new Pods are as rendered, and stayed ready";
         TimedOut = "timed_out", "not finished in time; it may still succeed and keeps its slot";
-        Stalled = "stalled", "not finished in time, and will not by itself: a Node takes no Pod, new Pods are Unschedulable or SchedulingGated, a quota is full, or it is paused; others may go on";
+        Stalled = "stalled", "not finished in time, and will not by itself: a Node takes no Pod, new Pods are not scheduled, a quota is full, or it is paused; others may go on";
         Failed = "failed", "progress deadline exceeded, or the new Pods crash";
         NonConvergent = "non_convergent", "finished, but the new Pods still differ";
         Reverted = "reverted", "somebody removed the stamp";

@@ -97,7 +97,7 @@ impl Rollouts {
                     && let Some(w) = workload
                     && let Some(stall) = self.stalled_by_pods(key, w, context.view)
                 {
-                    return self.stall(key, &format!("{done} replaced, {what}"), stall, context, emit);
+                    return self.stall(key, &format!("{done} replaced, {what}"), &stall, context, emit);
                 }
                 self.progress(key, &format!("{done} replaced; {what}"), late, context, emit);
             }

@@ -14,7 +14,11 @@ use crate::core::{
     injection::{Scope, VersionVector, View, backends::backends_mixed, injectors_of},
     inventory::on_delete,
     io::{Notice, Outbox},
-    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, owner::Kind, words::{Gate, Outcome}},
+    model::{
+        Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot,
+        owner::Kind,
+        words::{Gate, Outcome},
+    },
     verdict::{Case, Judged, Verdicts},
 };
 

@@ -50,7 +50,7 @@ impl Rollouts {
         &mut self,
         key: &WorkloadKey,
         message: &str,
-        stall: Stall,
+        stall: &Stall,
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) {

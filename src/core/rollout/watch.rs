@@ -104,7 +104,7 @@ impl Rollouts {
             return self.end(key, Outcome::Stalled, format!("{message}; {cause}"), context, emit);
         }
         if late && let Some(stall) = self.stalled_by_pods(key, workload, context.view) {
-            return self.stall(key, &message, stall, context, emit);
+            return self.stall(key, &message, &stall, context, emit);
         }
         if late && policy.one_shot {
             // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
