@@ -189,7 +189,12 @@ scripts! {
         a_slow_one_counts_once
         a_wait_of_a_day_after_a_patch
         a_wait_without_end_after_an_eviction
+        a_person_does_not_roll_unseen
         a_wait_without_end_after_a_rendering
+        a_watch_without_connection_holds
+        each_source_that_is_forbidden_later_holds
+        evictions_stop_while_something_is_unseen
+        what_may_not_be_listed_holds
         hourly_sliding_window
         hourly_sliding_window_over_a_restart
         leaves_by_its_kind_while_it_is_patched

@@ -47,6 +47,21 @@ impl Index {
         self.sources.get(&source).is_some_and(|state| state.synced && state.unavailable.is_none())
     }
 
+    /// What cannot be seen, and why: what may not be watched, was not listed yet, or whose watch has no connection.
+    pub fn unseen(&self) -> impl Iterator<Item = (&WatchSource, String)> {
+        self.sources.iter().filter_map(|(source, state)| {
+            let why = match &state.unavailable {
+                Some(why) => why.clone(),
+                None if !state.synced => format!("{source} were not listed yet"),
+                None if state.interrupted => {
+                    format!("the watch of {source} has had no connection for more than a minute")
+                }
+                None => return None,
+            };
+            Some((source, why))
+        })
+    }
+
     /// The Namespaces, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
         self.namespaces.iter()

@@ -111,6 +111,7 @@ vocabulary! {
         Excluded = "excluded", "left out by a flag: its kind, or its Pods that differ are younger than the time given";
         ExcludedSystem = "excluded_system", "a system namespace, the namespace of an injector, or our own workload";
         BadAnnotation = "bad_annotation", "one of its sidecar-drift annotations has a value that means nothing";
+        Unseen = "unseen", "something that decides about it cannot be seen: it may not be listed, or its watch has had no connection for a minute";
         Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";

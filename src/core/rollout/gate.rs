@@ -60,6 +60,8 @@ pub struct Candidate<'a> {
     pub patched_live: bool,
     /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
+    /// What cannot be seen of what decides about it; `None`: everything can.
+    pub unseen: Option<String>,
     /// A Service of an injector is in its namespace.
     pub backs_injector: bool,
     /// The Deployment behind one of its injectors is rolling or not ready.
@@ -144,6 +146,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Excluded, |c, s| !s.policy.roll_kinds.contains(&c.workload.key.kind) || !c.chosen),
     (Gate::ExcludedSystem, excluded_system),
     (Gate::BadAnnotation, |c, _| !c.says.bad.is_empty()),
+    (Gate::Unseen, |c, _| c.unseen.is_some()),
     (Gate::Paused, paused),
     (Gate::WorkloadPaused, |c, _| c.workload.paused),
     (Gate::Rolling, |c, _| c.in_rollout || rollout_status::rollout_in_progress(c.workload)),

@@ -65,6 +65,7 @@ impl Rollouts {
             noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
             patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
             retried: retry.max(entry.and_then(|entry| entry.ineffective_until)),
+            unseen: context.view.unseen(workload),
             backs_injector: index.backs_injectors(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: index.disruptions_allowed(workload),

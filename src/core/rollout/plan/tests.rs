@@ -50,6 +50,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<
         noted: BTreeMap::new(),
         patched_live: false,
         retried: None,
+        unseen: None,
         backs_injector: false,
         injector_unhealthy: false,
         disruptions_allowed: None,
