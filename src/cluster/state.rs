@@ -90,11 +90,9 @@ impl StateStore {
                     Some(whole.object().and_then(record))
                 }
                 WatchUpdate::ResetDone if found => None,
-                WatchUpdate::Apply(None) => None,
-                WatchUpdate::ResetDone | WatchUpdate::Delete(_) => Some(None),
-                // A pause would not be heard of.
-                WatchUpdate::Interrupted => Some(None),
-                WatchUpdate::Resumed => None,
+                WatchUpdate::Apply(None) | WatchUpdate::Resumed => None,
+                // While it has no connection a pause would not be heard of.
+                WatchUpdate::ResetDone | WatchUpdate::Delete(_) | WatchUpdate::Interrupted => Some(None),
                 WatchUpdate::Unavailable { message, .. } => {
                     tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
                     Some(None)
