@@ -102,13 +102,16 @@ impl Index {
         self.endpoints.values().filter(move |e| e.key.namespace == service.namespace && e.service == service.name)
     }
 
-    /// How many Pods of a workload may be missing by its PodDisruptionBudgets: the strictest decides. `None`: it has none.
-    pub fn disruptions_allowed(&self, workload: &WorkloadSnapshot) -> Option<u32> {
-        let selects = |budget: &&DisruptionBudgetSnapshot| budget.selector.matches(&workload.template.labels);
+    /// The PodDisruptionBudgets that select a workload's Pods.
+    pub fn budgets_of<'a>(
+        &'a self,
+        workload: &'a WorkloadSnapshot,
+    ) -> impl Iterator<Item = &'a DisruptionBudgetSnapshot> {
         let first = ObjectKey { namespace: workload.key.namespace.clone(), name: Name::from("") };
         let here = self.budgets.range(first..).map(|(_, budget)| budget);
         let here = here.take_while(|budget| budget.key.namespace == workload.key.namespace);
-        here.filter(selects).map(|budget| budget.allowed).min()
+        let labels = &workload.template.labels;
+        here.filter(|budget| budget.selector.as_ref().is_some_and(|selector| selector.matches(labels)))
     }
 
     /// One Pod.

@@ -120,7 +120,8 @@ vocabulary! {
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
         OutsideWindow = "outside_window", "no maintenance window is open for it";
-        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes";
+        PdbConflict = "pdb_conflict", "more than one PodDisruptionBudget selects its Pods, and the API server evicts no such Pod";
+        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudgets leave less room than the rollout takes beside those under way";
         SingleReplica = "single_replica", "its only replica would be down during the rollout";
         SurgeQuota = "surge_quota", "the quota of its namespace is full: not even one Pod more fits, as a rollout would need";
         RecreateStrategy = "recreate_strategy", "its strategy takes all Pods down at once";

@@ -214,7 +214,7 @@ impl Rollouts {
         let workload = index.workload(key)?;
         let converged = || Some((Outcome::Converged, "the new Pods are as rendered".to_owned()));
         if judged.verdict == Verdict::NoPods && workload.counts.desired == 0 {
-            return converged();
+            return Some((Outcome::Superseded, "it was scaled to zero: no new Pod shows what it brings".to_owned()));
         }
         // The status is ahead of the Pods, which come by a watch of their own.
         let (_, classes) = current_revision(workload, index)?;

@@ -7,7 +7,7 @@ use crate::core::rollout::gate::*;
 use crate::core::{
     injection::{Scope, VersionVector},
     io::{Canary, Stop},
-    model::{Attempt, InjectorKind, test_objects, words::Word as _},
+    model::{Attempt, InjectorKind, Selector, test_objects, words::Word as _},
 };
 
 mod canaries;
@@ -15,6 +15,10 @@ mod canaries;
 /// A day after the clock began to run.
 fn now() -> Now {
     Now { elapsed: DAY, ..test_objects::at(0) }
+}
+
+fn budget_key(n: usize) -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: format!("budget-{n}").into() }
 }
 
 /// What the gates look at, to be changed by a test.
@@ -38,6 +42,10 @@ struct Case {
     backs_injector: bool,
     injector_unhealthy: bool,
     disruptions_allowed: Option<u32>,
+    budgets: usize,
+    frees_unhealthy: bool,
+    next_is_down: bool,
+    reserved: u32,
     pending: bool,
     in_rollout: bool,
     backoff_until: Duration,
@@ -79,6 +87,10 @@ impl Case {
             backs_injector: false,
             injector_unhealthy: false,
             disruptions_allowed: None,
+            budgets: 1,
+            frees_unhealthy: false,
+            next_is_down: false,
+            reserved: 0,
             pending: false,
             in_rollout: false,
             backoff_until: Duration::ZERO,
@@ -96,6 +108,7 @@ impl Case {
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Candidate<'_>, &Situation<'_>) -> T) -> T {
+        let budgets = self.budgets();
         let candidate = Candidate {
             workload: &self.workload,
             verdict: self.verdict,
@@ -116,7 +129,8 @@ impl Case {
             unseen: self.unseen.clone(),
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
-            disruptions_allowed: self.disruptions_allowed,
+            budgets: budgets.iter().collect(),
+            next_is_down: self.next_is_down,
             pending: self.pending,
             in_rollout: self.in_rollout,
             backoff_until: self.backoff_until,
@@ -133,12 +147,26 @@ impl Case {
             canaries: canaries.map(|(scope, c)| (scope.parse().unwrap(), c.clone())).collect(),
             running: self.running,
             running_in: BTreeMap::from([(self.workload.key.namespace.clone(), self.running_here)]),
+            reserved: BTreeMap::from([(budget_key(0), self.reserved)]),
             first_sweep: self.first_sweep,
             unready_nodes: self.unready_nodes,
             starts_left: self.starts_left,
             next_start: self.next_start,
         };
         question(&candidate, &situation)
+    }
+
+    /// The budgets that select its Pods; none, if none allows anything.
+    fn budgets(&self) -> Vec<DisruptionBudgetSnapshot> {
+        let budget = |allowed: u32, n| DisruptionBudgetSnapshot {
+            key: budget_key(n),
+            selector: Some(Selector::default()),
+            allowed,
+            frees_unhealthy: self.frees_unhealthy,
+        };
+        self.disruptions_allowed
+            .map(|allowed| (0..self.budgets).map(|n| budget(allowed, n)).collect())
+            .unwrap_or_default()
     }
 
     fn gate(&self) -> Option<Gate> {
@@ -203,6 +231,11 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.policy.cooldown = Duration::from_mins(1);
             case.tried(hour, "v1:a");
             case.tried(2 * hour, "v1:b");
+        }
+        Gate::PdbConflict => {
+            (case.workload.key.kind, case.workload.strategy) = (Kind::STATEFUL_SET, Strategy::OnDelete);
+            case.policy.evict_on_delete = true;
+            (case.disruptions_allowed, case.budgets) = (Some(9), 2);
         }
         Gate::PdbHeadroom => case.disruptions_allowed = Some(0),
         Gate::SingleReplica => {
