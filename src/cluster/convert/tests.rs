@@ -373,9 +373,8 @@ fn a_disruption_budget_is_its_selector_and_what_it_allows_now() {
     let selects = |app: &str| read.selector.as_ref().is_some_and(|selector| selector.matches(&map(&[("app", app)])));
     assert!(selects("db") && !selects("web"));
     assert_eq!((read.allowed, budget(json!({})).allowed), (2, 0));
-    let healthy = |current, desired| {
-        budget(json!({ "currentHealthy": current, "desiredHealthy": desired })).frees_unhealthy
-    };
+    let healthy =
+        |current, desired| budget(json!({ "currentHealthy": current, "desiredHealthy": desired })).frees_unhealthy;
     assert_eq!([healthy(2, 2), healthy(1, 2), healthy(0, 0)], [true, false, false]);
 }
 
@@ -399,7 +398,8 @@ fn a_disruption_budget_with_a_null_selector_selects_nothing_and_with_an_empty_on
 fn a_disruption_budget_whose_controller_has_not_seen_it_leaves_no_room() {
     let allowed = |generation: u32, observed: u32| {
         let status = json!({ "disruptionsAllowed": 3, "observedGeneration": observed });
-        let value = json!({ "metadata": { "name": "db", "namespace": "shop", "generation": generation }, "status": status });
+        let value =
+            json!({ "metadata": { "name": "db", "namespace": "shop", "generation": generation }, "status": status });
         let Object::DisruptionBudget(budget) = object(WatchKind::DisruptionBudgets, &value) else {
             panic!("no budget")
         };

@@ -167,7 +167,7 @@ fn differs(key: &WorkloadKey, verdicts: &Verdicts) -> bool {
 fn has_new_pods(key: &WorkloadKey, view: View<'_>) -> bool {
     let Some(w) = view.index.workload(key) else { return false };
     let Some((_, classes)) = current_revision(w, view.index) else { return false };
-    pods_in(&classes).iter().any(|pod| pod.state.ready && !pod.state.terminating)
+    pods_in(&classes).iter().any(|pod| !pod.state.terminating)
 }
 
 /// Something is wrong with its Pods since then. Those that an autoscaler adds are not ready at once, and that is no trouble.
