@@ -12,12 +12,9 @@ use super::{
     paths,
     watch::{self, FullObject, Target, WatchUpdate},
 };
-use crate::{
-    core::{
-        io::{Input, StateRecord, WatchKind},
-        model::{ConfigKind, Name},
-    },
-    metrics,
+use crate::core::{
+    io::{Input, StateRecord, WatchKind},
+    model::{ConfigKind, Name},
 };
 
 /// The ConfigMap's name.
@@ -63,43 +60,61 @@ impl StateStore {
             name: Some(CONFIG_MAP.to_owned()),
             streaming,
             many: false,
-            counted_as: metrics::watched(WatchKind::Configs(ConfigKind::ConfigMap)),
+            counted_as: WatchKind::Configs(ConfigKind::ConfigMap).plural(),
         };
         async move {
-            let mut found = false;
-            watch::follow::<FullObject, _>(&cluster, target, |update| {
-                let state = match update {
-                    WatchUpdate::ResetStarted => {
-                        found = false;
-                        None
-                    }
-                    WatchUpdate::Apply(Some((_, whole))) => {
-                        found = true;
-                        Some(whole.object().and_then(record))
-                    }
-                    WatchUpdate::ResetDone if found => None,
-                    WatchUpdate::Apply(None) => None,
-                    WatchUpdate::ResetDone | WatchUpdate::Delete(_) => Some(None),
-                    WatchUpdate::Unavailable { message, .. } => {
-                        tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
-                        Some(None)
-                    }
-                };
-                let (inputs, last_notified) = (inputs.clone(), last_notified.clone());
-                async move {
-                    let Some(state) = state else { return !inputs.is_closed() };
-                    let mut last_notified = last_notified.lock().await;
-                    let seen = version(state.as_ref());
-                    // Taken for news, an old state would undo what was heard since: a pause, say.
-                    if seen.is_some() && seen <= *last_notified {
-                        return !inputs.is_closed();
-                    }
-                    *last_notified = seen;
-                    inputs.send(Input::State(state)).await.is_ok()
-                }
-            })
-            .await;
+            // One that lost its connection begins anew, with a list.
+            while !inputs.is_closed() {
+                Self::follow(&cluster, target.clone(), &inputs, &last_notified).await;
+            }
         }
+    }
+
+    /// Follows it until nobody listens any more, or its watch has a connection again.
+    async fn follow(
+        cluster: &Cluster,
+        target: Target,
+        inputs: &mpsc::Sender<Input>,
+        last_notified: &Arc<Mutex<Option<u64>>>,
+    ) {
+        let mut found = false;
+        watch::follow::<FullObject, _>(cluster, target, |update| {
+            let resumed = matches!(update, WatchUpdate::Resumed);
+            let state = match update {
+                WatchUpdate::ResetStarted => {
+                    found = false;
+                    None
+                }
+                WatchUpdate::Apply(Some((_, whole))) => {
+                    found = true;
+                    Some(whole.object().and_then(record))
+                }
+                WatchUpdate::ResetDone if found => None,
+                WatchUpdate::Apply(None) | WatchUpdate::Resumed => None,
+                // While it has no connection a pause would not be heard of.
+                WatchUpdate::ResetDone | WatchUpdate::Delete(_) | WatchUpdate::Interrupted => Some(None),
+                WatchUpdate::Unavailable { message, .. } => {
+                    tracing::warn!(reason = message, "cannot watch the state ConfigMap; all rollouts are paused");
+                    Some(None)
+                }
+            };
+            let (inputs, last_notified) = (inputs.clone(), last_notified.clone());
+            async move {
+                if resumed {
+                    return false;
+                }
+                let Some(state) = state else { return !inputs.is_closed() };
+                let mut last_notified = last_notified.lock().await;
+                let seen = version(state.as_ref());
+                // Taken for news, an old state would undo what was heard since: a pause, say.
+                if seen.is_some() && seen <= *last_notified {
+                    return !inputs.is_closed();
+                }
+                *last_notified = seen;
+                inputs.send(Input::State(state)).await.is_ok()
+            }
+        })
+        .await;
     }
 
     /// Read it. `None`: there is none, or what it holds makes no sense.

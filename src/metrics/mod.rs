@@ -25,10 +25,7 @@ use tokio::time::Instant;
 pub use self::table::{Metric, TABLE, Type};
 use crate::core::{
     io::{Notice, RenderOutcome, WatchKind},
-    model::{
-        ConfigKind,
-        words::{Outcome, Word},
-    },
+    model::words::{Outcome, Word},
     report::Report,
 };
 
@@ -133,12 +130,12 @@ pub fn api_request(verb: &'static str, code: &str) {
 
 /// Counts a watched object that could not be understood.
 pub fn object_skipped(kind: WatchKind) {
-    ::metrics::counter!(table::OBJECTS_SKIPPED.name, "kind" => watched(kind)).increment(1);
+    ::metrics::counter!(table::OBJECTS_SKIPPED.name, "kind" => kind.plural()).increment(1);
 }
 
 /// Counts a watch that has to list again.
 pub fn watch_restarted(kind: WatchKind) {
-    ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => watched(kind)).increment(1);
+    ::metrics::counter!(table::WATCH_RESTARTS.name, "kind" => kind.plural()).increment(1);
 }
 
 /// Counts a change of the configuration file.
@@ -273,25 +270,6 @@ pub fn notice(notice: &Notice) {
         | Notice::Alerts { .. }
         | Notice::WatchUnavailable { .. }
         | Notice::BadAnnotation { .. } => {}
-    }
-}
-
-/// A watched kind as the label `kind`: the resource's name in the plural, as in the API server's paths.
-pub fn watched(kind: WatchKind) -> &'static str {
-    match kind {
-        WatchKind::Pods => "pods",
-        WatchKind::Workloads(kind) => kind.row().plural,
-        WatchKind::ReplicaSets => "replicasets",
-        WatchKind::Namespaces => "namespaces",
-        WatchKind::Injectors(kind) => kind.as_str(),
-        WatchKind::Configs(ConfigKind::ConfigMap) => "configmaps",
-        WatchKind::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
-        WatchKind::Configs(ConfigKind::LimitRange) => "limitranges",
-        WatchKind::Trigger(_) => "triggers",
-        WatchKind::Services => "services",
-        WatchKind::EndpointSlices => "endpointslices",
-        WatchKind::DisruptionBudgets => "poddisruptionbudgets",
-        WatchKind::Nodes => "nodes",
     }
 }
 

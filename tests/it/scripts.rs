@@ -159,21 +159,20 @@ scripts! {
     process {
         a_confirmation_that_finds_a_request_under_way
         a_crash_before_the_patch
-        what_ended_is_not_adopted_again
-        a_late_one_counts_once_over_a_restart
-        begun_by_hand_while_the_daemon_runs
-        begun_by_the_daemon_and_found_by_hand
         a_crash_between_patch_and_reply
         a_crash_between_two_workloads
         a_crash_while_pods_roll
         a_follower_does_nothing
         a_follower_writes_no_events
+        a_fresh_process_finds_an_owners_rollout
+        a_late_one_counts_once_over_a_restart
         a_person_pauses
         a_person_stops_a_rollout
         a_restart_keeps_the_lock
-        a_fresh_process_finds_an_owners_rollout
         alerts
         an_owners_rollout_after_ours
+        begun_by_hand_while_the_daemon_runs
+        begun_by_the_daemon_and_found_by_hand
         events
         guard
         late_answers_of_a_workload_that_is_gone
@@ -189,33 +188,24 @@ scripts! {
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
         the_state_vanishes_before_the_patch
+        what_ended_is_not_adopted_again
     }
     rollouts {
         a_broken_pod_pins_its_stateful_set
-        new_pods_that_no_node_takes
-        gated_paused_and_refused
-        an_image_that_cannot_be_pulled
-        attempts_are_on_record
-        a_canary_that_is_unhealthy_in_its_soak
-        times_of_the_future_in_the_state
-        converged_means_that_it_stays_ready
-        an_outcome_is_taken_back
-        a_soak_that_ends_well
-        a_failed_canary_waits_for_a_person
-        a_failed_canary_and_a_move
-        a_slot_ends_when_the_new_pods_are_ready
-        an_autoscaler_does_not_keep_it_from_converging
-        a_daemon_set_whose_node_is_not_ready
-        a_small_cluster_is_busy_from_a_quarter_on
         a_busy_cluster_and_a_sick_injector
+        a_canary_scaled_to_zero_proves_nothing
         a_canary_that_came_too_early
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away
+        a_canary_that_is_unhealthy_in_its_soak
         a_clock_that_was_ahead
         a_confirmation_that_fails
         a_confirmation_that_is_old_when_the_state_is_written
+        a_daemon_set_whose_node_is_not_ready
         a_dead_node_frees_the_slot
         a_described_kind
+        a_failed_canary_and_a_move
+        a_failed_canary_waits_for_a_person
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
@@ -224,20 +214,34 @@ scripts! {
         a_new_pod_that_is_not_ready_keeps_the_slot
         a_patch_by_hand_during_evictions
         a_patch_by_hand_is_not_undone
+        a_person_does_not_roll_unseen
         a_proof_that_is_lost_before_the_patch
         a_retry_lifts_a_patch_by_hand
+        a_shared_budget_lets_one_after_the_other
+        a_slot_ends_when_the_new_pods_are_ready
         a_slow_one_counts_once
+        a_small_cluster_is_busy_from_a_quarter_on
+        a_soak_that_ends_well
+        a_soak_under_an_autoscaler_ends
         a_stripped_canary
         a_wait_of_a_day_after_a_patch
         a_wait_without_end_after_a_rendering
         a_wait_without_end_after_an_eviction
+        a_watch_without_connection_holds
         allowed_all_the_same
+        an_autoscaler_does_not_keep_it_from_converging
+        an_image_that_cannot_be_pulled
         an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late
+        an_old_pod_that_is_down_is_evicted_without_room
+        an_old_pod_that_is_down_stays_where_its_budget_guards_it
         an_operator_owns_it
+        an_outcome_is_taken_back
+        attempts_are_on_record
         born_shortly_after_a_move
         canary_soak_and_the_others
         conflict_three_times
+        converged_means_that_it_stays_ready
         cooldown_daily_cap_and_already_tried
         crashing_pods
         deleted_after_it_was_planned
@@ -245,17 +249,20 @@ scripts! {
         denied
         disruption_budgets
         drift_that_is_gone_is_not_rolled
+        each_source_that_is_forbidden_later_holds
         evicted_one_after_the_other
         evictions_are_taken_over
         evictions_end_where_the_rest_is_not_acted_on
         evictions_leave_what_the_owner_holds_back
         evictions_of_a_plain_replica_set_are_taken_over
         evictions_stop_at_new_pods_that_still_differ
+        evictions_stop_while_something_is_unseen
         evictions_that_cannot_be_confirmed
         evictions_wait_for_a_disruption_budget
         evictions_while_a_pod_is_down
         evictions_whose_answers_go_wrong
         evictions_within_a_window
+        gated_paused_and_refused
         hourly_sliding_window
         hourly_sliding_window_over_a_restart
         kinds_and_strategies_that_hold
@@ -267,6 +274,7 @@ scripts! {
         maintenance_windows
         namespaces_that_cannot_be_read
         new_pods_that_crash
+        new_pods_that_no_node_takes
         new_pods_that_still_differ
         new_pods_without_any_sidecar
         one_bad_one_does_not
@@ -288,9 +296,12 @@ scripts! {
         the_same_change_comes_again
         the_stamp_is_stripped
         the_watch_of_pods_is_behind
+        times_of_the_future_in_the_state
         too_slow_but_in_the_end_there
         two_bad_ones_open_the_breaker
+        two_budgets_over_one_pod_hold
         what_a_partition_keeps_is_judged_and_not_rolled
+        what_may_not_be_listed_holds
         what_was_begun_counts_though_its_workload_is_gone
         what_was_late_and_moves_on_is_not_stalled
         windows_over_a_change_of_clocks

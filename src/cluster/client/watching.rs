@@ -22,7 +22,10 @@ use kube::{
     runtime::{utils::Backoff as _, watcher::DefaultBackoff},
 };
 use memchr::memmem;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 use tower::{BoxError, Service};
 
 use super::{first_list::failure, layer::verb};
@@ -61,6 +64,8 @@ struct State {
     /// The last watch ended without a sign of life.
     silent: bool,
     health: WatchHealth,
+    /// For how long nothing was heard when it lost its connection; `None`: it has one.
+    down: watch::Sender<Option<Duration>>,
 }
 
 impl std::fmt::Debug for State {
@@ -86,8 +91,14 @@ impl Pace {
             bookmarked: false,
             silent: false,
             health: watches.health(counted_as),
+            down: watch::Sender::new(None),
         };
         Self { kind: kind.to_owned(), namespace: namespace.map(str::to_owned), state: Mutex::new(state) }
+    }
+
+    /// Tells when the watch loses its connection, and when it has one again.
+    pub(in crate::cluster) fn connection(&self) -> watch::Receiver<Option<Duration>> {
+        self.state().down.subscribe()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,7 +131,7 @@ impl Pace {
             }
             state.failures = state.failures.saturating_add(1);
             let down = state.down();
-            state.health.set(down);
+            state.tell(down);
             let why = state.why.take();
             self.tell(state.failures, why.as_deref().unwrap_or("the watch ended"));
             // The first one is retried at once: most often the server just closed the connection, and that is all.
@@ -159,7 +170,7 @@ impl Pace {
             state.calm();
         }
         if !state.down() {
-            state.health.set(false);
+            state.tell(false);
         }
     }
 
@@ -186,6 +197,19 @@ impl State {
         self.failures > 1 || self.silent
     }
 
+    /// Whoever counts the watches, and whoever follows this one, learns whether it is down.
+    fn tell(&mut self, down: bool) {
+        self.health.set(down);
+        let quiet = if self.silent { SILENCE } else { Duration::ZERO };
+        self.down.send_if_modified(|told| {
+            let news = told.is_some() != down;
+            if news {
+                *told = down.then_some(quiet);
+            }
+            news
+        });
+    }
+
     fn ended(&mut self) {
         if self.is_steady() {
             self.calm();
@@ -209,7 +233,7 @@ impl Paced {
     }
 
     async fn send(self, request: Request<Body>) -> Result<Answer, kube::Error> {
-        let watch = verb(request.method(), request.uri()) == "watch";
+        let watches = verb(request.method(), request.uri()) == "watch";
         let goes_on = request.uri().query().is_some_and(|query| query.contains("continue="));
         if !goes_on {
             self.pace.turn().await;
@@ -221,7 +245,7 @@ impl Paced {
             let said = failure(head.status, &body.collect_bytes().await?).to_string();
             return Ok(Response::from_parts(head, Body::from(said.into_bytes()).map_err(Into::into).boxed_unsync()));
         }
-        if !watch {
+        if !watches {
             return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
         }
         self.pace.began();

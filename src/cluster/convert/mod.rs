@@ -26,7 +26,7 @@ use crate::core::{
     io::WatchKind,
     model::{
         ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ReplicaSetSnapshot, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
+        Object, ReplicaSetSnapshot, Selector, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
         owner::Kind,
         shape::{FieldSet, PodShape},
     },
@@ -103,6 +103,12 @@ pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) 
         object.retain(|member, _| member == "metadata");
     }
     let mut converted = convert(kind, &rest.object, keys);
+    if let Some(Object::DisruptionBudget(budget)) = &mut converted.object
+        && !rest.lost.is_empty()
+    {
+        // Whatever it says, it may hold everything.
+        (budget.selector, budget.allowed, budget.frees_unhealthy) = (Some(Selector::default()), 0, false);
+    }
     converted.lose(rest.lost);
     converted
 }
@@ -225,12 +231,17 @@ fn endpoints(value: &Value, faults: &Faults) -> Option<EndpointsSnapshot> {
 
 fn disruption_budget(value: &Value, faults: &Faults) -> Option<DisruptionBudgetSnapshot> {
     let object = Field::root(value, faults);
-    let allowed = object.at("status").at("disruptionsAllowed").value().as_u64();
+    let (spec, status) = (object.at("spec"), object.at("status"));
+    let (healthy, wanted) = (status.at("currentHealthy").count(), status.at("desiredHealthy").count());
+    let always = spec.at("unhealthyPodEvictionPolicy").text() == Some("AlwaysAllow");
+    // One that its controller has not looked at yet leaves no room that we know of.
+    let seen = status.at("observedGeneration").int() >= object.at("metadata").at("generation").int();
+    let allowed = status.at("disruptionsAllowed").value().as_u64().filter(|_| seen);
     Some(DisruptionBudgetSnapshot {
         key: metadata::key(&object)?,
-        selector: metadata::selector(&object.at("spec").at("selector")),
-        // One that its controller has not looked at yet leaves no room that we know of.
+        selector: spec.at("selector").is_some().then(|| metadata::selector(&spec.at("selector"))),
         allowed: allowed.and_then(|n| n.try_into().ok()).unwrap_or_default(),
+        frees_unhealthy: always || (wanted > 0 && healthy >= wanted),
     })
 }
 

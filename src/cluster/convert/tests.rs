@@ -12,7 +12,7 @@ use crate::core::{
     io::WatchKind,
     model::{
         ConfigKind, Counts, InjectorKind, InjectorSnapshot, Name, NamespaceSnapshot, Object, ObjectKey, PodSnapshot,
-        Strategy, WorkloadSnapshot, owner::Kind,
+        Selector, Strategy, WorkloadSnapshot, owner::Kind,
     },
 };
 
@@ -370,8 +370,42 @@ fn a_disruption_budget_is_its_selector_and_what_it_allows_now() {
         budget
     };
     let read = budget(json!({ "disruptionsAllowed": 2 }));
-    assert!(read.selector.matches(&map(&[("app", "db")])) && !read.selector.matches(&map(&[("app", "web")])));
+    let selects = |app: &str| read.selector.as_ref().is_some_and(|selector| selector.matches(&map(&[("app", app)])));
+    assert!(selects("db") && !selects("web"));
     assert_eq!((read.allowed, budget(json!({})).allowed), (2, 0));
+    let healthy =
+        |current, desired| budget(json!({ "currentHealthy": current, "desiredHealthy": desired })).frees_unhealthy;
+    assert_eq!([healthy(2, 2), healthy(1, 2), healthy(0, 0)], [true, false, false]);
+}
+
+#[test]
+fn a_disruption_budget_with_a_null_selector_selects_nothing_and_with_an_empty_one_everything() {
+    let budget = |value: Value| {
+        let Object::DisruptionBudget(budget) = object(WatchKind::DisruptionBudgets, &with(&value)) else {
+            panic!("no budget")
+        };
+        budget
+    };
+    for spec in [json!({}), json!({ "selector": null })] {
+        assert_eq!(budget(json!({ "spec": spec })).selector, None);
+    }
+    assert_eq!(budget(json!({ "spec": { "selector": {} } })).selector, Some(Selector::default()));
+    assert!(budget(json!({ "spec": { "unhealthyPodEvictionPolicy": "AlwaysAllow" } })).frees_unhealthy);
+    assert!(!budget(json!({ "spec": { "unhealthyPodEvictionPolicy": "IfHealthyBudget" } })).frees_unhealthy);
+}
+
+#[test]
+fn a_disruption_budget_whose_controller_has_not_seen_it_leaves_no_room() {
+    let allowed = |generation: u32, observed: u32| {
+        let status = json!({ "disruptionsAllowed": 3, "observedGeneration": observed });
+        let value =
+            json!({ "metadata": { "name": "db", "namespace": "shop", "generation": generation }, "status": status });
+        let Object::DisruptionBudget(budget) = object(WatchKind::DisruptionBudgets, &value) else {
+            panic!("no budget")
+        };
+        budget.allowed
+    };
+    assert_eq!([allowed(2, 2), allowed(2, 1)], [3, 0]);
 }
 
 #[test]

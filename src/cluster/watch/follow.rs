@@ -9,6 +9,8 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 
+use tokio::time::{Instant, sleep_until};
+
 use super::object::{Content, Row, Watched};
 use crate::{
     cluster::{
@@ -26,6 +28,9 @@ const WATCH_SECONDS: u32 = 290;
 
 /// A right that is missing, or a kind that is not served, seldom changes; asking again each minute is enough.
 pub(super) const UNAVAILABLE_RETRY: Duration = Duration::from_mins(1);
+
+/// What a watch brought is relied upon for so long after it lost its connection.
+const UNSEEN_AFTER: Duration = Duration::from_mins(1);
 
 /// A right that was there is taken for lost only when it is refused so often in a row, which takes some seconds: an API
 /// server that was just started refuses everything until it has read its rules.
@@ -54,6 +59,10 @@ pub(in crate::cluster) enum WatchUpdate<C> {
     Apply(Option<(ObjectKey, C)>),
     Delete(ObjectKey),
     ResetDone,
+    /// It has had no connection for [`UNSEEN_AFTER`].
+    Interrupted,
+    /// It has one again.
+    Resumed,
     Unavailable {
         forbidden: bool,
         message: String,
@@ -73,6 +82,9 @@ pub(in crate::cluster) async fn follow<C, F>(
 {
     let namespace = target.namespace.as_deref();
     let pace = Arc::new(Pace::new(&target.row.kind, namespace, cluster.watches(), target.counted_as));
+    let mut connection = pace.connection();
+    // When what was seen is old, and whether that was told.
+    let (mut unseen_at, mut unseen) = (None, false);
     let client = cluster.watching(pace.clone(), target.many);
     // Refusals since the last success.
     let mut refusals = 0_u32;
@@ -83,7 +95,26 @@ pub(in crate::cluster) async fn follow<C, F>(
         // The watcher announces a list before it asks for it. We pass that on when the list really comes, so that a
         // failing server does not look like an empty one that is being listed.
         let mut announced = false;
-        while let Some(event) = events.next().await {
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.next() => event,
+                Ok(()) = connection.changed() => {
+                    unseen_at = connection.borrow_and_update().map(|quiet| Instant::now() + UNSEEN_AFTER.saturating_sub(quiet));
+                    if unseen_at.is_none() && std::mem::take(&mut unseen) && !send(WatchUpdate::Resumed).await {
+                        return;
+                    }
+                    continue;
+                }
+                () = sleep_until(unseen_at.unwrap_or_else(Instant::now)), if unseen_at.is_some() => {
+                    (unseen_at, unseen) = (None, true);
+                    if !send(WatchUpdate::Interrupted).await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let Some(event) = event else { continue 'restart };
             let error = match event {
                 Ok(Event::Init) => {
                     announced = true;

@@ -173,7 +173,7 @@ impl Watches {
                 name: None,
                 streaming: self.server.streaming_lists,
                 many: source.kind == WatchKind::Pods,
-                counted_as: metrics::watched(source.kind),
+                counted_as: source.kind.plural(),
             },
             source,
             scope: self.scope.clone(),
@@ -255,6 +255,8 @@ fn event<C: Content>(name: &str, kind: WatchKind, update: WatchUpdate<C>, keys: 
         WatchUpdate::ResetStarted => Some(WatchEvent::ResetStarted),
         WatchUpdate::ResetDone => Some(WatchEvent::ResetDone),
         WatchUpdate::Delete(key) => Some(WatchEvent::Delete(key)),
+        WatchUpdate::Interrupted => Some(WatchEvent::Interrupted),
+        WatchUpdate::Resumed => Some(WatchEvent::Resumed),
         WatchUpdate::Unavailable { forbidden, message } => {
             // The core tells people.
             tracing::debug!(kind = name, forbidden, reason = message, "cannot watch");

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{
     backends::{backends_mixed, healthy},
+    concerned::injectors_of,
     scope::{Scope, VersionVector, scope_of},
     tracker::InjectionTracker,
 };
 use crate::core::{
     config::{Mode, OwnerAnnotations, Policy, owner_annotations},
     inventory::Index,
-    model::{InjectorSnapshot, Name, WorkloadKey, WorkloadSnapshot, time::Now},
+    io::{WatchKind, WatchSource},
+    model::{ConfigKind, InjectorSnapshot, Name, WorkloadKey, WorkloadSnapshot, owner::Kind, time::Now},
 };
 
 /// Where the process is in its life.
@@ -72,6 +74,32 @@ impl View<'_> {
         let said = owner_annotations::read(&workload.says, namespace.map(|ns| &ns.says));
         let unread = if namespace.is_none() { Mode::Report } else { Mode::Enforce };
         OwnerAnnotations { mode: said.mode.min(unread), ..said }
+    }
+
+    /// What cannot be seen now of what decides whether this workload may be rolled: its own namespace, the cluster, and
+    /// what backs its injectors. `None`: everything can.
+    pub fn unseen(&self, workload: &WorkloadSnapshot) -> Option<String> {
+        let mut unseen = self.index.unseen().peekable();
+        _ = unseen.peek()?;
+        let backing: BTreeSet<_> =
+            injectors_of(workload, self.index).flat_map(|i| i.services().map(|service| &service.namespace)).collect();
+        let (own, kind) = (&workload.key.namespace, workload.key.kind);
+        let concerns = |source: &WatchSource| {
+            let here = source.namespace.as_ref().is_none_or(|namespace| namespace == own);
+            let behind = source.namespace.as_ref().is_some_and(|namespace| backing.contains(namespace));
+            match source.kind {
+                WatchKind::Workloads(of) => {
+                    here && of == kind
+                        || (behind || source.namespace.is_none() && !backing.is_empty()) && of == Kind::DEPLOYMENT
+                }
+                WatchKind::ReplicaSets => here && kind.has_replica_sets(),
+                WatchKind::Configs(ConfigKind::ConfigMap) | WatchKind::Services | WatchKind::EndpointSlices => behind,
+                // The params of a policy decide nothing by themselves, and each rollout renders once more before it begins.
+                WatchKind::Trigger(number) => self.index.triggers().is_named(number),
+                _ => here,
+            }
+        };
+        unseen.find(|(source, _)| concerns(source)).map(|(_, why)| why)
     }
 
     /// The injectors whose backends are mixed, or not ready.

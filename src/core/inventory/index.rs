@@ -154,6 +154,8 @@ pub(super) struct SourceState {
     pub(super) synced: bool,
     /// Why it cannot be watched.
     pub(super) unavailable: Option<String>,
+    /// It has no connection.
+    pub(super) interrupted: bool,
     /// While a list is under way: what was there before and the list has not brought yet. Empty for a first list, so that
     /// it costs nothing.
     pub(super) missing: Option<HashSet<ObjectKey>>,
@@ -280,6 +282,7 @@ impl Index {
                 state.missing = None;
                 Vec::new()
             }
+            WatchEvent::Interrupted | WatchEvent::Resumed => Vec::new(),
         }
     }
 

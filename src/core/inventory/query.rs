@@ -47,6 +47,21 @@ impl Index {
         self.sources.get(&source).is_some_and(|state| state.synced && state.unavailable.is_none())
     }
 
+    /// What cannot be seen, and why: what may not be watched, was not listed yet, or whose watch has no connection.
+    pub fn unseen(&self) -> impl Iterator<Item = (&WatchSource, String)> {
+        self.sources.iter().filter_map(|(source, state)| {
+            let why = match &state.unavailable {
+                Some(why) => why.clone(),
+                None if !state.synced => format!("{source} were not listed yet"),
+                None if state.interrupted => {
+                    format!("the watch of {source} has had no connection for more than a minute")
+                }
+                None => return None,
+            };
+            Some((source, why))
+        })
+    }
+
     /// The Namespaces, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = (&Name, &NamespaceSnapshot)> {
         self.namespaces.iter()
@@ -87,13 +102,16 @@ impl Index {
         self.endpoints.values().filter(move |e| e.key.namespace == service.namespace && e.service == service.name)
     }
 
-    /// How many Pods of a workload may be missing by its PodDisruptionBudgets: the strictest decides. `None`: it has none.
-    pub fn disruptions_allowed(&self, workload: &WorkloadSnapshot) -> Option<u32> {
-        let selects = |budget: &&DisruptionBudgetSnapshot| budget.selector.matches(&workload.template.labels);
+    /// The PodDisruptionBudgets that select a workload's Pods.
+    pub fn budgets_of<'a>(
+        &'a self,
+        workload: &'a WorkloadSnapshot,
+    ) -> impl Iterator<Item = &'a DisruptionBudgetSnapshot> {
         let first = ObjectKey { namespace: workload.key.namespace.clone(), name: Name::from("") };
         let here = self.budgets.range(first..).map(|(_, budget)| budget);
         let here = here.take_while(|budget| budget.key.namespace == workload.key.namespace);
-        here.filter(selects).map(|budget| budget.allowed).min()
+        let labels = &workload.template.labels;
+        here.filter(|budget| budget.selector.as_ref().is_some_and(|selector| selector.matches(labels)))
     }
 
     /// One Pod.

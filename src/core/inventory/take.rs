@@ -25,6 +25,7 @@ pub struct Changes {
 impl Index {
     /// Takes in what a watch says, and asks for the watches that follow from it.
     pub fn take(&mut self, source: &WatchSource, event: WatchEvent, out: &mut Outbox) -> Changes {
+        let visibility = self.note_connection(source, &event);
         let was_unavailable = self.unavailable().any(|(s, _)| s == source);
         if let WatchEvent::Unavailable { message, .. } = &event
             && !was_unavailable
@@ -38,7 +39,18 @@ impl Index {
         if relisted || list.iter().any(|change| matches!(change, Change::Injector { .. })) {
             self.update_backends(out);
         }
-        Changes { list, initial, visibility: relisted && (initial || was_unavailable != unavailable) }
+        Changes { list, initial, visibility: visibility || relisted && (initial || was_unavailable != unavailable) }
+    }
+
+    /// Notes whether a watch has a connection. Returns whether that is news.
+    fn note_connection(&mut self, source: &WatchSource, event: &WatchEvent) -> bool {
+        let Some(state) = self.sources.get_mut(source) else { return false };
+        let down = match event {
+            WatchEvent::Interrupted => true,
+            WatchEvent::Resumed | WatchEvent::ResetDone => false,
+            _ => return false,
+        };
+        std::mem::replace(&mut state.interrupted, down) != down
     }
 
     /// Takes in a workload as it was just read: a watch that is behind must not undo it.

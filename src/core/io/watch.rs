@@ -1,5 +1,7 @@
 //! What watches say.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::core::model::{ConfigKind, InjectorKind, Name, Object, ObjectKey, owner::Kind};
@@ -32,6 +34,27 @@ pub enum WatchKind {
     Nodes,
 }
 
+impl WatchKind {
+    /// The resource's name in the plural, as in the API server's paths.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Workloads(kind) => kind.row().plural,
+            Self::ReplicaSets => "replicasets",
+            Self::Namespaces => "namespaces",
+            Self::Injectors(kind) => kind.as_str(),
+            Self::Configs(ConfigKind::ConfigMap) => "configmaps",
+            Self::Configs(ConfigKind::ServiceAccount) => "serviceaccounts",
+            Self::Configs(ConfigKind::LimitRange) => "limitranges",
+            Self::Trigger(_) => "triggers",
+            Self::Services => "services",
+            Self::EndpointSlices => "endpointslices",
+            Self::DisruptionBudgets => "poddisruptionbudgets",
+            Self::Nodes => "nodes",
+        }
+    }
+}
+
 /// One watch stream: a kind, in one namespace or (`None`) the whole cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WatchSource {
@@ -39,6 +62,14 @@ pub struct WatchSource {
     pub kind: WatchKind,
     /// Where.
     pub namespace: Option<Name>,
+}
+
+/// `poddisruptionbudgets in namespace shop`
+impl fmt::Display for WatchSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.plural())?;
+        self.namespace.as_ref().map_or(Ok(()), |namespace| write!(f, " in namespace {namespace}"))
+    }
 }
 
 /// What a watch stream says.
@@ -54,6 +85,10 @@ pub enum WatchEvent {
     Delete(ObjectKey),
     /// The list is complete.
     ResetDone,
+    /// The stream has had no connection for so long that what it brought is not relied upon any more.
+    Interrupted,
+    /// The stream has a connection again; what changed meanwhile follows.
+    Resumed,
     /// The source cannot be watched: RBAC forbids it, or the cluster does not serve the kind.
     Unavailable {
         /// RBAC forbids it; else the cluster does not serve the kind.

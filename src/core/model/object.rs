@@ -364,10 +364,14 @@ pub struct EndpointsSnapshot {
 pub struct DisruptionBudgetSnapshot {
     /// Namespace and name.
     pub key: ObjectKey,
-    /// Which Pods, by their labels.
-    pub selector: Selector,
-    /// `status.disruptionsAllowed`.
+    /// Which Pods, by their labels; `None`: none. One without requirements selects all of its namespace.
+    pub selector: Option<Selector>,
+    /// `status.disruptionsAllowed`; 0 as long as its controller has not seen its present spec.
     pub allowed: u32,
+    /// A Pod that is not ready may be evicted whatever is allowed: by `unhealthyPodEvictionPolicy: AlwaysAllow`, or because
+    /// as many Pods are healthy as it asks for.
+    #[serde(default)]
+    pub frees_unhealthy: bool,
 }
 
 /// A Node.

@@ -112,6 +112,7 @@ vocabulary! {
         Excluded = "excluded", "left out by a flag: its kind, or its Pods that differ are younger than the time given";
         ExcludedSystem = "excluded_system", "a system namespace, the namespace of an injector, or our own workload";
         BadAnnotation = "bad_annotation", "one of its sidecar-drift annotations has a value that means nothing";
+        Unseen = "unseen", "something that decides about it cannot be seen: it may not be listed, or its watch has had no connection for a minute";
         Paused = "paused", "a person paused all rollouts, or this workload's, or the state ConfigMap cannot be read";
         WorkloadPaused = "workload_paused", "the workload's own rollouts are paused";
         Rolling = "rolling", "a rollout of the workload is under way";
@@ -120,7 +121,8 @@ vocabulary! {
         Cooldown = "cooldown", "we rolled it a short time ago";
         DailyCap = "daily_cap", "we rolled it as often as we may in 24 hours";
         OutsideWindow = "outside_window", "no maintenance window is open for it";
-        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudget leaves less room than the rollout takes";
+        PdbConflict = "pdb_conflict", "more than one PodDisruptionBudget selects its Pods, and the API server evicts no such Pod";
+        PdbHeadroom = "pdb_headroom", "its PodDisruptionBudgets leave less room than the rollout takes beside those under way";
         SingleReplica = "single_replica", "its only replica would be down during the rollout";
         SurgeQuota = "surge_quota", "the quota of its namespace is full: not even one Pod more fits, as a rollout would need";
         RecreateStrategy = "recreate_strategy", "its strategy takes all Pods down at once";

@@ -166,7 +166,7 @@ fn workload_report(key: &WorkloadKey, sources: Sources<'_>) -> WorkloadReport {
         name: key.name.clone(),
         verdict: judged.verdict,
         reason: judged.reason,
-        message: judged.message.clone(),
+        message: judged.message.clone().or_else(|| sources.rollouts.unseen(key).map(str::to_owned)),
         gate: gate.map(|(gate, _)| gate),
         gate_since: gate.map(|(_, since)| since),
         gate_in_enforce,

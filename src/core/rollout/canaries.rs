@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{context::Context, kept, rollouts::Rollouts};
 use crate::core::{
     injection::{Scope, View},
+    inventory::{current_revision, on_delete, pods_in},
     io::{Canary, Stop},
     model::{
         WorkloadKey,
@@ -129,8 +130,12 @@ impl Rollouts {
             Some(at) if at > now.wall => canary.converged = Some(now.wall),
             // It differs again, so that what it proved is not what a rollout would bring now.
             Some(_) if canary.workloads.iter().any(|key| differs(key, context)) => canary.workloads.clear(),
+            // What matched is gone before it had soaked.
+            Some(at) if now.since(at) < soak && !canary.workloads.iter().all(|key| has_new_pods(key, context.view)) => {
+                canary.workloads.clear();
+            }
             // A soak that is not quiet begins again, when all is well again: that is one change, however long it takes.
-            Some(at) if now.since(at) < soak && canary.workloads.iter().any(|key| is_unhealthy(key, context.view)) => {
+            Some(at) if now.since(at) < soak && canary.workloads.iter().any(|key| is_sick(key, at, context.view)) => {
                 canary.converged = None;
             }
             Some(_) => {}
@@ -143,6 +148,10 @@ impl Rollouts {
             return true;
         }
         let Some(workload) = context.view.index.workload(key) else { return false };
+        // One that was scaled to zero has no Pod that could.
+        if workload.counts.desired == 0 {
+            return false;
+        }
         let attempts = self.history(workload, context.view);
         let since = started.checked_sub(STAMP_PRECISION).unwrap_or(started);
         let stamped = attempts.iter().any(|tried| self.made(key, tried.stamp.timestamp) >= since);
@@ -150,17 +159,20 @@ impl Rollouts {
         stamped && !differs(key, context) && !failed
     }
 
-    /// What a finished rollout calls converged: nothing differs any more, and all its Pods are there.
+    /// What a finished rollout calls converged: nothing differs any more from what is rendered now, and all its Pods are there,
+    /// one at least.
     fn proves(&self, key: &WorkloadKey, context: Context<'_>) -> bool {
         let workload = context.view.index.workload(key).filter(|_| !self.running.contains_key(key));
         let (Some(workload), Some(judged)) = (workload, context.verdicts.judged(key)) else { return false };
         let as_it_should_be = match judged.verdict {
             Verdict::InSync | Verdict::NotInjected => true,
-            Verdict::NoPods => workload.counts.desired == 0,
             // What somebody patched by hand since says nothing against the rollout.
             _ => judged.differs() && !differs(key, context),
         };
-        as_it_should_be && rollout_status::progress(workload) == Progress::Done
+        as_it_should_be
+            && has_new_pods(key, context.view)
+            && context.verdicts.case(key).and_then(Case::rendered_under) == Some(&context.view.versions_of(workload))
+            && rollout_status::progress(workload) == Progress::Done
     }
 
     /// Some workload that depends on the scope differs, or is being rolled.
@@ -181,8 +193,22 @@ fn differs(key: &WorkloadKey, context: Context<'_>) -> bool {
     judged.groups.is_empty() || replaced.into_iter().any(|group| !by_hand(group))
 }
 
-fn is_unhealthy(key: &WorkloadKey, view: View<'_>) -> bool {
-    view.index.workload(key).is_some_and(|w| !rollout_status::healthy(w))
+/// Some Pod of the newest revision is there.
+fn has_new_pods(key: &WorkloadKey, view: View<'_>) -> bool {
+    let Some(w) = view.index.workload(key) else { return false };
+    let Some((_, classes)) = current_revision(w, view.index) else { return false };
+    pods_in(&classes).iter().any(|pod| !pod.state.terminating)
+}
+
+/// Something is wrong with its Pods since then. Those that an autoscaler adds are not ready at once, and that is no trouble.
+fn is_sick(key: &WorkloadKey, since: Timestamp, view: View<'_>) -> bool {
+    let Some(w) = view.index.workload(key) else { return false };
+    let pods = on_delete::alive(w, view.index);
+    let mut pods = pods.iter().filter(|pod| !pod.state.terminating);
+    let young = pods.clone().filter(|pod| !pod.state.ready && pod.created >= since).count();
+    let to_come = w.counts.desired.saturating_sub(w.counts.current) as usize;
+    let there = w.counts.ready as usize + young + to_come;
+    w.deadline_exceeded || there < w.counts.desired as usize || pods.any(|pod| pod.state.crashing)
 }
 
 /// Every workload has a verdict.

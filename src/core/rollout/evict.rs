@@ -18,7 +18,7 @@ use crate::core::{
     inventory::{Pod, on_delete},
     io::{Effect, EvictOutcome, EvictReply, EvictRequest, Notice, Outbox, WorkloadRef},
     model::{
-        Name, Uid, WorkloadKey, WorkloadSnapshot,
+        Name, ObjectKey, Uid, WorkloadKey, WorkloadSnapshot,
         rollout_status::{self, Progress},
         time::bounded_wait,
         words::{Gate, Outcome, Verdict},
@@ -163,7 +163,9 @@ impl Rollouts {
         }
         let (pod, uid) = choice?;
         let rollout = self.running.get(key)?;
-        let candidate = self.candidate(key, &context.view.unhealthy_injectors(), context)?;
+        let mut candidate = self.candidate(key, &context.view.unhealthy_injectors(), context)?;
+        let at = ObjectKey { namespace: key.namespace.clone(), name: pod.clone() };
+        candidate.next_is_down = context.view.index.pod(&at).is_some_and(|pod| !pod.state.ready);
         let situation = self.situation(context.view, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
             if gate == Gate::DifferenceNotEnabled {

@@ -13,7 +13,7 @@ use crate::core::{
     injection::{Scope, VersionVector},
     io::{Canary, StateRecord},
     model::{
-        Attempt, Name, Strategy, WorkloadSnapshot,
+        Attempt, DisruptionBudgetSnapshot, Name, ObjectKey, Strategy, WorkloadSnapshot,
         owner::{Kind, Restart},
         rollout_status,
         time::Now,
@@ -60,12 +60,16 @@ pub struct Candidate<'a> {
     pub patched_live: bool,
     /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
+    /// What cannot be seen of what decides about it; `None`: everything can.
+    pub unseen: Option<String>,
     /// A Service of an injector is in its namespace.
     pub backs_injector: bool,
     /// The Deployment behind one of its injectors is rolling or not ready.
     pub injector_unhealthy: bool,
-    /// How many of its Pods may be missing by its PodDisruptionBudgets; `None`: it has none.
-    pub disruptions_allowed: Option<u32>,
+    /// The PodDisruptionBudgets that select its Pods.
+    pub budgets: Vec<&'a DisruptionBudgetSnapshot>,
+    /// The Pod that goes next is not ready itself.
+    pub next_is_down: bool,
     /// Pods of this DaemonSet run where its controller wants none now, as on a Node that is not ready.
     pub stranded: bool,
     /// Some of its Pods run an older template, because its owner waits with his own change until they are deleted.
@@ -101,6 +105,8 @@ pub struct Situation<'a> {
     pub running: usize,
     /// Rollouts under way, by namespace.
     pub running_in: BTreeMap<Name, usize>,
+    /// How many Pods rollouts under way may still take down under each PodDisruptionBudget.
+    pub reserved: BTreeMap<ObjectKey, u32>,
     /// Not every workload has its first verdict, and they are waited for until then.
     pub first_sweep: Option<Duration>,
     /// Nodes that are not ready, of how many.
@@ -148,6 +154,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Excluded, |c, s| !s.policy.roll_kinds.contains(&c.workload.key.kind) || !c.chosen),
     (Gate::ExcludedSystem, excluded_system),
     (Gate::BadAnnotation, |c, _| !c.says.bad.is_empty()),
+    (Gate::Unseen, |c, _| c.unseen.is_some()),
     (Gate::Paused, paused),
     (Gate::WorkloadPaused, |c, _| c.workload.paused),
     (Gate::Rolling, |c, _| c.in_rollout || rollout_status::rollout_in_progress(c.workload)),
@@ -156,6 +163,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(c.made(tried)) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
     (Gate::OutsideWindow, |c, s| opening(c, s) != Opening::Open),
+    (Gate::PdbConflict, |c, s| c.budgets.len() > 1 && is_evicted(c.workload, s.policy)),
     (Gate::PdbHeadroom, pdb_short),
     (Gate::SingleReplica, |c, s| !s.policy.allow_downtime && single_replica(c.workload, s.policy)),
     (Gate::SurgeQuota, |c, _| c.quota_full),
@@ -299,16 +307,31 @@ fn reverted(c: &Candidate<'_>) -> bool {
 }
 
 /// Controllers do not ask PodDisruptionBudgets when they exchange Pods, so the strategy's own unavailability must fit into
-/// what the budget leaves now. A rollout that only adds before it takes away needs no room.
+/// what each budget leaves now, without what others that are being rolled may take. A rollout that only adds before it takes
+/// away needs no room, and neither does the eviction of a Pod that is down where the API server lets it.
 fn pdb_short(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
-    let max_unavailable = match c.workload.strategy {
+    let taken = takes_down(c.workload, s.policy);
+    let left = |budget: &DisruptionBudgetSnapshot| {
+        budget.allowed.saturating_sub(s.reserved.get(&budget.key).copied().unwrap_or_default())
+    };
+    let asked = c.budgets.iter().filter(|budget| !(c.next_is_down && budget.frees_unhealthy));
+    taken > 0 && asked.into_iter().any(|budget| left(budget) < taken)
+}
+
+/// How many Pods of a workload its rollout takes down at once, before others take their place.
+pub fn takes_down(w: &WorkloadSnapshot, policy: &Policy) -> u32 {
+    let max_unavailable = match w.strategy {
         Strategy::RollingUpdate { max_unavailable, .. } => max_unavailable,
         // Evictions ask the budget by themselves, each; without room for one nothing is begun.
-        Strategy::OnDelete if s.policy.evict_on_delete => 1,
-        Strategy::OnDelete | Strategy::Recreate => return false,
+        Strategy::OnDelete if policy.evict_on_delete => 1,
+        Strategy::OnDelete | Strategy::Recreate => 0,
     };
-    let taken = max_unavailable.min(c.workload.counts.desired);
-    taken > 0 && c.disruptions_allowed.is_some_and(|allowed| allowed < taken)
+    max_unavailable.min(w.counts.desired)
+}
+
+/// Its Pods are evicted, by us or by its own controller, and not deleted.
+fn is_evicted(w: &WorkloadSnapshot, policy: &Policy) -> bool {
+    w.key.kind == Kind::ROLLOUT || (w.strategy == Strategy::OnDelete && policy.evict_on_delete)
 }
 
 fn single_replica(w: &WorkloadSnapshot, policy: &Policy) -> bool {

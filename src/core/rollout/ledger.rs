@@ -21,6 +21,8 @@ pub(super) struct Entry {
     pub(super) gate: Option<(Gate, Timestamp)>,
     /// What would hold it in enforce mode.
     pub(super) gate_in_enforce: Option<Gate>,
+    /// What cannot be seen, where that holds it.
+    pub(super) unseen: Option<String>,
     /// The bad annotation that people were told of last.
     pub(super) bad_annotation: Option<String>,
     /// Rollouts in a row that were given up before anything was written.
@@ -60,7 +62,7 @@ impl Ledger {
     /// Nothing holds this workload.
     pub(super) fn clear_gate(&mut self, key: &WorkloadKey) {
         if let Some(entry) = self.0.get_mut(key) {
-            (entry.gate, entry.gate_in_enforce) = (None, None);
+            (entry.gate, entry.gate_in_enforce, entry.unseen) = (None, None, None);
             if **entry == Entry::default() {
                 self.0.remove(key);
             }

@@ -38,6 +38,10 @@ pub(super) fn plan<'a>(candidates: impl IntoIterator<Item = Candidate<'a>>, mut 
         situation.running += 1;
         *situation.running_in.entry(key.namespace.clone()).or_default() += 1;
         situation.starts_left = situation.starts_left.map(|n| n.saturating_sub(1));
+        for budget in &candidate.budgets {
+            let taken = gate::takes_down(candidate.workload, situation.policy);
+            *situation.reserved.entry(budget.key.clone()).or_default() += taken;
+        }
         let wanted = situation.policy.canary;
         for scope in candidate.proves().into_iter().filter(|_| wanted > 0) {
             let canary = situation.canaries.entry(scope).or_insert_with(|| Canary::new(situation.now.wall));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     context::{Context, Emitter, RolloutEvent},
-    gate::{Candidate, Situation},
+    gate::{self, Candidate, Situation},
     kept,
     plan::{self, Plan},
     rollout_state::Rollout,
@@ -70,9 +70,11 @@ impl Rollouts {
             noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
             patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
             retried: retry.max(entry.and_then(|entry| entry.ineffective_until)),
+            unseen: context.view.unseen(workload),
             backs_injector: index.backs_injectors(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
-            disruptions_allowed: index.disruptions_allowed(workload),
+            budgets: index.budgets_of(workload).collect(),
+            next_is_down: false,
             stranded: workload.key.kind == Kind::DAEMON_SET
                 && on_delete::alive(workload, index).len() > workload.counts.desired as usize,
             pending: on_delete::is_pending(workload, index, case.templates()),
@@ -151,11 +153,28 @@ impl Rollouts {
             canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, c.clone()))).collect(),
             running: running().count(),
             running_in,
+            reserved: self.reserved(view, without),
             unready_nodes: view.index.unready_nodes(),
             first_sweep: self.schedule.first_sweep(),
             starts_left: self.starts.left(policy, now),
             next_start: self.starts.next(policy, now),
         }
+    }
+
+    /// How many Pods the rollouts under way may still take down, by the budgets that they share with others: what is down
+    /// already the budgets count themselves.
+    fn reserved(&self, view: View<'_>, without: Option<&WorkloadKey>) -> BTreeMap<ObjectKey, u32> {
+        let mut reserved = BTreeMap::new();
+        for key in self.under_way().filter(|key| Some(*key) != without) {
+            let waits = self.running.get(key).is_some_and(|rollout| rollout.held().is_some());
+            let Some(workload) = view.index.workload(key).filter(|_| !waits) else { continue };
+            let down = workload.counts.desired.saturating_sub(workload.counts.ready);
+            let taken = gate::takes_down(workload, view.policy).saturating_sub(down);
+            for budget in view.index.budgets_of(workload).filter(|_| taken > 0) {
+                *reserved.entry(budget.key.clone()).or_default() += taken;
+            }
+        }
+        reserved
     }
 
     /// Makes the plan if something changed that it depends on, and begins what it says.

@@ -231,12 +231,15 @@ impl Rollouts {
         if context.verdicts.case(key).is_none() {
             return;
         }
+        let blind = gate == Gate::Unseen || in_enforce == Some(Gate::Unseen);
+        let view = context.view;
+        let unseen = view.index.workload(key).filter(|_| blind).and_then(|workload| view.unseen(workload));
         let entry = self.ledger.entry(key);
         let same = entry.gate.is_some_and(|(held_by, _)| held_by == gate);
-        if same && entry.gate_in_enforce == in_enforce {
+        if same && entry.gate_in_enforce == in_enforce && entry.unseen == unseen {
             return;
         }
-        entry.gate_in_enforce = in_enforce;
+        (entry.gate_in_enforce, entry.unseen) = (in_enforce, unseen);
         if !same {
             entry.gate = Some((gate, context.view.now.wall));
             record_hold(key, gate, emit.outbox());
@@ -279,6 +282,14 @@ impl Rollouts {
         let applies = |gate: Gate| self.running.get(key).is_none_or(|r| r.held() == Some(gate));
         let gate = entry.and_then(|entry| entry.gate).filter(|(gate, _)| applies(*gate));
         (gate, entry.and_then(|entry| entry.gate_in_enforce))
+    }
+
+    /// What cannot be seen, if that holds this workload, or would in enforce mode.
+    pub fn unseen(&self, key: &WorkloadKey) -> Option<&str> {
+        let (gate, in_enforce) = self.gate(key);
+        let (gate, _) = gate?;
+        let holds = [Some(gate), in_enforce].contains(&Some(Gate::Unseen));
+        self.ledger.get(key)?.unseen.as_deref().filter(|_| holds)
     }
 
     /// Rollouts that were found in the history of this workload, or made.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sidecar_drift::core::io::WatchEvent;
+use sidecar_drift::core::io::{Input, WatchEvent, WatchKind};
 use tokio::time::Instant;
 
 use super::{
     api::{Events, Exchange, failure},
-    watch::{Session, listed, pod, scope, start},
+    watch::{Session, leave_open, listed, path, pod, scope, start},
 };
 
 /// A session of which the Pods' watch is open, and that waits for the next request for long.
@@ -128,7 +128,7 @@ async fn a_watch_without_a_sign_of_life_is_taken_up_again() {
         tokio::time::sleep(Duration::from_secs(80)).await;
         bookmark(&events, 10 + second);
     }
-    assert!(session.inputs.try_recv().is_err());
+    assert!(session.nothing_of_pods_came());
     let (silence, exchange) = after(&mut session).await;
     assert_eq!(silence.as_secs(), 90);
     // Where it was.
@@ -160,7 +160,49 @@ async fn a_watch_is_down_while_it_flaps_and_while_it_is_silent() {
     drop(events);
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(pods_are_down(&session));
+    assert_eq!(session.next_of_all().await, WatchEvent::Interrupted);
     bookmark(&silent, 11);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!pods_are_down(&session));
+    assert_eq!(session.next_of_all().await, WatchEvent::Resumed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_not_relied_upon_when_it_has_had_no_connection_for_a_minute() {
+    let (mut session, events) = watching().await;
+    drop(events);
+    let began = Instant::now();
+    let mut answers = 0;
+    // It is asked for all the while, and refused.
+    let told = loop {
+        tokio::select! {
+            biased;
+            event = session.inputs.recv() => break event.unwrap(),
+            exchange = session.api.next() => {
+                if path(&exchange) == "/api/v1/pods" {
+                    answers += 1;
+                    exchange.fail(500, "InternalError", "no leader");
+                } else {
+                    leave_open(exchange);
+                }
+            }
+        }
+    };
+    let Input::Watch { source, event: WatchEvent::Interrupted } = told else { panic!("{told:?}") };
+    assert_eq!((source.kind, began.elapsed().as_secs()), (WatchKind::Pods, 60));
+    assert!(answers > 2);
+    let back = session.next_of_pods().await.stream();
+    bookmark(&back, 10);
+    assert_eq!(session.next_of_all().await, WatchEvent::Resumed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_loss_is_nobodys_business() {
+    let (mut session, mut events) = watching().await;
+    for _ in 0..3 {
+        drop(events);
+        events = session.next_of_pods().await.stream();
+    }
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert!(session.nothing_of_pods_came());
 }

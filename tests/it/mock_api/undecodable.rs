@@ -64,7 +64,9 @@ async fn reset(session: &mut Session) -> Vec<Object> {
         let event = tokio::time::timeout(std::time::Duration::from_secs(5), session.inputs.recv()).await;
         match event.expect("an event in time").expect("an event") {
             Input::Watch { event: WatchEvent::Apply(object), .. } => objects.push(object),
-            Input::Watch { event: WatchEvent::ResetStarted, .. } => {}
+            Input::Watch {
+                event: WatchEvent::ResetStarted | WatchEvent::Interrupted | WatchEvent::Resumed, ..
+            } => {}
             Input::Watch { event: WatchEvent::ResetDone, source } => {
                 assert!(matches!(source.kind, WatchKind::Pods | WatchKind::Workloads(_)));
                 return objects;

@@ -81,14 +81,34 @@ impl Session {
     }
 
     pub(super) async fn next(&mut self) -> WatchEvent {
-        let next = tokio::time::timeout(Duration::from_secs(200), self.inputs.recv()).await;
-        match next.expect("an event in time").expect("an event") {
-            Input::Watch { source, event } => {
-                assert_eq!(source, WatchSource { kind: WatchKind::Pods, namespace: None });
-                event
+        loop {
+            let event = self.next_of_all().await;
+            if !is_of_its_connection(&event) {
+                return event;
             }
-            other => panic!("{other:?}"),
         }
+    }
+
+    /// What comes next of the Pods, their connection included.
+    pub(super) async fn next_of_all(&mut self) -> WatchEvent {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(200), self.inputs.recv()).await;
+            match next.expect("an event in time").expect("an event") {
+                Input::Watch { source, event }
+                    if source == (WatchSource { kind: WatchKind::Pods, namespace: None }) =>
+                {
+                    return event;
+                }
+                Input::Watch { event, .. } if is_of_its_connection(&event) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Nothing has come of the Pods.
+    pub(super) fn nothing_of_pods_came(&mut self) -> bool {
+        let of_pods = |input: &Input| matches!(input, Input::Watch { source, .. } if source.kind == WatchKind::Pods);
+        !std::iter::from_fn(|| self.inputs.try_recv().ok()).any(|input| of_pods(&input))
     }
 
     pub(super) async fn next_name(&mut self) -> String {
@@ -97,6 +117,10 @@ impl Session {
             other => panic!("{other:?}"),
         }
     }
+}
+
+fn is_of_its_connection(event: &WatchEvent) -> bool {
+    matches!(event, WatchEvent::Interrupted | WatchEvent::Resumed)
 }
 
 /// An open watch without events keeps its source quiet, and so does a list without an end.

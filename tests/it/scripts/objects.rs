@@ -91,8 +91,12 @@ pub(super) fn object(verb: &str, line: &mut Line) -> Result<Made> {
         }
         "budget" => {
             let allowed = line.parsed("allowed")?.context("how many disruptions are allowed")?;
-            let selector = selector(line.text("objects"))?;
-            Object::DisruptionBudget(DisruptionBudgetSnapshot { key: path_key(&name)?, selector, allowed })
+            // `selects_nothing`: its selector is null. `guards_unhealthy`: fewer Pods are healthy than it asks for.
+            let nothing = line.flag("selects_nothing");
+            let selector = Some(selector(line.text("objects"))?).filter(|_| !nothing);
+            let frees_unhealthy = !line.flag("guards_unhealthy");
+            let key = path_key(&name)?;
+            Object::DisruptionBudget(DisruptionBudgetSnapshot { key, selector, allowed, frees_unhealthy })
         }
         "node" => {
             let kubelet = line.text("kubelet").and_then(|v| {

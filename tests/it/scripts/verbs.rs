@@ -70,6 +70,7 @@ impl Stage {
             }
             "auto" | "manual" => self.hands(&mut line, verb == "auto")?,
             "watches" => self.watches(&mut line)?,
+            "interrupt" | "resume" => self.interrupt(&mut line, verb == "interrupt")?,
             "forbid" | "unserved" => self.forbid(&mut line, verb == "forbid")?,
             "state" => self.change_state(&mut line)?,
             "render" => self.answer_render(&mut line)?,
@@ -185,13 +186,22 @@ impl Stage {
 
     fn forbid(&mut self, line: &mut Line, forbidden: bool) -> Result<()> {
         let kind = objects::watch_kind(&line.expect("what")?)?;
+        let namespace = line.name("in");
         let message = line.word().unwrap_or_else(|| "no right to watch it".to_owned());
-        let source = WatchSource { kind, namespace: None };
+        let source = WatchSource { kind, namespace };
         if message == "no more" {
             self.list(&source);
         } else {
             self.send(Input::Watch { source, event: WatchEvent::Unavailable { forbidden, message } });
         }
+        Ok(())
+    }
+
+    /// `interrupt budget`: its watch has had no connection for too long; `resume budget`: it has one again.
+    fn interrupt(&mut self, line: &mut Line, down: bool) -> Result<()> {
+        let kind = objects::watch_kind(&line.expect("what")?)?;
+        let event = if down { WatchEvent::Interrupted } else { WatchEvent::Resumed };
+        self.send(Input::Watch { source: WatchSource { kind, namespace: line.name("in") }, event });
         Ok(())
     }
 

@@ -60,8 +60,9 @@ impl World {
         let requirement = Requirement { key: "app".into(), operator: Operator::In, values: vec![whom.name.clone()] };
         self.cluster.objects.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
             key: key(&whom.namespace, &whom.name),
-            selector: Selector { requirements: vec![requirement] },
+            selector: Some(Selector { requirements: vec![requirement] }),
             allowed,
+            frees_unhealthy: false,
         }));
     }
 

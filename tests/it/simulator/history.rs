@@ -14,6 +14,8 @@ pub(super) fn input(input: &Input) -> String {
             WatchEvent::Delete(key) => format!("{:?} {}/{} is gone", source.kind, key.namespace, key.name),
             WatchEvent::ResetStarted => format!("{:?} are listed", source.kind),
             WatchEvent::ResetDone => format!("{:?} were listed", source.kind),
+            WatchEvent::Interrupted => format!("the watch of {source} has no connection"),
+            WatchEvent::Resumed => format!("the watch of {source} has one again"),
             WatchEvent::Unavailable { message, .. } => format!("{:?} cannot be watched: {message}", source.kind),
         },
         Input::Rendered(reply) => {

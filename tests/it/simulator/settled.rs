@@ -22,7 +22,8 @@ use super::{
 use crate::scripts::rules::Rules as Every;
 
 /// Gates that end by themselves, if nothing else happens.
-const TRANSIENT: [Gate; 10] = [
+const TRANSIENT: [Gate; 11] = [
+    Gate::Unseen,
     Gate::Rolling,
     Gate::Unhealthy,
     Gate::ClusterBusy,

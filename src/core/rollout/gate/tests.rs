@@ -7,7 +7,7 @@ use crate::core::rollout::gate::*;
 use crate::core::{
     injection::{Scope, VersionVector},
     io::{Canary, Stop},
-    model::{Attempt, InjectorKind, test_objects, words::Word as _},
+    model::{Attempt, InjectorKind, Selector, test_objects, words::Word as _},
 };
 
 mod canaries;
@@ -15,6 +15,10 @@ mod canaries;
 /// A day after the clock began to run.
 fn now() -> Now {
     Now { elapsed: DAY, ..test_objects::at(0) }
+}
+
+fn budget_key(n: usize) -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: format!("budget-{n}").into() }
 }
 
 /// What the gates look at, to be changed by a test.
@@ -34,10 +38,15 @@ struct Case {
     history: Vec<Attempt>,
     patched_live: bool,
     retried: Option<Timestamp>,
+    unseen: Option<String>,
     backs_injector: bool,
     injector_unhealthy: bool,
     disruptions_allowed: Option<u32>,
     stranded: bool,
+    budgets: usize,
+    frees_unhealthy: bool,
+    next_is_down: bool,
+    reserved: u32,
     pending: bool,
     kept: bool,
     in_rollout: bool,
@@ -76,10 +85,15 @@ impl Case {
             history: Vec::new(),
             patched_live: false,
             retried: None,
+            unseen: None,
             backs_injector: false,
             injector_unhealthy: false,
             disruptions_allowed: None,
             stranded: false,
+            budgets: 1,
+            frees_unhealthy: false,
+            next_is_down: false,
+            reserved: 0,
             pending: false,
             kept: false,
             in_rollout: false,
@@ -98,6 +112,7 @@ impl Case {
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Candidate<'_>, &Situation<'_>) -> T) -> T {
+        let budgets = self.budgets();
         let candidate = Candidate {
             workload: &self.workload,
             verdict: self.verdict,
@@ -115,10 +130,12 @@ impl Case {
             noted: BTreeMap::new(),
             patched_live: self.patched_live,
             retried: self.retried,
+            unseen: self.unseen.clone(),
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
-            disruptions_allowed: self.disruptions_allowed,
             stranded: self.stranded,
+            budgets: budgets.iter().collect(),
+            next_is_down: self.next_is_down,
             pending: self.pending,
             kept: self.kept,
             in_rollout: self.in_rollout,
@@ -136,12 +153,26 @@ impl Case {
             canaries: canaries.map(|(scope, c)| (scope.parse().unwrap(), c.clone())).collect(),
             running: self.running,
             running_in: BTreeMap::from([(self.workload.key.namespace.clone(), self.running_here)]),
+            reserved: BTreeMap::from([(budget_key(0), self.reserved)]),
             first_sweep: self.first_sweep,
             unready_nodes: self.unready_nodes,
             starts_left: self.starts_left,
             next_start: self.next_start,
         };
         question(&candidate, &situation)
+    }
+
+    /// The budgets that select its Pods; none, if none allows anything.
+    fn budgets(&self) -> Vec<DisruptionBudgetSnapshot> {
+        let budget = |allowed: u32, n| DisruptionBudgetSnapshot {
+            key: budget_key(n),
+            selector: Some(Selector::default()),
+            allowed,
+            frees_unhealthy: self.frees_unhealthy,
+        };
+        self.disruptions_allowed
+            .map(|allowed| (0..self.budgets).map(|n| budget(allowed, n)).collect())
+            .unwrap_or_default()
     }
 
     fn gate(&self) -> Option<Gate> {
@@ -196,6 +227,7 @@ fn one_fact(gate: Gate, case: &mut Case) {
         Gate::Excluded => drop(case.policy.roll_kinds.remove(&Kind::DEPLOYMENT)),
         Gate::ExcludedSystem => case.backs_injector = true,
         Gate::BadAnnotation => case.says.bad.push("mode".to_owned()),
+        Gate::Unseen => case.unseen = Some("no right to list nodes".to_owned()),
         Gate::Paused => case.record = None,
         Gate::WorkloadPaused => case.workload.paused = true,
         Gate::Rolling => case.in_rollout = true,
@@ -206,6 +238,11 @@ fn one_fact(gate: Gate, case: &mut Case) {
             case.policy.cooldown = Duration::from_mins(1);
             case.tried(hour, "v1:a");
             case.tried(2 * hour, "v1:b");
+        }
+        Gate::PdbConflict => {
+            (case.workload.key.kind, case.workload.strategy) = (Kind::STATEFUL_SET, Strategy::OnDelete);
+            case.policy.evict_on_delete = true;
+            (case.disruptions_allowed, case.budgets) = (Some(9), 2);
         }
         Gate::PdbHeadroom => case.disruptions_allowed = Some(0),
         Gate::SingleReplica => {

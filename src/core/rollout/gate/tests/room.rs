@@ -43,6 +43,52 @@ fn a_disruption_budget_needs_room_for_what_the_strategy_takes_and_no_more() {
     }
 }
 
+#[test]
+fn a_disruption_budget_leaves_what_others_have_not_reserved() {
+    let beside = |allowed, reserved| {
+        let case = with(|case| {
+            case.workload.strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
+            (case.disruptions_allowed, case.reserved) = (Some(allowed), reserved);
+        });
+        case.gate()
+    };
+    assert_eq!([beside(1, 0), beside(2, 1)], [None, None]);
+    assert_eq!([beside(1, 1), beside(1, 9)], [Some(Gate::PdbHeadroom), Some(Gate::PdbHeadroom)]);
+}
+
+#[test]
+fn a_pod_that_is_down_needs_no_room_where_the_api_server_lets_it_go() {
+    let next = |frees_unhealthy, next_is_down| {
+        let case = evicting(|case| {
+            case.disruptions_allowed = Some(0);
+            (case.frees_unhealthy, case.next_is_down) = (frees_unhealthy, next_is_down);
+        });
+        case.ask(next_step)
+    };
+    assert_eq!(next(true, true), None);
+    for (frees, down) in [(true, false), (false, true), (false, false)] {
+        assert_eq!(next(frees, down), Some(Gate::PdbHeadroom));
+    }
+}
+
+#[test]
+fn two_disruption_budgets_hold_what_is_evicted_and_nothing_else() {
+    let two = |case: &mut Case| (case.disruptions_allowed, case.budgets) = (Some(3), 2);
+    assert_eq!(evicting(two).gate(), Some(Gate::PdbConflict));
+    let down = |case: &mut Case| {
+        two(case);
+        (case.frees_unhealthy, case.next_is_down) = (true, true);
+    };
+    assert_eq!(evicting(down).ask(next_step), Some(Gate::PdbConflict), "the API server lets not even that one go");
+    assert_eq!(with(two).gate(), None);
+    let argo = |case: &mut Case| {
+        two(case);
+        case.workload.key.kind = Kind::ROLLOUT;
+        case.policy.roll_kinds.insert(Kind::ROLLOUT);
+    };
+    assert_eq!(with(argo).gate(), Some(Gate::PdbConflict));
+}
+
 /// That many replicas, and all is well.
 fn all(n: u32) -> Counts {
     Counts { desired: n, current: n, updated: n, ready: n, available: n }
