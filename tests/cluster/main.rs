@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod evictions;
 mod fidelity;
+mod identity;
 mod install;
 mod leaders;
 mod many_replicas;

@@ -214,7 +214,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
-        target: newest.map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore)).unwrap_or_default(),
+        target: e.targets.of(&set.renderings, &selection, &set.mask, &policy.ignore),
         pods: pods.count(),
         ignored: compared.ignored().clone(),
         ..Judged::plain(Verdict::InSync)

@@ -265,8 +265,8 @@ impl Stage {
         let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match line.word().as_deref() {
             None | Some("nothing") => {
-                let ordinals = self.renders.iter().find(|r| r.workload.key == whom).and_then(|r| r.ordinals);
-                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), ordinals))
+                let request = self.renders.iter().find(|r| r.workload.key == whom).context("nothing was asked for")?;
+                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), request))
             }
             Some("rejected") => RenderOutcome::Rejected { message: message(line) },
             Some("gone") => RenderOutcome::Gone,
@@ -420,7 +420,7 @@ impl Stage {
         pod.state.ready = (pod.state.ready || line.flag("ready")) && !line.flag("unready");
         let given = containers(line);
         if !given.is_empty() {
-            pod.shape = super::pods::shape(&[template(line), given].concat(), name);
+            pod.shape = super::pods::shape(&[template(line), given].concat(), &super::pods::Who::running(&pod));
         }
         self.cluster.objects.put(Object::Pod(pod));
         Ok(())
