@@ -96,6 +96,8 @@ scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
         a_count_that_is_the_first_renderings_ordinal
+        what_does_not_follow_the_ordinal_is_drift
+        what_follows_the_ordinal_is_no_drift
         a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
         a_label_that_a_controller_adds_may_match
@@ -105,7 +107,6 @@ scripts! {
         a_move_beside_a_volatile_field_is_no_volatile_field
         a_move_between_two_renderings_is_no_volatile_field
         a_pod_patched_by_hand_is_never_acted_on
-        a_second_rendering_goes_before_first_ones
         a_stuck_rollout_is_not_rendered_again_and_again
         a_value_that_a_rendering_had_needs_no_third_one
         absence_is_not_proven_where_an_earlier_webhook_adds_labels
@@ -139,12 +140,11 @@ scripts! {
         resync_renders_once_each_period
         slow_injectors_rest
         stray_pods_with_a_known_sidecar
-        templates_of_a_namespace_are_read_together
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
+        a_second_rendering_goes_before_first_ones
+        templates_of_a_namespace_are_read_together
         what_differs_is_rendered_twice
-        what_does_not_follow_the_ordinal_is_drift
-        what_follows_the_ordinal_is_no_drift
         what_if_is_never_acted_on
         who_waits_for_a_busy_injector_lets_others_pass
         workloads_without_pods_are_asked_on_demand
@@ -182,39 +182,50 @@ scripts! {
         the_state_vanishes_before_the_patch
     }
     rollouts {
-        a_broken_pod_pins_its_stateful_set
-        a_busy_cluster_and_a_sick_injector
-        a_canary_that_came_too_early
-        a_canary_that_fails_holds_the_others
-        a_canary_that_goes_away
         a_clock_that_was_ahead
-        a_confirmation_that_fails
-        a_confirmation_that_is_old_when_the_state_is_written
         a_dead_node_frees_the_slot
-        a_described_kind
-        a_failed_start_costs_no_budget
-        a_lost_answer_of_a_patch_that_was_not_written
-        a_lost_answer_of_a_patch_that_was_written
         a_lowered_hourly_limit_counts_what_was_begun
-        a_move_needs_a_canary_of_its_own
         a_new_pod_that_is_not_ready_keeps_the_slot
         a_patch_by_hand_during_evictions
         a_patch_by_hand_is_not_undone
-        a_proof_that_is_lost_before_the_patch
         a_retry_lifts_a_patch_by_hand
         a_slow_one_counts_once
-        a_stripped_canary
         a_wait_of_a_day_after_a_patch
-        a_wait_without_end_after_a_rendering
         a_wait_without_end_after_an_eviction
+        a_wait_without_end_after_a_rendering
+        hourly_sliding_window
+        hourly_sliding_window_over_a_restart
+        leaves_by_its_kind_while_it_is_patched
+        leaves_by_its_label_while_it_rolls
+        leaves_by_its_namespace_label_while_it_is_confirmed
+        leaves_while_its_pods_are_evicted
+        leaves_while_it_waits_for_the_state
+        slow_and_steady_is_not_late
+        what_was_late_and_moves_on_is_not_stalled
+        what_was_begun_counts_though_its_workload_is_gone
+        a_broken_pod_pins_its_stateful_set
+        a_busy_cluster_and_a_sick_injector
+        a_canary_that_fails_holds_the_others
+        a_canary_that_goes_away
+        a_proof_that_is_lost_before_the_patch
+        a_confirmation_that_fails
+        a_confirmation_that_is_old_when_the_state_is_written
+        a_failed_start_costs_no_budget
+        a_lost_answer_of_a_patch_that_was_not_written
+        a_lost_answer_of_a_patch_that_was_written
+        a_move_needs_a_canary_of_its_own
+        a_stripped_canary
+        a_described_kind
         allowed_all_the_same
         an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late
         an_operator_owns_it
         born_shortly_after_a_move
+        a_canary_that_came_too_early
         canary_soak_and_the_others
         conflict_three_times
         cooldown_daily_cap_and_already_tried
+        tried_whatever_the_number_of_replicas
         crashing_pods
         deleted_after_it_was_planned
         deleted_and_made_anew_while_it_rolls
@@ -222,24 +233,18 @@ scripts! {
         disruption_budgets
         drift_that_is_gone_is_not_rolled
         evicted_one_after_the_other
+        plain_replica_sets_are_evicted
+        evictions_of_a_plain_replica_set_are_taken_over
         evictions_are_taken_over
         evictions_end_where_the_rest_is_not_acted_on
         evictions_leave_what_the_owner_holds_back
-        evictions_of_a_plain_replica_set_are_taken_over
         evictions_stop_at_new_pods_that_still_differ
         evictions_that_cannot_be_confirmed
         evictions_wait_for_a_disruption_budget
         evictions_while_a_pod_is_down
         evictions_whose_answers_go_wrong
         evictions_within_a_window
-        hourly_sliding_window
-        hourly_sliding_window_over_a_restart
         kinds_and_strategies_that_hold
-        leaves_by_its_kind_while_it_is_patched
-        leaves_by_its_label_while_it_rolls
-        leaves_by_its_namespace_label_while_it_is_confirmed
-        leaves_while_it_waits_for_the_state
-        leaves_while_its_pods_are_evicted
         maintenance_windows
         namespaces_that_cannot_be_read
         new_pods_that_crash
@@ -250,12 +255,10 @@ scripts! {
         only_what_was_created_before
         opted_out_after_it_was_planned
         parallel_and_one_in_a_namespace
-        plain_replica_sets_are_evicted
         progress_deadline
         regardless_of_drift
         regardless_of_drift_is_not_the_default
         report_mode_changes_nothing
-        slow_and_steady_is_not_late
         the_hourly_budget
         the_injector_moves_before_the_patch
         the_owner_rolls_meanwhile
@@ -264,7 +267,6 @@ scripts! {
         the_stamp_is_stripped
         the_watch_of_pods_is_behind
         too_slow_but_in_the_end_there
-        tried_whatever_the_number_of_replicas
         two_bad_ones_open_the_breaker
         windows_over_a_change_of_clocks
     }

@@ -59,8 +59,8 @@ fn node(spec: &Field<'_>) -> Option<Name> {
     let required = spec.at("affinity").at("nodeAffinity").at("requiredDuringSchedulingIgnoredDuringExecution");
     let fields =
         required.at("nodeSelectorTerms").items().flat_map(|term| term.at("matchFields").items().collect::<Vec<_>>());
-    let named = fields.filter(|field| field.at("key").text() == Some("metadata.name"));
-    let named = named.filter_map(|field| field.at("values").items().next()?.text().map(Name::from)).next();
+    let mut named = fields.filter(|field| field.at("key").text() == Some("metadata.name"));
+    let named = named.find_map(|field| field.at("values").items().next()?.text().map(Name::from));
     named.or_else(|| spec.at("nodeName").text().filter(|name| !name.is_empty()).map(Name::from))
 }
 

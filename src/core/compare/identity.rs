@@ -120,8 +120,8 @@ impl<'a> Follows<'a> {
     /// A member whose key follows has another one in the other rendering.
     fn members(&self, own: &Map<String, Value>, other: &Map<String, Value>) -> Value {
         let renamed = |key: &str| {
-            let only_there = other.iter().filter(|(there, _)| !own.contains_key(*there));
-            only_there.filter_map(|(there, value)| Some((self.text(key, there)?, value))).next()
+            let mut only_there = other.iter().filter(|(there, _)| !own.contains_key(*there));
+            only_there.find_map(|(there, value)| Some((self.text(key, there)?, value)))
         };
         let translated = own.iter().map(|(key, value)| match other.get(key) {
             Some(same) => (key.clone(), self.translate(value, same)),

@@ -324,7 +324,8 @@ fn r3_the_second_rendering_is_for_another_ordinal_with_other_claims() {
 
 #[test]
 fn r3_a_daemon_sets_pod_is_for_a_node() {
-    let mut template = template();
+    let plain = template();
+    let mut template = plain.clone();
     let preferred = json!([{ "weight": 1, "preference": {} }]);
     template["spec"]["affinity"] = json!({
         "podAffinity": {},
@@ -365,8 +366,8 @@ fn r3_a_daemon_sets_pod_is_for_a_node() {
         })
     );
     let only = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } });
-    assert_eq!(affinity(&super::template(), Some("node-1")), only);
-    assert_eq!(affinity(&super::template(), None), Value::Null);
+    assert_eq!(affinity(&plain, Some("node-1")), only);
+    assert_eq!(affinity(&plain, None), Value::Null);
 }
 
 #[test]
