@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     difference::{Comparison, FieldChange, IMAGE, PLACEMENT, SidecarDifference, Text},
-    field::{self, NameMap},
-    identity::{Follows, PodIdentity},
+    field,
+    identity::{Follows, NameMap, PodIdentity},
     ignore::{self, IgnoreRule, IgnoreUse},
     mask::Mask,
     order, redacted_pointer,

@@ -6,53 +6,11 @@ use serde_json::Value;
 
 use super::{
     difference::{FieldChange, IMAGE, SECURITY_CONTEXT, Text},
-    identity::Follows,
+    identity::{Follows, NameMap},
     mask::ContainerMask,
     redacted_pointer::escaped,
 };
-use crate::core::model::{
-    canonical::whole_word,
-    shape::{ContainerShape, UNKNOWN},
-};
-
-/// Two names of one Pod (rule R3): a StatefulSet's rendering carries the name of an ordinal that does not exist.
-#[derive(Clone, Copy, Debug)]
-pub struct NameMap<'a> {
-    /// The rendering's.
-    pub rendered: &'a str,
-    /// The running Pod's.
-    pub running: &'a str,
-    /// Two names of its namespace: a rendering as if in another one.
-    pub namespaces: Option<(&'a str, &'a str)>,
-}
-
-impl NameMap<'_> {
-    /// The running Pod's name, if the rendering has another one.
-    pub(super) fn pod(&self) -> Option<&str> {
-        Some(self.running).filter(|_| !self.rendered.is_empty())
-    }
-
-    pub(super) fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let named = whole_word::replace(text, self.rendered, self.running);
-        let Some((rendered, running)) = self.namespaces else { return named };
-        match named {
-            Cow::Borrowed(text) => whole_word::replace(text, rendered, running),
-            Cow::Owned(text) => Cow::Owned(whole_word::replace(&text, rendered, running).into_owned()),
-        }
-    }
-
-    /// All texts of a value, keys, too.
-    pub(super) fn apply_to(&self, value: &Value) -> Value {
-        match value {
-            Value::String(text) => self.apply(text).into(),
-            Value::Array(elements) => elements.iter().map(|element| self.apply_to(element)).collect(),
-            Value::Object(members) => {
-                members.iter().map(|(k, v)| (self.apply(k).into_owned(), self.apply_to(v))).collect()
-            }
-            scalar => scalar.clone(),
-        }
-    }
-}
+use crate::core::model::shape::{ContainerShape, UNKNOWN};
 
 /// How fields are looked at.
 pub(super) struct View<'a> {

@@ -5,9 +5,11 @@
 //! does, and the Node's name. What is the same in both is the same for every Pod, whatever it looks like; what differs in another
 //! way (a hash of the name) follows in a way that nobody knows, and is volatile.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
-use super::{field::NameMap, rendering::Rendering};
+use super::rendering::Rendering;
 use crate::core::model::{
     Name,
     canonical::whole_word,
@@ -21,6 +23,45 @@ pub struct PodIdentity<'a> {
     pub name: &'a str,
     /// The Node that it was made for, if its controller makes one for each.
     pub node: Option<&'a str>,
+}
+
+/// Two names of one Pod (rule R3): a StatefulSet's rendering carries the name of an ordinal that does not exist.
+#[derive(Clone, Copy, Debug)]
+pub struct NameMap<'a> {
+    /// The rendering's.
+    pub rendered: &'a str,
+    /// The running Pod's.
+    pub running: &'a str,
+    /// Two names of its namespace: a rendering as if in another one.
+    pub namespaces: Option<(&'a str, &'a str)>,
+}
+
+impl NameMap<'_> {
+    /// The running Pod's name, if the rendering has another one.
+    pub(super) fn pod(&self) -> Option<&str> {
+        Some(self.running).filter(|_| !self.rendered.is_empty())
+    }
+
+    pub(super) fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let named = whole_word::replace(text, self.rendered, self.running);
+        let Some((rendered, running)) = self.namespaces else { return named };
+        match named {
+            Cow::Borrowed(text) => whole_word::replace(text, rendered, running),
+            Cow::Owned(text) => Cow::Owned(whole_word::replace(&text, rendered, running).into_owned()),
+        }
+    }
+
+    /// All texts of a value, keys, too.
+    pub(super) fn apply_to(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => self.apply(text).into(),
+            Value::Array(elements) => elements.iter().map(|element| self.apply_to(element)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(k, v)| (self.apply(k).into_owned(), self.apply_to(v))).collect()
+            }
+            scalar => scalar.clone(),
+        }
+    }
 }
 
 /// Whom a text is for.

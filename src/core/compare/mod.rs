@@ -27,8 +27,8 @@ mod volatile;
 pub use self::{
     comparison::{Against, compare, compare_against, compare_all},
     difference::{Comparison, FieldChange, IMAGE, ORDER, SidecarDifference, Text},
-    field::{NameMap, leaves},
-    identity::{PodIdentity, RenderedFor, depends_on_pod},
+    field::leaves,
+    identity::{NameMap, PodIdentity, RenderedFor, depends_on_pod},
     ignore::{IgnoreRule, IgnoreUse, Ignored},
     mask::Mask,
     order::with_order,

@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     difference::{PLACEMENT, Text},
-    field::{self, NameMap},
-    identity::{ANY_POD, Follows, depends_on_pod},
+    field,
+    identity::{ANY_POD, Follows, NameMap, depends_on_pod},
     ignore::IgnoreRule,
     mask::Mask,
     rendering::Rendering,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     difference::{ORDER, PLACEMENT, SECURITY_CONTEXT},
-    field::{NameMap, below, with_own_image},
-    identity::Follows,
+    field::{below, with_own_image},
+    identity::{Follows, NameMap},
     mask::Mask,
     order,
     rendering::Rendering,
