@@ -32,7 +32,7 @@ fn copies() -> [Copies; 4] {
     [
         of("shard", format!(r#""--shard=" + {INDEX}"#), true),
         of("name", dns.to_owned(), false),
-        of("hash", format!(r#"string((int({INDEX}) + 17) * 7919 % 104729)"#), false),
+        of("hash", format!("string((int({INDEX}) + 17) * 7919 % 104729)"), false),
         of("node", format!(r#""--node=" + {NODE}"#), true),
     ]
 }
@@ -138,8 +138,8 @@ async fn r3_what_follows_the_ordinal_or_the_node_is_no_drift_and_the_rest_is() -
         try_join_all(copies.iter().map(|copies| copies.install(ns))).await?;
         // Ten sets whose injectors write the hostname and the DNS name, or a hash; one with an index, and a DaemonSet.
         let sets = (0..10).map(|n| {
-            let copied = if n % 2 == 0 { name } else { hash };
-            ns.deploy(stateful_set(&format!("set-{n}"), 2).pod_label(copied.label(ns)))
+            let injector = if n % 2 == 0 { name } else { hash };
+            ns.deploy(stateful_set(&format!("set-{n}"), 2).pod_label(injector.label(ns)))
         });
         let shards = ns.deploy(stateful_set("shard", 3).pod_label(shard.label(ns)));
         let agent = ns.deploy(daemon_set("agent").pod_label(node.label(ns)));

@@ -21,6 +21,8 @@ pub(super) enum Want {
     Periodic,
     /// Look again then, without asking the API server.
     Look(Duration),
+    /// The same, and the periodic look stays wanted: that some Pods are too young to be judged puts it off for nobody.
+    PeriodicAndLook(Duration),
     /// A rendering, not before then: the first one, or one that confirms what is known.
     Render(Duration),
     /// One more rendering for the set, not before then.

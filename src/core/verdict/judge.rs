@@ -117,8 +117,8 @@ fn without_hold(e: Evidence<'_>) -> Assessment {
         return Assessment::new(Judged::plain(Verdict::NoPods), Want::Periodic);
     }
     let assessment = compare_with(e, set, &pods);
-    match (&assessment.want, ripe) {
-        (Want::Periodic, Some(look)) => Assessment { want: look, ..assessment },
+    match (&assessment.want, &ripe) {
+        (Want::Periodic, Some(Want::Look(at))) => Assessment { want: Want::PeriodicAndLook(*at), ..assessment },
         _ => assessment,
     }
 }
@@ -153,12 +153,13 @@ const LONGEST_LAG: Duration = Duration::from_mins(5);
 
 /// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
 fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
-    if !matches!(assessment.want, Want::Render(_) | Want::Another(_) | Want::Periodic) {
+    if matches!(assessment.want, Want::Nothing | Want::Look(_)) {
         return assessment;
     }
     let Some(why) = exchanged(e.workload, e.index) else {
         return if assessment.want == Want::Periodic { once_settled(e, assessment) } else { assessment };
     };
+    let want = if let Want::PeriodicAndLook(at) = assessment.want { Want::Look(at) } else { Want::Nothing };
     let judged = assessment.judged;
     let judged = if judged.is_transient() {
         let pods = judged.pods;
@@ -166,7 +167,7 @@ fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
     } else {
         judged
     };
-    Assessment { judged, want: Want::Nothing, ..assessment }
+    Assessment { judged, want, ..assessment }
 }
 
 /// The periodic look may be overdue at the end of an exchange, and waits as any other does until what changed is in force.

@@ -249,10 +249,13 @@ impl Verdicts {
         let wish = match assessment.want {
             Want::Render(due) if settling => Wish::Settle(due, priority),
             Want::Render(due) | Want::Another(due) => Wish::Render(due, priority),
-            Want::Periodic => Wish::Periodic(case.set.as_ref().map_or(now.elapsed, |set| set.confirmed.elapsed) + next),
+            Want::Periodic | Want::PeriodicAndLook(_) => {
+                Wish::Periodic(case.set.as_ref().map_or(now.elapsed, |set| set.confirmed.elapsed) + next)
+            }
             Want::Nothing | Want::Look(_) => Wish::Nothing,
         };
-        self.recheck(key, if let Want::Look(at) = assessment.want { Some(at) } else { None });
+        let look = if let Want::Look(at) | Want::PeriodicAndLook(at) = assessment.want { Some(at) } else { None };
+        self.recheck(key, look);
         out.invalidate_report(key);
         Judgement { key: key.clone(), standing, replan, wish, probe }
     }
