@@ -251,8 +251,9 @@ impl Core {
             return;
         }
         let view = view!(self, now);
-        let rollouts = &self.rollouts;
-        let unsent = self.renders.send(view, &|key| rollouts.need(key), &mut self.outbox);
+        let (rollouts, verdicts) = (&self.rollouts, &self.verdicts);
+        let last = |key: &WorkloadKey| verdicts.rendered_for(key);
+        let unsent = self.renders.send(view, &|key| rollouts.need(key), &last, &mut self.outbox);
         self.verdicts.throttled(&unsent.throttled, view, &mut self.outbox);
         self.follow_up(now, |rollouts, context, out| {
             rollouts.take_nothing_to_render(&unsent.nothing_to_render, context, out)

@@ -17,6 +17,7 @@ mod events;
 mod evictions;
 mod fidelity;
 mod half_rolled;
+mod identity;
 mod install;
 mod leaders;
 mod many_replicas;

@@ -95,6 +95,7 @@ macro_rules! scripts {
 scripts! {
     detect {
         a_changed_field_beside_a_volatile_one_is_drift
+        a_count_that_is_the_first_renderings_ordinal
         a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
         a_label_that_a_controller_adds_may_match
@@ -149,6 +150,8 @@ scripts! {
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
         what_differs_is_rendered_twice
+        what_does_not_follow_the_ordinal_is_drift
+        what_follows_the_ordinal_is_no_drift
         what_if_is_never_acted_on
         who_waits_for_a_busy_injector_lets_others_pass
         who_wants_pods_and_has_none_is_asked
@@ -298,6 +301,7 @@ scripts! {
         the_watch_of_pods_is_behind
         times_of_the_future_in_the_state
         too_slow_but_in_the_end_there
+        tried_whatever_the_number_of_replicas
         two_bad_ones_open_the_breaker
         two_budgets_over_one_pod_hold
         what_a_partition_keeps_is_judged_and_not_rolled

@@ -116,8 +116,12 @@ const CONTAINERS: Needed = Each(&Text(&CONTAINER));
 pub(in crate::cluster) const SHAPE: Needed =
     Members(&[("volumes", VOLUMES), ("initContainers", CONTAINERS), ("containers", CONTAINERS)]);
 
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+
 const SPEC: Needed = Members(&[
     ("serviceAccountName", All),
+    ("nodeName", All),
+    ("affinity", Members(&[("nodeAffinity", Members(&[(REQUIRED, All)]))])),
     ("volumes", VOLUMES),
     ("initContainers", CONTAINERS),
     ("containers", CONTAINERS),

@@ -46,6 +46,8 @@ pub(super) fn pod(value: &Value, shape: Arc<PodShape>, faults: &Faults) -> Optio
     let (meta, spec) = (object.at("metadata"), object.at("spec"));
     let labels = meta.at("labels");
     let owner = metadata::owner(&object);
+    let of_daemon_set = owner.as_ref().is_some_and(|owner| owner.kind.as_ref() == "DaemonSet");
+    let node = if of_daemon_set { node(&spec) } else { None };
     let template_generation = labels.at("pod-template-generation").text().and_then(|text| text.parse().ok());
     Some(PodSnapshot {
         key,
@@ -56,10 +58,21 @@ pub(super) fn pod(value: &Value, shape: Arc<PodShape>, faults: &Faults) -> Optio
         template_generation: template_generation.unwrap_or_default(),
         service_account: service_account(&spec),
         created: meta.at("creationTimestamp").time().unwrap_or_default(),
+        node,
         state: state(&object),
         shape,
         patched_images: patched_images(&meta),
     })
+}
+
+/// The Node that a DaemonSet's controller made the Pod for: what injectors see of it is the affinity.
+fn node(spec: &Field<'_>) -> Option<Name> {
+    let required = spec.at("affinity").at("nodeAffinity").at("requiredDuringSchedulingIgnoredDuringExecution");
+    let fields =
+        required.at("nodeSelectorTerms").items().flat_map(|term| term.at("matchFields").items().collect::<Vec<_>>());
+    let mut named = fields.filter(|field| field.at("key").text() == Some("metadata.name"));
+    let named = named.find_map(|field| field.at("values").items().next()?.text().map(Name::from));
+    named.or_else(|| spec.at("nodeName").text().filter(|name| !name.is_empty()).map(Name::from))
 }
 
 /// The newest time under a key of ours, whatever our keys begin with here: a template that has several is stamped anew by one.

@@ -99,6 +99,21 @@ fn a_pod_of_a_daemon_set_names_revision_and_generation() {
 }
 
 #[test]
+fn a_pod_of_a_daemon_set_names_the_node_that_it_is_for() {
+    let of = |kind: &str, spec: Value| {
+        let owner = json!({ "apiVersion": "apps/v1", "kind": kind, "name": "agent", "uid": "u", "controller": true });
+        pod(&with(&json!({ "metadata": { "ownerReferences": [owner] }, "spec": spec }))).node
+    };
+    let field = json!({ "key": "metadata.name", "operator": "In", "values": ["node-1"] });
+    let required = json!({ "nodeSelectorTerms": [{ "matchFields": [field] }] });
+    let affinity = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } });
+    assert_eq!(of("DaemonSet", json!({ "affinity": affinity })).as_deref(), Some("node-1"), "it is not bound yet");
+    assert_eq!(of("DaemonSet", json!({ "nodeName": "node-2" })).as_deref(), Some("node-2"));
+    assert_eq!(of("DaemonSet", json!({ "nodeName": "" })), None);
+    assert_eq!(of("ReplicaSet", json!({ "nodeName": "node-2", "affinity": affinity })), None);
+}
+
+#[test]
 fn the_revision_of_a_pod_is_in_the_label_that_its_own_controller_writes() {
     let revision = |kind: &str, labels: Value| {
         let owner = json!({ "apiVersion": "v1", "kind": kind, "name": "web", "uid": "u", "controller": true });

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::config::Caller;
 use crate::core::{
+    compare::Rendering,
     io::{
         Confirmation, RenderOutcome, RenderReply, RenderRequest,
         api_response::{self, RenderAnswer},
@@ -159,7 +160,7 @@ impl Renderer {
         let user = self.user(request.workload.key.kind);
         // Controllers have that right; of our own the API server does not ask then.
         let mut block_owner_deletion = user.is_some() || self.rights.may_block_deletion(&self.cluster, resource).await;
-        let mut attempt = 0;
+        let (mut attempt, mut existing) = (0, false);
         loop {
             let body = dry_run_pod::pod_body(&BodyRequest {
                 kind: request.workload.key.kind,
@@ -168,7 +169,10 @@ impl Renderer {
                 template: &source.template,
                 revision: &request.revision,
                 ordinals: request.ordinals,
+                other_than: request.other_than,
+                node: request.node.as_deref(),
                 attempt,
+                existing,
                 block_owner_deletion,
                 what_if: &request.what_if,
             })
@@ -189,12 +193,20 @@ impl Renderer {
             let name = body.pod_name.as_deref();
             let shape = |pod: &Value| convert::shape(pod, request.fields);
             match api_response::classify_render(&answer.as_core(&json), &template, name, shape) {
-                RenderAnswer::Outcome(outcome) => {
-                    if matches!(outcome, RenderOutcome::Rendered(_)) {
-                        self.has_all_labels(request, &json).await?;
-                    }
-                    return Ok(outcome);
+                RenderAnswer::Outcome(RenderOutcome::Rendered(rendering)) => {
+                    self.has_all_labels(request, &json).await?;
+                    let (claims, node) = (body.claims, request.node.clone());
+                    return Ok(RenderOutcome::Rendered(Rendering { claims, node, ..rendering }));
                 }
+                // What refuses the Pod of an ordinal that does not exist may have nothing against those that do (rule R3).
+                RenderAnswer::Outcome(RenderOutcome::Rejected { .. })
+                    if body.pod_name.is_some() && request.ordinals.is_some() && !existing =>
+                {
+                    existing = true;
+                }
+                RenderAnswer::Outcome(outcome) => return Ok(outcome),
+                // A name is looked up after admission has let the Pod be.
+                RenderAnswer::NameTaken { .. } if existing => return Ok(refused_for_its_ordinal(name)),
                 RenderAnswer::NameTaken { .. } if body.pod_name.is_some() && attempt + 1 < NAME_ATTEMPTS => {
                     attempt += 1;
                 }
@@ -286,6 +298,13 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
 
 fn undetermined(message: String) -> RenderOutcome {
     RenderOutcome::Undetermined { reason: UndeterminedReason::ApiError, message, retry_after: None }
+}
+
+/// Admission refuses only Pods that do not exist.
+fn refused_for_its_ordinal(existing: Option<&str>) -> RenderOutcome {
+    let existing = existing.unwrap_or_default();
+    let message = format!("admission refuses the Pod of an ordinal that does not exist, and would let {existing} be");
+    RenderOutcome::Undetermined { reason: UndeterminedReason::DryRunSensitive, message, retry_after: None }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]

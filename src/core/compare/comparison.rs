@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     difference::{Comparison, FieldChange, IMAGE, PLACEMENT, SidecarDifference, Text},
-    field::{self, NameMap},
+    field,
+    identity::{Follows, NameMap, PodIdentity},
     ignore::{self, IgnoreRule, IgnoreUse},
     mask::Mask,
     order, redacted_pointer,
@@ -30,7 +31,21 @@ pub fn compare(
     names: Option<&NameMap<'_>>,
     patched_images: &[Name],
 ) -> Comparison {
-    show(compare_values(running, rendering, selection, mask, names, patched_images), names)
+    show(compare_values(running, rendering, selection, patched_images, &Lens { mask, names, follows: None }), names)
+}
+
+/// How a rendering is looked at for one running Pod.
+#[derive(Clone, Copy)]
+struct Lens<'a> {
+    mask: &'a Mask,
+    names: Option<&'a NameMap<'a>>,
+    follows: Option<&'a Follows<'a>>,
+}
+
+impl<'a> Lens<'a> {
+    fn of(&self, container: &str) -> field::View<'a> {
+        field::View { mask: self.mask.of(container), names: self.names, follows: self.follows }
+    }
 }
 
 /// As [`compare`], but the pointers may hold values: rules of the site are applied to those.
@@ -38,10 +53,10 @@ fn compare_values(
     running: &PodShape,
     rendering: &Rendering,
     selection: &SidecarSelection,
-    mask: &Mask,
-    names: Option<&NameMap<'_>>,
     patched_images: &[Name],
+    lens: &Lens<'_>,
 ) -> Comparison {
+    let mask = lens.mask;
     let sidecars = selection.sidecars(rendering, Some(running));
     let mut differences = Vec::new();
     for sidecar in &sidecars {
@@ -51,7 +66,7 @@ fn compare_values(
             (None, Some(_)) => differences.push(one(Difference::Missing, Vec::new())),
             (Some(_), None) => differences.push(one(Difference::Removed, Vec::new())),
             (Some(runs), Some(rendered)) => {
-                let fields = field::changes(runs, rendered, &field::View { mask: mask.of(sidecar), names });
+                let fields = field::changes(runs, rendered, &lens.of(sidecar));
                 let patched = patched_images.contains(sidecar);
                 let (live, changed): (Vec<_>, Vec<_>) =
                     fields.into_iter().partition(|field| patched && field.pointer == IMAGE);
@@ -67,7 +82,7 @@ fn compare_values(
         }
     }
     order::add(&mut differences, running, rendering, &sidecars, mask);
-    Comparison { differences, collateral: collateral(running, rendering, &sidecars, mask, names) }
+    Comparison { differences, collateral: collateral(running, rendering, &sidecars, lens) }
 }
 
 /// What a running Pod is against several renderings of its template (rule R8): in sync if it matches any of them.
@@ -83,7 +98,7 @@ pub fn compare_all(
     patched_images: &[Name],
 ) -> Comparison {
     let against = Against { renderings, selection, mask, ignore: &[], namespaces: None };
-    compare_against(running, running_name, patched_images, &against).0
+    compare_against(running, PodIdentity { name: running_name, node: None }, patched_images, &against).0
 }
 
 /// What a running Pod is compared with.
@@ -104,7 +119,7 @@ pub struct Against<'a> {
 /// As [`compare_all`], and which rules left something out of it.
 pub fn compare_against(
     running: &PodShape,
-    running_name: &str,
+    pod: PodIdentity<'_>,
     patched_images: &[Name],
     against: &Against<'_>,
 ) -> (Comparison, BTreeSet<IgnoreUse>) {
@@ -118,9 +133,11 @@ pub fn compare_against(
     let comparisons = distinct.map(|(_, rendering)| {
         let rendered = rendering.pod_name.as_deref();
         // No name is ever replaced by another where there is only one.
-        let names = NameMap { rendered: rendered.unwrap_or_default(), running: running_name, namespaces };
+        let names = NameMap { rendered: rendered.unwrap_or_default(), running: pod.name, namespaces };
         let names = Some(names).filter(|_| rendered.is_some() || namespaces.is_some());
-        let mut found = compare_values(running, rendering, selection, mask, names.as_ref(), patched_images);
+        let follows = Follows::of(rendering, renderings, Some(pod), names);
+        let lens = Lens { mask, names: names.as_ref(), follows: follows.as_ref() };
+        let mut found = compare_values(running, rendering, selection, patched_images, &lens);
         let uses = ignore::leave_out(ignore, &mut found, names.as_ref());
         (show(found, names.as_ref()), uses)
     });
@@ -159,13 +176,12 @@ fn collateral(
     running: &PodShape,
     rendering: &Rendering,
     sidecars: &BTreeSet<Name>,
-    mask: &Mask,
-    names: Option<&NameMap<'_>>,
+    lens: &Lens<'_>,
 ) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     for app in rendering.template.containers.iter().filter(|c| !sidecars.contains(&c.name)) {
         let prefix = format!("/{}", redacted_pointer::escaped(&app.name));
-        let view = field::View { mask: mask.of(&app.name), names };
+        let view = lens.of(&app.name);
         match (running.container(&app.name), rendering.rendered.container(&app.name)) {
             (Some(runs), Some(rendered)) => {
                 let fields = field::changes(runs, rendered, &view).into_iter().filter(field::of_default_set);

@@ -6,45 +6,40 @@ use serde_json::Value;
 
 use super::{
     difference::{FieldChange, IMAGE, SECURITY_CONTEXT, Text},
+    identity::{Follows, NameMap},
     mask::ContainerMask,
     redacted_pointer::escaped,
 };
-use crate::core::model::{
-    canonical::whole_word,
-    shape::{ContainerShape, UNKNOWN},
-};
-
-/// Two names of one Pod (rule R3): a StatefulSet's rendering carries the name of an ordinal that does not exist.
-#[derive(Clone, Copy, Debug)]
-pub struct NameMap<'a> {
-    /// The rendering's.
-    pub rendered: &'a str,
-    /// The running Pod's.
-    pub running: &'a str,
-    /// Two names of its namespace: a rendering as if in another one.
-    pub namespaces: Option<(&'a str, &'a str)>,
-}
-
-impl NameMap<'_> {
-    /// The running Pod's name, if the rendering has another one.
-    pub(super) fn pod(&self) -> Option<&str> {
-        Some(self.running).filter(|_| !self.rendered.is_empty())
-    }
-
-    fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let named = whole_word::replace(text, self.rendered, self.running);
-        let Some((rendered, running)) = self.namespaces else { return named };
-        match named {
-            Cow::Borrowed(text) => whole_word::replace(text, rendered, running),
-            Cow::Owned(text) => Cow::Owned(whole_word::replace(&text, rendered, running).into_owned()),
-        }
-    }
-}
+use crate::core::model::shape::{ContainerShape, UNKNOWN};
 
 /// How fields are looked at.
 pub(super) struct View<'a> {
     pub(super) mask: ContainerMask<'a>,
     pub(super) names: Option<&'a NameMap<'a>>,
+    /// What is known of how the rendering follows from the Pod that it is for.
+    pub(super) follows: Option<&'a Follows<'a>>,
+}
+
+impl<'a> View<'a> {
+    /// The names that are still to be told from the texts: where two renderings prove what follows, the Pod's is not among them.
+    fn unproven_names(&self) -> Option<NameMap<'a>> {
+        let names = *self.names?;
+        Some(if self.follows.is_some() { NameMap { rendered: "", ..names } } else { names })
+    }
+
+    /// Part of a rendered container, for the running Pod as far as two renderings prove it.
+    fn translated(&self, rendered: &ContainerShape, part: fn(&ContainerShape) -> Value) -> Value {
+        let own = part(rendered);
+        match self.follows.and_then(|follows| Some((follows, follows.partner(rendered)?))) {
+            Some((follows, partner)) => with_own_image(follows.translate(&own, &part(partner)), &own),
+            None => own,
+        }
+    }
+
+    /// Whether the rendering is another one for another Pod.
+    fn depends_on_pod(&self, rendered: &ContainerShape) -> bool {
+        self.follows.is_some_and(|follows| follows.partner(rendered).is_some())
+    }
 }
 
 /// A canonical projection's leaves by pointer (RFC 6901). An empty object or list within is a leaf of its own.
@@ -56,10 +51,10 @@ pub fn leaves(canonical: &Value) -> BTreeMap<String, Text> {
 
 /// The compared fields that differ. The pointers can hold values, and are not for showing.
 pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view: &View<'_>) -> Vec<FieldChange> {
-    if running.fingerprint == rendered.fingerprint {
+    if running.fingerprint == rendered.fingerprint && !view.depends_on_pod(rendered) {
         return Vec::new();
     }
-    let (runs, renders) = (running.projection.value(), rendered.projection.value());
+    let (runs, renders) = (running.projection.value(), view.translated(rendered, |c| c.projection.value()));
     let mut found = differences(&runs, &renders, "", view);
     // Rule C6: what somebody else set tells nothing of the injector.
     let unknown = |projection: &Value| projection.get("resources").is_some_and(|r| r == UNKNOWN);
@@ -81,46 +76,31 @@ pub(super) fn collateral_changes(
     rendered: &ContainerShape,
     view: &View<'_>,
 ) -> Vec<FieldChange> {
-    if running.collateral == rendered.collateral {
+    if running.collateral == rendered.collateral && !view.depends_on_pod(rendered) {
         return Vec::new();
     }
-    differences(&running.collateral.value(), &rendered.collateral.value(), SECURITY_CONTEXT, view)
+    let rendered = view.translated(rendered, |c| c.collateral.value());
+    differences(&running.collateral.value(), &rendered, SECURITY_CONTEXT, view)
 }
 
-/// A rendering's projection, with the running Pod's name in place of its own where it has one.
-pub(super) fn projection(rendered: &ContainerShape, names: Option<&NameMap<'_>>) -> Value {
-    let projection = rendered.projection.value();
-    match names {
-        Some(names) => with_names(&projection, names),
-        None => projection,
-    }
-}
-
-/// A rendering's fields with the running Pod's name in place of its own.
+/// A rendering's fields as they are for the Pod in question.
 pub(super) fn renamed(rendered: &ContainerShape, view: &View<'_>) -> BTreeMap<String, Text> {
-    let projection = projection(rendered, view.names);
+    let projection = view.translated(rendered, |c| c.projection.value());
+    let projection = match view.unproven_names() {
+        Some(names) => with_own_image(names.apply_to(&projection), &projection),
+        None => projection,
+    };
     let mut out = BTreeMap::new();
     collect(&projection, &mut String::new(), view.mask, &mut out);
     out
 }
 
-/// A projection with the running Pod's name in place of the rendered one, in keys, too; but not in the image.
-fn with_names(projection: &Value, names: &NameMap<'_>) -> Value {
-    fn all(value: &Value, names: &NameMap<'_>) -> Value {
-        match value {
-            Value::String(text) => names.apply(text).into(),
-            Value::Array(elements) => elements.iter().map(|e| all(e, names)).collect(),
-            Value::Object(members) => {
-                members.iter().map(|(k, v)| (names.apply(k).into_owned(), all(v, names))).collect()
-            }
-            scalar => scalar.clone(),
-        }
+/// An image never depends on the Pod; whatever else it looks like, it is not to be touched.
+pub(super) fn with_own_image(mut translated: Value, own: &Value) -> Value {
+    if let (Some(image), Some(own)) = (translated.get_mut("image"), own.get("image")) {
+        *image = own.clone();
     }
-    let mut out = all(projection, names);
-    if let (Some(renamed), Some(image)) = (out.get_mut("image"), projection.get("image")) {
-        *renamed = image.clone();
-    }
-    out
+    translated
 }
 
 fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>) -> Vec<FieldChange> {
@@ -131,19 +111,20 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
         }
         out
     };
+    let names = view.unproven_names();
     let (before, after) = (all(running), all(rendered));
     let mut runs = before;
     let mut changes = Vec::new();
     for (pointer, text) in after {
         // A name can also be part of a key: `[name=db-6]`.
         let renamed = |names: &NameMap<'_>| Some(names.apply(&pointer).into_owned()).filter(|p| runs.contains_key(p));
-        let pointer = match view.names {
+        let pointer = match &names {
             Some(names) if !runs.contains_key(&pointer) => renamed(names).unwrap_or(pointer),
             _ => pointer,
         };
         let before = runs.remove(&pointer);
         let same = before.as_ref().is_some_and(|before| {
-            *before == text || view.names.is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
+            *before == text || names.as_ref().is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
         });
         if !same {
             changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
@@ -158,7 +139,7 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
     changes
 }
 
-/// An image never depends on the Pod's name; whatever else it looks like, it is not to be touched.
+/// As [`with_own_image`].
 fn with_name(pointer: &str, text: Text, names: &NameMap<'_>) -> Text {
     if pointer == IMAGE {
         return text;

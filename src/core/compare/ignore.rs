@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     difference::{Comparison, FieldChange},
-    field::NameMap,
+    identity::NameMap,
     redacted_pointer,
 };
 use crate::core::model::{Glob, words::Difference};

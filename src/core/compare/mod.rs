@@ -12,6 +12,7 @@
 mod comparison;
 mod difference;
 mod field;
+mod identity;
 mod ignore;
 mod image;
 mod mask;
@@ -26,7 +27,8 @@ mod volatile;
 pub use self::{
     comparison::{Against, compare, compare_against, compare_all},
     difference::{Comparison, FieldChange, IMAGE, ORDER, SidecarDifference, Text},
-    field::{NameMap, leaves},
+    field::leaves,
+    identity::{NameMap, PodIdentity, RenderedFor, depends_on_pod},
     ignore::{IgnoreRule, IgnoreUse, Ignored},
     mask::Mask,
     order::with_order,

@@ -56,7 +56,7 @@ fn c1_a_sidecar_baked_into_the_template_is_not_injected() {
 }
 
 fn rendering(template: &PodShape, rendered: &PodShape) -> Rendering {
-    Rendering { template: Arc::new(template.clone()), rendered: Arc::new(rendered.clone()), pod_name: None }
+    Rendering { template: Arc::new(template.clone()), rendered: Arc::new(rendered.clone()), ..Rendering::default() }
 }
 
 #[test]

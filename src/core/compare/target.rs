@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     difference::{PLACEMENT, Text},
-    field::{self, NameMap},
+    field,
+    identity::{ANY_POD, Follows, NameMap, depends_on_pod},
     ignore::IgnoreRule,
     mask::Mask,
     rendering::Rendering,
@@ -41,13 +42,14 @@ impl Targets {
     /// [`target_fingerprint`], remembered.
     pub fn of(
         &self,
-        rendering: &Rendering,
+        renderings: &[Rendering],
         selection: &SidecarSelection,
         mask: &Mask,
         ignore: &[IgnoreRule],
     ) -> String {
-        let make = || target_fingerprint(rendering, selection, mask, ignore);
-        if rendering.pod_name.is_some() || !mask.is_empty() || !ignore.is_empty() {
+        let make = || target_fingerprint(renderings, selection, mask, ignore);
+        let Some(rendering) = renderings.last() else { return make() };
+        if depends_on_pod(renderings) || !mask.is_empty() || !ignore.is_empty() {
             return make();
         }
         let mut known = self.0.borrow_mut();
@@ -67,22 +69,25 @@ fn sidecars<'r>(rendering: &'r Rendering, names: &BTreeSet<Name>) -> impl Iterat
     names.iter().filter_map(|name| rendering.rendered.container(name))
 }
 
-/// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the rendering, without
-/// masked fields and without the rendered Pod's name. The same for all Pods of a workload, and for the next rendering
-/// unless the injector moved.
+/// The fingerprint of what a rollout would be for: every sidecar's projection and placement in the newest rendering, without
+/// masked fields and without what follows from the Pod that it is for (rule R3). The same for all Pods of a workload, however
+/// many there are, and for the next rendering unless the injector moved.
 pub fn target_fingerprint(
-    rendering: &Rendering,
+    renderings: &[Rendering],
     selection: &SidecarSelection,
     mask: &Mask,
     ignore: &[IgnoreRule],
 ) -> String {
+    let Some(rendering) = renderings.last() else { return String::new() };
     // No Pod has this name, so it stands for all of them.
-    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: "(pod)", namespaces: None });
+    let names = rendering.pod_name.as_deref().map(|rendered| NameMap { rendered, running: ANY_POD, namespaces: None });
+    let follows = Follows::of(rendering, renderings, None, names);
     let mut target: BTreeMap<&str, BTreeMap<String, Text>> = BTreeMap::new();
     for container in sidecars(rendering, &selection.sidecars(rendering, None)) {
         let sidecar = &container.name;
         let mask = mask.of(sidecar);
-        let mut fields = field::renamed(container, &field::View { mask, names: names.as_ref() });
+        let mut fields =
+            field::renamed(container, &field::View { mask, names: names.as_ref(), follows: follows.as_ref() });
         if !mask.hides(PLACEMENT) {
             fields.insert(PLACEMENT.to_owned(), container.placement.as_str().into());
         }
@@ -116,7 +121,7 @@ mod tests {
             let rendered =
                 json!({ "spec": { "containers": [{ "name": "proxy", "image": format!("proxy:{number}") }] } });
             let rendered = Arc::new(PodShape::from_pod(&rendered));
-            let rendering = Rendering { template: Arc::default(), rendered, pod_name: None };
+            let rendering = [Rendering { rendered, ..Rendering::default() }];
             let made = targets.of(&rendering, &selection, &Mask::default(), &[]);
             let known = || format!("{:?}", targets.0.borrow());
             let before = known();

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     difference::{ORDER, PLACEMENT, SECURITY_CONTEXT},
-    field::{NameMap, below, projection},
+    field::{below, with_own_image},
+    identity::{Follows, NameMap},
     mask::Mask,
     order,
     rendering::Rendering,
@@ -42,13 +43,14 @@ impl std::error::Error for Unstable {}
 /// - Another image, or a container that only one of them has, is no volatile field but another answer: [`Unstable`].
 pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable> {
     let mut mask = Mask::default();
-    // A name that was taken meanwhile gives the second rendering another one (rule R3): that is not volatile.
+    // What follows from the Pod that each is for (rule R3) is not volatile.
     let names = match (&first.pod_name, &second.pod_name) {
         (Some(first), Some(second)) if first != second => {
             Some(NameMap { rendered: second, running: first, namespaces: None })
         }
         _ => None,
     };
+    let follows = Follows::between(second, first, names);
     let (first, second) = (&first.rendered, &second.rendered);
     for a in &first.containers {
         let b = second.container(&a.name);
@@ -56,7 +58,7 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
             let images = (Some(a.image.clone()), b.map(|b| b.image.clone()));
             return Err(Unstable { container: a.name.clone(), images });
         };
-        let (pointers, unordered) = differing(a, b, names.as_ref());
+        let (pointers, unordered) = differing(a, b, follows.as_ref());
         if !pointers.is_empty() {
             mask.pointers.insert(a.name.clone(), pointers);
         }
@@ -76,14 +78,20 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
 fn differing(
     a: &ContainerShape,
     b: &ContainerShape,
-    names: Option<&NameMap<'_>>,
+    follows: Option<&Follows<'_>>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
-    if names.is_some() || a.fingerprint != b.fingerprint {
-        walk.compare(&a.projection.value(), &projection(b, names), &mut String::new());
+    let translated = |a: &Value, b: Value| match follows {
+        Some(follows) => with_own_image(follows.translate(&b, a), &b),
+        None => b,
+    };
+    if a.fingerprint != b.fingerprint {
+        let (a, b) = (a.projection.value(), b.projection.value());
+        walk.compare(&a, &translated(&a, b), &mut String::new());
     }
     if a.collateral != b.collateral {
-        walk.compare(&a.collateral.value(), &b.collateral.value(), &mut SECURITY_CONTEXT.to_owned());
+        let (a, b) = (a.collateral.value(), b.collateral.value());
+        walk.compare(&a, &translated(&a, b), &mut SECURITY_CONTEXT.to_owned());
     }
     if a.placement != b.placement {
         walk.masked.insert(PLACEMENT.to_owned());

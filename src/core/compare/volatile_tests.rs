@@ -19,7 +19,7 @@ fn rendering(sidecar: Value) -> Rendering {
     Rendering {
         template: pod(json!([{ "name": "app", "image": "app:1" }])),
         rendered: pod(json!([{ "name": "app", "image": "app:1" }, sidecar])),
-        pod_name: None,
+        ..Rendering::default()
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::core::{
         io::{WatchEvent, WatchKind, WatchSource},
-        model::{Object, Operator, Requirement, Selector, owner::Kind, test_objects},
+        model::{Name, Object, Operator, Requirement, Selector, owner::Kind, test_objects},
     };
 
     fn selects(key: &str, value: &str) -> Selector {
@@ -153,5 +153,47 @@ mod tests {
     fn an_entry_that_selects_by_a_label_of_a_controller_counts() {
         assert_eq!(timeouts(&[(selects("pod-template-hash", "h1"), 7)]), [7]);
         assert_eq!(timeouts(&[(selects("controller-revision-hash", "h1"), 7)]), [0_u32; 0]);
+    }
+
+    /// What one of a few scopes is about: kind of scope, and a name.
+    fn scope(what: u8, name: u8) -> Scope {
+        let name = Name::from(["web", "default", "mesh", "shop", "other"][usize::from(name % 5)]);
+        match what % 5 {
+            0 => Scope::Cluster,
+            1 => Scope::Namespace(name),
+            2 => Scope::ServiceAccount("shop".into(), name),
+            3 => Scope::ServiceAccount(name, "default".into()),
+            _ => Scope::Injector(InjectorKind::ALL[usize::from(what / 5) % InjectorKind::ALL.len()], name),
+        }
+    }
+
+    proptest::proptest! {
+        /// Whether a scope is one of a workload's is asked in another way than which ones are, and answered alike.
+        #[test]
+        fn a_scope_is_a_workloads_if_it_is_among_its_scopes(
+            (what, name) in (proptest::prelude::any::<u8>(), 0..5_u8),
+            injectors in proptest::collection::vec((0..3_usize, 0..5_u8, 0..5_u8, 0..4_u8), 0..6),
+        ) {
+            let workload = test_objects::workload(Kind::DEPLOYMENT, "web");
+            let kinds = InjectorKind::ALL.map(|kind| WatchSource { kind: WatchKind::Injectors(kind), namespace: None });
+            let mut index = Index::expecting(kinds.clone());
+            for (kind, of, policy, selected) in injectors {
+                let names = ["web", "default", "mesh", "shop", "other"];
+                let mut injector = test_objects::webhook(names[usize::from(of)], "1");
+                injector.kind = InjectorKind::ALL[kind];
+                injector.policy = names[usize::from(policy)].into();
+                injector.entries[0].objects = match selected {
+                    0 => selects("app", "other"),
+                    1 => selects("app", "web"),
+                    2 => selects("pod-template-hash", "h1"),
+                    _ => Selector::default(),
+                };
+                let source = WatchSource { kind: WatchKind::Injectors(injector.kind), namespace: None };
+                drop(index.apply(&source, WatchEvent::Apply(Object::Injector(injector))));
+            }
+            let scope = scope(what, name);
+            let among = scopes_of(&workload, &index).any(|one| one == scope);
+            proptest::prop_assert_eq!(is_scope_of(&scope, &workload, &index), among, "{}", scope);
+        }
     }
 }

@@ -22,10 +22,19 @@ pub struct Pod {
     pub uid: Uid,
     /// When it was created.
     pub created: Timestamp,
+    /// The Node that a DaemonSet's Pod was made for. Boxed, as few Pods have one.
+    node: Option<Box<Name>>,
     /// Its standing.
     pub state: PodState,
     /// What it has in common with others.
     pub made: Arc<Made>,
+}
+
+impl Pod {
+    /// The Node that a DaemonSet's Pod was made for.
+    pub fn node(&self) -> Option<&Name> {
+        self.node.as_deref()
+    }
 }
 
 /// What Pods of one revision have in common: kept once for all of them.
@@ -94,6 +103,7 @@ impl From<PodSnapshot> for Pod {
             template_generation,
             service_account,
             created,
+            node,
             state,
             shape,
             patched_images,
@@ -101,7 +111,7 @@ impl From<PodSnapshot> for Pod {
         let number = 0;
         let made =
             Made { owner, revision, stamped, template_generation, service_account, shape, patched_images, number };
-        Self { key, uid: Uid::from(&*uid), created, state, made: Arc::new(made) }
+        Self { key, uid: Uid::from(&*uid), created, node: node.map(Box::new), state, made: Arc::new(made) }
     }
 }
 

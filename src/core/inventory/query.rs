@@ -124,6 +124,12 @@ impl Index {
         self.nodes.values().filter_map(|node| node.kubelet).min()
     }
 
+    /// A Node that is there, a ready one if possible.
+    pub fn any_node(&self) -> Option<&Name> {
+        let ready = self.nodes.values().find(|node| node.ready);
+        ready.or_else(|| self.nodes.values().next()).map(|node| &node.name)
+    }
+
     /// Nodes that are not ready, of how many.
     pub fn unready_nodes(&self) -> (usize, usize) {
         (self.nodes.values().filter(|node| !node.ready).count(), self.nodes.len())

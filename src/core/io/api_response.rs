@@ -64,6 +64,7 @@ pub fn classify_render(
             template: Arc::clone(template),
             rendered: Arc::new(shape(answer.body)),
             pod_name: pod_name.map(Name::from),
+            ..Rendering::default()
         })),
         _ if answer.is_webhook_denial() => match answer.code {
             // A webhook that answers "not allowed, 500" failed by itself; it did not decide against the Pod.

@@ -23,6 +23,13 @@ pub struct RenderRequest {
     pub revision: Name,
     /// StatefulSet: ordinals that exist, lowest and highest. The Pod is named above the highest, its claims below it.
     pub ordinals: Option<(u32, u32)>,
+    /// StatefulSet: the ordinal that the rendering before was for. This one is for another, so that two of them show what
+    /// follows from it (rule R3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_than: Option<u32>,
+    /// DaemonSet: the Node that its controller would make the Pod for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
     /// A Pod whose labels the rendering must have, because its kind was described by a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Name>,

@@ -50,6 +50,9 @@ pub struct PodSnapshot {
     pub service_account: Name,
     /// `metadata.creationTimestamp`; the epoch if absent.
     pub created: Timestamp,
+    /// `spec.nodeName` of a DaemonSet's Pod: its controller made it for this Node (rule R3). Else, and before that is said, `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
     /// Its standing.
     pub state: PodState,
     /// Its containers.

@@ -81,6 +81,7 @@ pub(in crate::core) fn pod(name: &str, owner: Option<Owner>) -> PodSnapshot {
         template_generation: 1,
         service_account: "default".into(),
         created: at(-1000).wall,
+        node: None,
         state: PodState::default(),
         shape: PodShape::default().into(),
         patched_images: Vec::new(),

@@ -24,14 +24,12 @@ type Complete = fn(&mut Body<'_>, &mut Value, &BodyRequest<'_, '_>) -> Result<()
 
 /// Builds the Pod.
 ///
-/// Left out are the per-node affinity that the DaemonSet controller adds (there is no node to name: a rendering stands
-/// for the Pods of all nodes, and no injector is known that reads it), and, of course, all that only a stored Pod has:
-/// status, uid, the volume of the ServiceAccount token, ephemeral containers.
+/// Left out is all that only a stored Pod has: status, uid, the volume of the ServiceAccount token, ephemeral containers.
 pub fn pod_body<'t>(request: &BodyRequest<'_, 't>) -> Result<Body<'t>, BodyError> {
     let BodyRequest { kind, owner, template, .. } = *request;
     let no_spec = || BodyError::NoSpec { kind: owner.kind.clone(), name: owner.name.clone() };
     let spec = template.spec().ok_or_else(no_spec)?;
-    let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None };
+    let mut pod = Body { metadata: metadata(request), spec: Cow::Borrowed(spec), pod_name: None, claims: None };
     let complete: Option<Complete> = match kind {
         kind if kind.row().ordinals => Some(stateful_set::complete),
         Kind::DAEMON_SET => Some(daemon_set::complete),

@@ -27,6 +27,12 @@ pub enum Priority {
 /// keep every verdict open.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// Whose time came this long ago is not passed over for ever by those that are more urgent ...
+const AGED: Duration = Duration::from_mins(1);
+
+/// ... but is given one turn after so many of theirs.
+const URGENT_TURNS: usize = 3;
+
 /// So many workloads of a namespace are served in a row, so that their templates can be read together.
 const TURN: usize = 16;
 
@@ -44,12 +50,24 @@ pub(super) struct RenderQueue {
     overdue: BTreeSet<(Duration, Arrival)>,
     /// The next one that becomes ready gets this number.
     next_arrival: Arrival,
+    /// When each first became ready since it was given last, and its number. It keeps that however often an event replaces its
+    /// wish, or takes it back for a while.
+    places: HashMap<WorkloadKey, Place>,
+    /// So many were given in a row since others have waited for too long.
+    urgent_turns: usize,
     /// Entries that are periodic looks whose time has not come.
     periodic_waiting: usize,
 }
 
 /// The order in which entries became ready; each number is given once.
 type Arrival = u64;
+
+/// Since when somebody waits for a rendering, in the order of all that do.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    arrival: Arrival,
+    since: Duration,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -74,6 +92,8 @@ impl Entry {
 #[derive(Debug, Default)]
 struct Lane {
     queues: BTreeMap<Name, Waiting>,
+    /// Since when each waits.
+    since: BTreeMap<Arrival, Duration>,
     last: Option<Name>,
     /// So many of the last namespace are served before it is another one's turn.
     left: usize,
@@ -98,12 +118,14 @@ impl Lane {
         Self { samples: priority == Priority::Moved, ..Self::default() }
     }
 
-    fn push(&mut self, arrival: Arrival, key: WorkloadKey) {
+    fn push(&mut self, Place { arrival, since }: Place, key: WorkloadKey) {
+        self.since.insert(arrival, since);
         self.queues.entry(key.namespace.clone()).or_default().keys.insert(arrival, key);
     }
 
     /// Takes one out; a namespace in which nobody waits any more is forgotten, with its sample.
     fn remove(&mut self, namespace: &Name, arrival: Arrival) -> Option<WorkloadKey> {
+        self.since.remove(&arrival);
         let waiting = self.queues.get_mut(namespace)?;
         count_look();
         let key = waiting.keys.remove(&arrival);
@@ -209,8 +231,7 @@ impl RenderQueue {
     }
 
     /// Wants a rendering at `due`. A later wish for the same workload replaces the time of the first and keeps the more
-    /// urgent priority. A periodic look gives way to any other wish. Who is ready, and stays so with the same priority, keeps
-    /// its place.
+    /// urgent priority. A periodic look gives way to any other wish.
     pub(super) fn schedule(&mut self, key: &WorkloadKey, due: Duration, priority: Priority, now: Duration) {
         let mut entry = Entry { due, priority, since: now, unsettled: false, arrival: None };
         if let Some(old) = self.entries.get(key).copied() {
@@ -227,28 +248,38 @@ impl RenderQueue {
                 self.entries.insert(key.clone(), Entry { arrival: Some(arrival), ..entry });
                 return;
             }
-            self.cancel(key);
+            self.take_back(key);
         }
         if due <= now {
-            self.enter_lane(key.clone(), &mut entry);
+            self.enter_lane(key.clone(), &mut entry, now);
         } else {
+            if priority == Priority::Periodic {
+                self.places.remove(key);
+            }
             self.waiting.insert((due, key.clone()));
         }
         self.periodic_waiting += usize::from(entry.is_quiet());
         self.entries.insert(key.clone(), entry);
     }
 
-    /// Its time has come: the last place in the lane of its priority.
-    fn enter_lane(&mut self, key: WorkloadKey, entry: &mut Entry) {
-        let arrival = self.next_arrival;
-        self.next_arrival += 1;
-        entry.arrival = Some(arrival);
-        self.overdue.insert((entry.due, arrival));
-        self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(arrival, key);
+    /// Its time has come: the place in the lane of its priority that it had before, or the last one.
+    fn enter_lane(&mut self, key: WorkloadKey, entry: &mut Entry, now: Duration) {
+        let next = Place { arrival: self.next_arrival, since: now };
+        let place = *self.places.entry(key.clone()).or_insert(next);
+        self.next_arrival += u64::from(place.arrival == next.arrival);
+        entry.arrival = Some(place.arrival);
+        self.overdue.insert((entry.due, place.arrival));
+        self.ready.entry(entry.priority).or_insert_with(|| Lane::of(entry.priority)).push(place, key);
     }
 
-    /// Wants no rendering any more.
+    /// Wants no rendering any more, and never waited for one.
     pub(super) fn cancel(&mut self, key: &WorkloadKey) {
+        self.take_back(key);
+        self.places.remove(key);
+    }
+
+    /// Wants no rendering for now.
+    fn take_back(&mut self, key: &WorkloadKey) {
         let Some(entry) = self.entries.remove(key) else { return };
         self.periodic_waiting -= usize::from(entry.is_quiet());
         if let Some(arrival) = entry.arrival {
@@ -261,10 +292,10 @@ impl RenderQueue {
         }
     }
 
-    /// Wants no rendering any more, unless a rollout waits for it.
+    /// Wants no rendering for now, unless a rollout waits for it. Its place stays its own.
     pub(super) fn drop_wish(&mut self, key: &WorkloadKey) {
         if self.entries.get(key).is_some_and(|e| e.priority > Priority::Confirm) {
-            self.cancel(key);
+            self.take_back(key);
         }
     }
 
@@ -287,12 +318,27 @@ impl RenderQueue {
         may: impl Fn(&WorkloadKey) -> bool,
     ) -> Option<(WorkloadKey, Priority)> {
         self.promote(now);
+        let aged = self.aged(now);
+        let turn = aged.filter(|_| self.urgent_turns >= URGENT_TURNS);
+        let first = turn.and_then(|priority| Some((priority, self.ready.get_mut(&priority)?.pop(patience, &may)?)));
         let mut lanes = self.ready.iter_mut();
-        let (priority, key) = lanes.find_map(|(p, lane)| lane.pop(patience, &may).map(|key| (*p, key)))?;
+        let (priority, key) =
+            first.or_else(|| lanes.find_map(|(p, lane)| lane.pop(patience, &may).map(|key| (*p, key))))?;
+        self.urgent_turns = if aged.is_none_or(|aged| aged == priority) { 0 } else { self.urgent_turns + 1 };
+        self.places.remove(&key);
         if let Some(Entry { due, arrival: Some(arrival), .. }) = self.entries.remove(&key) {
             self.overdue.remove(&(due, arrival));
         }
         Some((key, priority))
+    }
+
+    /// Behind those that are most urgent: where somebody has waited for too long, longer than everywhere else.
+    fn aged(&self, now: Duration) -> Option<Priority> {
+        let mut lanes =
+            self.ready.iter().filter_map(|(priority, lane)| Some((lane.since.first_key_value()?, *priority)));
+        _ = lanes.next();
+        let aged = lanes.filter(|((_, since), _)| **since + AGED <= now);
+        aged.min_by_key(|((arrival, _), _)| **arrival).map(|(_, priority)| priority)
     }
 
     /// After this one was given: those of its namespace that are given next, unless something more urgent comes; none if
@@ -310,7 +356,7 @@ impl RenderQueue {
             let Some((_, key)) = self.waiting.pop_first() else { return };
             if let Some(mut entry) = self.entries.get(&key).copied() {
                 self.periodic_waiting -= usize::from(entry.is_quiet());
-                self.enter_lane(key.clone(), &mut entry);
+                self.enter_lane(key.clone(), &mut entry, now);
                 self.entries.insert(key, entry);
             }
         }
@@ -330,10 +376,11 @@ impl RenderQueue {
         self.entries.len() - self.periodic_waiting
     }
 
-    /// How many entries there are, periodic looks included.
+    /// How many workloads something is remembered of, periodic looks included.
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
-        self.entries.len()
+        let apart = self.places.keys().filter(|key| !self.entries.contains_key(*key)).count();
+        self.entries.len() + apart
     }
 
     /// How long the one that has waited longest is overdue.

@@ -11,11 +11,12 @@ use super::{
     render_throttle::{self, Limits, RenderThrottle, SendPermit, SentRendering},
 };
 use crate::core::{
+    compare::RenderedFor,
     config::Policy,
     injection::{Scope, VersionVector, View, entries_of, exchanged},
-    inventory::{PodClass, Revision, revisions},
+    inventory::{Index, Pod, PodClass, Revision, revisions},
     io::{Confirmation, Effect, Notice, Outbox, RenderOutcome, RenderReply, RenderRequest, WorkloadRef},
-    model::{Name, WorkloadKey, owner::Kind, time::Now, words::UndeterminedReason},
+    model::{Name, WorkloadKey, WorkloadSnapshot, owner::Kind, time::Now, words::UndeterminedReason},
 };
 
 /// A workload whose history could not be read is read again after this long.
@@ -194,7 +195,16 @@ impl Renders {
     }
 
     /// Sends as many renderings as the budget and the injectors allow. `need` tells what rollouts need.
-    pub fn send(&mut self, view: View<'_>, need: &dyn Fn(&WorkloadKey) -> Need, out: &mut Outbox) -> Unsent {
+    ///
+    /// `last` tells whom the newest rendering of a workload is for: the next one is for another of its Pods, as far as it has Pods
+    /// that differ (rule R3).
+    pub fn send(
+        &mut self,
+        view: View<'_>,
+        need: &dyn Fn(&WorkloadKey) -> Need,
+        last: &dyn Fn(&WorkloadKey) -> RenderedFor,
+        out: &mut Outbox,
+    ) -> Unsent {
         let mut unsent = Unsent::default();
         let now = view.now;
         // What is waited for next is no answer then: there may be none under way.
@@ -230,7 +240,7 @@ impl Renders {
             match permit(&key) {
                 None | Some((SendPermit::Busy, _)) => {}
                 Some((SendPermit::Go, versions)) => {
-                    self.request(&key, priority, versions, needed, view, &mut unsent, out);
+                    self.request(&key, priority, versions, (needed, last(&key)), view, &mut unsent, out);
                 }
                 Some((SendPermit::Slow(until), _)) => {
                     self.queue.schedule(&key, until, priority, now.elapsed);
@@ -249,7 +259,7 @@ impl Renders {
         key: &WorkloadKey,
         priority: Priority,
         versions: VersionVector,
-        need: Need,
+        (need, last): (Need, RenderedFor),
         view: View<'_>,
         unsent: &mut Unsent,
         out: &mut Outbox,
@@ -297,6 +307,8 @@ impl Renders {
             workload: WorkloadRef { key: key.clone(), uid: workload.uid.clone() },
             revision,
             ordinals,
+            other_than: last.ordinal,
+            node: if key.kind == Kind::DAEMON_SET { node(workload, last.node.as_ref(), index) } else { None },
             sample: sample.filter(|_| key.kind.described().is_some() && key.kind.has_template_only()),
             confirm,
             together,
@@ -380,6 +392,14 @@ impl Renders {
 /// Whether the backends of an injector that may touch this workload's Pods are mixed.
 fn is_held(key: &WorkloadKey, view: View<'_>) -> bool {
     view.index.workload(key).is_some_and(|workload| exchanged(workload, view.index).is_some())
+}
+
+/// The Node of one of a DaemonSet's living Pods, if possible another one than this; without any Pod a Node that is there.
+fn node(workload: &WorkloadSnapshot, last: Option<&Name>, index: &Index) -> Option<Name> {
+    let living = index.pod_classes_of(workload).filter(|class| !class.state.terminating && !class.state.finished);
+    let nodes: BTreeSet<_> = living.flat_map(|class| class.pods()).filter_map(Pod::node).collect();
+    let another = nodes.iter().find(|node| Some(**node) != last).or(nodes.first());
+    another.copied().or_else(|| index.any_node()).cloned()
 }
 
 /// The lowest and the highest ordinal among a StatefulSet's Pods.

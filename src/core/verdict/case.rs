@@ -218,6 +218,13 @@ pub struct RenderSet {
     pub confirmed: Now,
 }
 
+impl RenderSet {
+    /// The rendering that was made last, also if it told nothing new.
+    pub(super) fn newest(&self) -> Option<&Rendering> {
+        self.healing.as_ref().map(|healing| healing.last()).or(self.renderings.last())
+    }
+}
+
 /// An answer that was no rendering.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {

@@ -147,7 +147,7 @@ const LONGEST_LAG: Duration = Duration::from_mins(5);
 
 /// Rule R9: as long as an injector that may touch its Pods is being exchanged, no rendering of a workload is asked for.
 fn held(e: Evidence<'_>, assessment: Assessment) -> Assessment {
-    if !matches!(assessment.want, Want::Render(_) | Want::Another(_) | Want::Periodic) {
+    if matches!(assessment.want, Want::Nothing | Want::Look(_)) {
         return assessment;
     }
     let Some(why) = exchanged(e.workload, e.index) else {
@@ -208,7 +208,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
     let newest = set.renderings.last();
     let mut judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
-        target: newest.map(|r| e.targets.of(r, &selection, &set.mask, &policy.ignore)).unwrap_or_default(),
+        target: e.targets.of(&set.renderings, &selection, &set.mask, &policy.ignore),
         pods: pods.count(),
         ignored: compared.ignored().clone(),
         ..Judged::plain(Verdict::InSync)

@@ -7,10 +7,14 @@ use super::{
     mask_healing::{self, Healed, Healing},
 };
 use crate::core::{
-    compare::{self, Mask, Rendering},
+    compare::{self, Mask, RenderedFor, Rendering},
     injection::VersionVector,
     model::time::Now,
 };
+
+/// No verdict asks for more, and each new one is compared with all. While others keep an answer open, one more comes every few
+/// minutes.
+const KEPT: usize = 5;
 
 /// Adds a rendering to a revision's set, or begins a new set with it. Returns whether it shows that an injector moved
 /// without a word.
@@ -60,6 +64,9 @@ pub(super) fn add_rendering(
                 set.mask.merge(mask);
             }
             set.renderings.push(rendering);
+            if set.renderings.len() > KEPT {
+                set.renderings.remove(0);
+            }
             set.unstable = None;
         }
         Err(unstable) if more => {
@@ -69,7 +76,9 @@ pub(super) fn add_rendering(
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
+            let follows = first_of_another_pod(&set, &rendering).then(|| rendering.clone());
             heal(&mut set, rendering, now);
+            set.renderings.extend(follows);
         }
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
@@ -81,6 +90,16 @@ pub(super) fn add_rendering(
     set.confirmed = now;
     case.set = Some(set);
     false
+}
+
+/// Whether only this rendering shows what follows from the Pod that it is for: all others are for one and the same (rule R3).
+fn first_of_another_pod(set: &RenderSet, rendering: &Rendering) -> bool {
+    let differs = |r: &Rendering| RenderedFor::of(r) != RenderedFor::of(rendering) && r.rendered != rendering.rendered;
+    let alone = set.renderings.windows(2).all(|two| match two {
+        [a, b] => RenderedFor::of(a) == RenderedFor::of(b),
+        _ => true,
+    });
+    alone && set.renderings.iter().all(differs)
 }
 
 /// Follows how the masked fields of a set do.

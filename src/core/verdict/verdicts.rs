@@ -18,7 +18,7 @@ use super::{
     removal_probe::RemovalProbes,
 };
 use crate::core::{
-    compare::Targets,
+    compare::{RenderedFor, Targets},
     injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View, share_an_injector},
     inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
@@ -400,6 +400,11 @@ impl Verdicts {
     /// What is remembered of a workload.
     pub fn case(&self, key: &WorkloadKey) -> Option<&Case> {
         self.cases.get(key).map(|case| &**case)
+    }
+
+    /// Whom the newest rendering of a workload is for.
+    pub fn rendered_for(&self, key: &WorkloadKey) -> RenderedFor {
+        self.case(key).and_then(|case| Some(RenderedFor::of(case.set()?.newest()?))).unwrap_or_default()
     }
 
     /// All that is remembered.

@@ -84,9 +84,9 @@ fn comparable(pod: &Value, blocks: bool) -> Value {
     if pod["spec"]["hostname"].is_string() {
         pod["spec"]["hostname"] = json!("…");
     }
-    // One for each Node: there is none for a rendering.
-    if let Some(spec) = pod["spec"].as_object_mut() {
-        spec.remove("affinity");
+    let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    if let Some(node) = pod.pointer_mut(&format!("{required}/nodeSelectorTerms/0/matchFields/0/values/0")) {
+        *node = json!("…");
     }
     let text = pod.to_string();
     let token =

@@ -33,7 +33,7 @@ impl Folder {
 
     pub(super) fn rendering(&self, name: &str) -> Rendering {
         let rendered = PodShape::from_pod(&read(&self.path.join(format!("rendering-{name}.json"))));
-        Rendering { template: Arc::clone(&self.template), rendered: Arc::new(rendered), pod_name: None }
+        Rendering { template: Arc::clone(&self.template), rendered: Arc::new(rendered), ..Rendering::default() }
     }
 
     pub(super) fn renderings(&self) -> Vec<Rendering> {
@@ -95,7 +95,9 @@ pub(super) fn nothing_drifts(folder: &Folder, sidecars: &[&str]) {
             assert_eq!(volatile(rendering, other), Ok(Mask::default()));
         }
     }
-    let target = |r| target_fingerprint(r, &SidecarSelection::default(), &Mask::default(), &[]);
+    let target = |r: &Rendering| {
+        target_fingerprint(std::slice::from_ref(r), &SidecarSelection::default(), &Mask::default(), &[])
+    };
     assert_eq!(renderings.iter().map(target).collect::<BTreeSet<_>>().len(), 1);
     let shapes: BTreeSet<String> = folder.running().iter().map(|pod| format!("{pod:?}")).collect();
     assert_eq!(shapes.len(), 1, "ten thousand replicas of one template hold one projection");
@@ -120,6 +122,9 @@ pub(super) fn the_body_is_the_controllers(folder: &Folder) {
         template: &template,
         revision: "",
         ordinals: None,
+        other_than: None,
+        existing: false,
+        node: None,
         attempt: 0,
         block_owner_deletion: true,
         what_if: &WhatIf::default(),

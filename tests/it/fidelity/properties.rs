@@ -96,7 +96,11 @@ fn shuffle(value: &mut Value, pointer: &str, mut seed: u64) {
 
 fn rendering(rendered: PodShape) -> Rendering {
     let template = json!({ "spec": { "containers": [{ "name": "app", "image": "app:1" }] } });
-    Rendering { template: Arc::new(PodShape::from_template(&template)), rendered: Arc::new(rendered), pod_name: None }
+    Rendering {
+        template: Arc::new(PodShape::from_template(&template)),
+        rendered: Arc::new(rendered),
+        ..Rendering::default()
+    }
 }
 
 fn against(running: &PodShape, renderings: &[Rendering], mask: &Mask) -> Comparison {

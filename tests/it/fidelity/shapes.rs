@@ -29,6 +29,7 @@ fn rendering(template: &Value, rendered: &Value, name: Option<&str>) -> Renderin
         template: Arc::new(PodShape::from_template(template)),
         rendered: Arc::new(PodShape::from_pod(rendered)),
         pod_name: name.map(Into::into),
+        ..Rendering::default()
     }
 }
 

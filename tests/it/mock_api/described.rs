@@ -96,6 +96,8 @@ fn request(sample: Option<Name>) -> RenderRequest {
         workload: reference(),
         revision: snapshot(&object()).template.identity(),
         ordinals: None,
+        other_than: None,
+        node: None,
         sample,
         confirm: false,
         together: Vec::new(),

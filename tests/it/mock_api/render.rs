@@ -36,6 +36,8 @@ pub(super) fn request(kind: Kind, name: &str, revision: &str) -> RenderRequest {
         workload: WorkloadRef { key, uid: "owner-uid".into() },
         revision: revision.into(),
         ordinals: None,
+        other_than: None,
+        node: None,
         sample: None,
         confirm: false,
         together: Vec::new(),
@@ -267,11 +269,50 @@ async fn a_stateful_set_gives_up_after_five_taken_names() {
     assert_eq!(reason(&reply.outcome), Some(UndeterminedReason::ApiError));
 }
 
+/// What comes of a refusal of the Pod of an ordinal that does not exist, if that is the answer for one that exists.
+async fn refused_set(answer: impl FnOnce(Exchange)) -> RenderOutcome {
+    let (renderer, mut api) = renderer();
+    let request = RenderRequest { ordinals: Some((1, 5)), ..request(Kind::STATEFUL_SET, "db", "db-6f") };
+    let server = async {
+        api.expect(SET).await.reply(200, &json!({ "metadata": { "name": "db", "uid": "owner-uid" }, "spec": {} }));
+        let revision = json!({ "data": { "spec": { "template": template(None) } } });
+        api.expect(SET_REVISION).await.reply(200, &controlled("db-6f", &revision));
+        deny_blocking(&mut api).await;
+        let free = api.expect(CREATE).await;
+        assert_eq!(free.body["metadata"]["name"], "db-6");
+        free.fail(403, "Forbidden", "ValidatingAdmissionPolicy 'shards' denied request: no shard 6");
+        let existing = api.expect(CREATE).await;
+        assert_eq!(existing.body["metadata"]["name"], "db-1");
+        assert_eq!(existing.body["metadata"]["labels"]["apps.kubernetes.io/pod-index"], "1");
+        answer(existing);
+        api.expect_silence().await;
+    };
+    let (reply, ()) = tokio::join!(renderer.render(&request), server);
+    reply.outcome
+}
+
+#[tokio::test]
+async fn r3_what_refuses_only_ordinals_that_do_not_exist_rejects_nobody() {
+    let outcome = refused_set(|exchange| exchange.fail(409, "AlreadyExists", "pods \"db-1\" already exists")).await;
+    let RenderOutcome::Undetermined { reason, message, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(reason, UndeterminedReason::DryRunSensitive);
+    assert_eq!(message, "admission refuses the Pod of an ordinal that does not exist, and would let db-1 be");
+}
+
+#[tokio::test]
+async fn r3_what_refuses_the_pods_that_exist_rejects_the_set_with_what_it_says_of_them() {
+    let words = "ValidatingAdmissionPolicy 'shards' denied request: no shard 1";
+    let outcome = refused_set(|exchange| exchange.fail(403, "Forbidden", words)).await;
+    assert_eq!(outcome, RenderOutcome::Rejected { message: words.to_owned() });
+    let failed = refused_set(|exchange| exchange.fail(500, "InternalError", "etcdserver: request timed out")).await;
+    assert_eq!(reason(&failed), Some(UndeterminedReason::ApiError));
+}
+
 #[tokio::test]
 async fn a_daemon_set_is_rendered_from_the_revision_of_its_hash() {
     for revision in ["7c", "agent-7c"] {
         let (renderer, mut api) = renderer();
-        let request = request(Kind::DAEMON_SET, "agent", revision);
+        let request = RenderRequest { node: Some("node-1".into()), ..request(Kind::DAEMON_SET, "agent", revision) };
         let server = async {
             let meta = json!({ "name": "agent", "uid": "owner-uid" });
             let path = "GET /apis/apps/v1/namespaces/shop/daemonsets/agent";
@@ -282,10 +323,12 @@ async fn a_daemon_set_is_rendered_from_the_revision_of_its_hash() {
             deny_blocking(&mut api).await;
             let exchange = api.expect(CREATE).await;
             assert_eq!(exchange.body["metadata"]["labels"]["controller-revision-hash"], "7c");
+            assert!(exchange.body["spec"]["affinity"].to_string().contains(r#""values":["node-1"]"#));
             exchange.reply(201, &rendered());
         };
         let (reply, ()) = tokio::join!(renderer.render(&request), server);
-        assert!(matches!(reply.outcome, RenderOutcome::Rendered(_)), "{:?}", reply.outcome);
+        let RenderOutcome::Rendered(rendering) = reply.outcome else { panic!("{:?}", reply.outcome) };
+        assert_eq!(rendering.node.as_deref(), Some("node-1"));
     }
 }
 

@@ -1,20 +1,24 @@
 //! A cluster on paper: the objects that watches would bring, and what controllers make of a changed template.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use sidecar_drift::core::{
     compare::Rendering,
-    io::{Confirmation, EvictRequest, WatchKind},
+    io::{Confirmation, EvictRequest, RenderRequest, WatchKind},
     model::{
         Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
         TemplateSnapshot, WorkloadKey, WorkloadSnapshot,
         owner::{Described, Kind},
     },
+    render::dry_run_pod::NAME_ATTEMPTS,
 };
 
-use super::pods::{Container, shape};
+use super::pods::{Container, Who, shape};
 use crate::objects::{Objects, key};
 
 #[derive(Debug, Default)]
@@ -273,6 +277,7 @@ impl Cluster {
             pod.revision = revision.into();
             pod.stamped = w.template.stamp.as_ref().map(|stamp| stamp.timestamp);
             pod.template_generation = w.template_generation;
+            pod.node = (key.kind == Kind::DAEMON_SET).then(|| format!("node-{at}").into());
         });
         Ok(())
     }
@@ -295,11 +300,13 @@ impl Cluster {
             template_generation: 0,
             service_account: "default".into(),
             created,
+            node: None,
             state: PodState { ready: true, ..PodState::default() },
-            shape: shape(containers, name),
+            shape: Arc::default(),
             patched_images: Vec::new(),
         };
         more(&mut pod);
+        pod.shape = shape(containers, &Who::running(&pod));
         self.objects.put(Object::Pod(pod));
     }
 
@@ -355,21 +362,26 @@ impl Cluster {
         Some(Box::new(Confirmation { workload, history, templates }))
     }
 
-    pub(super) fn rendering(
-        &self,
-        key: &WorkloadKey,
-        revision: &Name,
-        injected: &[Container],
-        ordinals: Option<(u32, u32)>,
-    ) -> Rendering {
-        let older = self.older_templates.get(&(key.clone(), revision.clone()));
+    pub(super) fn rendering(&self, key: &WorkloadKey, injected: &[Container], request: &RenderRequest) -> Rendering {
+        let older = self.older_templates.get(&(key.clone(), request.revision.clone()));
         let template = older.or_else(|| self.templates.get(key)).cloned().unwrap_or_default();
-        let pod_name = ordinals.map(|(_, last)| format!("{}-{}", key.name, last + 1));
-        let name = pod_name.clone().unwrap_or_default();
+        let ordinal = request.ordinals.map(|(_, last)| (last + 1, last + 1 + NAME_ATTEMPTS));
+        let is_another =
+            ordinal.is_some_and(|(own, others)| request.other_than.is_some_and(|o| (own..others).contains(&o)));
+        let pod_name = ordinal.map(|(own, others)| format!("{}-{}", key.name, if is_another { others } else { own }));
+        let claims = request.ordinals.map(|(first, last)| if is_another { last } else { first });
+        let who = Who {
+            pod: pod_name.clone().unwrap_or_default(),
+            claims: claims.map(|of| format!("{}-{of}", key.name)).unwrap_or_default(),
+            node: request.node.as_deref().unwrap_or_default().to_owned(),
+        };
         Rendering {
-            template: shape(&template, &name),
-            rendered: shape(&[template.as_slice(), injected].concat(), &name),
+            // The template is the same for every Pod.
+            template: shape(&template, &Who::of("$POD")),
+            rendered: shape(&[template.as_slice(), injected].concat(), &who),
             pod_name: pod_name.map(Name::from),
+            claims,
+            node: request.node.clone(),
         }
     }
 

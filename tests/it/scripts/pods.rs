@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sidecar_drift::core::model::shape::PodShape;
+use sidecar_drift::core::model::{PodSnapshot, shape::PodShape};
 
 /// One container: its name, its image's tag, and what else is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Container {
         container
     }
 
-    fn json(&self, pod: &str) -> Value {
-        let env = self.env.iter().map(|(name, value)| json!({ "name": name, "value": value.replace("$POD", pod) }));
+    fn json(&self, pod: &Who) -> Value {
+        let env = self.env.iter().map(|(name, value)| json!({ "name": name, "value": pod.fill_in(value) }));
         let mut container = json!({
             "name": self.name,
             "image": format!("{}:{}", self.name, self.tag),
@@ -44,8 +44,41 @@ impl Container {
     }
 }
 
+/// What a Pod's controller gives it: scripts write `$POD`, `$ORDINAL`, `$HASH` (of the name), `$CLAIM` and `$NODE`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Who {
+    pub(super) pod: String,
+    /// The Pod whose claims it has; empty: its own.
+    pub(super) claims: String,
+    pub(super) node: String,
+}
+
+impl Who {
+    pub(super) fn of(pod: &str) -> Self {
+        Self { pod: pod.to_owned(), ..Self::default() }
+    }
+
+    pub(super) fn running(pod: &PodSnapshot) -> Self {
+        Self { node: pod.node.as_deref().unwrap_or_default().to_owned(), ..Self::of(&pod.key.name) }
+    }
+
+    fn fill_in(&self, value: &str) -> String {
+        let ordinal = self.pod.rsplit('-').next().unwrap_or_default();
+        let claims = if self.claims.is_empty() { &self.pod } else { &self.claims };
+        // Letters only, so that it is no number that could follow.
+        let hash = self.pod.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(1_000_003) ^ u64::from(byte));
+        let letter = |n: u32| char::from(b'a' + u8::try_from(hash >> (8 * n) & 15).unwrap_or_default());
+        value
+            .replace("$POD", &self.pod)
+            .replace("$ORDINAL", ordinal)
+            .replace("$HASH", &(0..8).map(letter).collect::<String>())
+            .replace("$CLAIM", &format!("data-{claims}"))
+            .replace("$NODE", &self.node)
+    }
+}
+
 /// A Pod of these containers; of two with the same name the later one is meant.
-pub(super) fn shape(containers: &[Container], pod: &str) -> Arc<PodShape> {
+pub(super) fn shape(containers: &[Container], pod: &Who) -> Arc<PodShape> {
     let (mut ordinary, mut init) = (Vec::new(), Vec::new());
     for (at, container) in containers.iter().enumerate() {
         if containers[at + 1..].iter().any(|later| later.name == container.name) {

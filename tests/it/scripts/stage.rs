@@ -362,8 +362,8 @@ impl Stage {
         let at = self.renders.iter().position(|r| r.workload.key == *key);
         let request = self.renders.remove(at.with_context(|| format!("no rendering of {key} was asked for"))?);
         let injected = self.injected_into(key);
-        let rendering = || self.cluster.rendering(key, &request.revision, &injected, request.ordinals);
-        let outcome = outcome.unwrap_or_else(|| RenderOutcome::Rendered(rendering()));
+        let outcome =
+            outcome.unwrap_or_else(|| RenderOutcome::Rendered(self.cluster.rendering(key, &injected, &request)));
         let confirmation = if request.confirm && read { self.cluster.confirmation(key) } else { None };
         let reply = RenderReply { ticket: request.ticket, took: self.hands.took, outcome, confirmation };
         self.inbox.push_back(Input::Rendered(Box::new(reply)));

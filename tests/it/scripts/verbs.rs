@@ -288,9 +288,8 @@ impl Stage {
         let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match line.word().as_deref() {
             None | Some("nothing") => {
-                let asked = self.renders.iter().find(|r| r.workload.key == whom);
-                let (revision, ordinals) = asked.map(|r| (r.revision.clone(), r.ordinals)).unwrap_or_default();
-                RenderOutcome::Rendered(self.cluster.rendering(&whom, &revision, &containers(line), ordinals))
+                let request = self.renders.iter().find(|r| r.workload.key == whom).context("nothing was asked for")?;
+                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), request))
             }
             Some("rejected") => RenderOutcome::Rejected { message: message(line) },
             Some("gone") => RenderOutcome::Gone,
@@ -458,7 +457,7 @@ impl Stage {
         pod.state.ready = (pod.state.ready || line.flag("ready")) && !line.flag("unready");
         let given = containers(line);
         if !given.is_empty() {
-            pod.shape = super::pods::shape(&[template(line), given].concat(), name);
+            pod.shape = super::pods::shape(&[template(line), given].concat(), &super::pods::Who::running(&pod));
         }
         self.cluster.objects.put(Object::Pod(pod));
         Ok(())

@@ -139,6 +139,7 @@ impl World {
                 template: self.cluster.shapes.of(Content::plain(revision.app)),
                 rendered: self.cluster.shapes.of(content),
                 pod_name: request.ordinals.map(|(_, last)| Name::from(format!("{}-{}", key.name, last + 1))),
+                ..Rendering::default()
             }),
         }
     }

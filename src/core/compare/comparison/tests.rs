@@ -38,7 +38,7 @@ fn proxy_env(env: Value) -> PodShape {
 }
 
 fn rendering(rendered: &PodShape) -> Rendering {
-    Rendering { template: Arc::new(pod(None)), rendered: Arc::new(rendered.clone()), pod_name: None }
+    Rendering { template: Arc::new(pod(None)), rendered: Arc::new(rendered.clone()), ..Rendering::default() }
 }
 
 fn against(running: &PodShape, rendered: &PodShape) -> Comparison {
@@ -294,7 +294,7 @@ fn r3_an_image_does_not_follow_the_pods_name() {
 fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() {
     let target = |pod: &str, image: &str, mask: &Mask| {
         let rendering = Rendering { pod_name: Some(pod.into()), ..rendering(&named(pod, image, "")) };
-        target_fingerprint(&rendering, &SidecarSelection::default(), mask, &[])
+        target_fingerprint(&[rendering], &SidecarSelection::default(), mask, &[])
     };
     let none = Mask::default();
     assert!(target("db-6", "x", &none).starts_with("v1:"));
@@ -306,7 +306,7 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
     // What the site leaves out does not count, and nothing else is left out with it.
     let without = |image: &str, ignore: &[IgnoreRule]| {
         target_fingerprint(
-            &rendering(&named("db-6", image, "")),
+            &[rendering(&named("db-6", image, ""))],
             &SidecarSelection::default(),
             &Mask::default(),
             ignore,
@@ -324,7 +324,7 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
         for image in ["x", "y", "z"] {
             for (mask, ignore) in [(&none, &[][..]), (&mask, &[]), (&none, &env("IMAGE")), (&none, &env("PEERS"))] {
                 for pod_name in [None, Some("db-6".into())] {
-                    let rendering = Rendering { pod_name, ..rendering(&named("db-6", image, "")) };
+                    let rendering = [Rendering { pod_name, ..rendering(&named("db-6", image, "")) }];
                     let expected = target_fingerprint(&rendering, &selection, mask, ignore);
                     assert_eq!(targets.of(&rendering, &selection, mask, ignore), expected);
                 }
@@ -334,7 +334,7 @@ fn a_target_fingerprint_is_the_same_for_every_pod_and_moves_with_the_injector() 
 
     let moved = |list: &str| {
         let rendered = in_list(list, Some(proxy("proxy:1", &[])));
-        targets.of(&rendering(&rendered), &selection, &none, &[])
+        targets.of(&[rendering(&rendered)], &selection, &none, &[])
     };
     assert_ne!(moved("containers"), moved("initContainers"));
 }
@@ -351,7 +351,7 @@ fn ignoring(field: &str, running: &PodShape, rendered: &PodShape) -> (Comparison
     let (selection, mask, renderings) = (SidecarSelection::default(), Mask::default(), [rendering(rendered)]);
     let against =
         Against { renderings: &renderings, selection: &selection, mask: &mask, ignore: &ignore, namespaces: None };
-    let (found, uses) = compare_against(running, "web-x", &[], &against);
+    let (found, uses) = compare_against(running, PodIdentity { name: "web-x", node: None }, &[], &against);
     (found, uses.into_iter().map(|used| used.field).collect())
 }
 
@@ -393,7 +393,7 @@ fn a_rule_for_any_element_covers_every_one_and_a_value_may_hold_separators() {
 fn a_rule_by_member_leaves_it_out_of_the_target_too() {
     let target = |field: &str, rendered: &PodShape| {
         let ignore = [IgnoreRule { sidecar: Glob::new("*"), what: Ignored::field(field).expect("no place") }];
-        target_fingerprint(&rendering(rendered), &SidecarSelection::default(), &Mask::default(), &ignore)
+        target_fingerprint(&[rendering(rendered)], &SidecarSelection::default(), &Mask::default(), &ignore)
     };
     let (one, other) = (peers(&[("b", "1"), ("c", "1")]), peers(&[("b", "1"), ("c", "2")]));
     let (c, b) = ("env/PEERS/value/[name=c]/port", "env/PEERS/value/[name=b]/port");

@@ -91,7 +91,7 @@ mod tests {
         let rendering = Rendering {
             template: PodShape::with(&template, fields).into(),
             rendered: PodShape::with(rendered, fields).into(),
-            pod_name: None,
+            ..Rendering::default()
         };
         let (selection, mask) = (SidecarSelection::default(), Mask::default());
         compare_all(&PodShape::with(running, fields), "", &[rendering], &selection, &mask, &[])

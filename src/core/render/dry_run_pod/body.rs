@@ -81,6 +81,13 @@ pub struct BodyRequest<'a, 't> {
     pub revision: &'a str,
     /// StatefulSet: the lowest and highest ordinal that exist.
     pub ordinals: Option<(u32, u32)>,
+    /// StatefulSet: an ordinal that the Pod must not have.
+    pub other_than: Option<u32>,
+    /// StatefulSet: the Pod of the lowest ordinal that exists is wanted, though its name is taken: to hear whether admission
+    /// would let it be.
+    pub existing: bool,
+    /// DaemonSet: the Node that the Pod is for. `None`: none is known, and the Pod is for none.
+    pub node: Option<&'a str>,
     /// StatefulSet: how many names were found taken (409) before, at most [`NAME_ATTEMPTS`].
     pub attempt: u32,
     /// Whether to say `blockOwnerDeletion`, as controllers do. With the admission plugin
@@ -98,6 +105,8 @@ pub struct Body<'a> {
     pub(super) spec: Cow<'a, str>,
     /// Its name, for a StatefulSet; the others are named after admission.
     pub pod_name: Option<String>,
+    /// The ordinal of the Pod whose claims it has, for a StatefulSet.
+    pub claims: Option<u32>,
 }
 
 impl Body<'_> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, set_label};
+use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
 
 /// Taints that every daemon's Pod tolerates, as (key, effect).
 const TOLERATIONS: &[(&str, &str)] = &[
@@ -26,6 +26,9 @@ pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyReque
     for &(key, effect) in TOLERATIONS.iter().chain(host_network.then_some(&HOST_NETWORK)) {
         tolerate(spec, key, effect);
     }
+    if let Some(node) = request.node {
+        require_node(spec, node);
+    }
     let generation = request.workload.and_then(|w| w.pointer("/metadata/annotations")).and_then(|annotations| {
         // Not a number: the controller leaves the label out.
         annotations.get(GENERATION_ANNOTATION)?.as_str()?.parse::<i64>().ok()
@@ -39,6 +42,21 @@ pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyReque
         set_label(pod, REVISION_LABEL, hash);
     }
     Ok(())
+}
+
+/// Requires the Node, in the place of all that the template requires of it: the controller has looked at that already.
+fn require_node(spec: &mut Value, node: &str) {
+    let field = json!({ "key": "metadata.name", "operator": "In", "values": [node] });
+    let required = json!({ "nodeSelectorTerms": [{ "matchFields": [field] }] });
+    let mut at = spec;
+    for member in ["affinity", "nodeAffinity"] {
+        if at.get(member).is_none_or(|value| !value.is_object()) {
+            insert(at, member, json!({}));
+        }
+        let Some(below) = at.get_mut(member) else { return };
+        at = below;
+    }
+    insert(at, "requiredDuringSchedulingIgnoredDuringExecution", required);
 }
 
 /// Adds a toleration, or puts it in the place of the template's own for the same taint.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::body::{Body, BodyError, BodyRequest, REVISION_LABEL, insert, set_label};
+use super::body::{Body, BodyError, BodyRequest, NAME_ATTEMPTS, REVISION_LABEL, insert, set_label};
 
 /// The longest value of a label, and of a hostname.
 const LONGEST_LABEL: usize = 63;
@@ -11,7 +11,7 @@ const LONGEST_LABEL: usize = 63;
 ///
 /// The Pod is named after an ordinal that does not exist and that the controller will not create either, because the
 /// API server refuses a taken name in a dry run, too. Its claims are those of an ordinal that exists: some injectors
-/// look them up.
+/// look them up. The rendering after another one is for another ordinal, with the claims of another one.
 pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyRequest<'_, '_>) -> Result<(), BodyError> {
     let set = &request.owner.name;
     let set_spec = request.workload.and_then(|w| w.get("spec"));
@@ -21,8 +21,16 @@ pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyReque
     let replicas = number("/replicas").unwrap_or(1);
     let wanted = start.saturating_add(replicas);
     let unused = request.ordinals.map_or(wanted, |(_, highest)| wanted.max(highest.saturating_add(1)));
-    let ordinal = unused.saturating_add(request.attempt);
-    let name = format!("{set}-{ordinal}");
+    // Each attempt has an ordinal of its own, so the next ones after all of these are others.
+    let taken = unused..unused.saturating_add(NAME_ATTEMPTS);
+    let is_another = request.other_than.is_some_and(|other| taken.contains(&other));
+    let named = |first: u32| {
+        let ordinal = first.saturating_add(request.attempt);
+        (ordinal, format!("{set}-{ordinal}"))
+    };
+    let other = Some(named(taken.end)).filter(|(_, name)| is_another && name.len() <= LONGEST_LABEL);
+    let existing = request.ordinals.filter(|_| request.existing).map(|(lowest, _)| (lowest, format!("{set}-{lowest}")));
+    let (ordinal, name) = existing.or(other).unwrap_or_else(|| named(unused));
     if name.len() > LONGEST_LABEL {
         // The server would refuse this one for its name and say nothing about the others.
         let longest_existing = request.ordinals.map_or(start, |(_, highest)| highest);
@@ -35,8 +43,10 @@ pub(super) fn complete(pod: &mut Body<'_>, spec: &mut Value, request: &BodyReque
     set_label(pod, "statefulset.kubernetes.io/pod-name", &name);
     set_label(pod, "apps.kubernetes.io/pod-index", &ordinal.to_string());
     set_label(pod, REVISION_LABEL, request.revision);
-    let existing = request.ordinals.map_or(start, |(lowest, _)| lowest);
-    insert_claims(spec, set_spec, &format!("{set}-{existing}"));
+    let is_another = is_another && !request.existing;
+    let claims = request.ordinals.map_or(start, |(lowest, highest)| if is_another { highest } else { lowest });
+    insert_claims(spec, set_spec, &format!("{set}-{claims}"));
+    pod.claims = Some(claims);
     pod.pod_name = Some(name);
     Ok(())
 }

@@ -29,7 +29,7 @@ struct Set<'a> {
 
 /// Without its template.
 fn owned(body: Body<'_>) -> Body<'static> {
-    Body { spec: body.spec.into_owned().into(), metadata: body.metadata, pod_name: body.pod_name }
+    Body { spec: body.spec.into_owned().into(), metadata: body.metadata, pod_name: body.pod_name, claims: body.claims }
 }
 
 impl Set<'_> {
@@ -42,6 +42,9 @@ impl Set<'_> {
             template: &template,
             revision: "db-5d4f",
             ordinals,
+            other_than: None,
+            existing: false,
+            node: None,
             attempt,
             block_owner_deletion: true,
             what_if: &WhatIf::default(),
@@ -65,6 +68,9 @@ fn build(
         template: &template,
         revision: "agent-7c9",
         ordinals: None,
+        other_than: None,
+        existing: false,
+        node: None,
         attempt: 0,
         block_owner_deletion: block,
         what_if: &WhatIf::default(),
@@ -86,6 +92,9 @@ fn r2_what_the_template_says_is_sent_as_it_stands_there() {
             template: &template,
             revision: "agent-7c9",
             ordinals: None,
+            other_than: None,
+            existing: false,
+            node: None,
             attempt: 0,
             block_owner_deletion: false,
             what_if: &what_if,
@@ -273,6 +282,92 @@ fn r3_the_ordinal_is_above_every_live_one_and_every_one_to_come() {
     assert_eq!(name(json!({ "replicas": 3 }), Some((0, 2)), 2), "db-5", "two names were taken");
     assert_eq!(name(json!({ "ordinals": { "start": 4 } }), None, 0), "db-5", "no Pod at all; one replica by default");
     assert_eq!(name(json!({ "replicas": u32::MAX }), None, 1), format!("db-{}", u32::MAX), "no overflow");
+}
+
+#[test]
+fn r3_the_second_rendering_is_for_another_ordinal_with_other_claims() {
+    let owner = owner("StatefulSet", "db");
+    let workload = json!({ "spec": { "replicas": 3, "volumeClaimTemplates": [{ "metadata": { "name": "data" } }] } });
+    let template = Template::of(&template());
+    let body = |other_than, existing, attempt| {
+        let what_if = WhatIf::default();
+        let body = pod_body(&BodyRequest {
+            kind: Kind::STATEFUL_SET,
+            owner: &owner,
+            workload: Some(&workload),
+            template: &template,
+            revision: "db-5d4f",
+            ordinals: Some((0, 2)),
+            other_than,
+            existing,
+            node: None,
+            attempt,
+            block_owner_deletion: true,
+            what_if: &what_if,
+        });
+        let body = body.map(owned).unwrap();
+        let claim = body.json()["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"].clone();
+        assert_eq!(claim, format!("data-db-{}", body.claims.unwrap()));
+        assert_eq!(body.json()["spec"]["hostname"], body.pod_name.clone().unwrap());
+        (body.pod_name.unwrap(), body.claims.unwrap())
+    };
+    let of = |name: &str, claims| (name.to_owned(), claims);
+    assert_eq!(body(None, false, 0), of("db-3", 0));
+    // Whichever attempt the first one was, and whichever the second one is, they are two.
+    assert_eq!(body(Some(3), false, 0), of("db-8", 2));
+    assert_eq!(body(Some(7), false, 4), of("db-12", 2));
+    assert_eq!(body(Some(8), false, 0), of("db-3", 0));
+    assert_eq!(body(Some(12), false, 4), of("db-7", 0));
+    assert_eq!(body(Some(1), false, 0), of("db-3", 0), "it was scaled up");
+    assert_eq!(body(Some(3), true, 0), of("db-0", 0), "whether admission has something against those that exist");
+}
+
+#[test]
+fn r3_a_daemon_sets_pod_is_for_a_node() {
+    let plain = template();
+    let mut template = plain.clone();
+    let preferred = json!([{ "weight": 1, "preference": {} }]);
+    template["spec"]["affinity"] = json!({
+        "podAffinity": {},
+        "nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": preferred,
+            "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [{ "matchExpressions": [] }] },
+        },
+    });
+    let affinity = |template: &Value, node| {
+        let (owner, template, what_if) = (owner("DaemonSet", "agent"), Template::of(template), WhatIf::default());
+        let body = pod_body(&BodyRequest {
+            kind: Kind::DAEMON_SET,
+            owner: &owner,
+            workload: None,
+            template: &template,
+            revision: "agent-7c9",
+            ordinals: None,
+            other_than: None,
+            existing: false,
+            node,
+            attempt: 0,
+            block_owner_deletion: true,
+            what_if: &what_if,
+        });
+        body.map(owned).unwrap().json()["spec"]["affinity"].clone()
+    };
+    // As `ReplaceDaemonSetPodNodeNameNodeAffinity` of Kubernetes has it.
+    let field = json!({ "key": "metadata.name", "operator": "In", "values": ["node-1"] });
+    let required = json!({ "nodeSelectorTerms": [{ "matchFields": [field] }] });
+    assert_eq!(
+        affinity(&template, Some("node-1")),
+        json!({
+            "podAffinity": {},
+            "nodeAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": preferred,
+                "requiredDuringSchedulingIgnoredDuringExecution": required,
+            },
+        })
+    );
+    let only = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } });
+    assert_eq!(affinity(&plain, Some("node-1")), only);
+    assert_eq!(affinity(&plain, None), Value::Null);
 }
 
 #[test]

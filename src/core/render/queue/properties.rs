@@ -43,12 +43,35 @@ struct Turns {
 struct List {
     wishes: Vec<Wish>,
     turns: BTreeMap<Priority, Turns>,
+    /// Who became ready, and was not given since: in which order, and when.
+    places: BTreeMap<WorkloadKey, (u64, Duration)>,
+    arrivals: u64,
+    urgent_turns: usize,
 }
 
 impl List {
     fn of(&self, priority: Priority, namespace: &Name) -> Vec<WorkloadKey> {
         let here = |wish: &&Wish| wish.ready && wish.priority == priority && wish.key.namespace == *namespace;
-        self.wishes.iter().filter(here).map(|wish| wish.key.clone()).collect()
+        let mut here: Vec<_> = self.wishes.iter().filter(here).collect();
+        here.sort_by_key(|wish| self.places.get(&wish.key));
+        here.into_iter().map(|wish| wish.key.clone()).collect()
+    }
+
+    fn take_place(&mut self, key: &WorkloadKey, now: Duration) {
+        if !self.places.contains_key(key) {
+            self.places.insert(key.clone(), (self.arrivals, now));
+            self.arrivals += 1;
+        }
+    }
+
+    /// Of the priorities but the first one that somebody is ready in, that of whoever has waited longest, if too long.
+    fn aged(&self, now: Duration) -> Option<Priority> {
+        let longest = |priority: Priority| {
+            let here = self.wishes.iter().filter(|wish| wish.ready && wish.priority == priority);
+            here.filter_map(|wish| self.places.get(&wish.key).copied()).min()
+        };
+        let behind = Priority::ALL.into_iter().filter_map(|p| Some((longest(p)?, p))).skip(1);
+        behind.filter(|((_, since), _)| *since + AGED <= now).min().map(|(_, priority)| priority)
     }
 
     fn namespaces(&self, priority: Priority) -> BTreeSet<Name> {
@@ -85,6 +108,11 @@ impl List {
             }
             self.remove(key);
         }
+        if ready {
+            self.take_place(key, now);
+        } else if priority == Priority::Periodic {
+            self.places.remove(key);
+        }
         self.wishes.push(wish);
     }
 
@@ -103,6 +131,9 @@ impl List {
             std::mem::take(&mut self.wishes).into_iter().partition(|wish| !wish.ready && wish.due <= now);
         due.sort_by(|a, b| (a.due, &a.key).cmp(&(b.due, &b.key)));
         self.wishes = rest;
+        for wish in &due {
+            self.take_place(&wish.key, now);
+        }
         self.wishes.extend(due.into_iter().map(|wish| Wish { ready: true, ..wish }));
     }
 
@@ -170,10 +201,14 @@ impl List {
         may: impl Fn(&WorkloadKey) -> bool,
     ) -> Option<(WorkloadKey, Priority)> {
         self.promote(now);
-        for priority in Priority::ALL {
+        let aged = self.aged(now);
+        let first = aged.filter(|_| self.urgent_turns >= URGENT_TURNS);
+        for priority in first.into_iter().chain(Priority::ALL) {
             if let Some(key) = self.pop_of(priority, patience, &may) {
                 self.turns.entry(priority).or_default().sampled.insert(key.namespace.clone());
+                self.urgent_turns = if aged.is_none_or(|aged| aged == priority) { 0 } else { self.urgent_turns + 1 };
                 self.remove(&key);
+                self.places.remove(&key);
                 return Some((key, priority));
             }
         }
@@ -258,6 +293,7 @@ proptest! {
                 Act::Cancel(name) => {
                     queue.cancel(&named(name));
                     list.remove(&named(name));
+                    list.places.remove(&named(name));
                 }
                 Act::DropWish(name) => {
                     queue.drop_wish(&named(name));

@@ -145,6 +145,94 @@ fn a_second_rendering_goes_before_any_first_one() {
 }
 
 #[test]
+fn a_lane_that_is_always_full_starves_no_other() {
+    let mut queue = RenderQueue::default();
+    for name in 10..50 {
+        queue.schedule(&key("quiet", &name.to_string()), S, Priority::Periodic, S);
+    }
+    let (mut served, mut first) = (0, None);
+    for second in 1..400 {
+        let now = S * second;
+        // There is always more that is more urgent than anybody can serve.
+        for name in 0..5 {
+            queue.schedule(&key("noisy", &name.to_string()), now, Priority::Moved, now);
+        }
+        if pop(&mut queue, now).is_some_and(|(_, priority)| priority == Priority::Periodic) {
+            served += 1;
+            first.get_or_insert(second);
+        }
+    }
+    // None before they have waited for a minute, then every fourth turn is theirs.
+    assert_eq!((served, first), (40, Some(64)));
+}
+
+#[test]
+fn who_waits_behind_two_lanes_is_served_in_the_order_of_arrival() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "periodic"), S, Priority::Periodic, S);
+    queue.schedule(&key("a", "moved"), S * 2, Priority::Moved, S);
+    let mut served = Vec::new();
+    for second in 2..100 {
+        let now = S * second;
+        queue.schedule(&key("noisy", &(second % 3).to_string()), now, Priority::Changed, now);
+        queue.schedule(&key("noisy", &(second % 5).to_string()), now, Priority::Changed, now);
+        let given = pop(&mut queue, now).filter(|(key, _)| &*key.namespace == "a");
+        served.extend(given.map(|(key, _)| key.name.to_string()));
+    }
+    assert_eq!(served, ["periodic", "moved"]);
+}
+
+#[test]
+fn an_event_never_costs_a_workload_its_place() {
+    // Each second one is served, of a hundred that are wanted again at once.
+    let rounds = |event: &dyn Fn(&mut RenderQueue, &WorkloadKey, Duration)| {
+        let mut queue = RenderQueue::default();
+        let (name, mut served) = (|number: u32| key("a", &format!("{number:03}")), 0);
+        for number in 0..100 {
+            queue.schedule(&name(number), S, Priority::Moved, S);
+        }
+        for second in 1..1000 {
+            let now = S * second;
+            event(&mut queue, &name(50), now);
+            if let Some((given, _)) = pop(&mut queue, now) {
+                served += usize::from(given == name(50));
+                queue.schedule(&given, now, Priority::Moved, now);
+            }
+        }
+        served
+    };
+    let quiet = rounds(&|_, _, _| {});
+    assert_eq!(quiet, 10);
+    let again = |queue: &mut RenderQueue, key: &WorkloadKey, now| queue.schedule(key, now, Priority::Moved, now);
+    assert_eq!(rounds(&again), quiet);
+    // Its Pods are too young for a moment, or its own rollout begins and ends.
+    let taken_back = |queue: &mut RenderQueue, key: &WorkloadKey, now: Duration| {
+        queue.drop_wish(key);
+        queue.schedule(key, now, Priority::Moved, now);
+    };
+    assert_eq!(rounds(&taken_back), quiet);
+    let put_off = |queue: &mut RenderQueue, key: &WorkloadKey, now: Duration| {
+        queue.schedule(key, now + S, Priority::Moved, now);
+        queue.schedule(key, now, Priority::Moved, now);
+    };
+    assert_eq!(rounds(&put_off), quiet);
+}
+
+#[test]
+fn a_place_is_forgotten_with_its_workload_and_when_nothing_is_waited_for() {
+    let mut queue = RenderQueue::default();
+    queue.schedule(&key("a", "x"), S, Priority::Moved, S);
+    queue.drop_wish(&key("a", "x"));
+    assert_eq!((queue.len(), queue.entries()), (0, 1));
+    queue.schedule(&key("a", "y"), S, Priority::Periodic, S);
+    queue.schedule(&key("a", "y"), S * 3600, Priority::Periodic, S);
+    queue.drop_wish(&key("a", "y"));
+    assert_eq!(queue.entries(), 1);
+    queue.cancel(&key("a", "x"));
+    assert_eq!(queue.entries(), 0);
+}
+
+#[test]
 fn a_new_move_starts_the_settling_again_even_for_what_was_ready_but_not_for_ever() {
     let mut queue = RenderQueue::default();
     queue.schedule(&key("a", "x"), S, Priority::Changed, S);

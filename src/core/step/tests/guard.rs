@@ -122,6 +122,7 @@ fn pod(ordinal: u32) -> PodSnapshot {
         template_generation: 0,
         service_account: "default".into(),
         created: Timestamp::from_second(-100).unwrap(),
+        node: None,
         state: PodState { ready: true, ..PodState::default() },
         shape: shape("proxy:1"),
         patched_images: vec![],
@@ -145,7 +146,7 @@ fn patches(effects: &[Effect]) -> Option<&PatchRequest> {
 }
 
 fn answer(request: &RenderRequest) -> Input {
-    let rendering = Rendering { template: shape(""), rendered: shape("proxy:2"), pod_name: None };
+    let rendering = Rendering { template: shape(""), rendered: shape("proxy:2"), ..Rendering::default() };
     let confirmation = Confirmation { workload: workload(), history: vec![], templates: BTreeMap::new() };
     Input::Rendered(Box::new(RenderReply {
         took: Duration::ZERO,

@@ -141,7 +141,8 @@ impl Stage {
     /// Answers every rendering that is asked for now.
     fn render(&mut self) {
         for request in std::mem::take(&mut self.renders) {
-            let rendering = Rendering { template: shape(None), rendered: shape(Some("proxy:2")), pod_name: None };
+            let rendering =
+                Rendering { template: shape(None), rendered: shape(Some("proxy:2")), ..Rendering::default() };
             let confirmation = Confirmation { workload: workload(), history: vec![], templates: BTreeMap::new() };
             self.input(Input::Rendered(Box::new(RenderReply {
                 took: Duration::ZERO,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::core::{
-    compare::{self, Against, Comparison, IgnoreUse, SidecarSelection},
+    compare::{self, Against, Comparison, IgnoreUse, PodIdentity, SidecarSelection},
     inventory::Pod,
     model::Name,
     verdict::{case::RenderSet, evidence::Evidence, pod_group::PodGroup, ripe_pods::RipePods},
@@ -44,14 +44,14 @@ impl<'a> Compared<'a> {
             namespaces: e.policy.what_if.namespaces(&e.workload.key.namespace),
         };
         let mut against_all = |pod: &Pod| {
-            let (name, patched) = (&*pod.key.name, &*pod.made.patched_images);
-            let (found, uses) = compare::compare_against(&pod.made.shape, name, patched, &against);
+            let identity = PodIdentity { name: &pod.key.name, node: pod.node().map(|node| &**node) };
+            let (found, uses) = compare::compare_against(&pod.made.shape, identity, &pod.made.patched_images, &against);
             ignored.extend(uses);
             found
         };
-        let named = set.renderings.iter().any(|r| r.pod_name.is_some());
+        let one_by_one = compare::depends_on_pod(&set.renderings);
         for class in pods.classes() {
-            if named {
+            if one_by_one {
                 for pod in class.pods() {
                     let comparison = against_all(pod);
                     if !comparison.differences.is_empty() {

@@ -123,6 +123,7 @@ impl Deployment {
             template_generation: 0,
             service_account: "default".into(),
             created: self.created,
+            node: None,
             state: PodState { ready, ..PodState::default() },
             shape: shape(&self.workload.key.name, Some(self.proxy)),
             patched_images: Vec::new(),
@@ -145,7 +146,7 @@ impl Deployment {
 
     /// What admission makes of its template now.
     pub(crate) fn rendering(name: &Name, proxy: u32) -> Rendering {
-        Rendering { template: shape(name, None), rendered: shape(name, Some(proxy)), pod_name: None }
+        Rendering { template: shape(name, None), rendered: shape(name, Some(proxy)), ..Rendering::default() }
     }
 }
 
