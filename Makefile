@@ -107,6 +107,7 @@ mutants: ## Break comparator and classifier in every way and see the tests fail;
 	  --file 'src/core/model/fingerprint*' --file 'src/core/model/canonical*' --file 'src/core/model/canonical/*' \
 	  --file 'src/core/compare/*' --file 'src/core/io/api_response*' --file 'src/core/io/api_response/*' \
 	  --file 'src/core/verdict/judge*' --file 'src/core/verdict/judge/*' \
+	  --file 'src/core/verdict/assess*' --file 'src/core/verdict/assess/*' \
 	  -- --lib --test it -- --skip random
 
 .PHONY: dockerfile

@@ -40,7 +40,7 @@ fn said(report: &Document, name: &str) -> Result<(Value, Value, Value)> {
 }
 
 #[tokio::test]
-async fn a_half_rolled_workload_is_judged_on_each_revision_that_has_pods() -> Result<()> {
+async fn c8_a_half_rolled_workload_is_judged_on_each_revision_that_has_pods() -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {
         return skip("there is no injector that this cluster can have");
     }
@@ -67,8 +67,13 @@ async fn a_half_rolled_workload_is_judged_on_each_revision_that_has_pods() -> Re
             until_updated(story, kind, name, 1).await?;
         }
         change(story, "Deployment", "paused", json!({"spec": {"paused": true}})).await?;
-        change(story, "StatefulSet", "waiting", json!({"spec": {"template": {"metadata": {"annotations": {"new": "yes"}}}}}))
-            .await?;
+        change(
+            story,
+            "StatefulSet",
+            "waiting",
+            json!({"spec": {"template": {"metadata": {"annotations": {"new": "yes"}}}}}),
+        )
+        .await?;
         let api = ns.workloads("Deployment")?;
         eventually("the deadline is exceeded", DEADLINE, async || {
             let failed = api.get("failed").await?;

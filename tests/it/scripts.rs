@@ -105,7 +105,6 @@ scripts! {
         a_move_beside_a_volatile_field_is_no_volatile_field
         a_move_between_two_renderings_is_no_volatile_field
         a_pod_patched_by_hand_is_never_acted_on
-        a_rollout_that_does_not_move_on_is_judged
         a_rollout_that_goes_on_for_ever_is_judged
         a_second_rendering_goes_before_first_ones
         a_stuck_rollout_is_not_rendered_again_and_again
@@ -119,13 +118,14 @@ scripts! {
         alternating_images_are_unstable
         an_injector_of_others_that_rolls_holds_nobody
         an_older_revision_that_cannot_be_rendered
-        each_revision_with_pods_is_rendered_once
+        c8_a_rollout_that_does_not_move_on_is_judged
+        c8_each_revision_with_pods_is_rendered_once
+        c8_half_rolled_deployments_are_judged_on_every_replica_set
         every_reason_an_answer_can_have
         failures_are_asked_again_ever_more_seldom
         fewer_at_once_after_a_refusal
         forbidden_pods_leave_the_workloads_visible
         forbidden_replicasets_concern_deployments_only
-        half_rolled_deployments_are_judged_on_every_replica_set
         ignored_fields_make_no_drift
         in_sync_takes_one_rendering
         injectors_that_cannot_be_seen

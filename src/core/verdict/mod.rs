@@ -9,6 +9,7 @@
 mod admission_evidence;
 mod affected;
 mod answers;
+mod assess;
 mod case;
 mod evidence;
 mod judge;

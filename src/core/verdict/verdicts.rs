@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use super::{
     admission_evidence::AdmissionEvidence,
     affected::Affected,
+    assess,
     case::Case,
     evidence::{Evidence, ObservedPod, Want},
-    judge,
     judged::Judged,
     removal_probe::RemovalProbes,
 };
@@ -225,7 +225,7 @@ impl Verdicts {
         let revisions = revisions(workload, view.index);
         let case = self.cases.entry(key.clone()).or_default();
         case.follow(workload, &revisions, now);
-        let mut assessment = judge::judge(Evidence {
+        let mut assessment = assess::assess(Evidence {
             workload,
             revisions: &revisions,
             index: view.index,

@@ -177,7 +177,7 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
     let (targets, lock) = (&Targets::default(), None);
     let revisions = &revisions(w, index);
     let evidence = Evidence { workload: w, revisions, index, injection, case, lock, policy, admission, targets, now };
-    let judged = judge(evidence).judged;
+    let judged = crate::core::verdict::assess::assess(evidence).judged;
     (judged.verdict, judged.reason)
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{failed, first_rendering};
 use crate::core::{
     inventory::{Revision, youngest_pod},
     model::words::{UndeterminedReason, Verdict},
     verdict::{
         admission_evidence::UNCERTAIN_RETRY,
         evidence::{Assessment, Evidence, Want},
+        judge::{failed, first_rendering},
         judged::Judged,
         ripe_pods::RipePods,
     },

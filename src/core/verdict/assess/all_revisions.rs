@@ -3,12 +3,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{change, of_revision, verdict};
+use super::unverifiable_revision::unnamed;
 use crate::core::{
+    injection::VersionVector,
     inventory::Revision,
     model::{Name, words::UndeterminedReason, words::Verdict},
     verdict::{
         evidence::{Assessment, Evidence, ObservedPod, Want},
+        judge::{self, change, verdict},
         judged::Judged,
         pod_group::PodGroup,
     },
@@ -18,9 +20,9 @@ use crate::core::{
 const MOST: usize = 8;
 
 /// The verdict on all Pods of a workload.
-pub(super) fn judge(e: Evidence<'_>) -> Assessment {
+pub(super) fn assess(e: Evidence<'_>) -> Assessment {
     let versions = e.injection.versions_of(e.workload, e.index);
-    let all: Vec<_> = e.revisions.iter().take(MOST).map(|r| (r, of_revision(e, r, &versions))).collect();
+    let all: Vec<_> = e.revisions.iter().take(MOST).map(|r| (r, of(e, r, &versions))).collect();
     let (want, revision, look) = wanted(e, &all);
     let observed = all.iter().filter_map(|(_, a)| a.observed.clone()).max_by_key(weight);
     let unproven = all.iter().find_map(|(_, a)| a.unproven.clone());
@@ -30,6 +32,16 @@ pub(super) fn judge(e: Evidence<'_>) -> Assessment {
         judged = Judged { partial: true, ..undetermined_beside(&judged, UndeterminedReason::Rolling, why) };
     }
     Assessment { judged, want, revision, look, observed, unproven }
+}
+
+fn of(e: Evidence<'_>, revision: &Revision<'_>, versions: &VersionVector) -> Assessment {
+    match unnamed(revision) {
+        None => judge::judge(e, revision, versions),
+        Some(why) => {
+            let judged = Judged::undetermined(UndeterminedReason::UnsupportedOwner, Some(why));
+            Assessment::new(judged, Want::Nothing)
+        }
+    }
 }
 
 /// A Pod that contradicts its rendering counts for more than one that agrees; of those the youngest tells most.
