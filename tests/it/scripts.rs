@@ -207,7 +207,6 @@ scripts! {
         what_was_begun_counts_though_its_workload_is_gone
         a_broken_pod_pins_its_stateful_set
         a_canary_scaled_to_zero_proves_nothing
-        a_soak_under_an_autoscaler_ends
         an_old_pod_that_is_down_stays_where_its_budget_guards_it
         a_shared_budget_lets_one_after_the_other
         an_old_pod_that_is_down_is_evicted_without_room
