@@ -225,7 +225,6 @@ scripts! {
         a_slow_one_counts_once
         a_small_cluster_is_busy_from_a_quarter_on
         a_soak_that_ends_well
-        a_soak_under_an_autoscaler_ends
         a_stripped_canary
         a_wait_of_a_day_after_a_patch
         a_wait_without_end_after_a_rendering

@@ -94,11 +94,7 @@ impl Session {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(200), self.inputs.recv()).await;
             match next.expect("an event in time").expect("an event") {
-                Input::Watch { source, event }
-                    if source == (WatchSource { kind: WatchKind::Pods, namespace: None }) =>
-                {
-                    return event;
-                }
+                Input::Watch { source: WatchSource { kind: WatchKind::Pods, namespace: None }, event } => return event,
                 Input::Watch { event, .. } if is_of_its_connection(&event) => {}
                 other => panic!("{other:?}"),
             }
