@@ -151,7 +151,7 @@ impl Rollouts {
         let (pod, uid) = choice?;
         let rollout = self.running.get(key)?;
         let candidate = self.candidate(key, &context.view.unhealthy_injectors(), context)?;
-        let situation = self.situation(context.view, Some(key));
+        let situation = self.situation(context, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
             if gate == Gate::DifferenceNotEnabled {
                 // Nothing would ever let it go on, and its slot is wanted by others.

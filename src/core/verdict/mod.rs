@@ -18,6 +18,7 @@ mod pod_group;
 mod removal_probe;
 mod render_set;
 mod ripe_pods;
+mod samples;
 mod verdicts;
 
 pub use self::{
@@ -26,5 +27,5 @@ pub use self::{
     judge::change,
     judged::{Judged, fields},
     pod_group::PodGroup,
-    verdicts::{Contradiction, Judgement, Standing, UnannouncedChange, Verdicts},
+    verdicts::{Contradiction, Judgement, Standing, Verdicts},
 };
