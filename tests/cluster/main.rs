@@ -17,6 +17,7 @@ mod events;
 mod evictions;
 mod fidelity;
 mod install;
+mod late;
 mod leaders;
 mod many_replicas;
 mod noticing;
