@@ -203,10 +203,9 @@ impl Core {
             self.index.share(rendering);
         }
         let view = view!(self, now);
-        if let Some(found) = self.verdicts.take(answered, holds, view) {
+        if let Some(compared) = self.verdicts.take(answered, holds, view) {
             let kept = (&self.index, &self.verdicts as &dyn KeptRenderings);
-            let mut scopes =
-                self.injection.unannounced_change(&found.key, &found.versions, kept, now, &mut self.outbox);
+            let mut scopes = self.injection.compared(&compared, kept, now, &mut self.outbox);
             self.verdicts.follow_scopes(&mut scopes);
             self.rollouts.follow_scopes(&scopes, view!(self, now));
         }
@@ -222,8 +221,8 @@ impl Core {
 
     /// Asks for the samples that would show a change which takes effect late.
     fn ask_samples(&mut self, now: Now) {
-        for scope in self.injection.take_due_samples(now) {
-            if let Some(key) = self.verdicts.sample(&scope, &self.renders) {
+        for (scope, most) in self.injection.take_due_samples(now) {
+            for key in self.verdicts.samples(&scope, most, view!(self, now), &self.renders) {
                 self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), None, now);
             }
         }

@@ -30,7 +30,8 @@ use crate::{
     core::{
         config::{Mode, Policy},
         io::{Effect, Input, Notice, WatchEvent, WatchSource},
-        model::{Name, lease::Election, time::Now},
+        model::{Name, lease::Election, time::Now, words::UndeterminedReason},
+        render::{REST, SLOW_INJECTOR_BUDGET},
         report::Report,
         step::Core,
     },
@@ -135,6 +136,7 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         wake: None,
         listed,
         last_progress: now,
+        began: now.elapsed,
         stall_timeout,
         stopping: None,
         person_watches: seen_by_a_person,
@@ -246,6 +248,8 @@ struct Engine {
     listed: HashSet<WatchSource>,
     /// When the report last made progress.
     last_progress: Now,
+    /// When this process began to look.
+    began: Duration,
     /// See [`stall_timeout`].
     stall_timeout: Duration,
     /// When the first signal came, and the last signal.
@@ -446,6 +450,20 @@ impl Engine {
         self.report = report;
     }
 
+    /// Whether a one-shot command waits no longer for verdicts that are not there.
+    fn gives_up(&self, now: Now) -> bool {
+        let idle = now.elapsed.saturating_sub(self.last_progress.elapsed);
+        // An injector that answers slowly is left alone for a while, which is no standstill.
+        let patience = self.stall_timeout + if self.rests() { REST } else { Duration::ZERO };
+        let spent = self.rests() && now.elapsed.saturating_sub(self.began) >= SLOW_INJECTOR_BUDGET;
+        idle >= patience || spent
+    }
+
+    /// Some workload was not asked at all, because its injector is left alone for now.
+    fn rests(&self) -> bool {
+        self.report.workloads.iter().any(|w| w.reason == Some(UndeterminedReason::Throttled) && w.renders == 0)
+    }
+
     fn done(&self, now: Now) -> bool {
         if let Some((since, _)) = self.stopping {
             // A person waits for the end of a rollout; for the daemon, the next leader follows it.
@@ -456,8 +474,7 @@ impl Engine {
             }
             return idle || !patience;
         }
-        let complete =
-            self.report.complete || now.elapsed.saturating_sub(self.last_progress.elapsed) >= self.stall_timeout;
+        let complete = self.report.complete || self.gives_up(now);
         match self.stop {
             StopWhen::Never => false,
             StopWhen::Complete => complete,

@@ -19,6 +19,7 @@ mod fidelity;
 mod half_rolled;
 mod identity;
 mod install;
+mod late;
 mod leaders;
 mod many_replicas;
 mod noticing;

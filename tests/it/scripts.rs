@@ -7,6 +7,7 @@
 //!
 //! After every step, whatever the script is about, [`rules`] must hold.
 
+mod any_noise;
 mod cluster;
 mod line;
 mod objects;
@@ -158,6 +159,28 @@ scripts! {
         workloads_without_pods_are_asked_on_demand
         workloads_without_pods_are_not_asked
         young_pods_do_not_count
+    }
+    late {
+        a_day_of_late_changes
+        a_slow_injector_is_not_a_complete_scan
+        few_samples_show_it
+        the_first_sweep_ends_with_the_last_verdict
+    }
+    noise {
+        a_change_of_what_is_written_all_the_time
+        a_change_under_a_minute
+        a_change_under_a_namespace
+        a_change_under_ten_seconds
+        a_config_map_every_minute
+        a_config_map_every_ten_seconds
+        a_late_change_under_noise
+        a_namespace_every_minute
+        a_quiet_day
+        cm15
+        copies_in_every_namespace
+        names_that_are_always_new
+        noise_canary
+        noise_canary_and_a_change
     }
     process {
         a_confirmation_that_finds_a_request_under_way

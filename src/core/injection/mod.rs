@@ -8,6 +8,7 @@
 pub mod backends;
 mod concerned;
 mod controller_labels;
+mod heed;
 mod scope;
 mod scope_changes;
 mod scope_report;
@@ -21,7 +22,8 @@ pub use self::{
     concerned::{entries_in_reach, entries_of, exchanged, injector_scopes, injectors_of, share_an_injector},
     scope::{NoScope, Scope, VersionVector, scope_of},
     scope_report::ScopeMove,
-    tracker::{InjectionTracker, KeptRenderings, ScopeChanges},
+    tracker::{ComparedRendering, InjectionTracker, KeptRenderings, ScopeChanges},
+    unannounced_changes::ALL,
     versions::{ScopeVersion, VectorPool},
     view::{Lifecycle, View},
 };

@@ -10,8 +10,9 @@ use jiff::SignedDuration;
 use super::{
     backends::{self, BackendRevisions, backed_from, backends_mixed},
     concerned::{injector_scopes, is_scope_of},
+    heed::{Heed, Heeds},
     scope::{Scope, VersionVector, scope_of},
-    scope_changes::{changed_since, scope_changes},
+    scope_changes::{changed_since, written},
     scope_report::ScopeMove,
     unannounced_changes::{LAST_FOLLOW_UP, UnannouncedChanges},
     versions::{ScopeVersion, ScopeVersions},
@@ -36,14 +37,31 @@ pub trait KeptRenderings {
 /// What changed about injection in one step.
 #[derive(Debug, Default)]
 pub struct ScopeChanges {
-    /// The scopes that moved.
+    /// The scopes that moved: what depends on them is asked again.
     pub moved: Vec<Scope>,
+    /// The scopes under which a rendering turned out to be another one.
+    pub rendered: Vec<Scope>,
     /// The workloads to be judged again because of that, or because what backs their injectors is whole again or not.
     pub affected: Vec<WorkloadKey>,
     /// What backs an injector changed.
     pub backends_changed: bool,
     /// Scopes that nothing depends on any more, and that are gone.
     pub gone: Vec<Scope>,
+}
+
+/// A workload was rendered once more.
+#[derive(Clone, Debug)]
+pub struct ComparedRendering {
+    /// Whose.
+    pub key: WorkloadKey,
+    /// What the rendering before depended on.
+    pub before: VersionVector,
+    /// What this one depends on.
+    pub after: VersionVector,
+    /// When the one before was made.
+    pub since: Duration,
+    /// It is another one than before.
+    pub changed: bool,
 }
 
 /// A scope that is to be moved on.
@@ -63,6 +81,8 @@ pub struct InjectionTracker {
     /// Which revisions answer for each injector, and the version of its scope when they were seen first.
     backend_revisions: BTreeMap<Scope, (BackendRevisions, u64)>,
     unannounced: UnannouncedChanges,
+    /// Which objects are believed to change renderings.
+    heeds: Heeds,
     /// The newest first.
     recent: VecDeque<ScopeMove>,
     /// Scopes whose objects are gone, as long as something is remembered of them.
@@ -83,9 +103,7 @@ impl InjectionTracker {
         for change in &changes.list {
             // What a first list brings is how things are, not a move.
             if !changes.initial {
-                let late = takes_effect_late(change);
-                let moves = scope_changes(change, index).into_iter().map(|(scope, cause)| Move { scope, cause, late });
-                self.move_scopes(moves.collect(), (index, kept), now, &mut found, out);
+                self.heed(change, (index, kept), now, &mut found, out);
             }
             if let Change::Endpoints { namespace } = change {
                 self.detect_backend_switch(namespace, (index, kept), now, &mut found, out);
@@ -97,26 +115,81 @@ impl InjectionTracker {
         found
     }
 
-    /// A workload's rendering changed though nothing that it depends on did.
-    pub fn unannounced_change(
+    /// An object was written: its scopes move, unless it has changed nothing lately.
+    fn heed(
         &mut self,
-        key: &WorkloadKey,
-        versions: &VersionVector,
-        (index, kept): (&Index, &dyn KeptRenderings),
+        change: &Change,
+        of: (&Index, &dyn KeptRenderings),
+        now: Now,
+        found: &mut ScopeChanges,
+        out: &mut Outbox,
+    ) {
+        let Some(written) = written(change, of.0) else { return };
+        let late = takes_effect_late(change);
+        match self.heeds.written(&written, now.elapsed) {
+            Heed::Move => {
+                let cause = written.cause;
+                let moves = written.scopes.into_iter().map(|scope| Move { scope, cause: cause.clone(), late });
+                self.move_scopes(moves.collect(), of, now, found, out);
+            }
+            Heed::Samples => {
+                written.scopes.iter().for_each(|scope| self.unannounced.ask_samples(scope, late, now.elapsed));
+            }
+            Heed::SamplesAndAll(at) => {
+                for scope in &written.scopes {
+                    self.unannounced.ask_samples(scope, late, now.elapsed);
+                    self.unannounced.ask_all(scope, at);
+                }
+            }
+            Heed::Look(at) => written.scopes.iter().for_each(|scope| self.unannounced.ask_one(scope, at)),
+            Heed::Nothing => {}
+        }
+    }
+
+    /// A workload was rendered once more. Where it became another one and nothing that it depends on has moved, that moves now: what lies beside
+    /// its injectors and was written meanwhile, or the injectors themselves.
+    pub fn compared(
+        &mut self,
+        compared: &ComparedRendering,
+        of: (&Index, &dyn KeptRenderings),
         now: Now,
         out: &mut Outbox,
     ) -> ScopeChanges {
-        let mut found = ScopeChanges::default();
-        let counted = injector_scopes(versions).filter(|scope| self.unannounced.counts(scope, now.elapsed));
-        let cause = format!("no object changed, but the rendering of {key} did");
+        let ComparedRendering { key, before, after, since, changed } = compared;
+        let differs = |scope: &&Scope| before.get(*scope) != after.get(*scope);
+        let announced: BTreeSet<_> = before.keys().chain(after.keys()).filter(differs).cloned().collect();
+        if !changed || !announced.is_empty() {
+            let rendered: Vec<_> = announced.into_iter().collect();
+            if !changed {
+                self.heeds.unchanged(&rendered);
+                return ScopeChanges::default();
+            }
+            self.heeds.changed(&rendered, *since);
+            return ScopeChanges { rendered, ..ScopeChanges::default() };
+        }
+        let scopes: Vec<_> = after.keys().cloned().collect();
+        let unknown = || {
+            let cause = format!("no object changed, but the rendering of {key} did");
+            (injector_scopes(after).cloned().collect(), cause)
+        };
+        let (rendered, cause) = self.heeds.changed(&scopes, *since).unwrap_or_else(unknown);
+        let counted = rendered.iter().filter(|scope| self.unannounced.counts(scope, now.elapsed));
         let moves = counted.map(|scope| Move { scope: scope.clone(), cause: cause.clone(), late: false }).collect();
-        self.move_scopes(moves, (index, kept), now, &mut found, out);
+        let mut found = ScopeChanges { rendered, ..ScopeChanges::default() };
+        self.move_scopes(moves, of, now, &mut found, out);
         found
     }
 
-    /// The scopes of which a sample is to be asked for now, because a change may have taken effect late.
-    pub fn take_due_samples(&mut self, now: Now) -> Vec<Scope> {
-        std::iter::from_fn(|| self.unannounced.take_due(now.elapsed)).collect()
+    /// The scopes of which samples are to be asked for now, and how many, because a change may have taken effect late.
+    pub fn take_due_samples(&mut self, now: Now) -> Vec<(Scope, usize)> {
+        let mut due = Vec::new();
+        while let Some((at, scope, samples)) = self.unannounced.take_due(now.elapsed) {
+            for (scope, again) in self.heeds.looked(&scope, at, now.elapsed) {
+                self.unannounced.ask_one(&scope, again);
+            }
+            due.push((scope, samples));
+        }
+        due
     }
 
     /// What changed right before we started may not be in force yet either: an API server takes a moment (`settle`) to put a
@@ -160,6 +233,11 @@ impl InjectionTracker {
     /// The moves since the start, the newest first.
     pub fn recent_moves(&self) -> impl Iterator<Item = &ScopeMove> {
         self.recent.iter()
+    }
+
+    /// What is to be known of an object that is written and changes nothing: how often, and by when it is looked at again.
+    pub fn unheeded(&self, what: &str) -> Option<(u64, Duration)> {
+        self.heeds.unheeded(what)
     }
 
     /// Moves scopes on that one event moves; the workloads that depend on one of them are affected.
@@ -297,6 +375,7 @@ impl InjectionTracker {
                 self.versions.forget(&scope);
                 self.backend_revisions.remove(&scope);
                 self.unannounced.forget(&scope);
+                self.heeds.forget(&scope);
                 found.gone.push(scope);
             }
         }

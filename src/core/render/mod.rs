@@ -13,6 +13,6 @@ mod renders;
 
 pub use self::{
     queue::Priority,
-    render_throttle::Limits,
+    render_throttle::{Limits, REST, SLOW_INJECTOR_BUDGET},
     renders::{Answered, Asked, Need, Renders, Unsent, Wish},
 };

@@ -26,7 +26,9 @@ const FEW: usize = 5;
 /// The share of the webhook's own time-out that renderings may take: 1/5.
 const SHARE: u32 = 5;
 /// How long an injector that was slow is left alone.
-pub(super) const REST: Duration = Duration::from_mins(1);
+pub const REST: Duration = Duration::from_mins(1);
+/// A command that looks once waits this long, in all, for workloads whose injectors are slow, and says then what was not asked.
+pub const SLOW_INJECTOR_BUDGET: Duration = Duration::from_mins(10);
 /// A webhook's time-out if it says none; the API server's default.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Renderings in flight that no webhook takes part in, at most.

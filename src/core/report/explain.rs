@@ -10,12 +10,13 @@ use super::{
 use crate::core::{
     config::Mode,
     injection::{
+        View,
         backends::{backends_mixed, backends_of, healthy},
         injectors_of,
     },
     inventory::Index,
     model::{
-        ConfigKind, ConfigSnapshot, InjectorKind, ObjectKey, Stamp, Strategy, WorkloadKey, WorkloadSnapshot,
+        ChangedBy, ConfigKind, ConfigSnapshot, InjectorKind, ObjectKey, Stamp, Strategy, WorkloadKey, WorkloadSnapshot,
         rollout_status::{self, Progress},
         words::Gate,
     },
@@ -38,7 +39,7 @@ pub(super) fn story(key: &WorkloadKey, sources: Sources<'_>) -> Option<Story> {
         revision: set.map(|set| set.revision.clone()),
         renderings: set.map_or(0, |set| set.renderings.len()),
         last_rendered: set.map(|set| set.confirmed.wall),
-        depends_on: depends_on(w, view.index),
+        depends_on: depends_on(w, view),
         moves: view.injection.recent_moves().filter(|m| scopes.contains(&m.scope)).cloned().collect(),
         says: owners_words(w, sources),
         next: next_steps(key, &stamps, sources),
@@ -104,13 +105,26 @@ fn stands(w: &WorkloadSnapshot) -> String {
     format!("{progress}; {strategy}{paused}")
 }
 
-fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
+/// What is to be known of an object that is written, and has changed no rendering lately.
+fn unheeded(what: &str, view: View<'_>) -> Option<String> {
+    let (writes, at) = view.injection.unheeded(what)?;
+    let wait = at.saturating_sub(view.now.elapsed);
+    let at = view.now.wall.checked_add(wait).unwrap_or(view.now.wall).strftime("%Y-%m-%dT%H:%M:%SZ");
+    Some(format!("written {writes} times, and no rendering changed: moves nothing, is looked at again by {at}"))
+}
+
+fn depends_on(w: &WorkloadSnapshot, view: View<'_>) -> Vec<Dependency> {
+    let index = view.index;
+    let seen = |what: String, full: &str, by: Option<&ChangedBy>| Dependency {
+        note: unheeded(full, view),
+        ..Dependency::new(what, by)
+    };
     let template = Dependency::new(format!("{} {}", w.key.kind, w.key.name), w.changed_by.as_ref());
     let mut all = vec![template];
     for injector in injectors_of(w, index) {
         let what = format!("{} {}", injector.kind.as_str(), injector.name);
-        let mut dependency = Dependency::new(what, injector.changed_by.as_ref());
-        dependency.note = backends_mixed(injector, index).or_else(|| {
+        let mut dependency = Dependency::new(what.clone(), injector.changed_by.as_ref());
+        dependency.note = backends_mixed(injector, index).or_else(|| unheeded(&what, view)).or_else(|| {
             let open = injector.entries.iter().any(|entry| entry.ignores_failure);
             match healthy(injector, index) {
                 Some(false) => Some("what answers for it is not ready".to_owned()),
@@ -125,30 +139,28 @@ fn depends_on(w: &WorkloadSnapshot, index: &Index) -> Vec<Dependency> {
         for service in injector.services() {
             all.extend(index.configs_in(ConfigKind::ConfigMap, &service.namespace).map(|config| {
                 let what = format!("ConfigMap {}/{}", config.key.namespace, config.key.name);
-                Dependency::new(what, config.changed_by.as_ref())
+                seen(what.clone(), &what, config.changed_by.as_ref())
             }));
         }
         all.extend(backends_of(injector, index).map(|backend| {
             let what = format!("{} {}/{}", backend.key.kind, backend.key.namespace, backend.key.name);
-            Dependency::new(what, backend.changed_by.as_ref())
+            seen(what.clone(), &what, backend.changed_by.as_ref())
         }));
     }
     if let Some(namespace) = index.namespace(&w.key.namespace) {
-        all.push(Dependency::new(format!("Namespace {}", namespace.name), namespace.changed_by.as_ref()));
+        let what = format!("Namespace {}", namespace.name);
+        all.push(seen(what.clone(), &what, namespace.changed_by.as_ref()));
     }
     let account = ObjectKey { namespace: w.key.namespace.clone(), name: w.template.service_account.clone() };
-    let of_account = |config: &&ConfigSnapshot| config.key == account;
-    all.extend(
-        index
-            .configs_in(ConfigKind::ServiceAccount, &account.namespace)
-            .filter(of_account)
-            .map(|config| Dependency::new(format!("ServiceAccount {}", config.key.name), config.changed_by.as_ref())),
-    );
-    all.extend(
-        index
-            .configs_in(ConfigKind::LimitRange, &account.namespace)
-            .map(|config| Dependency::new(format!("LimitRange {}", config.key.name), config.changed_by.as_ref())),
-    );
+    let in_namespace = |kind| {
+        index.configs_in(kind, &account.namespace).map(move |config: &ConfigSnapshot| {
+            let what = format!("{} {}", config.kind.as_str(), config.key.name);
+            let full = format!("{} {}/{}", config.kind.as_str(), config.key.namespace, config.key.name);
+            (config, seen(what, &full, config.changed_by.as_ref()))
+        })
+    };
+    let accounts = in_namespace(ConfigKind::ServiceAccount).filter(|(config, _)| config.key == account);
+    all.extend(accounts.chain(in_namespace(ConfigKind::LimitRange)).map(|(_, dependency)| dependency));
     all.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.what.cmp(&b.what)));
     all.dedup();
     all

@@ -67,7 +67,7 @@ impl Reports {
         let View { policy, index, injection, lifecycle, now } = sources.view;
         let Sources { renders, rollouts, .. } = sources;
         let mut workloads: Vec<_> = self.workloads.values().cloned().collect();
-        let judged = workloads.iter().filter(|w| !is_transient(w)).count();
+        let judged = workloads.iter().filter(|w| !is_open(w)).count();
         let progress = (judged, workloads.len());
         workloads.extend(self.unmanaged(sources));
         workloads.sort_by(|a, b| (&a.namespace, &a.kind, &a.name).cmp(&(&b.namespace, &b.kind, &b.name)));
@@ -217,6 +217,11 @@ fn unmanaged_reports(sources: Sources<'_>) -> impl Iterator<Item = WorkloadRepor
 }
 
 /// An answer is still on its way.
-fn is_transient(w: &WorkloadReport) -> bool {
-    matches!(w.reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling))
+fn is_open(w: &WorkloadReport) -> bool {
+    match w.reason {
+        Some(UndeterminedReason::Pending | UndeterminedReason::Settling) => true,
+        // Its injector is left alone for now: nothing was asked, so nothing is known.
+        Some(UndeterminedReason::Throttled) => w.renders == 0,
+        _ => false,
+    }
 }

@@ -37,7 +37,7 @@ impl Rollouts {
         });
     }
 
-    /// What was proven, or is being proven, is not what this scope brings now.
+    /// What was proven, or is being proven, is not what is rendered in this scope now.
     pub(super) fn invalidate_canary(&mut self, scope: &Scope, view: View<'_>) {
         if view.lifecycle.leader && self.record().is_some_and(|r| !r.canaries.is_empty()) {
             self.change_record(view.policy, |record| drop(record.canaries.remove(&scope.to_string())));
@@ -182,6 +182,19 @@ impl Rollouts {
             versions.is_some_and(|versions| versions.contains_key(scope))
         })
     }
+}
+
+/// What a canary is known to prove now. After a move nothing is known until it was asked again: if it is rendered as before, what
+/// it proved still holds.
+pub(super) fn known_proof(canary: &Canary, context: Context<'_>) -> Canary {
+    let View { index, injection, .. } = context.view;
+    let is_asked = |key: &WorkloadKey| {
+        let under = context.verdicts.case(key).and_then(Case::rendered_under);
+        let now = index.workload(key).map(|workload| injection.versions_of(workload, index));
+        now.is_none_or(|now| under.is_none_or(|under| *under == now))
+    };
+    let converged = canary.converged.filter(|_| canary.workloads.iter().all(is_asked));
+    Canary { converged, ..canary.clone() }
 }
 
 /// It differs, and not only because somebody patched a Pod by hand, nor only in Pods that its partition keeps.

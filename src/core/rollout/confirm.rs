@@ -137,7 +137,7 @@ impl Rollouts {
         }
         let candidate = Candidate { in_rollout: false, ..candidate };
         // The start itself was paid for when it was planned.
-        let situation = Situation { starts_left: None, ..self.situation(context.view, Some(key)) };
+        let situation = Situation { starts_left: None, ..self.situation(context, Some(key)) };
         gate::held(&candidate, &situation).gate.map_or_else(|| Ok(candidate.proves()), |gate| Err(Some(gate)))
     }
 

@@ -166,7 +166,7 @@ impl Rollouts {
         let mut candidate = self.candidate(key, &context.view.unhealthy_injectors(), context)?;
         let at = ObjectKey { namespace: key.namespace.clone(), name: pod.clone() };
         candidate.next_is_down = context.view.index.pod(&at).is_some_and(|pod| !pod.state.ready);
-        let situation = self.situation(context.view, Some(key));
+        let situation = self.situation(context, Some(key));
         if let Some(gate) = gate::next_step(&candidate, &situation) {
             if gate == Gate::DifferenceNotEnabled {
                 // Nothing would ever let it go on, and its slot is wanted by others.

@@ -96,6 +96,11 @@ impl PlanSchedule {
         self.first_sweep
     }
 
+    /// Whether the first sweep waits for this workload.
+    pub(super) fn waits_for(&self, key: &WorkloadKey) -> bool {
+        self.first_sweep.is_some() && self.waits_for.as_ref() == Some(key)
+    }
+
     /// The workload that was waited for last.
     pub(super) fn take_waited_for(&mut self) -> Option<WorkloadKey> {
         self.waits_for.take()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    canaries::known_proof,
     context::{Context, Emitter, RolloutEvent},
     gate::{self, Candidate, Situation},
     kept,
@@ -133,7 +134,8 @@ impl Rollouts {
         self.running.keys().chain(orphans)
     }
 
-    pub(super) fn situation<'a>(&'a self, view: View<'a>, without: Option<&WorkloadKey>) -> Situation<'a> {
+    pub(super) fn situation<'a>(&'a self, context: Context<'a>, without: Option<&WorkloadKey>) -> Situation<'a> {
+        let view = context.view;
         let View { policy, now, lifecycle, .. } = view;
         let holds_slot = |key: &WorkloadKey| self.running.get(key).is_none_or(Rollout::holds_slot);
         let running = || self.under_way().filter(|key| Some(*key) != without && holds_slot(key));
@@ -150,7 +152,7 @@ impl Rollouts {
             guarded: self.guard.is_in_force(policy, now.elapsed),
             alarm: self.alerts.alarm(policy, now.elapsed),
             record,
-            canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, c.clone()))).collect(),
+            canaries: canaries.filter_map(|(scope, c)| Some((scope.parse().ok()?, known_proof(c, context)))).collect(),
             running: running().count(),
             running_in,
             reserved: self.reserved(view, without),
@@ -198,7 +200,7 @@ impl Rollouts {
             c.says.bad.clone().into_iter().map(move |message| (key.clone(), message))
         };
         let said: Vec<_> = candidates.iter().flat_map(bad).collect();
-        let made = plan::plan(candidates, self.situation(context.view, None));
+        let made = plan::plan(candidates, self.situation(context, None));
         self.carry_out(made, context, &mut emit);
         for (workload, message) in said {
             // Not by a follower, or it would be known when it leads, and nobody would have read it.

@@ -114,12 +114,13 @@ impl Rollouts {
         self.follow_scopes(scopes, context.view);
     }
 
-    /// Follows scopes that moved.
+    /// Follows scopes that moved. What canaries proved holds until what is rendered is another thing: an object that was written
+    /// beside an injector proves nothing.
     pub fn follow_scopes(&mut self, scopes: &ScopeChanges, view: View<'_>) {
         if scopes.backends_changed {
             self.schedule.request();
         }
-        for scope in &scopes.moved {
+        for scope in &scopes.rendered {
             self.invalidate_canary(scope, view);
         }
     }
@@ -134,7 +135,9 @@ impl Rollouts {
         let mut emit = Emitter::new(out);
         for Judgement { key, standing, replan, .. } in judgements {
             self.note_traces(key, context.view);
-            if *replan {
+            // Others may wait for a canary to be asked again.
+            // The first sweep ends with the last verdict, also if that is no candidate.
+            if *replan || self.is_canary(key) || self.schedule.waits_for(key) {
                 self.schedule.request();
             }
             if self.running.contains_key(key) || self.soaking.contains_key(key) {

@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use super::{
-    case::Failure,
-    render_set::add_rendering,
-    verdicts::{UnannouncedChange, Verdicts},
-};
+use super::{case::Failure, render_set::add_rendering, verdicts::Verdicts};
 use crate::core::{
     compare::{self, SidecarSelection},
-    injection::View,
+    injection::{ComparedRendering, View},
     io::RenderOutcome,
     model::{WorkloadKey, time::bounded_wait, words::UndeterminedReason},
     render::{Answered, Asked},
@@ -24,7 +20,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 impl Verdicts {
     /// Takes an answer in; `holds`: it answers what is the question now. Returns what it shows beside its own workload.
-    pub fn take(&mut self, answered: Answered, holds: bool, view: View<'_>) -> Option<UnannouncedChange> {
+    pub fn take(&mut self, answered: Answered, holds: bool, view: View<'_>) -> Option<ComparedRendering> {
         let Answered { key, asked, outcome, confirmation } = answered;
         self.affected.mark(key.clone());
         let case = self.cases.get_mut(&key)?;
@@ -65,7 +61,7 @@ impl Verdicts {
         asked: &Asked,
         rendering: compare::Rendering,
         view: View<'_>,
-    ) -> Option<UnannouncedChange> {
+    ) -> Option<ComparedRendering> {
         let View { policy, injection, now, .. } = view;
         let case = self.cases.get_mut(&key)?;
         let revision = case.of_mut(&asked.revision);
@@ -74,20 +70,26 @@ impl Verdicts {
         self.injected.extend(selection.sidecars(&rendering, None));
         let injected = compare::injected(&rendering.template, &rendering.rendered);
         self.admission.saw(&asked.versions, &injected, now.elapsed);
-        if let Some(old) = case.set().map(|set| set.versions.clone()) {
-            if let Some(moved) = injection.cause(&old, &asked.versions) {
-                case.cause = Some(moved.cause.clone());
-            }
-            case.scopes_moved(&old, &asked.versions);
-        }
         let versions = self.vectors.share(&asked.versions);
         let revision = case.of_mut(&asked.revision);
-        let moved = add_rendering(revision, &versions, rendering, now);
-        if let Some(unstable) = revision.set.as_ref().and_then(|set| set.unstable.clone()) {
+        let before = revision.set.as_ref().map(|set| (set.versions.clone(), set.confirmed.elapsed));
+        let changed = add_rendering(revision, &versions, rendering, policy.render_spacing, now);
+        let unstable = revision.set.as_ref().and_then(|set| set.unstable.clone());
+        case.unexplained |= changed;
+        // What moved and changed nothing is no cause of anything.
+        if let Some((old, _)) = before.as_ref().filter(|(old, _)| case.unexplained && **old != asked.versions) {
+            case.unexplained = false;
+            if let Some(moved) = injection.cause(old, &asked.versions) {
+                case.cause = Some(moved.cause.clone());
+            }
+            case.scopes_moved(old, &asked.versions);
+        }
+        if let Some(unstable) = unstable {
             self.admission.flapped(&asked.versions, &unstable, &key, now.elapsed);
             // What looked like drift of others may be the same flapping.
             self.affected.mark_many(self.candidates.iter().cloned());
         }
-        moved.then(|| UnannouncedChange { key, versions: asked.versions.clone() })
+        let (before, since) = before?;
+        Some(ComparedRendering { key, before: (*before).clone(), after: asked.versions.clone(), since, changed })
     }
 }

@@ -38,6 +38,8 @@ pub struct Case {
     pub(super) first_seen: Option<Timestamp>,
     /// What moved last before the present verdict.
     pub(super) cause: Option<String>,
+    /// Its rendering became another one, and nothing that moved tells why, yet.
+    pub(super) unexplained: bool,
     /// Every scope that moved since it was last as it should be: one of them made it differ. Empty: nobody knows.
     pub(super) causes: BTreeSet<Scope>,
     /// When its rollout was last seen to be in progress.
@@ -212,7 +214,7 @@ pub struct RenderSet {
     pub healing: Option<Box<Healing>>,
     /// They differ in an image: which, in one sentence.
     pub unstable: Option<Box<Unstable>>,
-    /// When the first was made.
+    /// When the first was made since something moved: Pods that were born before prove nothing, nor does an absence.
     pub first: Now,
     /// When the last was made.
     pub confirmed: Now,

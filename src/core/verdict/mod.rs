@@ -19,6 +19,7 @@ mod pod_group;
 mod removal_probe;
 mod render_set;
 mod ripe_pods;
+mod samples;
 mod verdicts;
 
 pub use self::{
@@ -27,5 +28,5 @@ pub use self::{
     judge::change,
     judged::{Judged, fields},
     pod_group::PodGroup,
-    verdicts::{Contradiction, Judgement, Standing, UnannouncedChange, Verdicts},
+    verdicts::{Contradiction, Judgement, Standing, Verdicts},
 };

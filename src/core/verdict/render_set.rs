@@ -1,6 +1,6 @@
-//! Renderings of one revision that were made under the same versions, and what one more says of the others.
+//! Renderings of one revision that agree in what they depend on, and what one more says of the others.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     case::{RenderSet, RevisionCase},
@@ -9,37 +9,47 @@ use super::{
 use crate::core::{
     compare::{self, Mask, RenderedFor, Rendering},
     injection::VersionVector,
-    model::time::Now,
+    model::{Name, time::Now},
 };
 
 /// No verdict asks for more, and each new one is compared with all. While others keep an answer open, one more comes every few
 /// minutes.
 const KEPT: usize = 5;
 
-/// Adds a rendering to a revision's set, or begins a new set with it. Returns whether it shows that an injector moved
-/// without a word.
+/// What is asked for twice before anything is said (rule R8).
+const CARRIED: usize = 2;
+
+/// Adds a rendering to a revision's set, or begins a new set with it. Renderings that agree stay together whatever moved between
+/// them: it changed nothing. `spacing`: two that are closer to each other do not count as two. Returns whether it shows that what
+/// is rendered is another thing now.
 pub(super) fn add_rendering(
     case: &mut RevisionCase,
     versions: &Arc<VersionVector>,
     rendering: Rendering,
+    spacing: Duration,
     now: Now,
 ) -> bool {
-    let set = case.set.take().filter(|set| set.versions == *versions);
+    let (mut changed, mut carried) = (false, false);
+    let set = case.set.take().and_then(|set| {
+        if set.versions == *versions {
+            return Some(set);
+        }
+        changed = !speaks_of(&set, &rendering);
+        carried = agrees(&set, &rendering);
+        carried.then(|| RenderSet { versions: versions.clone(), first: now, ..set })
+    });
     let revision = case.name.clone();
-    let fresh = |rendering| RenderSet {
-        revision: revision.clone(),
-        versions: versions.clone(),
-        renderings: vec![rendering],
-        mask: Mask::default(),
-        healing: None,
-        unstable: None,
-        first: now,
-        confirmed: now,
-    };
+    let fresh = |rendering| begin(&revision, versions, rendering, now);
     let Some(mut set) = set else {
         case.set = Some(fresh(rendering));
-        return false;
+        return changed;
     };
+    if carried && set.renderings.len() < CARRIED && now.elapsed >= set.confirmed.elapsed + spacing {
+        set.renderings.push(rendering);
+        set.confirmed = now;
+        case.set = Some(set);
+        return false;
+    }
     // One more look at what differs (rule R8), or at what would not settle.
     let more = case.adding;
     let between: Result<Vec<Mask>, _> = set.renderings.iter().map(|r| compare::volatile(r, &rendering)).collect();
@@ -102,6 +112,19 @@ fn first_of_another_pod(set: &RenderSet, rendering: &Rendering) -> bool {
     alone && set.renderings.iter().all(differs)
 }
 
+fn begin(revision: &Name, versions: &Arc<VersionVector>, rendering: Rendering, now: Now) -> RenderSet {
+    RenderSet {
+        revision: revision.clone(),
+        versions: versions.clone(),
+        renderings: vec![rendering],
+        mask: Mask::default(),
+        healing: None,
+        unstable: None,
+        first: now,
+        confirmed: now,
+    }
+}
+
 /// Follows how the masked fields of a set do.
 fn heal(set: &mut RenderSet, rendering: Rendering, now: Now) {
     let Some(newest) = set.renderings.last().filter(|_| !set.mask.is_empty()) else { return };
@@ -111,6 +134,20 @@ fn heal(set: &mut RenderSet, rendering: Rendering, now: Now) {
         Some(Healed { mask, renderings }) => (set.mask, set.renderings) = (mask, renderings),
         None => set.healing = Some(healing),
     }
+}
+
+/// Whether a rendering is like all of a set, but for what is masked.
+fn agrees(set: &RenderSet, rendering: &Rendering) -> bool {
+    set.unstable.is_none() && set.renderings.iter().all(|known| is_like(known, rendering, &set.mask))
+}
+
+/// Whether a rendering is like one of a set: an injector that gives two answers did not move when it gives one of them again.
+fn speaks_of(set: &RenderSet, rendering: &Rendering) -> bool {
+    set.renderings.iter().any(|known| is_like(known, rendering, &set.mask))
+}
+
+fn is_like(known: &Rendering, rendering: &Rendering, mask: &Mask) -> bool {
+    compare::volatile(known, rendering).is_ok_and(|between| within(&between, mask))
 }
 
 /// Whether `mask` hides nothing that `known` does not.

@@ -27,7 +27,7 @@ use crate::core::{
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
-    render::{Priority, Renders, Wish},
+    render::{Priority, Renders, SLOW_INJECTOR_BUDGET, Wish},
 };
 
 /// A move of an injector affects every workload there is. So many are judged before anybody else gets a turn.
@@ -59,15 +59,6 @@ pub struct Judgement {
     pub revision: Option<Name>,
     /// Another workload that is to be rendered, to tell whether a sidecar is still given at all (rule R7).
     pub probe: Option<WorkloadKey>,
-}
-
-/// A workload's rendering changed though nothing that it depends on did.
-#[derive(Clone, Debug)]
-pub struct UnannouncedChange {
-    /// Whose.
-    pub key: WorkloadKey,
-    /// What it depends on.
-    pub versions: VersionVector,
 }
 
 /// Real Pods that a rollout made, and that are not as rendered.
@@ -305,20 +296,14 @@ impl Verdicts {
         others.next().map(|(other, _)| other.clone())
     }
 
-    /// A workload whose rendering would show that this configuration changed.
-    pub fn sample(&self, scope: &Scope, renders: &Renders) -> Option<WorkloadKey> {
-        let fits = |key: &WorkloadKey, case: &Case| {
-            let depends = case.set().is_some_and(|set| set.versions.contains_key(scope));
-            depends && !case.is_adding() && !case.judged.sidecars.is_empty() && !renders.is_pending(key)
-        };
-        self.cases.iter().find(|(key, case)| fits(key, case)).map(|(key, _)| key.clone())
-    }
-
     /// The injectors of these workloads are too slow to be asked.
     pub fn throttled(&mut self, keys: &[WorkloadKey], view: View<'_>, out: &mut Outbox) {
         for key in keys {
             if self.cases.get(key).is_some_and(|case| case.judged.is_transient()) {
-                let why = "its injector answers slowly, and real Pods come first".to_owned();
+                let why = "its injector answers slowly, and real Pods come first";
+                let minutes = SLOW_INJECTOR_BUDGET.as_secs() / 60;
+                let once = format!("{why}; a command that looks once waits {minutes} minutes at most");
+                let why = if view.policy.one_shot { once } else { why.to_owned() };
                 let judged = Judged::undetermined(UndeterminedReason::Throttled, Some(why));
                 self.set_judged(key, judged, view, out);
             }

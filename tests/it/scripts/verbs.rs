@@ -29,8 +29,31 @@ use crate::objects::key;
 const OLD: Duration = Duration::from_hours(1);
 
 impl Stage {
-    /// Plays one line.
+    /// Plays one line. `10s every 10s until 24h configmap mesh/x hash=#` is played again and again, each time with another
+    /// number.
     pub(super) fn play(&mut self, text: &str) -> Result<()> {
+        if let Some((first, rest)) = text.split_once(" every ") {
+            let mut words = rest.splitn(4, ' ');
+            let mut next = || words.next().with_context(|| format!("{text}: a word is missing"));
+            let (step, until, last, what) = (next()?, next()?, next()?, next()?);
+            ensure!(until == "until", "{text}: until when?");
+            self.out.push(text.to_owned());
+            let (mut at, step, last) = (duration(first)?, duration(step)?, duration(last)?);
+            for number in 2.. {
+                if at > last {
+                    break;
+                }
+                self.pass_until(at)?;
+                let told = self.out.len();
+                self.perform(what.replace('#', &number.to_string()).parse()?)?;
+                self.settle()?;
+                if self.out.len() > told {
+                    self.out.insert(told, format!("@{}s", at.as_secs_f64()));
+                }
+                at += step;
+            }
+            return Ok(());
+        }
         let line: Line = text.parse()?;
         if let Some(at) = line.at {
             self.pass_until(at)?;

@@ -26,7 +26,7 @@ fn telling<'a>(e: Evidence<'_>, pods: &RipePods<'a>) -> impl Iterator<Item = Rip
     pods.classes().filter(move |class| real && class.made().patched_images.is_empty())
 }
 
-/// From then on Pods are surely born after the first rendering.
+/// From then on Pods are surely born after the first rendering since something moved.
 fn since(set: &RenderSet) -> Timestamp {
     set.first.wall.checked_add(BIRTH_MARGIN).unwrap_or(Timestamp::MAX)
 }

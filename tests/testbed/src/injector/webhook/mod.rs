@@ -184,10 +184,16 @@ impl<'t> WebhookInjector<'t> {
 
     /// Injects another version from now on, as a consequence of what the ConfigMap says.
     pub async fn reconfigure(&self, version: &str) -> Result<()> {
+        self.write_config_map(version).await?;
+        self.set_version(version);
+        Ok(())
+    }
+
+    /// Changes the ConfigMap, of which the injector has not heard yet.
+    pub async fn write_config_map(&self, version: &str) -> Result<()> {
         let home = self.home().context("an injector that is reached by URL has no ConfigMap")?;
         let patch = Patch::Merge(json!({"data": {"version": version}}));
         home.api::<ConfigMap>().patch(INJECTOR, &PatchParams::default(), &patch).await?;
-        self.set_version(version);
         Ok(())
     }
 
