@@ -24,7 +24,7 @@ pub(super) struct Cluster {
     /// The template of each revision, by the name of the object that holds it.
     older_templates: BTreeMap<(WorkloadKey, Name), Vec<Container>>,
     /// The stamps in all retained revisions.
-    stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
+    pub(super) stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
     /// The ControllerRevisions, and the hashes of their templates.
     revisions: BTreeMap<WorkloadKey, BTreeMap<Name, Name>>,
     /// Whose Pods are being exchanged because of our stamp.
@@ -85,6 +85,8 @@ impl Cluster {
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy: if kind.is_replicas() { Strategy::OnDelete } else { rolling },
             deadline_exceeded: false,
+            min_ready_seconds: 0,
+            refused: None,
             revision: u64::from(kind == Kind::DEPLOYMENT),
             current_revision: stateful(&first),
             update_revision: stateful(&first),
