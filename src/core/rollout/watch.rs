@@ -238,8 +238,8 @@ impl Rollouts {
         let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
         // Those that were kept are judged beside them.
         let there = on_delete::alive(workload, index).iter().filter(|pod| !pod.state.terminating).count();
-        let none = pods.is_empty() && old.is_empty();
-        if none || !all_new || judged.pods < expected(workload).max(there) {
+        let nothing_to_look_at = pods.is_empty() && old.is_empty();
+        if nothing_to_look_at || !all_new || judged.pods < expected(workload).max(there) {
             return None;
         }
         let names: BTreeSet<_> = pods.iter().map(|pod| &pod.key.name).collect();
