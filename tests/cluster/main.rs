@@ -16,7 +16,6 @@ mod errors;
 mod events;
 mod evictions;
 mod fidelity;
-mod identity;
 mod install;
 mod leaders;
 mod many_replicas;
