@@ -17,7 +17,6 @@ mod events;
 mod evictions;
 mod fidelity;
 mod half_rolled;
-mod identity;
 mod install;
 mod late;
 mod leaders;
