@@ -9,6 +9,7 @@
 
 mod any_noise;
 mod cluster;
+mod every;
 mod line;
 mod objects;
 mod pods;

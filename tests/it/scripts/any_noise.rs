@@ -17,8 +17,8 @@ const WORKLOADS: usize = 5;
 const BOUND: Duration = Duration::from_mins(2);
 
 /// A change of what an injector reads is found within three minutes, however late the injector sees it; what is written meanwhile
-/// may make it settle for one more.
-const FOUND: Duration = Duration::from_mins(4);
+/// may make it settle for a few more.
+const FOUND: Duration = Duration::from_mins(6);
 
 struct Noise {
     stage: Stage,

@@ -33,26 +33,7 @@ impl Stage {
     /// number.
     pub(super) fn play(&mut self, text: &str) -> Result<()> {
         if let Some((first, rest)) = text.split_once(" every ") {
-            let mut words = rest.splitn(4, ' ');
-            let mut next = || words.next().with_context(|| format!("{text}: a word is missing"));
-            let (step, until, last, what) = (next()?, next()?, next()?, next()?);
-            ensure!(until == "until", "{text}: until when?");
-            self.out.push(text.to_owned());
-            let (mut at, step, last) = (duration(first)?, duration(step)?, duration(last)?);
-            for number in 2.. {
-                if at > last {
-                    break;
-                }
-                self.pass_until(at)?;
-                let told = self.out.len();
-                self.perform(what.replace('#', &number.to_string()).parse()?)?;
-                self.settle()?;
-                if self.out.len() > told {
-                    self.out.insert(told, format!("@{}s", at.as_secs_f64()));
-                }
-                at += step;
-            }
-            return Ok(());
+            return self.play_again(text, first, rest);
         }
         let line: Line = text.parse()?;
         if let Some(at) = line.at {
@@ -70,7 +51,7 @@ impl Stage {
         self.core().is_ok()
     }
 
-    fn perform(&mut self, mut line: Line) -> Result<()> {
+    pub(super) fn perform(&mut self, mut line: Line) -> Result<()> {
         let verb = line.verb.clone();
         match verb.as_str() {
             "policy" => {
