@@ -12,7 +12,7 @@ use crate::{
     cluster::{
         accept,
         client::{Cluster, Connection, connect},
-        state::StateStore,
+        state::{Begins, StateStore, Unread},
     },
     config::{Config, LeaseId},
     core::{
@@ -53,19 +53,21 @@ impl Installation {
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     pub async fn pause(&self, stop: &Stop) -> anyhow::Result<()> {
-        Ok(self.state.edit(|state| state.paused = Some(stop.clone())).await?)
+        self.state.edit(Begins::Missing, |state| state.paused = Some(stop.clone())).await?;
+        Ok(())
     }
 
-    /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
-    pub async fn resume(&self) -> anyhow::Result<()> {
-        let edit = self.state.edit(|state| {
+    /// Lifts the pause and closes the breaker. A state ConfigMap that is missing or cannot be read is begun anew; then the
+    /// answer says why.
+    pub async fn resume(&self) -> anyhow::Result<Option<String>> {
+        let edit = self.state.edit(Begins::Anything, |state| {
             state.paused = None;
             state.breaker = None;
             // What opened the breaker is settled with it, and so is what a canary could not prove.
             state.recent.clear();
             state.canaries.retain(|_, canary| canary.converged.is_some());
         });
-        Ok(edit.await?)
+        Ok(edit.await?.as_ref().map(Unread::to_string))
     }
 
     /// Looks for a workload.
@@ -80,11 +82,12 @@ impl Installation {
     /// Writes into the state ConfigMap that rollouts of this workload until then do not count any more.
     pub async fn retry(&self, workload: &WorkloadRef, now: jiff::Timestamp) -> anyhow::Result<()> {
         let word = Retry { workload: workload.key.clone(), at: now };
-        let edit = self.state.edit(|state| {
+        let edit = self.state.edit(Begins::Nothing, |state| {
             state.locks.remove(&workload.uid);
             state.retries.insert(workload.uid.clone(), word.clone());
         });
-        Ok(edit.await?)
+        edit.await?;
+        Ok(())
     }
 
     /// Writes onto the workload that its drift is accepted until then, and why.

@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod evictions;
 mod fidelity;
+mod hostile;
 mod install;
 mod leaders;
 mod many_replicas;
