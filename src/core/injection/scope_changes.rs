@@ -10,7 +10,7 @@ use super::{
 use crate::core::{
     config::Trigger,
     inventory::{Change, Index},
-    model::{ChangedBy, ConfigKind, InjectorSnapshot, ObjectKey},
+    model::{ChangedBy, ConfigKind, InjectorSnapshot, ObjectKey, quoted::quoted},
 };
 
 /// What moves by this change, and why. Nothing, if nothing that can change a rendering did.
@@ -122,7 +122,7 @@ fn cause(what: &str, how: &str, by: Option<&ChangedBy>) -> String {
     // Nobody signs a deletion.
     if let Some(by) = by.filter(|_| how != "deleted") {
         text.push_str(", manager ");
-        text.push_str(&by.manager);
+        text.push_str(&quoted(&by.manager));
         if let Some(time) = by.time {
             text.push_str(&time.strftime(", %Y-%m-%d %H:%M UTC").to_string());
         }
