@@ -16,7 +16,7 @@ use crate::{
     },
     config::{Config, LeaseId},
     core::{
-        io::{Retry, Stop, WorkloadRef},
+        io::{Retry, StateRecord, Stop, WorkloadRef},
         model::{Name, WorkloadKey, owner::Kind},
     },
 };
@@ -51,9 +51,15 @@ impl Installation {
         Ok(Self { cluster, namespace, state, lease: config.lease.clone() })
     }
 
+    /// The time as the API server has it, once it has answered.
+    fn now(&self) -> jiff::Timestamp {
+        self.cluster.clock().now().wall
+    }
+
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
-    pub async fn pause(&self, stop: &Stop) -> anyhow::Result<()> {
-        self.state.edit(Begins::Missing, |state| state.paused = Some(stop.clone())).await?;
+    pub async fn pause(&self, reason: &str) -> anyhow::Result<()> {
+        let stop = |state: &mut StateRecord| state.paused = Some(Stop { reason: reason.to_owned(), at: self.now() });
+        self.state.edit(Begins::Missing, stop).await?;
         Ok(())
     }
 
@@ -79,12 +85,12 @@ impl Installation {
         Ok(WorkloadRef { key, uid })
     }
 
-    /// Writes into the state ConfigMap that rollouts of this workload until then do not count any more.
-    pub async fn retry(&self, workload: &WorkloadRef, now: jiff::Timestamp) -> anyhow::Result<()> {
-        let word = Retry { workload: workload.key.clone(), at: now };
+    /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
+    pub async fn retry(&self, workload: &WorkloadRef) -> anyhow::Result<()> {
         let edit = self.state.edit(Begins::Nothing, |state| {
             state.locks.remove(&workload.uid);
-            state.retries.insert(workload.uid.clone(), word.clone());
+            let word = Retry { workload: workload.key.clone(), at: self.now() };
+            state.retries.insert(workload.uid.clone(), word);
         });
         edit.await?;
         Ok(())
