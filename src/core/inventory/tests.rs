@@ -228,6 +228,13 @@ fn shapes_are_shared_and_dropped_when_nobody_has_them() {
         let spec = serde_json::json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
         let mut pod = test_objects::pod(name, None);
         pod.shape = Arc::new(PodShape::from_pod(&spec));
+        // Of a bare Pod nothing would be kept.
+        pod.owner = Some(Arc::new(Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: "web".into(),
+            uid: "web".into(),
+        }));
         WatchEvent::Apply(Object::Pod(pod))
     };
     for at in 0..500 {

@@ -186,7 +186,7 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
 fn c5_one_changed_template_among_reordered_ones_is_drift() {
     let agent = Folder::ours("agent");
     let (_, fields) = agent.differences(&agent.rendering("new-template"));
-    let changed = "env/AGENT_CONFIG/value/#5cd/#XXX/#d1b";
+    let changed = "env/AGENT_CONFIG/value/#5cd/#d09/#d1b";
     assert_eq!(fields, [format!("agent-init/{changed}"), format!("agent/{changed}")]);
 }
 
