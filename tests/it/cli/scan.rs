@@ -114,7 +114,7 @@ fn what_tenants_wrote_is_no_line_mention_link_or_emphasis_of_ours() {
                     !text.lines().any(|line| line.trim_start().starts_with("The breaker opened")),
                     "{line}: {text}"
                 );
-                assert!(!text.contains(|c| matches!(c, '\u{1b}' | '\u{9b}' | '\u{202e}')), "{line}: {text}");
+                assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{line}: {text}");
             }
         }
     }
