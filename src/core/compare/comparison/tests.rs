@@ -364,10 +364,7 @@ fn a_rule_that_names_an_element_by_its_member_hides_no_other_once_one_is_added_b
     // `a` comes before both, and `b` changes: neither is what the rule is about.
     let (found, used) = ignoring(rule, &running, &peers(&[("a", "9"), ("b", "2"), ("c", "2")]));
     let pointers: Vec<_> = found.differences[0].fields.iter().map(|f| f.pointer.as_str()).collect();
-    assert_eq!(
-        pointers,
-        ["/env/PEERS/value/#113/#f8d", "/env/PEERS/value/#596/#82a", "/env/PEERS/value/#596/#f8d"]
-    );
+    assert_eq!(pointers, ["/env/PEERS/value/#113/#f8d", "/env/PEERS/value/#596/#82a", "/env/PEERS/value/#596/#f8d"]);
     assert_eq!(used.len(), 1);
 }
 
