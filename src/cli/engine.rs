@@ -46,8 +46,9 @@ pub trait Engine {
     /// What is served at this address.
     fn fetch(&self, url: &Uri) -> anyhow::Result<String>;
 
-    /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
-    fn resume(&self, config: &Config) -> anyhow::Result<()>;
+    /// Lifts the pause and closes the breaker. A state ConfigMap that is missing or cannot be read is begun anew; then the
+    /// answer says why.
+    fn resume(&self, config: &Config) -> anyhow::Result<Option<String>>;
 }
 
 /// The real engine.
@@ -89,7 +90,7 @@ impl Engine for Daemon {
         String::from_utf8(body.into()).context("the answer is no text")
     }
 
-    fn resume(&self, config: &Config) -> anyhow::Result<()> {
+    fn resume(&self, config: &Config) -> anyhow::Result<Option<String>> {
         block_on(async { Installation::connect(config).await?.resume().await })
     }
 }

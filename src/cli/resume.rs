@@ -16,7 +16,13 @@ impl Resume {
     pub(super) fn execute(self, context: &mut Context<'_>) -> anyhow::Result<Exit> {
         let given = Settings { state: self.state, ..Settings::default() };
         let config = context.configure(given, Purpose::Look(None))?;
-        context.engine.resume(&config)?;
+        if let Some(unread) = context.engine.resume(&config)? {
+            // Also when quiet: what was on record is gone, and nobody else says so.
+            context.console.print_error(&format!(
+                "The ConfigMap sidecar-drift-state could not be read ({unread}) and was begun anew. What was on record in it is \
+                 gone: canaries, what was tried without success, and the words of `retry`."
+            ));
+        }
         context.console.note("Rollouts may go on: nothing is paused and the breaker is closed.");
         Ok(Exit::Ok)
     }

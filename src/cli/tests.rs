@@ -28,7 +28,12 @@ fn a_redaction_depends_on_its_key_and_shows_equal_values_as_equal() {
 #[test]
 fn only_images_and_placement_are_shown() {
     let redaction = Redaction::with_key(&[7; 32]);
-    let both = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: Some("a".into()), rendered: None };
+    let both = |pointer: &str| FieldChange {
+        pointer: pointer.to_owned(),
+        plain: None,
+        running: Some("a".into()),
+        rendered: None,
+    };
     let open = Some("a".to_owned());
     assert_eq!(redaction.change(&both("/image")), (open.clone(), None));
     assert_eq!(redaction.change(&both("/placement")).0, open);

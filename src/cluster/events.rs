@@ -13,10 +13,13 @@ use super::{
     client::{Call, Cluster, FIELD_MANAGER},
     paths,
 };
-use crate::core::io::Event;
+use crate::core::{io::Event, model::quoted};
 
 /// Of so many Events it is remembered how often they were written. The rest begins to count again at two.
 const MAX_REMEMBERED: usize = 2048;
+
+/// The longest note that the API server takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
 
 /// The longest beginning of an Event's name that comes from its workload.
 const LONGEST_PREFIX: usize = 200;
@@ -107,7 +110,7 @@ impl EventWriter {
             "type": event.reason.kind(),
             "reason": event.reason.as_str(),
             "action": event.reason.action(),
-            "note": event.note,
+            "note": quoted::cut(event.note.clone(), LONGEST_NOTE),
             "regarding": regarding,
             "reportingController": FIELD_MANAGER,
             "reportingInstance": self.instance,

@@ -70,6 +70,6 @@ fn is_refusal(answer: &Answer) -> bool {
     let status = answer.said();
     let mut causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
     let said = |text: Option<&Value>| text.and_then(Value::as_str).is_some_and(|text| text.ends_with(REFUSAL));
-    let by_policy = answer.message().contains("ValidatingAdmissionPolicy '");
+    let by_policy = answer.says("ValidatingAdmissionPolicy '");
     by_policy && said(status.get("message")) && causes.any(|cause| said(cause.get("message")))
 }

@@ -4,11 +4,12 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
 use super::{
-    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer, chain},
+    client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer},
     paths,
     watch::{self, FullObject, Target, WatchUpdate},
 };
@@ -29,6 +30,8 @@ const EDIT_ATTEMPTS: u32 = 5;
 
 /// What is refused when it cannot be read.
 const READ: &str = "read the ConfigMap sidecar-drift-state";
+/// What is refused when it cannot be written.
+const WRITE: &str = "write the ConfigMap sidecar-drift-state";
 
 /// The key in the ConfigMap's data.
 const KEY: &str = "state.json";
@@ -119,12 +122,7 @@ impl StateStore {
 
     /// Read it. `None`: there is none, or what it holds makes no sense.
     pub async fn read(&self) -> Result<Option<StateRecord>, Error> {
-        let answer = self.get().await?;
-        match answer.status.as_u16() {
-            200 => Ok(record(&self.config_map(&answer)?)),
-            404 => Ok(None),
-            _ => Err(self.refused(READ, &answer)),
-        }
+        Ok(self.find().await?.as_ref().and_then(record))
     }
 
     /// Carry out [`Effect::WriteState`](crate::core::io::Effect::WriteState) and send what came of it as
@@ -147,55 +145,52 @@ impl StateStore {
     /// Write it. The answer is what the ConfigMap holds afterwards: the record itself, or what somebody else wrote
     /// meanwhile; `None` if that cannot be found out.
     pub async fn write(&self, state: &StateRecord) -> Option<StateRecord> {
-        // A record without a version was not read from the ConfigMap, so it must not replace what is there.
-        let Some(version) = &state.resource_version else { return self.read_or_none().await };
-        match self.try_write(state, version).await {
-            Ok(answer) if answer.status.is_success() => match self.config_map(&answer) {
-                Ok(config_map) => return record(&config_map),
-                Err(error) => tracing::warn!(error = chain(&error), "state may not have been written"),
-            },
-            Ok(answer) => tracing::warn!(status = %answer.status, reason = answer.message(), "state not written"),
-            Err(error) => tracing::warn!(error = error.sentence(), "state may not have been written"),
+        match self.replace(state).await {
+            Ok(found) => return found.as_ref().and_then(record),
+            Err(error) => tracing::warn!(%error, "state may not have been written"),
         }
         self.read_or_none().await
     }
 
-    /// Change what it holds, whatever that is: a missing one is created, and one that makes no sense is begun anew. Reads
-    /// again when somebody else was faster.
-    pub async fn edit(&self, edit: impl Fn(&mut StateRecord)) -> Result<(), Error> {
-        const WRITE: &str = "write the ConfigMap sidecar-drift-state";
+    /// Writes it if the ConfigMap still is what was read. The answer is the ConfigMap afterwards, whoever wrote it.
+    async fn replace(&self, state: &StateRecord) -> Result<Option<Value>, Error> {
+        let Some(found) = self.find().await? else { return Ok(None) };
+        // A record without a version was not read from the ConfigMap, so it must not replace what is there; and what is
+        // there now may be a person's word.
+        let Some(base) = record(&found)
+            .filter(|base| base.resource_version.is_some() && base.resource_version == state.resource_version)
+        else {
+            return Ok(Some(found));
+        };
+        let answer = self.try_write(&found, &base, state).await.map_err(|error| self.no_answer(error))?;
+        if answer.status.is_success() { self.config_map(&answer).map(Some) } else { Err(self.refused(WRITE, &answer)) }
+    }
+
+    /// Change what it holds. Reads again when somebody else was faster. What cannot be read is begun anew only if this word
+    /// may do so, and is the answer then.
+    pub async fn edit(&self, begins: Begins, edit: impl Fn(&mut StateRecord)) -> Result<Option<Unread>, EditError> {
         let mut attempts = 1;
         loop {
-            let answer = self.get().await?;
-            let found = match answer.status.as_u16() {
-                200 => Some(self.config_map(&answer)?),
-                404 => None,
-                _ => return Err(self.refused(READ, &answer)),
-            };
-            let mut state = found.as_ref().and_then(record).unwrap_or_default();
+            let found = self.find().await?;
+            let read = found.as_ref().map_or(Err(Unread::Missing), parsed);
+            let unread = read.as_ref().err().cloned();
+            if let Some(unread) = unread.clone().filter(|unread| !begins.covers(unread)) {
+                return Err(EditError::Unread { namespace: self.namespace.to_string(), unread });
+            }
+            let base = read.unwrap_or_default();
+            let mut state = base.clone();
             edit(&mut state);
-            let answer = if let Some(found) = found {
-                let version = found.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
-                self.try_write(&state, version).await
-            } else {
-                self.cluster.call(self.creation(&state)).await
+            let answer = match &found {
+                Some(found) => self.try_write(found, &base, &state).await,
+                None => self.cluster.call(self.creation(&state)).await,
             };
             let answer = answer.map_err(|error| self.no_answer(error))?;
             match answer.status.as_u16() {
                 409 if attempts < EDIT_ATTEMPTS => attempts += 1,
-                200 | 201 => return Ok(()),
-                _ => return Err(self.refused(WRITE, &answer)),
+                200 | 201 => return Ok(unread),
+                _ => return Err(self.refused(WRITE, &answer).into()),
             }
         }
-    }
-
-    /// Create the ConfigMap; for `sidecar-drift resume` where no chart did.
-    pub async fn create(&self, state: &StateRecord) -> Result<Option<StateRecord>, Error> {
-        let answer = self.cluster.call(self.creation(state)).await.map_err(|error| self.no_answer(error))?;
-        if answer.status.is_success() {
-            return Ok(record(&self.config_map(&answer)?));
-        }
-        Err(self.refused("create the ConfigMap sidecar-drift-state", &answer))
     }
 
     /// Reads it, again and again for a while: an API server that is restarted must not pause us for good.
@@ -213,8 +208,13 @@ impl StateStore {
         })
     }
 
-    async fn try_write(&self, state: &StateRecord, version: &str) -> Result<Answer, NoAnswer> {
-        let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text(state) } });
+    /// Writes the state over the ConfigMap that was found, and says `base`.
+    async fn try_write(&self, found: &Value, base: &StateRecord, state: &StateRecord) -> Result<Answer, NoAnswer> {
+        let version = found.pointer("/metadata/resourceVersion");
+        // What made no sense is begun anew: left there, it would make none again.
+        let kept = if parsed(found).is_ok() { content(found).unwrap_or_default() } else { Value::Null };
+        let text = merged(kept, &json(base), json(state)).to_string();
+        let fields = json!({ "metadata": { "resourceVersion": version }, "data": { KEY: text } });
         self.cluster.call(Call::merge_patch(format!("{}?fieldManager={FIELD_MANAGER}", self.path()), &fields)).await
     }
 
@@ -228,8 +228,14 @@ impl StateStore {
         found.map_err(|error| Error::of_body(self.cluster.url(), error))
     }
 
-    async fn get(&self) -> Result<Answer, Error> {
-        self.cluster.call(Call::get(self.path())).await.map_err(|error| self.no_answer(error))
+    /// The ConfigMap as it is now; `None`: there is none.
+    async fn find(&self) -> Result<Option<Value>, Error> {
+        let answer = self.cluster.call(Call::get(self.path())).await.map_err(|error| self.no_answer(error))?;
+        match answer.status.as_u16() {
+            200 => self.config_map(&answer).map(Some),
+            404 => Ok(None),
+            _ => Err(self.refused(READ, &answer)),
+        }
     }
 
     fn creation(&self, state: &StateRecord) -> Call {
@@ -237,7 +243,7 @@ impl StateStore {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": { "name": CONFIG_MAP, "namespace": &*self.namespace },
-            "data": { KEY: text(state) },
+            "data": { KEY: json(state).to_string() },
         });
         Call::create_config_map(&self.namespace, &body)
     }
@@ -255,19 +261,103 @@ impl StateStore {
     }
 }
 
-/// What a ConfigMap says. One that holds nothing yet (the chart's) says that nothing is stopped.
-fn record(config_map: &Value) -> Option<StateRecord> {
-    let version = config_map.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(Name::from);
-    // What is there and is no text says nothing, least of all that nothing is stopped.
-    let empty = Value::from("{}");
-    let data = config_map.get("data").filter(|data| !data.is_null());
-    let said = data.map_or(Some(&empty), |data| data.as_object().map(|data| data.get(KEY).unwrap_or(&empty)));
-    match serde_json::from_str(said.and_then(Value::as_str).unwrap_or_default()) {
-        Ok(record) => Some(StateRecord { resource_version: version, ..record }),
-        Err(error) => {
-            tracing::warn!(%error, "the ConfigMap {CONFIG_MAP} makes no sense; all rollouts are paused");
-            None
+/// What a person's word may begin anew: all that was on record before is lost with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Nothing: the word means nothing without the rest.
+    Nothing,
+    /// A ConfigMap that is missing, because the word stops everything.
+    Missing,
+    /// One that cannot be read, too.
+    Anything,
+}
+
+impl Begins {
+    fn covers(self, unread: &Unread) -> bool {
+        match unread {
+            Unread::Missing => self != Self::Nothing,
+            Unread::Senseless(_) => self == Self::Anything,
         }
+    }
+}
+
+/// Why what is on record cannot be known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// There is no ConfigMap.
+    #[error("it is missing")]
+    Missing,
+    /// It makes no sense to this version, for this reason.
+    #[error("{0}")]
+    Senseless(String),
+}
+
+/// Why a person's word was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// It would have taken the place of what cannot be read.
+    #[error(
+        "nothing was written, and all rollouts stay paused, because the ConfigMap {CONFIG_MAP} in namespace {namespace} \
+         cannot be read ({unread}): correct it, use the version that wrote it, or begin anew by `sidecar-drift resume`"
+    )]
+    Unread {
+        /// Where it is.
+        namespace: String,
+        /// Why not.
+        unread: Unread,
+    },
+    /// The API server did not do it.
+    #[error(transparent)]
+    Cluster(#[from] Error),
+}
+
+/// What a ConfigMap says.
+fn record(config_map: &Value) -> Option<StateRecord> {
+    let parsed = parsed(config_map);
+    if let Err(error) = &parsed {
+        tracing::warn!(%error, "the ConfigMap {CONFIG_MAP} makes no sense; all rollouts are paused");
+    }
+    parsed.ok()
+}
+
+/// What a ConfigMap says, or why not. One that holds nothing yet (the chart's) says that nothing is stopped.
+fn parsed(config_map: &Value) -> Result<StateRecord, Unread> {
+    let senseless = |why: serde_json::Error| Unread::Senseless(why.to_string());
+    let record = StateRecord::deserialize(content(config_map).map_err(senseless)?).map_err(senseless)?;
+    let version = config_map.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(Name::from);
+    Ok(StateRecord { resource_version: version, ..record })
+}
+
+/// The content of a ConfigMap, with what another version put into it. Empty where it holds nothing yet.
+fn content(config_map: &Value) -> Result<Value, serde_json::Error> {
+    let data = config_map.get("data").filter(|data| !data.is_null());
+    let empty = Value::from("{}");
+    // What is there and is no text says nothing, least of all that nothing is stopped; nor does a list.
+    let said = data.map_or(Some(&empty), |data| data.as_object().map(|data| data.get(KEY).unwrap_or(&empty)));
+    let fields: serde_json::Map<_, _> = serde_json::from_str(said.and_then(Value::as_str).unwrap_or_default())?;
+    Ok(fields.into())
+}
+
+/// `found`, with what changed from `base` to `state`: what this version does not know stays as it is.
+fn merged(found: Value, base: &Value, state: Value) -> Value {
+    match (found, base, state) {
+        (Value::Object(mut found), Value::Object(base), Value::Object(state)) => {
+            found.retain(|key, _| state.contains_key(key) || !base.contains_key(key));
+            for (key, value) in state {
+                let base = base.get(&key).unwrap_or(&Value::Null);
+                let value = merged(found.remove(&key).unwrap_or_default(), base, value);
+                found.insert(key, value);
+            }
+            found.into()
+        }
+        (Value::Array(found), Value::Array(base), Value::Array(state)) if found.len() == base.len() => {
+            let same = |value: Value| {
+                let at = base.iter().position(|before| *before == value);
+                at.and_then(|at| found.get(at).cloned()).unwrap_or(value)
+            };
+            state.into_iter().map(same).collect()
+        }
+        (_, _, state) => state,
     }
 }
 
@@ -276,7 +366,7 @@ fn version(state: Option<&StateRecord>) -> Option<u64> {
     state?.resource_version.as_deref()?.parse().ok()
 }
 
-fn text(state: &StateRecord) -> String {
+fn json(state: &StateRecord) -> Value {
     // The version is the object's, which says it itself.
-    serde_json::to_string(&StateRecord { resource_version: None, ..state.clone() }).unwrap_or_default()
+    serde_json::to_value(StateRecord { resource_version: None, ..state.clone() }).unwrap_or_default()
 }

@@ -299,8 +299,11 @@ impl Workload {
 
 impl Group {
     fn of(group: &PodGroup, redaction: &Redaction) -> Self {
-        let field =
-            |change: &FieldChange, (running, rendered)| Field { pointer: change.pointer.clone(), running, rendered };
+        let field = |change: &FieldChange, (running, rendered)| Field {
+            pointer: redaction.pointer(change).to_owned(),
+            running,
+            rendered,
+        };
         let sidecars = group.differences.iter().map(|d| Sidecar {
             name: d.sidecar.clone(),
             difference: d.difference,

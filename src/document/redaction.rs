@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rustix::rand::GetRandomFlags;
 use sha2::Sha256;
 
-use crate::core::compare::FieldChange;
+use crate::core::{compare::FieldChange, model::quoted::quoted};
 
 /// Hides values that may be secrets. The key is new in each process: equal values look equal within one output, and nobody
 /// can test a guess against a hash from an earlier one.
@@ -51,6 +51,11 @@ impl Redaction {
         text + ">"
     }
 
+    /// Where a change is: as it is only where values are shown, since what they are made of can be a secret as well.
+    pub fn pointer<'c>(&self, change: &'c FieldChange) -> &'c str {
+        change.plain.as_deref().filter(|_| self.hmac.is_none()).unwrap_or(&change.pointer)
+    }
+
     /// Both sides of a change of a sidecar: running, rendered. Images and placement are nobody's secret.
     pub fn change(&self, change: &FieldChange) -> (Option<String>, Option<String>) {
         let open = matches!(change.pointer.as_str(), "/image" | "/placement");
@@ -64,7 +69,7 @@ impl Redaction {
     }
 
     fn both(&self, change: &FieldChange, open: bool) -> (Option<String>, Option<String>) {
-        let show = |value: &str| if open { value.to_owned() } else { self.secret(value) };
+        let show = |value: &str| if open { quoted(value).into_owned() } else { self.secret(value) };
         (change.running.as_deref().map(show), change.rendered.as_deref().map(show))
     }
 }

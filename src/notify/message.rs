@@ -182,9 +182,10 @@ impl Message {
         })
     }
 
-    /// The message as Slack and compatible services take it; `<`, `>` and `&` are escaped, since they are markup there.
+    /// The message as Slack and compatible services take it. Whoever may write a Pod writes parts of it, so it stands in a block of
+    /// code, where nothing is a mention, a link or emphasis; `<`, `>` and `&` are markup even there.
     pub fn slack(&self) -> Value {
-        let text = self.text().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        json!({ "text": format!("*sidecar-drift*\n{text}") })
+        let text = self.text().replace('`', "'").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        json!({ "text": format!("*sidecar-drift*\n```\n{text}\n```") })
     }
 }

@@ -185,10 +185,14 @@ fn slack_takes_text_and_no_markup_of_others() {
     message.add(super::Occurrence::Breaker { reason: "<!channel> & more".to_owned() });
     assert_eq!(
         message.slack(),
-        json!({ "text": "*sidecar-drift*\nThe breaker opened: &lt;!channel&gt; &amp; more. Nothing more is rolled out until \
-                         `sidecar-drift resume`." })
+        json!({ "text": "*sidecar-drift*\n```\nThe breaker opened: &lt;!channel&gt; &amp; more. Nothing more is rolled out until \
+                         'sidecar-drift resume'.\n```" })
     );
     assert_eq!(message.json()["breaker"], "<!channel> & more");
+    let mut message = Message::default();
+    message.add(super::Occurrence::Breaker { reason: "``` @channel *now* <https://evil.test>".to_owned() });
+    let text = message.slack()["text"].as_str().map(str::to_owned).unwrap_or_default();
+    assert_eq!((text.matches("```").count(), text.ends_with("\n```")), (2, true), "the block has one end: {text}");
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ use crate::{
     cluster::{
         accept,
         client::{Cluster, Connection, connect},
-        state::StateStore,
+        state::{Begins, StateStore, Unread},
     },
     config::{Config, LeaseId},
     core::{
-        io::{Retry, Stop, WorkloadRef},
+        io::{Retry, StateRecord, Stop, WorkloadRef},
         model::{Name, WorkloadKey, owner::Kind},
     },
 };
@@ -58,20 +58,22 @@ impl Installation {
 
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
     pub async fn pause(&self, reason: &str) -> anyhow::Result<()> {
-        let edit = self.state.edit(|state| state.paused = Some(Stop { reason: reason.to_owned(), at: self.now() }));
-        Ok(edit.await?)
+        let stop = |state: &mut StateRecord| state.paused = Some(Stop { reason: reason.to_owned(), at: self.now() });
+        self.state.edit(Begins::Missing, stop).await?;
+        Ok(())
     }
 
-    /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
-    pub async fn resume(&self) -> anyhow::Result<()> {
-        let edit = self.state.edit(|state| {
+    /// Lifts the pause and closes the breaker. A state ConfigMap that is missing or cannot be read is begun anew; then the
+    /// answer says why.
+    pub async fn resume(&self) -> anyhow::Result<Option<String>> {
+        let edit = self.state.edit(Begins::Anything, |state| {
             state.paused = None;
             state.breaker = None;
             // What opened the breaker is settled with it, and so is what a canary could not prove.
             state.recent.clear();
             state.canaries.retain(|_, canary| canary.converged.is_some());
         });
-        Ok(edit.await?)
+        Ok(edit.await?.as_ref().map(Unread::to_string))
     }
 
     /// Looks for a workload.
@@ -85,12 +87,13 @@ impl Installation {
 
     /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
     pub async fn retry(&self, workload: &WorkloadRef) -> anyhow::Result<()> {
-        let edit = self.state.edit(|state| {
+        let edit = self.state.edit(Begins::Nothing, |state| {
             state.locks.remove(&workload.uid);
             let word = Retry { workload: workload.key.clone(), at: self.now() };
             state.retries.insert(workload.uid.clone(), word);
         });
-        Ok(edit.await?)
+        edit.await?;
+        Ok(())
     }
 
     /// Writes onto the workload that its drift is accepted until then, and why.

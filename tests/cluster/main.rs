@@ -17,6 +17,7 @@ mod events;
 mod evictions;
 mod fidelity;
 mod half_rolled;
+mod hostile;
 mod install;
 mod late;
 mod leaders;

@@ -10,7 +10,6 @@ use super::{
     text::{one_line, printable, wrap},
 };
 use crate::core::{
-    compare::FieldChange,
     model::{
         Name,
         words::{Gate, Verdict, Word},
@@ -99,20 +98,20 @@ fn pods(text: &mut String, group: &PodGroup, redaction: &Redaction, width: Optio
             line(text, 6, sidecar.difference.meaning(), width);
         }
         for change in &sidecar.fields {
-            field(text, change, redaction.change(change));
+            field(text, redaction.pointer(change), redaction.change(change));
         }
     }
     if !group.collateral.is_empty() {
         line(text, 4, "a rollout would also change", width);
         for change in &group.collateral {
-            field(text, change, redaction.collateral(change));
+            field(text, redaction.pointer(change), redaction.collateral(change));
         }
     }
 }
 
 /// One field; values are never wrapped, so that they can be copied.
-fn field(text: &mut String, change: &FieldChange, (running, rendered): (Option<String>, Option<String>)) {
-    _ = writeln!(text, "      {}", printable(change.pointer.trim_start_matches('/')));
+fn field(text: &mut String, pointer: &str, (running, rendered): (Option<String>, Option<String>)) {
+    _ = writeln!(text, "      {}", printable(pointer.trim_start_matches('/')));
     for (sign, value) in [('-', running), ('+', rendered)] {
         for part in value.iter().flat_map(|value| value.split('\n')) {
             _ = writeln!(text, "        {sign} {}", printable(part));

@@ -71,7 +71,7 @@ pub fn sections(sections: &[Section], page: Page) -> String {
         }
         let alike = sections.iter().filter(|other| other.columns == section.columns);
         let widths = common_widths(section.columns, alike.flat_map(|section| &section.rows));
-        text.push_str(&wrap(&printable(&section.heading), page.width, "    "));
+        text.push_str(&wrap(&one_line(&section.heading), page.width, "    "));
         text.push('\n');
         text.push_str(&rows(section, &widths, page));
         text.push('\n');
@@ -79,11 +79,22 @@ pub fn sections(sections: &[Section], page: Page) -> String {
     text
 }
 
+/// Whether Markdown would make more of it than text: a mention, a link, emphasis. In code it makes nothing.
+fn is_live(cell: &str) -> bool {
+    let emphasis = |(at, _): (usize, &str)| {
+        let before = cell.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(char::is_alphanumeric)
+    };
+    cell.replace("\\|", "").contains(['@', '#', '*', '~', '<', '>', '&', '[', ']', '\\', '$', '`'])
+        || ["://", "www.", "mailto:"].iter().any(|link| cell.to_ascii_lowercase().contains(link))
+        || cell.match_indices('_').any(emphasis)
+}
+
 fn markdown(text: &mut String, section: &Section) {
     // Whoever wrote a message into the cluster shall not write into the ticket.
     let safe = |cell: &str| {
-        let cell = one_line(cell);
-        cell.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('`', "\\`").replace('[', "\\[")
+        let cell = one_line(cell).replace('|', "\\|");
+        if is_live(&cell) { format!("`{}`", cell.replace('`', "'")) } else { cell }
     };
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     _ = write!(text, "### {}\n\n", safe(&section.heading));

@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 
+use crate::core::model::quoted::obeyed;
+
 /// The text with everything that a terminal would obey made visible. Names, values and messages come from the cluster,
 /// and whoever wrote them there may want to move our reader's cursor.
 pub fn printable(text: &str) -> String {
-    if !text.contains(char::is_control) {
+    if !text.contains(obeyed) {
         return text.to_owned();
     }
     let mut safe = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() && c != '\n' { safe.extend(c.escape_default()) } else { safe.push(c) }
+        if obeyed(c) && c != '\n' { safe.extend(c.escape_default()) } else { safe.push(c) }
     }
     safe
 }

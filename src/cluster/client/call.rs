@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Cluster, FIELD_MANAGER, layer::TimedOut, plugin::PluginFailed};
 use crate::{
     cluster::{convert::Needed, paths},
-    core::io::api_response,
+    core::{io::api_response, model::quoted::quoted},
 };
 
 /// A request that is about to be sent.
@@ -168,13 +168,19 @@ impl Answer {
         api_response::Answer { code: self.status.as_u16(), body: json, retry_after: self.retry_after }
     }
 
+    /// Whether the server's words have these in them, however long they are.
+    pub(in crate::cluster) fn says(&self, words: &str) -> bool {
+        let json = self.said();
+        json.as_str().or_else(|| json.get("message")?.as_str()).is_some_and(|text| text.contains(words))
+    }
+
     /// In the server's words, what is wrong: the `message` of a Status, or the first line of a text, else the HTTP status.
     pub fn message(&self) -> String {
         let json = self.said();
         let text = json.as_str().or_else(|| json.get("message")?.as_str()).unwrap_or_default();
         match text.trim().lines().next() {
-            Some(line) if json.is_string() => line.to_owned(),
-            Some(_) => text.to_owned(),
+            Some(line) if json.is_string() => quoted(line).into_owned(),
+            Some(_) => quoted(text).into_owned(),
             None => self.status.to_string(),
         }
     }

@@ -23,11 +23,18 @@ pub(super) fn owner(object: &Field<'_>) -> Option<Owner> {
     let references = object.at("metadata").at("ownerReferences");
     let owner = references.items().find(|reference| reference.at("controller").flag())?;
     Some(Owner {
-        api_version: owner.at("apiVersion").name(),
-        kind: owner.at("kind").name(),
-        name: owner.at("name").name(),
-        uid: owner.at("uid").name(),
+        api_version: short(&owner.at("apiVersion")),
+        kind: short(&owner.at("kind")),
+        name: short(&owner.at("name")),
+        uid: short(&owner.at("uid")),
     })
+}
+
+/// The API server takes a reference to whatever it is told, in any length: of what cannot exist the beginning is kept.
+fn short(of: &Field<'_>) -> Name {
+    const LONGEST: usize = 253;
+    let text = of.text().unwrap_or_default();
+    Name::from(text.get(..text.floor_char_boundary(LONGEST)).unwrap_or_default())
 }
 
 /// Annotations that begin with `sidecar-drift/`, prefix removed.

@@ -52,5 +52,5 @@ impl Rights {
 
 /// Whether an answer is the refusal of that admission plugin.
 pub(super) fn is_about_blocking(answer: &Answer) -> bool {
-    answer.status.as_u16() == 403 && answer.message().contains("cannot set blockOwnerDeletion")
+    answer.status.as_u16() == 403 && answer.says("cannot set blockOwnerDeletion")
 }

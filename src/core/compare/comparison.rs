@@ -150,14 +150,23 @@ pub fn compare_against(
 
 /// What was found, with pointers that hold no value.
 fn show(mut found: Comparison, names: Option<&NameMap<'_>>) -> Comparison {
-    let show = |fields: &mut Vec<FieldChange>| {
-        for field in fields.iter_mut() {
-            field.pointer = redacted_pointer::shown(&field.pointer, names.and_then(NameMap::pod));
-        }
-        fields.sort();
+    let pod = names.and_then(NameMap::pod);
+    let show = |field: &mut FieldChange, container: usize| {
+        let (container, pointer) = field.pointer.split_at_checked(container).unwrap_or_default();
+        let shown = redacted_pointer::shown(pointer, pod);
+        let plain = redacted_pointer::plain(pointer, &shown, pod).map(|plain| format!("{container}{plain}").into());
+        (field.pointer, field.plain) = (format!("{container}{shown}"), plain);
     };
-    found.differences.iter_mut().for_each(|difference| show(&mut difference.fields));
-    show(&mut found.collateral);
+    for difference in &mut found.differences {
+        difference.fields.iter_mut().for_each(|field| show(field, 0));
+        difference.fields.sort();
+    }
+    for field in &mut found.collateral {
+        let behind = field.pointer.get(1..).and_then(|rest| rest.find('/'));
+        let container = behind.map_or(field.pointer.len(), |at| at + 1);
+        show(field, container);
+    }
+    found.collateral.sort();
     found
 }
 
@@ -166,6 +175,7 @@ fn placement_change(running: &ContainerShape, rendered: &ContainerShape, mask: &
     let text = |placement: Placement| Some(Text::from(placement.as_str()));
     differs.then(|| FieldChange {
         pointer: PLACEMENT.to_owned(),
+        plain: None,
         running: text(running.placement),
         rendered: text(rendered.placement),
     })
@@ -192,7 +202,12 @@ fn collateral(
             (None, None) => {}
             (runs, rendered) => {
                 let image = |c: Option<&ContainerShape>| c.map(|c| Arc::clone(&c.image));
-                changes.push(FieldChange { pointer: prefix, running: image(runs), rendered: image(rendered) });
+                changes.push(FieldChange {
+                    pointer: prefix,
+                    plain: None,
+                    running: image(runs),
+                    rendered: image(rendered),
+                });
             }
         }
     }

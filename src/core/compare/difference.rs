@@ -12,13 +12,15 @@ pub(super) const PLACEMENT: &str = "/placement";
 pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
-/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on:
-/// `/env/PROXY_CONFIG/value/concurrency`; a list whose elements are told apart by a member of theirs has
-/// `[destination #3f2]` in the place of an index, with a tag that follows from the member's value and is no value itself.
+/// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on by tags, which
+/// follow from what members are called and which element of a list is meant: `/env/PROXY_CONFIG/value/#d1b`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FieldChange {
     /// Where.
     pub pointer: String,
+    /// The pointer as it is, where it has tags. May be a secret: outputs mask it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Text>,
     /// What runs; `None`: absent.
     pub running: Option<Text>,
     /// What would be injected; `None`: absent.

@@ -127,11 +127,12 @@ fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>)
             *before == text || names.as_ref().is_some_and(|names| *before == with_name(&pointer, text.clone(), names))
         });
         if !same {
-            changes.push(FieldChange { pointer, running: before, rendered: Some(text) });
+            changes.push(FieldChange { pointer, plain: None, running: before, rendered: Some(text) });
         }
     }
     changes.extend(runs.into_iter().map(|(pointer, before)| FieldChange {
         pointer,
+        plain: None,
         running: Some(before),
         rendered: None,
     }));

@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted_and_a_missing_sidecar_is_not_left_out() {
-        let field = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: None, rendered: None };
+        let field =
+            |pointer: &str| FieldChange { pointer: pointer.to_owned(), plain: None, running: None, rendered: None };
         let difference = |sidecar: &str, difference, fields: &[&str]| SidecarDifference {
             sidecar: sidecar.into(),
             difference,

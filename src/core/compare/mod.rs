@@ -32,7 +32,7 @@ pub use self::{
     ignore::{IgnoreRule, IgnoreUse, Ignored},
     mask::Mask,
     order::with_order,
-    redacted_pointer::speaks_of,
+    redacted_pointer::{hidden_member, speaks_of},
     rendering::Rendering,
     sidecar::{SidecarSelection, injected},
     target::{Targets, target_fingerprint},

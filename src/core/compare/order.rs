@@ -46,7 +46,8 @@ pub(super) fn add(
         if !sidecars.contains(&name) || mask.of(&name).hides(ORDER) {
             continue;
         }
-        let field = FieldChange { pointer: ORDER.to_owned(), running: Some(runs), rendered: Some(rendered) };
+        let field =
+            FieldChange { pointer: ORDER.to_owned(), plain: None, running: Some(runs), rendered: Some(rendered) };
         let known = differences.iter_mut().find(|d| d.sidecar == name && d.difference == Difference::Changed);
         match known {
             Some(known) => known.fields.push(field),

@@ -1,9 +1,10 @@
 //! Pointers as they may be shown, and as people write them.
 //!
-//! An element of a list inside a structured value is told apart by one of its own values (`[destination=/etc/tls]`), and
-//! any value of the environment may be a secret. Whatever leaves the comparison has a tag in its place:
-//! `/env/CONFIG/value/template/[destination #3f2]/contents`. The tag follows from the value alone, so that it names the
-//! same element after others came or went; and it is too short to try values against: one value in 4096 has it.
+//! What a value of the environment is made of is a value, too: a member can be called by a key (`{"sk-live-1":"admin"}`), and an
+//! element of a list is told apart by one of its own values (`[password=hunter2]`). Whatever leaves the comparison has
+//! a tag in the place of each: `/env/CONFIG/value/#5cd/#3f2`. Only what the Kubernetes API itself defines stays, and names of
+//! variables. The tag follows from the segment alone, so that it names the same member after others came or went; and it
+//! is too short to try values against: one in 4096 has it.
 
 use std::borrow::Cow;
 
@@ -13,28 +14,58 @@ use crate::core::model::{canonical::whole_word, fingerprint::sha256_hex};
 const TAG: usize = 3;
 /// In the place of the name of the Pod, which no tag depends on (rule R3).
 const ANY_POD: &str = "(pod)";
+/// What stands in the place of a segment that a recording hides begins with this, and with its tag.
+const HIDDEN: &str = "<#";
 
 /// A segment of a pointer (RFC 6901).
 pub(super) fn escaped(segment: &str) -> Cow<'_, str> {
     if segment.contains(['~', '/']) { segment.replace('~', "~0").replace('/', "~1").into() } else { segment.into() }
 }
 
-/// The pointer as it may be shown. `pod`: the name of the running Pod, where it may be part of a pointer.
+/// The pointer as it may be shown, of a field of a container. `pod`: the name of the running Pod, where it may be part of a
+/// pointer.
 pub(super) fn shown(pointer: &str, pod: Option<&str>) -> String {
     let mut out = String::with_capacity(pointer.len());
-    for segment in pointer.split('/').skip(1) {
+    let all: Vec<&str> = pointer.split('/').skip(1).collect();
+    for (at, segment) in all.iter().enumerate() {
         out.push('/');
-        match element(segment) {
-            Some((member, value)) => {
-                let value = pod.map_or(Cow::Borrowed(value), |pod| whole_word::replace(value, pod, ANY_POD));
-                let hash = sha256_hex(value.as_bytes());
-                let tag = hash.get(..TAG).unwrap_or_default();
-                out.extend(["[", member, " #", tag, "]"]);
-            }
-            None => out.push_str(segment),
+        if is_value(&all, at) {
+            out.push_str(&tag(segment, pod));
+        } else {
+            out.push_str(segment);
         }
     }
     out
+}
+
+/// The pointer with the Pod's name left out, for who may see values; `None`: it is as it is shown.
+pub(super) fn plain(pointer: &str, shown: &str, pod: Option<&str>) -> Option<String> {
+    let plain = || pod.map_or(Cow::Borrowed(pointer), |pod| whole_word::replace(pointer, pod, ANY_POD)).into_owned();
+    (pointer != shown).then(plain)
+}
+
+/// Whether a segment was written by whoever wrote the value, and not by the Kubernetes API.
+fn is_value(segments: &[&str], at: usize) -> bool {
+    match segments {
+        ["env", _, "value", ..] => at > 2,
+        // These are told apart by their paths.
+        ["volumeMounts" | "volumeDevices", ..] => at == 1,
+        _ => false,
+    }
+}
+
+/// What stands for a segment: `#3f2`.
+fn tag(segment: &str, pod: Option<&str>) -> String {
+    if let Some((tag, _)) = segment.strip_prefix(HIDDEN).and_then(|rest| rest.split_at_checked(TAG)) {
+        return format!("#{tag}");
+    }
+    let value = pod.map_or(Cow::Borrowed(segment), |pod| whole_word::replace(segment, pod, ANY_POD));
+    format!("#{}", sha256_hex(value.as_bytes()).get(..TAG).unwrap_or_default())
+}
+
+/// What stands for a member in a recording that hides it: `hash` tells it apart, and its tag is the same.
+pub fn hidden_member(member: &str, pod: Option<&str>, hash: &str) -> String {
+    format!("<{}>{hash}", tag(&escaped(member), pod))
 }
 
 /// The pointer with no word on which element is meant: `/env/PEERS/value/[name ]/port`.
@@ -43,16 +74,15 @@ pub(super) fn of_any_element(pointer: &str) -> Option<String> {
     pointer.contains('[').then(|| pointer.split('/').map(any).collect::<Vec<_>>().join("/"))
 }
 
-/// Whether a pointer that was written down speaks of this one, too. A record of an earlier version names an element by its
-/// place (`[name 1]`), which may have become another's: it speaks of every element of that list.
+/// Whether a pointer that was written down speaks of this one, too. A record of an earlier version names members by what
+/// they are called, or by a place that may have become another's: it speaks of the whole value.
 pub fn speaks_of(written: &str, shown: &str) -> bool {
-    let same = |(written, shown): (&str, &str)| {
-        written == shown
-            || place(written).zip(tagged(shown)).is_some_and(|((member, _), of)| member == of && !member.is_empty())
+    let of_value = || {
+        let (written, below) = written.split_once("/value/")?;
+        let (shown, _) = shown.split_once("/value/")?;
+        Some(written == shown && !below.split('/').all(is_tag))
     };
-    written == shown
-        || (written.split('/').count() == shown.split('/').count()
-            && written.split('/').zip(shown.split('/')).all(same))
+    written == shown || of_value().unwrap_or(false)
 }
 
 /// A pattern for pointers, as a person writes it, with the value of an element as pointers have it: `[path=/etc/tls]` holds no
@@ -83,23 +113,18 @@ pub(super) fn pattern(written: &str) -> String {
     out
 }
 
-/// The first part of a pattern that names an element by its place among others, or by its tag, and not by what it is.
+/// The first part of a pattern that names an element by its place among others, or by a tag, and not by what it is.
 pub(super) fn by_place(pattern: &str) -> Option<&str> {
-    let by_place = |segment: &&str| place(segment).is_some() || tagged(segment).is_some();
+    let by_place = |segment: &&str| {
+        let inner = inner(segment).and_then(|inner| inner.rsplit_once(' ')).map(|(_, last)| last);
+        let place = |last: &str| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit() || b == b'?');
+        is_tag(segment) || inner.is_some_and(|last| place(last) || is_tag(last))
+    };
     pattern.split('/').find(by_place)
 }
 
-/// The member and the place in `[name 1]`.
-fn place(segment: &str) -> Option<(&str, &str)> {
-    let (member, place) = inner(segment)?.rsplit_once(' ')?;
-    let digits = !place.is_empty() && place.bytes().all(|b| b.is_ascii_digit() || b == b'?');
-    digits.then_some((member, place))
-}
-
-/// The member in `[name #3f2]`.
-fn tagged(segment: &str) -> Option<&str> {
-    let (member, tag) = inner(segment)?.rsplit_once(" #")?;
-    (tag.len() == TAG && tag.bytes().all(|b| b.is_ascii_hexdigit())).then_some(member)
+fn is_tag(segment: &str) -> bool {
+    segment.strip_prefix('#').is_some_and(|tag| tag.len() == TAG && tag.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// The name and the value in `[name=value]`.
@@ -116,36 +141,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_element_has_the_same_tag_whatever_stands_beside_it() {
-        let (a, b) = (shown("/env/X/value/[name=a]/port", None), shown("/env/X/value/[name=b]/port", None));
-        assert_eq!(a, "/env/X/value/[name #ca9]/port");
-        assert_eq!(b, "/env/X/value/[name #3e2]/port");
-        assert_eq!(shown("/args/0", None), "/args/0");
-        assert_eq!(
-            shown("/env/X/value/[name=a]/ports/[port=80]/host", None),
-            "/env/X/value/[name #ca9]/ports/[port #484]/host"
-        );
+    fn what_a_value_is_made_of_is_a_tag_and_what_the_api_defines_is_not() {
+        for (pointer, expected) in [
+            ("/env/X/value/[name=a]/port", "/env/X/value/#596/#f8d"),
+            ("/env/X/value/[name=b]/port", "/env/X/value/#113/#f8d"),
+            ("/env/X/value/[name=a]/ports/[port=80]/host", "/env/X/value/#596/#87a/#7dd/#474"),
+            ("/env/value/value", "/env/value/value"),
+            ("/env/X/valueFrom/secretKeyRef/name", "/env/X/valueFrom/secretKeyRef/name"),
+            ("/env/X/references/A", "/env/X/references/A"),
+            ("/args/0", "/args/0"),
+            ("/resources/limits/cpu", "/resources/limits/cpu"),
+            ("/livenessProbe/exec/command/0", "/livenessProbe/exec/command/0"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(pointer, None), expected);
+        }
+        assert!(!shown("/volumeMounts/~1etc~1hunter2/name", None).contains("hunter2"));
+        assert_eq!(plain("/env/X/value", "/env/X/value", Some("db-0")), None);
+        assert_eq!(plain("/env/X/value/db-0", "/env/X/value/#16c", Some("db-0")).unwrap(), "/env/X/value/(pod)");
     }
 
     #[test]
-    fn an_element_that_is_called_like_its_pod_has_the_same_tag_in_every_pod() {
+    fn a_member_that_is_called_like_its_pod_has_the_same_tag_in_every_pod() {
         let of = |running| shown(&format!("/env/X/value/[name={running}]/port"), Some(running));
         assert_eq!(of("db-0"), of("db-1"));
         assert_ne!(of("db-0"), shown("/env/X/value/[name=db-0]/port", None));
     }
 
     #[test]
-    fn what_an_earlier_version_wrote_down_speaks_of_every_element_of_its_list() {
-        let found = "proxy/env/X/value/[name #3e2]/port";
+    fn what_a_recording_hides_has_the_tag_that_it_had() {
+        for member in ["sk-live-1", "[name=a]", "a/b~c", "db-0", ""] {
+            let pointer = |member: &str| format!("/env/X/value/{}/port", escaped(member));
+            let hidden = hidden_member(member, Some("db-0"), "<0123>");
+            assert_eq!(shown(&pointer(&hidden), Some("db-0")), shown(&pointer(member), Some("db-0")), "{member}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_down_speaks_of_the_whole_value() {
+        let found = "proxy/env/X/value/#113/#f8d";
         for (written, speaks) in [
             (found, true),
             ("proxy/env/X/value/[name 0]/port", true),
-            ("proxy/env/X/value/[name 17]/port", true),
-            ("proxy/env/X/value/[name #ca9]/port", false),
-            ("proxy/env/X/value/[port 0]/port", false),
-            ("proxy/env/X/value/[name 0]/host", false),
+            ("proxy/env/X/value/port", true),
+            ("proxy/env/X/value/#596/#f8d", false),
+            ("proxy/env/X/value/#113", false),
             ("proxy/env/Y/value/[name 0]/port", false),
-            ("proxy/env/X/value/[name 0]", false),
+            ("agent/env/X/value/[name 0]/port", false),
             ("proxy/env/X/value", false),
         ] {
             assert_eq!(speaks_of(written, found), speaks, "{written}");
@@ -169,6 +211,7 @@ mod tests {
         assert_eq!(by_place("env/X/value/[name 1]/at"), Some("[name 1]"));
         assert_eq!(by_place("env/X/value/[name ?]/at"), Some("[name ?]"));
         assert_eq!(by_place("env/X/value/[name #3e2]/at"), Some("[name #3e2]"));
+        assert_eq!(by_place("env/X/value/#3e2/at"), Some("#3e2"));
         for fine in ["env/X/value/[name=1]/at", "env/X/value/[name *]/at", "args/1", "env/X/value/0/at", "*"] {
             assert_eq!(by_place(fine), None, "{fine}");
         }

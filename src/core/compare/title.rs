@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    difference::{FieldChange, IMAGE, SidecarDifference},
+    difference::{FieldChange, IMAGE, SidecarDifference, Text},
     image::Image,
 };
-use crate::core::model::words::Difference;
+use crate::core::model::{quoted, quoted::quoted, words::Difference};
 
 /// The short text for a Pod's differences: `istio-proxy image 1.27.0 → 1.27.1`.
 ///
@@ -25,10 +25,16 @@ pub fn title(differences: &[SidecarDifference]) -> String {
     groups.sort_by(|(_, a), (_, b)| a.cmp(b));
     let groups: Vec<String> = groups
         .into_iter()
-        .map(|(change, sidecars)| format!("{} {change}", Vec::from_iter(sidecars).join(" + ")))
+        .map(|(change, sidecars)| {
+            let names: Vec<_> = sidecars.into_iter().map(quoted).collect();
+            format!("{} {change}", names.join(" + "))
+        })
         .collect();
-    groups.join(" + ")
+    quoted::cut(groups.join(" + "), LONGEST)
 }
+
+/// Bytes of a heading: it names every sidecar that changes, and a Pod may have thousands.
+const LONGEST: usize = 512;
 
 fn change(difference: &SidecarDifference) -> String {
     match difference.difference {
@@ -52,7 +58,9 @@ fn fields(changes: &[FieldChange]) -> String {
         match (*field, names.len()) {
             (_, 0) => None,
             ("env", 1) if names.contains("") => Some("env".to_owned()),
-            ("env", 1) => names.first().map(|name| format!("env {}", name.replace("~1", "/").replace("~0", "~"))),
+            ("env", 1) => {
+                names.first().map(|name| format!("env {}", quoted(&name.replace("~1", "/").replace("~0", "~"))))
+            }
             ("env", several) => Some(format!("env ({several})")),
             (field, _) => Some(field.to_owned()),
         }
@@ -78,7 +86,8 @@ fn below<'p>(pointer: &'p str, field: &str) -> Option<&'p str> {
 }
 
 fn image(change: &FieldChange) -> String {
-    let (from, to) = (change.running.as_deref().unwrap_or("none"), change.rendered.as_deref().unwrap_or("none"));
+    let safe = |image: &Option<Text>| quoted(image.as_deref().unwrap_or("none")).into_owned();
+    let (from, to) = (&*safe(&change.running), &*safe(&change.rendered));
     let (a, b) = (Image::parse(from), Image::parse(to));
     let same_repository = (a.registry, a.path) == (b.registry, b.path);
     match ((a.tag, b.tag), (a.digest, b.digest)) {

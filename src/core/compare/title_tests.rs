@@ -12,6 +12,7 @@ fn image(from: &str, to: &str) -> String {
 fn changed(sidecar: &str, fields: &[(&str, &str, &str)]) -> SidecarDifference {
     let fields = fields.iter().map(|(pointer, running, rendered)| FieldChange {
         pointer: (*pointer).to_owned(),
+        plain: None,
         running: Some((*running).into()),
         rendered: Some((*rendered).into()),
     });
@@ -38,6 +39,25 @@ fn images_are_as_short_as_they_can_be_without_lying() {
     let mut added = changed("proxy", &[("/image", "", "p:1")]);
     added.fields[0].running = None;
     assert_eq!(title(&[added]), "proxy image none → p:1");
+}
+
+#[test]
+fn what_others_wrote_is_one_line_cut_and_harmless_in_a_heading() {
+    let hostile = "mesh:v0\nThe breaker opened: call 555 \u{202e}\u{9b}2J";
+    let heading = image("mesh:v1", hostile);
+    assert!(!heading.contains(|c: char| c.is_control() || c == '\u{202e}'), "{heading:?}");
+    assert!(heading.contains("v0 The breaker opened"), "{heading}");
+    assert!(image("mesh:v1", &"x".repeat(100_000)).len() < 600);
+    let of = |name: &str| title(&[changed(name, &[("/env/A\nB/value", "1", "2")])]);
+    assert_eq!(of("pro\nxy"), "pro xy env A B");
+
+    // A Pod of 3,000 sidecars has a heading like any other, and that of another one is another.
+    let many = |last: &str| {
+        let names = (0..3000).map(|n| format!("sidecar-{n}")).chain([last.to_owned()]);
+        title(&names.map(|name| changed(&name, &[("/args/0", "1", "2")])).collect::<Vec<_>>())
+    };
+    assert!(many("z").len() <= 512, "{}", many("z").len());
+    assert_ne!(many("z"), many("zz"));
 }
 
 #[test]

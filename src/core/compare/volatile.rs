@@ -12,7 +12,7 @@ use super::{
     order,
     rendering::Rendering,
 };
-use crate::core::model::{Name, shape::ContainerShape};
+use crate::core::model::{Name, quoted::quoted, shape::ContainerShape};
 
 /// Two renderings that differ in what no mask may hide: nothing honest can be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +25,15 @@ pub struct Unstable {
 
 impl std::fmt::Display for Unstable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let image = |image: &Option<Name>| image.as_deref().unwrap_or("no such container").to_owned();
+        let image = |image: &Option<Name>| quoted(image.as_deref().unwrap_or("no such container")).into_owned();
         let (first, second) = &self.images;
-        write!(f, "two renderings differ in container {}: {}, then {}", self.container, image(first), image(second))
+        write!(
+            f,
+            "two renderings differ in container {}: {}, then {}",
+            quoted(&self.container),
+            image(first),
+            image(second)
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use crate::core::{
         policy::Mode,
         window::{self, Window},
     },
-    model::Name,
+    model::{Name, quoted::quoted},
 };
 
 /// What the annotations of a workload and its Namespace say together.
@@ -37,7 +37,7 @@ pub fn read(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, N
     for (place, annotations) in sources.into_iter().filter_map(|(place, a)| Some((place, a?))) {
         for (key, value) in annotations {
             if let Err(right) = take(&mut said, key, value) {
-                said.bad.push(format!("annotation sidecar-drift/{key} on {place} is {value:?}; {right}"));
+                said.bad.push(format!("annotation sidecar-drift/{key} on {place} is {:?}; {right}", quoted(value)));
             }
         }
     }

@@ -10,7 +10,9 @@ use super::{
 use crate::core::{
     config::Trigger,
     inventory::{Change, Index},
-    model::{ChangedBy, ConfigKind, ConfigSnapshot, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot},
+    model::{
+        ChangedBy, ConfigKind, ConfigSnapshot, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot, quoted::quoted,
+    },
 };
 
 /// An object was written on which renderings may depend.
@@ -151,7 +153,7 @@ fn cause(what: &str, how: &str, by: Option<&ChangedBy>) -> String {
     // Nobody signs a deletion.
     if let Some(by) = by.filter(|_| how != "deleted") {
         text.push_str(", manager ");
-        text.push_str(&by.manager);
+        text.push_str(&quoted(&by.manager));
         if let Some(time) = by.time {
             text.push_str(&time.strftime(", %Y-%m-%d %H:%M UTC").to_string());
         }

@@ -382,7 +382,11 @@ impl Index {
         Some(old)
     }
 
-    pub(super) fn upsert_pod(&mut self, pod: PodSnapshot) -> Option<Change> {
+    pub(super) fn upsert_pod(&mut self, mut pod: PodSnapshot) -> Option<Change> {
+        // Nothing of it is ever compared. A Pod that is adopted is told anew, whole.
+        if pod.owner.as_ref().is_none_or(|owner| matches!((&*owner.api_version, &*owner.kind), ("batch/v1", "Job"))) {
+            pod.shape = pod.shape.outline().into();
+        }
         let mut pod = Pod::from(pod);
         self.intern(&mut pod);
         if self.pod(&pod.key) == Some(&pod) {

@@ -41,6 +41,41 @@ fn a_list_brings_what_is_there_and_forgets_what_is_not() {
 }
 
 #[test]
+fn of_pods_that_are_compared_with_nothing_hardly_anything_is_kept() {
+    use serde_json::json;
+    let shape = |n: usize| -> Arc<PodShape> {
+        let env = json!([{ "name": "X", "value": format!("{n}").repeat(100_000) }]);
+        let container = json!({ "name": "proxy", "image": format!("i{n}").repeat(10_000), "env": env });
+        PodShape::from_pod(&json!({ "spec": { "containers": [container] } })).into()
+    };
+    let owner = |api_version: &str, kind: &str| Owner {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        name: "x".into(),
+        uid: "x".into(),
+    };
+    let mut index = Index::expecting([PODS]);
+    let mut take = |name: &str, owner: Option<Owner>, n: usize| -> usize {
+        let mut pod = test_objects::pod(name, None);
+        (pod.owner, pod.shape) = (owner.map(Arc::new), shape(n));
+        index.apply(&PODS, WatchEvent::Apply(Object::Pod(pod)));
+        let kept = index.pods.iter().find(|pod| &*pod.key().name == name).expect("the Pod");
+        let containers = &kept.0.made.shape.containers;
+        assert_eq!(containers.iter().map(|c| &*c.name).collect::<Vec<_>>(), ["proxy"], "the report names it");
+        containers.iter().map(|c| c.projection.text().len() + c.collateral.text().len() + c.image.len()).sum()
+    };
+    for n in 0..100 {
+        assert!(take(&format!("bare-{n}"), None, n) < 16);
+        assert!(take(&format!("job-{n}"), Some(owner("batch/v1", "Job")), n) < 16);
+    }
+    // The twin: whatever may be compared is kept whole, and so is a bare Pod as soon as it is adopted.
+    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("x.test/v1", "Job")] {
+        assert!(take(kind, Some(owner(api_version, kind)), 7) > 100_000, "{kind}");
+    }
+    assert!(take("bare-7", Some(owner("apps/v1", "ReplicaSet")), 7) > 100_000);
+}
+
+#[test]
 fn nothing_is_forgotten_before_the_list_is_complete() {
     let mut index = Index::expecting([PODS]);
     list(&mut index, &["a", "b"]);
@@ -193,6 +228,13 @@ fn shapes_are_shared_and_dropped_when_nobody_has_them() {
         let spec = serde_json::json!({ "spec": { "containers": [{ "name": "app", "image": image }] } });
         let mut pod = test_objects::pod(name, None);
         pod.shape = Arc::new(PodShape::from_pod(&spec));
+        // Of a bare Pod nothing would be kept.
+        pod.owner = Some(Arc::new(Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: "web".into(),
+            uid: "web".into(),
+        }));
         WatchEvent::Apply(Object::Pod(pod))
     };
     for at in 0..500 {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::core::{
     compare::Rendering,
     io::{EvictOutcome, PatchOutcome, RenderOutcome},
-    model::{Name, shape::PodShape, words::UndeterminedReason},
+    model::{Name, quoted::quoted, shape::PodShape, words::UndeterminedReason},
 };
 
 /// What came of a dry-run creation.
@@ -75,7 +75,7 @@ pub fn classify_render(
         400 | 500 if answer.is_dry_run_unsupported() => undetermined(Reason::DryRunUnsupported),
         403 if answer.is_lack_of_rights() => undetermined(Reason::Forbidden),
         403 if answer.is_not_ready() => undetermined(Reason::ApiError),
-        403 => match quota::verdict(&message()) {
+        403 => match quota::verdict(answer.text()) {
             Some(quota::Verdict::Full) => undetermined(Reason::QuotaFull),
             Some(quota::Verdict::NeverFits) | None => rejected(),
         },
@@ -163,7 +163,7 @@ impl Answer<'_> {
         match (self.text(), self.code) {
             ("", 200..300) => format!("the API server answered {} with something that is no whole object", self.code),
             ("", code) => format!("the API server answered {code} without a word"),
-            (text, _) => text.to_owned(),
+            (text, _) => quoted(text).into_owned(),
         }
     }
 

@@ -15,6 +15,7 @@ pub mod lease;
 mod name;
 mod object;
 pub mod owner;
+pub mod quoted;
 pub mod recent;
 pub mod rollout_status;
 pub mod shape;

@@ -76,6 +76,13 @@ impl PodShape {
         }
     }
 
+    /// What is kept of a Pod that is compared with nothing: which containers it has. However much else whoever wrote it has put
+    /// into them, it takes no room.
+    #[must_use]
+    pub fn outline(&self) -> Self {
+        Self { containers: self.containers.iter().map(|c| c.outline().into()).collect(), ordered: self.ordered }
+    }
+
     /// Whether containers whose JSON these are have another shape in a Pod with other `volumes`. Else, with
     /// [`FieldSet::Default`], the containers alone make the shape.
     pub fn depends_on<'t>(volumes: &Value, mut containers: impl Iterator<Item = &'t str>) -> bool {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::{
     injection::ScopeMove,
-    model::{ChangedBy, Name, Stamp},
+    model::{ChangedBy, Name, Stamp, quoted::quoted},
 };
 
 /// Everything about one workload that its line in the report does not say.
@@ -50,6 +50,11 @@ pub struct Dependency {
 
 impl Dependency {
     pub(super) fn new(what: String, changed: Option<&ChangedBy>) -> Self {
-        Self { what, by: changed.map(|c| c.manager.clone()), at: changed.and_then(|c| c.time), note: None }
+        Self {
+            what,
+            by: changed.map(|c| quoted(&c.manager).as_ref().into()),
+            at: changed.and_then(|c| c.time),
+            note: None,
+        }
     }
 }

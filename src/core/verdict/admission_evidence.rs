@@ -236,7 +236,12 @@ mod tests {
         let difference = |sidecar: &str, pointer: &str| SidecarDifference {
             sidecar: sidecar.into(),
             difference: crate::core::model::words::Difference::Changed,
-            fields: vec![compare::FieldChange { pointer: pointer.to_owned(), running: None, rendered: None }],
+            fields: vec![compare::FieldChange {
+                pointer: pointer.to_owned(),
+                plain: None,
+                running: None,
+                rendered: None,
+            }],
         };
         let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, [d].iter(), now);
         assert!(flapping(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::core::{
+    compare,
     io::{EvictOutcome, Input, PatchOutcome, RenderOutcome, WatchEvent},
     model::{
         Object,
@@ -85,7 +86,6 @@ impl Redactor {
         let containers = shape.containers.iter().map(|container| {
             let projection = container.projection.value();
             let projection = match projection.as_object() {
-                // An image is nobody's secret, nor is where a value is taken from.
                 Some(fields) => {
                     fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, name))).collect()
                 }
@@ -106,8 +106,12 @@ impl Redactor {
             ("env", Value::Object(entries)) => {
                 entries.iter().map(|(variable, entry)| (variable.clone(), self.entry(entry, name))).collect()
             }
-            ("env" | "command" | "args", _) => self.all(value, name),
-            _ => value.clone(),
+            // An image is nobody's secret, nor is where a value is taken from.
+            ("image" | "envFrom" | "imagePullPolicy" | "resources" | "restartPolicy" | "securityContext", _) => {
+                value.clone()
+            }
+            // Whatever else there is may hold commands, headers and paths.
+            _ => self.all(value, name),
         }
     }
 
@@ -127,9 +131,14 @@ impl Redactor {
             Value::String(text) => self.text(text, name).into(),
             Value::Number(number) => self.text(&number.to_string(), None).into(),
             Value::Array(elements) => elements.iter().map(|element| self.all(element, name)).collect(),
-            Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), self.all(v, name))).collect(),
+            Value::Object(members) => members.iter().map(|(k, v)| (self.member(k, name), self.all(v, name))).collect(),
             Value::Null | Value::Bool(_) => value.clone(),
         }
+    }
+
+    /// What a value is made of is a value.
+    fn member(&self, member: &str, name: Option<&str>) -> String {
+        compare::hidden_member(member, name, &self.text(member, name))
     }
 
     fn text(&self, text: &str, name: Option<&str>) -> String {
@@ -179,5 +188,42 @@ pub(super) fn redact_quotes(value: &mut Value) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::model::shape::FieldSet;
+
+    #[test]
+    fn what_values_are_made_of_is_hidden_as_they_are() {
+        let quoted = r#"[{"hunter2-member":"a","password":"hunter2-element"},{"hunter2-member":"b","password":"x"}]"#;
+        let exec = json!({ "exec": { "command": ["sh", "-c", "login hunter2-probe"] } });
+        let pod = json!({ "spec": { "containers": [{
+            "name": "app",
+            "image": "app:1",
+            "args": ["--key=hunter2-arg", quoted],
+            "env": [
+                { "name": "USERS", "value": quoted },
+                { "name": "KEYS", "value": r#"{"hunter2-key":{"db-0-hunter2":1},"n":12345}"# },
+            ],
+            "livenessProbe": exec,
+            "lifecycle": { "preStop": exec },
+            "volumeMounts": [{ "name": "x", "mountPath": "/hunter2-path" }],
+        }] } });
+        let shape = PodShape::with(&pod, FieldSet::All);
+        let redactor = Redactor::with_key(&[7; 32]).unwrap();
+        let hidden = redactor.shape(&shape, Some("db-0"));
+        let text = serde_json::to_string(&hidden).unwrap();
+        for secret in ["hunter2", "password", "12345", "login"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        for open in ["USERS", "KEYS", "app:1", "livenessProbe", "db-0"] {
+            assert!(text.contains(open), "{open}: {text}");
+        }
+        assert_eq!(redactor.shape(&shape, Some("db-0")), hidden, "what is equal stays equal");
     }
 }

@@ -92,6 +92,8 @@ pub(crate) struct Fake {
     notices: Vec<Notice>,
     stopped: Option<Stopped>,
     status: Option<DaemonStatus>,
+    /// Why the state ConfigMap cannot be read.
+    unread: Option<String>,
     /// What a daemon serves, by a part of the address.
     served: Vec<(String, String)>,
     asked: Mutex<Vec<Asked>>,
@@ -104,6 +106,7 @@ impl Fake {
             notices: Vec::new(),
             stopped: None,
             status: None,
+            unread: None,
             served: Vec::new(),
             asked: Mutex::new(Vec::new()),
         }
@@ -191,9 +194,9 @@ impl Engine for Fake {
         found.map(|(_, text)| text.clone()).ok_or_else(|| anyhow::anyhow!("nobody serves {url}"))
     }
 
-    fn resume(&self, _config: &Config) -> anyhow::Result<()> {
+    fn resume(&self, _config: &Config) -> anyhow::Result<Option<String>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Resume);
-        Ok(())
+        Ok(self.unread.clone())
     }
 }
 
@@ -225,6 +228,21 @@ fn pause_and_resume_reach_the_engine() {
     let resumed = fake.command("resume --quiet", None);
     assert_eq!((resumed.exit, resumed.asked), (Exit::Ok, vec![Asked::Resume]));
     assert_eq!(resumed.err, "");
+}
+
+#[test]
+fn resume_says_what_it_could_not_read_also_when_quiet() {
+    let mut fake = Fake::new(reports::fleet());
+    fake.unread = Some("expected value at line 1 column 1".to_owned());
+    let resumed = fake.command("resume --quiet", None);
+    assert_eq!(
+        (resumed.exit, &*resumed.err),
+        (
+            Exit::Ok,
+            "The ConfigMap sidecar-drift-state could not be read (expected value at line 1 column 1) and was begun anew. What \
+             was on record in it is gone: canaries, what was tried without success, and the words of `retry`.\n"
+        )
+    );
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn drifted(kind: &str, namespace: &str, name: &str, gate: Gate, differing: Vec<P
 fn upgraded(pods: &[&str]) -> PodGroup {
     let change = |pointer: &str, running: Option<&str>, rendered: Option<&str>| FieldChange {
         pointer: pointer.to_owned(),
+        plain: None,
         running: running.map(Into::into),
         rendered: rendered.map(Into::into),
     };
@@ -203,6 +204,7 @@ fn hot_patched() -> PodGroup {
             difference: Difference::MutatedLive,
             fields: vec![FieldChange {
                 pointer: "/image".to_owned(),
+                plain: None,
                 running: Some("istio/proxyv2:debug".into()),
                 rendered: Some("istio/proxyv2:1.27.1".into()),
             }],

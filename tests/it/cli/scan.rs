@@ -95,6 +95,39 @@ fn markdown_is_for_a_ticket() {
 }
 
 #[test]
+fn what_tenants_wrote_is_no_line_mention_link_or_emphasis_of_ours() {
+    let hostile =
+        "mesh:v0\nThe breaker opened | @channel *now* [x](http://evil.test) `a` _b_ <!here> \u{202e}\u{9b}2J\u{1b}[2J";
+    let mut report = reports::fleet();
+    for w in &mut report.workloads {
+        let w = std::sync::Arc::make_mut(w);
+        w.change = Some(format!("proxy image 1 → {hostile}"));
+        w.message = Some(hostile.to_owned());
+        w.cause = Some(hostile.to_owned());
+    }
+    let fake = Fake::new(report);
+    for line in ["scan", "scan --all", "scan -o wide", "scan --all -o markdown", "diff", "rollout"] {
+        for width in [None, Some(80)] {
+            let ran = fake.command(line, width);
+            for text in [&ran.out, &ran.err] {
+                assert!(
+                    !text.lines().any(|line| line.trim_start().starts_with("The breaker opened")),
+                    "{line}: {text}"
+                );
+                assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{line}: {text}");
+            }
+        }
+    }
+    let markdown = fake.command("scan --all -o markdown", None).out;
+    for line in markdown.lines().filter(|line| line.contains("@channel")) {
+        let outside: String = line.split('`').step_by(2).collect();
+        assert_eq!(line.matches('`').count() % 2, 0, "{line}");
+        assert!(!outside.contains(['@', '*', '[', '<', '_']) && !outside.contains("http"), "{line}");
+    }
+    assert!(markdown.contains("@channel"), "{markdown}");
+}
+
+#[test]
 fn a_change_of_many_workloads_is_counted_by_namespace() {
     let fake = Fake::new(reports::large());
     assert_snapshot!(fake.command("scan", Some(80)).golden());

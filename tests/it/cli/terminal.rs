@@ -157,7 +157,7 @@ impl Engine for Staged {
         anyhow::bail!("nobody serves {url}")
     }
 
-    fn resume(&self, _: &Config) -> Result<()> {
+    fn resume(&self, _: &Config) -> Result<Option<String>> {
         anyhow::bail!("there is no daemon on a stage")
     }
 }

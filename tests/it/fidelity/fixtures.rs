@@ -171,7 +171,7 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
     let mesh = Folder::ours("mesh");
     let (title, fields) = mesh.differences(&mesh.rendering("upgraded"));
     assert_eq!(title, "mesh-init image 2.4.0 → 2.5.0 + mesh-proxy image 2.4.0 → 2.5.0, env CONTEXT");
-    assert_eq!(fields, ["mesh-init/image", "mesh-proxy/env/CONTEXT/value/level", "mesh-proxy/image"]);
+    assert_eq!(fields, ["mesh-init/image", "mesh-proxy/env/CONTEXT/value/#008", "mesh-proxy/image"]);
 
     let agent = Folder::ours("agent");
     let (title, fields) = agent.differences(&agent.rendering("upgraded"));
@@ -179,9 +179,9 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
     assert_eq!(
         fields,
         [
-            "agent-init/env/AGENT_CONFIG/value/address",
+            "agent-init/env/AGENT_CONFIG/value/#d80",
             "agent-init/image",
-            "agent/env/AGENT_CONFIG/value/address",
+            "agent/env/AGENT_CONFIG/value/#d80",
             "agent/image",
         ]
     );
@@ -191,7 +191,7 @@ fn an_upgraded_injector_gives_exactly_the_expected_differences() {
 fn c5_one_changed_template_among_reordered_ones_is_drift() {
     let agent = Folder::ours("agent");
     let (_, fields) = agent.differences(&agent.rendering("new-template"));
-    let changed = "env/AGENT_CONFIG/value/template/[destination #c23]/contents";
+    let changed = "env/AGENT_CONFIG/value/#5cd/#d09/#d1b";
     assert_eq!(fields, [format!("agent-init/{changed}"), format!("agent/{changed}")]);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::state::StateStore,
+    cluster::state::{Begins, StateStore, Unread},
     core::io::{Input, StateRecord, Stop},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -45,6 +45,7 @@ async fn a_write_holds_only_for_the_version_that_was_read() {
     let (store, mut api) = store();
     let state = paused("7");
     let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", None));
         let exchange = api.expect(&format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift")).await;
         assert_eq!(exchange.headers["content-type"], "application/merge-patch+json");
         assert_eq!(exchange.body["metadata"]["resourceVersion"], "7");
@@ -56,13 +57,76 @@ async fn a_write_holds_only_for_the_version_that_was_read() {
 
 #[tokio::test(start_paused = true)]
 async fn who_loses_gets_what_the_winner_wrote() {
+    let winner = config_map("9", Some(&stored(&paused(""))));
+    let loser = StateRecord { resource_version: Some("7".into()), ..StateRecord::default() };
     let (store, mut api) = store();
     let server = async {
-        api.next().await.fail(409, "Conflict", "the object has been modified");
-        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("9", Some(&stored(&paused("")))));
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &winner);
+        api.expect_silence().await;
     };
-    let loser = StateRecord { resource_version: Some("7".into()), ..StateRecord::default() };
-    assert_eq!(tokio::join!(store.write(&loser), server).0, Some(paused("9")));
+    assert_eq!(tokio::join!(store.write(&loser), server).0, Some(paused("9")), "faster than we read");
+
+    let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", None));
+        api.next().await.fail(409, "Conflict", "the object has been modified");
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &winner);
+    };
+    assert_eq!(tokio::join!(store.write(&loser), server).0, Some(paused("9")), "faster than we write");
+}
+
+/// What a request writes, without a version.
+fn written(body: &Value) -> StateRecord {
+    let text = body["data"]["state.json"].as_str().expect("a text");
+    StateRecord { resource_version: Some("".into()), ..serde_json::from_str(text).expect("a record") }
+}
+
+/// Words of a later version, at every level.
+fn newer() -> Value {
+    let workload = json!({ "namespace": "shop", "kind": "Deployment", "name": "web" });
+    json!({
+        "paused": { "reason": "maintenance", "at": "2026-05-01T10:00:00Z", "by": "alice" },
+        "recent": ["converged", "failed"],
+        "canaries": { "scope": {
+            "workloads": [workload], "started": "2026-05-01T10:00:00Z", "converged": null, "share": 3,
+        } },
+        "retries": { "u1": { "workload": workload, "at": "2026-05-01T10:00:00Z", "by": "alice" } },
+        "namespaces": { "evil": { "paused": true } },
+        "scopes": ["a"],
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_later_version_wrote_survives_every_write() {
+    let found = config_map("7", Some(&newer().to_string()));
+    let expect = async |api: &mut Api, expected: &Value| {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &found);
+        let exchange = api.next().await;
+        let text = exchange.body["data"]["state.json"].as_str().expect("a text");
+        let written: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(&written, expected);
+        exchange.reply(200, &config_map("8", None));
+    };
+
+    let (store, mut api) = store();
+    let unchanged = newer();
+    let read = async { api.next().await.reply(200, &found) };
+    let mut record = tokio::join!(store.read(), read).0.expect("an answer").expect("a record");
+    tokio::join!(store.write(&record), expect(&mut api, &unchanged)).0.expect("a record");
+
+    let mut expected = newer();
+    expected["breaker"] = json!({ "reason": "three in a row", "at": "2026-05-01T10:00:00Z" });
+    expected["canaries"]["scope"]["converged"] = json!("2026-05-01T10:00:00Z");
+    expected.as_object_mut().expect("an object").remove("retries");
+    let at = paused("").paused.expect("paused").at;
+    record.breaker = Some(Stop { reason: "three in a row".to_owned(), at });
+    record.canaries.get_mut("scope").expect("a canary").converged = Some(at);
+    record.retries.clear();
+    tokio::join!(store.write(&record), expect(&mut api, &expected)).0.expect("a record");
+
+    let mut expected = newer();
+    expected["paused"]["reason"] = json!("more of it");
+    let pause = |state: &mut StateRecord| state.paused.as_mut().expect("paused").reason = "more of it".to_owned();
+    tokio::join!(store.edit(Begins::Nothing, pause), expect(&mut api, &expected)).0.expect("written");
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,6 +144,7 @@ async fn a_record_that_was_never_read_replaces_nothing() {
 async fn a_write_whose_answer_is_lost_is_read_again() {
     let (store, mut api) = store();
     let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", None));
         api.next().await.break_off();
         api.expect(&format!("GET {CONFIG_MAP}")).await.break_off();
     };
@@ -87,34 +152,69 @@ async fn a_write_whose_answer_is_lost_is_read_again() {
     assert_eq!(tokio::join!(store.write(&state), server).0, None);
 }
 
+/// What no word but `resume` may take the place of: not JSON, no object, of a later version.
+const UNREADABLE: [&str; 8] = [
+    "not JSON",
+    "",
+    "[]",
+    "null",
+    r#"{"paused":true}"#,
+    r#"{"recent":["sealed"]}"#,
+    r#"{"paused":{"reason":"x","at":"2026-05-01T10:00:00Z"}"#,
+    r#"{"breaker":{"why":"x"}}"#,
+];
+
 #[tokio::test(start_paused = true)]
-async fn resume_creates_the_config_map() {
-    let (store, mut api) = store();
-    let server = async {
-        let path = "POST /api/v1/namespaces/ops/configmaps?fieldManager=sidecar-drift";
-        let exchange = api.expect(path).await;
-        assert_eq!(exchange.body["metadata"]["name"], "sidecar-drift-state");
-        let body = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
-        exchange.reply(201, &config_map("1", Some(&body)));
-    };
-    let fresh = StateRecord::default();
-    let (created, ()) = tokio::join!(store.create(&fresh), server);
-    let expected = StateRecord { resource_version: Some("1".into()), ..StateRecord::default() };
-    assert_eq!(created.expect("created"), Some(expected));
+async fn no_word_but_resume_takes_the_place_of_what_cannot_be_read() {
+    for text in UNREADABLE {
+        let found = config_map("7", Some(text));
+        for begins in [Begins::Nothing, Begins::Missing] {
+            let (store, mut api) = store();
+            let server = async {
+                api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &found);
+                api.expect_silence().await;
+            };
+            let error = tokio::join!(store.edit(begins, |_| ()), server).0.expect_err(text).to_string();
+            assert!(error.contains("sidecar-drift-state in namespace ops cannot be read"), "{text}: {error}");
+            assert!(error.contains("begin anew by `sidecar-drift resume`"), "{text}: {error}");
+        }
+        let (store, mut api) = store();
+        let server = async {
+            api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &found);
+            let exchange = api.expect(&format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift")).await;
+            assert_eq!(exchange.body["metadata"]["resourceVersion"], "7");
+            assert_eq!(written(&exchange.body), paused(""));
+            exchange.reply(200, &config_map("8", None));
+        };
+        let edit = |state: &mut StateRecord| state.paused = paused("").paused;
+        let unread = tokio::join!(store.edit(Begins::Anything, edit), server).0.expect("written");
+        assert!(unread.is_some(), "{text}: begun anew without a word");
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_person_mends_a_config_map_that_makes_no_sense() {
+async fn what_is_missing_is_begun_by_what_stops_and_by_resume_alone() {
     let (store, mut api) = store();
     let server = async {
-        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", Some("not JSON")));
-        let exchange = api.expect(&format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift")).await;
-        assert_eq!(exchange.body["metadata"]["resourceVersion"], "7");
-        assert_eq!(exchange.body["data"]["state.json"], stored(&paused("")));
-        exchange.reply(200, &config_map("8", None));
+        api.expect(&format!("GET {CONFIG_MAP}")).await.fail(404, "NotFound", "not found");
+        api.expect_silence().await;
     };
-    let pause = |state: &mut StateRecord| state.paused = paused("").paused;
-    tokio::join!(store.edit(pause), server).0.expect("written");
+    let error = tokio::join!(store.edit(Begins::Nothing, |_| ()), server).0.expect_err("missing").to_string();
+    assert!(error.contains("(it is missing)"), "{error}");
+    for begins in [Begins::Missing, Begins::Anything] {
+        let server = async {
+            api.expect(&format!("GET {CONFIG_MAP}")).await.fail(404, "NotFound", "not found");
+            let exchange = api.expect("POST /api/v1/namespaces/ops/configmaps?fieldManager=sidecar-drift").await;
+            assert_eq!(exchange.body["metadata"]["name"], "sidecar-drift-state");
+            assert_eq!(
+                written(&exchange.body),
+                StateRecord { resource_version: Some("".into()), ..StateRecord::default() }
+            );
+            exchange.reply(201, &config_map("1", None));
+        };
+        let unread = tokio::join!(store.edit(begins, |_| ()), server).0.expect("written");
+        assert_eq!(unread, Some(Unread::Missing));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +231,7 @@ async fn a_person_who_loses_to_others_tries_again_and_hears_of_missing_rights_at
         exchange.fail(403, "Forbidden", "configmaps is forbidden");
         api.expect_silence().await;
     };
-    let error = tokio::join!(store.edit(|_| ()), server).0.expect_err("refused").to_string();
+    let error = tokio::join!(store.edit(Begins::Missing, |_| ()), server).0.expect_err("refused").to_string();
     assert!(error.contains("does not let us write the ConfigMap sidecar-drift-state: grant it by RBAC"), "{error}");
 }
 
@@ -179,6 +279,7 @@ async fn what_the_watch_sees_late_undoes_nothing() {
 
     let writer = store.clone();
     tasks.spawn(async move { writer.write_and_notify(&paused("4"), &|| true, &sender).await });
+    api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("4", None));
     let exchange = api.next().await;
     let written = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
     // The stream is ahead of the answer.

@@ -140,6 +140,7 @@ fn workload(i: usize) -> WorkloadReport {
 fn drifted(base: WorkloadReport, sidecar: &str, change: &str, running: &str, rendered: &str) -> WorkloadReport {
     let field = |pointer: &str, running: Option<&str>, rendered: Option<&str>| FieldChange {
         pointer: pointer.to_owned(),
+        plain: None,
         running: running.map(Into::into),
         rendered: rendered.map(Into::into),
     };

@@ -2,11 +2,12 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sidecar_drift::{
     core::{
-        compare::{FieldChange, SidecarDifference},
-        model::words::Difference,
+        compare::{Comparison, FieldChange, Mask, Rendering, SidecarDifference, SidecarSelection, compare_all},
+        model::{shape::PodShape, words::Difference},
         report::Report,
     },
     metrics,
@@ -79,11 +80,48 @@ pub(crate) fn check_for(secret: &str, place: &str, text: &str) {
     }
 }
 
+/// What comparing finds where the secret is part of the structure of values, in six encodings: the name of a member, in JSON
+/// and in base64 of it; the value that tells an element of a list apart; a query string; a certificate; an argument.
+pub(crate) fn structured() -> Comparison {
+    let quoted = serde_json::to_string(SECRET).unwrap();
+    let pod = |state: &str| {
+        let member = format!("{{{quoted}:{state:?}}}");
+        let standard = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let padded = |bytes: &[u8]| {
+            let text = base64(bytes, standard);
+            format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4))
+        };
+        let element = |name: &str| format!("{{\"password\":{name},\"state\":{state:?}}}");
+        let der =
+            [&[0x30, u8::try_from(SECRET.len() + state.len()).unwrap()], SECRET.as_bytes(), state.as_bytes()].concat();
+        let env = [
+            ("API_KEYS", member.clone()),
+            ("ENCODED", padded(member.as_bytes())),
+            ("USERS", format!("[{},{}]", element(&quoted), element("\"other\""))),
+            ("NESTED", format!("{{\"keys\":[{member},{member}]}}")),
+            ("QUERY", format!("state={state}&token={SECRET}")),
+            ("CA", format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", padded(&der))),
+        ];
+        let env: Vec<_> = env.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+        let container = |name: &str| json!({ "name": name, "image": "x:1", "env": env, "args": [format!("--key={SECRET}-{state}"), member] });
+        json!({ "spec": { "containers": [container("app"), container("proxy")] } })
+    };
+    let template = json!({ "spec": { "containers": [pod("new")["spec"]["containers"][0]] } });
+    let rendering = Rendering {
+        template: PodShape::from_pod(&template).into(),
+        rendered: PodShape::from_pod(&pod("new")).into(),
+        pod_name: None,
+    };
+    let running = PodShape::from_pod(&pod("old"));
+    compare_all(&running, "", &[rendering], &SidecarSelection::default(), &Mask::default(), &[])
+}
+
 /// The fleet with the secret in each place where a value can be.
 pub(crate) fn planted() -> Report {
     let mut report = reports::fleet();
     let change = |pointer: &str, running: Option<&str>, rendered: Option<&str>| FieldChange {
         pointer: pointer.to_owned(),
+        plain: None,
         running: running.map(Into::into),
         rendered: rendered.map(Into::into),
     };
@@ -103,6 +141,9 @@ pub(crate) fn planted() -> Report {
                 difference: Difference::Changed,
                 fields: places(),
             });
+            let found = structured();
+            group.differences.extend(found.differences);
+            group.collateral.extend(found.collateral);
             group
                 .collateral
                 .extend(["/app/env/PASSWORD/value", "/app/args/0"].map(|at| change(at, Some(SECRET), Some("x"))));
@@ -118,6 +159,20 @@ fn the_test_finds_what_it_looks_for() {
         assert!(found.is_err(), "{form}");
     }
     assert_eq!(base64(b"hunter2", b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"), "aHVudGVyMg");
+}
+
+#[test]
+fn what_values_are_made_of_is_found_and_shown_as_tags() {
+    let found = structured();
+    let of_proxy = &found.differences[0].fields;
+    let (pointers, plain): (Vec<_>, Vec<_>) = of_proxy.iter().map(|f| (f.pointer.as_str(), f.plain.as_deref())).unzip();
+    assert_eq!(pointers.len(), 11, "{pointers:?}");
+    assert_eq!(found.collateral.len(), 11, "{:?}", found.collateral);
+    for pointer in pointers.iter().copied().chain(found.collateral.iter().map(|f| f.pointer.as_str())) {
+        check("a pointer", pointer);
+        assert!(!pointer.contains("password") && !pointer.contains("keys"), "{pointer}");
+    }
+    assert!(plain.iter().flatten().any(|plain| plain.contains("[password=pl4nted")), "{plain:?}");
 }
 
 #[tokio::test]

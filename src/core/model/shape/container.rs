@@ -86,6 +86,21 @@ impl ContainerShape {
     }
 }
 
+impl ContainerShape {
+    /// Its name and its place alone.
+    pub(super) fn outline(&self) -> Self {
+        let nothing = Packed::of(&Value::Null);
+        Self {
+            name: self.name.clone(),
+            placement: self.placement,
+            image: Name::default(),
+            fingerprint: Fingerprint::of(&nothing),
+            projection: nothing.clone(),
+            collateral: nothing,
+        }
+    }
+}
+
 /// A Pod's list of containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum List {

@@ -183,7 +183,7 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
 #[test]
 fn c11_a_lock_speaks_of_the_element_that_it_was_made_for() {
     let w = test_objects::workload(Kind::DEPLOYMENT, "web");
-    let field = |pointer: &str| FieldChange { pointer: pointer.to_owned(), running: None, rendered: None };
+    let field = |pointer: &str| FieldChange { pointer: pointer.to_owned(), plain: None, running: None, rendered: None };
     let judged = |pointer: &str| {
         let differences = vec![SidecarDifference {
             sidecar: "proxy".into(),
@@ -199,8 +199,8 @@ fn c11_a_lock_speaks_of_the_element_that_it_was_made_for() {
         workload: w.key.clone(),
         at: test_objects::at(0).wall,
     };
-    let of = |locked: &str| verdict(&w, Some(&lock(locked)), &judged("/env/X/value/[name #3e2]/port"));
-    assert_eq!(of("proxy/env/X/value/[name #3e2]/port"), Verdict::NonConvergent);
-    assert_eq!(of("proxy/env/X/value/[name #ca9]/port"), Verdict::Drifted);
+    let of = |locked: &str| verdict(&w, Some(&lock(locked)), &judged("/env/X/value/#113/#f8d"));
+    assert_eq!(of("proxy/env/X/value/#113/#f8d"), Verdict::NonConvergent);
+    assert_eq!(of("proxy/env/X/value/#596/#f8d"), Verdict::Drifted);
     assert_eq!(of("proxy/env/X/value/[name 0]/port"), Verdict::NonConvergent, "of an earlier version");
 }

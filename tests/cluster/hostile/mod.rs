@@ -1,0 +1,3 @@
+//! What tenants and broken objects cannot do.
+
+mod words;
