@@ -151,6 +151,10 @@ scripts! {
     process {
         a_confirmation_that_finds_a_request_under_way
         a_crash_before_the_patch
+        what_ended_is_not_adopted_again
+        a_late_one_counts_once_over_a_restart
+        begun_by_hand_while_the_daemon_runs
+        begun_by_the_daemon_and_found_by_hand
         a_crash_between_patch_and_reply
         a_crash_between_two_workloads
         a_crash_while_pods_roll
@@ -211,6 +215,21 @@ scripts! {
         a_shared_budget_lets_one_after_the_other
         an_old_pod_that_is_down_is_evicted_without_room
         two_budgets_over_one_pod_hold
+        new_pods_that_no_node_takes
+        gated_paused_and_refused
+        an_image_that_cannot_be_pulled
+        attempts_are_on_record
+        a_canary_that_is_unhealthy_in_its_soak
+        times_of_the_future_in_the_state
+        converged_means_that_it_stays_ready
+        an_outcome_is_taken_back
+        a_soak_that_ends_well
+        a_failed_canary_waits_for_a_person
+        a_failed_canary_and_a_move
+        a_slot_ends_when_the_new_pods_are_ready
+        an_autoscaler_does_not_keep_it_from_converging
+        a_daemon_set_whose_node_is_not_ready
+        a_small_cluster_is_busy_from_a_quarter_on
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away

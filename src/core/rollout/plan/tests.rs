@@ -55,6 +55,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<
         injector_unhealthy: false,
         budgets: Vec::new(),
         next_is_down: false,
+        stranded: false,
         pending: false,
         in_rollout: false,
         backoff_until: Duration::ZERO,
