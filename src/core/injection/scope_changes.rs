@@ -11,7 +11,8 @@ use crate::core::{
     config::Trigger,
     inventory::{Change, Index},
     model::{
-        ChangedBy, ConfigKind, ConfigSnapshot, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot, quoted::quoted,
+        ChangedBy, ConfigKind, ConfigSnapshot, InjectorSnapshot, ObjectKey, WorkloadKey, WorkloadSnapshot,
+        quoted::quoted,
     },
 };
 

@@ -167,7 +167,8 @@ impl Rollouts {
     /// already the budgets count themselves.
     fn reserved(&self, view: View<'_>, without: Option<&WorkloadKey>) -> BTreeMap<ObjectKey, u32> {
         let mut reserved = BTreeMap::new();
-        for key in self.under_way().filter(|key| Some(*key) != without) {
+        let holds_slot = |key: &WorkloadKey| self.running.get(key).is_none_or(Rollout::holds_slot);
+        for key in self.under_way().filter(|key| Some(*key) != without && holds_slot(key)) {
             let waits = self.running.get(key).is_some_and(|rollout| rollout.held().is_some());
             let Some(workload) = view.index.workload(key).filter(|_| !waits) else { continue };
             let down = workload.counts.desired.saturating_sub(workload.counts.ready);

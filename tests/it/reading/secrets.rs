@@ -110,7 +110,7 @@ pub(crate) fn structured() -> Comparison {
     let rendering = Rendering {
         template: PodShape::from_pod(&template).into(),
         rendered: PodShape::from_pod(&pod("new")).into(),
-        pod_name: None,
+        ..Rendering::default()
     };
     let running = PodShape::from_pod(&pod("old"));
     compare_all(&running, "", &[rendering], &SidecarSelection::default(), &Mask::default(), &[])
