@@ -236,10 +236,10 @@ impl Rollouts {
         let old = on_delete::not_replaced(workload, index);
         pods.retain(|pod| !old.contains(&pod.key.name));
         let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
-        // Those that were kept are judged beside them.
-        let there = on_delete::alive(workload, index).iter().filter(|pod| !pod.state.terminating).count();
-        let nothing_to_look_at = pods.is_empty() && old.is_empty();
-        if nothing_to_look_at || !all_new || judged.pods < expected(workload).max(there) {
+        // Those that a partition keeps are judged beside them.
+        let alive = || on_delete::alive(workload, index).into_iter().filter(|pod| !pod.state.terminating).count();
+        let kept = if rollout_status::partition(workload) > 0 { alive().saturating_sub(pods.len()) } else { 0 };
+        if (pods.is_empty() && old.is_empty()) || !all_new || judged.pods < expected(workload) + kept {
             return None;
         }
         let names: BTreeSet<_> = pods.iter().map(|pod| &pod.key.name).collect();
