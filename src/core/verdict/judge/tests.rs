@@ -1,16 +1,15 @@
 //! Which Pods are judged, and against what (rules R1, R5, C8).
 
 use super::*;
-use crate::core::inventory::{current_revision, revisions};
 use crate::core::{
     compare::{FieldChange, SidecarDifference, Targets},
     config::Policy,
     injection::InjectionTracker,
-    inventory::{Index, pods_in},
-    io::WatchEvent,
+    inventory::{Index, PodClass, current_revision, pods_in, revisions},
+    io::{WatchEvent, WatchSource},
     model::{
         InjectorEntry, InjectorKind, InjectorSnapshot, Object, ObjectKey, Operator, Owner, PodSnapshot, PodState,
-        ReplicaSetSnapshot, Requirement, Selector, test_objects, time::Now,
+        ReplicaSetSnapshot, Requirement, Selector, owner::Kind, test_objects, time::Now,
     },
     verdict::{admission_evidence::AdmissionEvidence, case::Case},
 };
