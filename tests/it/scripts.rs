@@ -10,6 +10,7 @@
 mod cluster;
 mod line;
 mod objects;
+mod outages;
 mod pods;
 mod policy;
 mod random;
@@ -106,6 +107,18 @@ scripts! {
         a_pod_patched_by_hand_is_never_acted_on
         a_stuck_rollout_is_not_rendered_again_and_again
         a_value_that_a_rendering_had_needs_no_third_one
+        a_change_is_told_and_its_loss_held
+        a_field_that_is_really_lost_is_rolled
+        a_loss_that_a_person_lets_go
+        a_mutator_that_is_down_takes_no_fields_away
+        a_renamed_container_beside_another_injector
+        a_renamed_container_hides_no_drift
+        a_witness_of_another_injector_proves_nothing
+        an_injector_that_comes_and_goes_is_unstable
+        nothing_listed_and_back_again
+        nothing_listed_is_told_and_held
+        one_rendering_without_the_injector_is_no_flapping
+        what_a_mask_hides_is_not_taken_away
         absence_is_not_proven_where_an_earlier_webhook_adds_labels
         absence_is_not_proven_where_something_fails_open
         absence_is_proven_where_everything_fails_closed

@@ -14,6 +14,7 @@ mod difference;
 mod field;
 mod ignore;
 mod image;
+mod loss;
 mod mask;
 mod order;
 mod redacted_pointer;
@@ -28,6 +29,7 @@ pub use self::{
     difference::{Comparison, FieldChange, IMAGE, ORDER, SidecarDifference, Text},
     field::{NameMap, leaves},
     ignore::{IgnoreRule, IgnoreUse, Ignored},
+    loss::{Given, Loss, Split, only_loses, split},
     mask::Mask,
     order::with_order,
     redacted_pointer::speaks_of,

@@ -8,6 +8,7 @@
 pub mod backends;
 mod concerned;
 mod controller_labels;
+mod reach;
 mod scope;
 mod scope_changes;
 mod scope_report;
@@ -18,7 +19,8 @@ mod versions;
 mod view;
 
 pub use self::{
-    concerned::{entries_in_reach, entries_of, exchanged, injector_scopes, injectors_of, share_an_injector},
+    concerned::{entries_of, exchanged, injector_scopes, injectors_of},
+    reach::Reach,
     scope::{NoScope, Scope, VersionVector, scope_of},
     scope_report::ScopeMove,
     tracker::{InjectionTracker, KeptRenderings, ScopeChanges},

@@ -66,13 +66,12 @@ impl Verdicts {
         view: View<'_>,
     ) -> Option<UnannouncedChange> {
         let View { policy, injection, now, .. } = view;
+        let recovered = self.witnessed(&key, &asked.versions, &rendering, view);
         let case = self.cases.get_mut(&key)?;
         case.failure = None;
         case.failures = 0;
         let selection = SidecarSelection { named: policy.sidecars.clone() };
         self.injected.extend(selection.sidecars(&rendering, None));
-        let injected = compare::injected(&rendering.template, &rendering.rendered);
-        self.admission.saw(&asked.versions, &injected, now.elapsed);
         if let Some(old) = case.set.as_ref().map(|set| set.versions.clone()) {
             if let Some(moved) = injection.cause(&old, &asked.versions) {
                 case.cause = Some(moved.cause.clone());
@@ -86,6 +85,6 @@ impl Verdicts {
             // What looked like drift of others may be the same flapping.
             self.affected.mark_many(self.candidates.iter().cloned());
         }
-        moved.then(|| UnannouncedChange { key, versions: asked.versions.clone() })
+        (moved && !recovered).then(|| UnannouncedChange { key, versions: asked.versions.clone() })
     }
 }

@@ -121,16 +121,29 @@ pub struct RenderSet {
     pub versions: Arc<VersionVector>,
     /// One; two where the first differs from what runs.
     pub renderings: Vec<Rendering>,
+    /// The one that was made last, where it was not kept: it has nothing new but in what is masked.
+    pub newest: Option<Rendering>,
     /// Fields that differ between them.
     pub mask: Mask,
     /// How the masked fields do in later renderings.
     pub healing: Option<Box<Healing>>,
+    /// How many renderings in a row agreed, those that were not kept included.
+    pub made: u32,
+    /// How often in a row it was begun anew because a container came or went.
+    pub interrupted: u8,
     /// They differ in an image: which, in one sentence.
     pub unstable: Option<Box<Unstable>>,
     /// When the first was made.
     pub first: Now,
     /// When the last was made.
     pub confirmed: Now,
+}
+
+impl RenderSet {
+    /// The rendering that was made last.
+    pub fn newest(&self) -> Option<&Rendering> {
+        self.newest.as_ref().or(self.renderings.last())
+    }
 }
 
 /// An answer that was no rendering.

@@ -26,6 +26,8 @@ pub struct Judged {
     pub differences: BTreeSet<Difference>,
     /// An app container would change with a restart.
     pub collateral: bool,
+    /// What would be taken away and may only be missing because an injector is down: in one sentence.
+    pub unproven_loss: Option<String>,
     /// No Pod more fits into its namespace's quota, so that what was rendered before cannot be confirmed.
     pub quota_full: bool,
     /// What a rollout would change, in short.
@@ -60,6 +62,7 @@ impl Judged {
             groups: Vec::new(),
             differences: BTreeSet::new(),
             collateral: false,
+            unproven_loss: None,
             quota_full: false,
             change: String::new(),
             target: String::new(),

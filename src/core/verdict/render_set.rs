@@ -7,10 +7,13 @@ use super::{
     mask_healing::{self, Healed, Healing},
 };
 use crate::core::{
-    compare::{self, Mask, Rendering},
+    compare::{self, Mask, Rendering, Unstable},
     injection::VersionVector,
     model::{Name, time::Now},
 };
+
+/// An injector that is down for a moment interrupts a set so often.
+const GONE_AND_BACK: u8 = 2;
 
 /// Adds a rendering to a workload's set, or begins a new set with it. Returns whether it shows that an injector moved
 /// without a word.
@@ -26,8 +29,11 @@ pub(super) fn add_rendering(
         revision: revision.clone(),
         versions: versions.clone(),
         renderings: vec![rendering],
+        newest: None,
         mask: Mask::default(),
         healing: None,
+        made: 1,
+        interrupted: 0,
         unstable: None,
         first: now,
         confirmed: now,
@@ -50,9 +56,11 @@ pub(super) fn add_rendering(
         Ok(mut masks) if more && settled(&masks) => {
             let mask = masks.pop().unwrap_or_default();
             let last = set.renderings.pop();
-            let moved = last.as_ref().is_some_and(|last| injects_as_much(last, &rendering));
+            let moved = last.as_ref().is_some_and(|last| !compare::only_loses(last, &rendering));
             let renderings = last.into_iter().chain([rendering]).collect();
-            case.set = Some(RenderSet { renderings, mask, healing: None, unstable: None, confirmed: now, ..set });
+            let first = set.confirmed;
+            let set = RenderSet { renderings, mask, healing: None, unstable: None, newest: None, made: 2, first, confirmed: now, ..set };
+            case.set = Some(set);
             return moved;
         }
         Ok(masks) if more => {
@@ -60,20 +68,28 @@ pub(super) fn add_rendering(
                 set.mask.merge(mask);
             }
             set.renderings.push(rendering);
-            set.unstable = None;
+            (set.newest, set.unstable) = (None, None);
+            (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
+        }
+        // A container went or came: an injector that is down for a moment does not waver, but one that is down again does.
+        Err(Unstable { images: (None, _) | (_, None), .. }) if more && set.interrupted < GONE_AND_BACK => {
+            case.set = Some(RenderSet { interrupted: set.interrupted + 1, ..fresh(rendering) });
+            return false;
         }
         Err(unstable) if more => {
             let last = set.renderings.pop();
             set.renderings = last.into_iter().chain([rendering]).collect();
-            set.unstable = Some(unstable.into());
+            (set.newest, set.unstable) = (None, Some(unstable.into()));
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
+            (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
+            set.newest = (!set.mask.is_empty()).then(|| rendering.clone());
             heal(&mut set, rendering, now);
         }
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
-            let moved = set.renderings.last().is_some_and(|last| injects_as_much(last, &rendering));
+            let moved = set.renderings.last().is_some_and(|last| !compare::only_loses(last, &rendering));
             case.set = Some(fresh(rendering));
             return moved;
         }
@@ -99,11 +115,4 @@ fn within(mask: &Mask, known: &Mask) -> bool {
     let mut both = known.clone();
     both.merge(mask.clone());
     both == *known
-}
-
-/// Whether admission injects everything into the newer rendering that it injected into the older one: an injector that is
-/// down has not moved.
-fn injects_as_much(older: &Rendering, newer: &Rendering) -> bool {
-    let injected = |r: &Rendering| compare::injected(&r.template, &r.rendered);
-    injected(older).is_subset(&injected(newer))
 }
