@@ -211,6 +211,8 @@ scripts! {
         leaves_while_its_pods_are_evicted
         leaves_while_it_waits_for_the_state
         slow_and_steady_is_not_late
+        what_was_late_and_moves_on_is_not_stalled
+        what_was_begun_counts_though_its_workload_is_gone
         a_broken_pod_pins_its_stateful_set
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others

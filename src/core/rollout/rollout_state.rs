@@ -57,7 +57,10 @@ pub(super) struct Rollout {
     /// The Pods that are to be replaced, by uid.
     pub(super) before: BTreeSet<Uid>,
     pub(super) attempts: u32,
+    /// It has not moved on for as long as a rollout may take; until it does again.
     pub(super) late: bool,
+    /// It was late once, and that was told: it leaves one entry in the breaker's list, however it ends.
+    pub(super) timed_out: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
     pub(super) crashes: Option<(Duration, bool)>,
     /// When the platform said that it is finished.
@@ -112,6 +115,7 @@ impl Rollout {
             before: BTreeSet::new(),
             attempts: 0,
             late: false,
+            timed_out: false,
             crashes: None,
             done: None,
             adopted: false,

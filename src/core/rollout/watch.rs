@@ -125,7 +125,7 @@ impl Rollouts {
     fn note_advance(&mut self, key: &WorkloadKey, workload: &WorkloadSnapshot, context: Context<'_>) -> bool {
         let View { index, now, .. } = context.view;
         let Some(rollout) = self.running.get_mut(key) else { return true };
-        if workload.observed_generation < workload.generation || rollout.late {
+        if workload.observed_generation < workload.generation {
             return true;
         }
         let classes = current_revision(workload, index).map(|(_, classes)| classes).unwrap_or_default();
@@ -146,6 +146,7 @@ impl Rollouts {
         }
         rollout.reached = Some(furthest);
         rollout.stepped = now.elapsed;
+        rollout.late = false;
         false
     }
 
@@ -193,8 +194,9 @@ impl Rollouts {
             message.clone_into(&mut rollout.message);
             emit.notify(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
         }
-        if late && !rollout.late {
-            rollout.late = true;
+        rollout.late |= late;
+        if late && !rollout.timed_out {
+            rollout.timed_out = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), context.view.now);
             self.report_end(report, key, false, context, emit);
         }
@@ -337,7 +339,7 @@ impl Rollouts {
         }
         emit.recheck(key);
         self.schedule.request();
-        self.report_end(report, key, rollout.late, context, emit);
+        self.report_end(report, key, rollout.timed_out, context, emit);
         self.forget_if_left(key, context);
     }
 
