@@ -156,6 +156,7 @@ scripts! {
         templates_of_a_namespace_are_read_together
         what_differs_is_rendered_twice
         what_if_is_never_acted_on
+        what_its_owner_ignores_is_not_looked_at
         who_waits_for_a_busy_injector_lets_others_pass
         workloads_without_pods_are_asked_on_demand
         workloads_without_pods_are_not_asked

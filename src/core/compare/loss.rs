@@ -159,7 +159,26 @@ fn entry(pointer: &str) -> &str {
 
 /// Lists whose members have no name of their own.
 fn is_list(entry: &str) -> bool {
-    ["/args", "/command", "/envFrom", "/ports"].contains(&entry)
+    entry.strip_prefix('/').is_some_and(|list| redacted_pointer::LISTS.contains(&list))
+}
+
+/// The pointers of these fields, as a lock keeps them: what is in a list whose elements have no name is told by the argument's
+/// own (`/args/[--level]`), and not by its place, which shifts; a word that is no flag, and may be a secret, by none.
+pub fn lasting_pointers(fields: &[FieldChange]) -> BTreeSet<String> {
+    let mut lists: BTreeMap<&str, Vec<(&str, &FieldChange)>> = BTreeMap::new();
+    let mut pointers = BTreeSet::new();
+    for field in fields {
+        match entry(&field.pointer) {
+            list if is_list(list) => lists.entry(list).or_default().push((&field.pointer, field)),
+            _ => drop(pointers.insert(field.pointer.clone())),
+        }
+    }
+    for (list, fields) in lists {
+        let Members { gone, come, .. } = Members::of(list, &fields);
+        let member = |key: &String| if key.starts_with('-') { format!("{list}/[{key}]") } else { format!("{list}/[]") };
+        pointers.extend(gone.keys().chain(come.keys()).map(member));
+    }
+    pointers
 }
 
 /// The members of a list that changed, each by what names it, with how many there are.

@@ -123,3 +123,17 @@ fn r7_who_is_given_a_thing_shows_that_its_giver_answers() {
     own.template = own.rendered.clone();
     assert!(!losses.iter().any(|loss| Given::of(&own).holds(loss)));
 }
+
+#[test]
+fn c11_a_lock_names_an_argument_by_itself_and_not_by_its_place() {
+    let args = |args: &[&str]| json!({ "args": args });
+    let lasting = |running: &[&str], rendered: &[&str]| {
+        let found = compared(args(running), args(rendered));
+        lasting_pointers(&found.differences[0].fields).into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(lasting(&["a", "--nonce=1"], &["a", "--nonce=2"]), ["/args/[--nonce]"]);
+    assert_eq!(lasting(&["a", "--nonce=1"], &["--new", "a", "--nonce=2"]), ["/args/[--new]", "/args/[--nonce]"]);
+    assert_eq!(lasting(&["secret"], &["other"]), ["/args/[]"]);
+    let env = compared(json!({ "env": env(&[("A", "1")]) }), json!({ "env": env(&[("A", "2")]) }));
+    assert_eq!(lasting_pointers(&env.differences[0].fields), BTreeSet::from(["/env/A/value".to_owned()]));
+}

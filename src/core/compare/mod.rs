@@ -29,7 +29,7 @@ pub use self::{
     difference::{Comparison, FieldChange, IMAGE, ORDER, SidecarDifference, Text},
     field::{NameMap, leaves},
     ignore::{IgnoreRule, IgnoreUse, Ignored},
-    loss::{Given, Loss, Split, only_loses, split},
+    loss::{Given, Loss, Split, lasting_pointers, only_loses, split},
     mask::Mask,
     order::with_order,
     redacted_pointer::speaks_of,

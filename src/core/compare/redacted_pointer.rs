@@ -11,6 +11,8 @@ use crate::core::model::{canonical::whole_word, fingerprint::sha256_hex};
 
 /// Hex digits of a tag.
 const TAG: usize = 3;
+/// Lists whose elements have no member that names them.
+pub(super) const LISTS: [&str; 4] = ["args", "command", "envFrom", "ports"];
 /// In the place of the name of the Pod, which no tag depends on (rule R3).
 const ANY_POD: &str = "(pod)";
 
@@ -46,8 +48,10 @@ pub(super) fn of_any_element(pointer: &str) -> Option<String> {
 /// Whether a pointer that was written down speaks of this one, too. A record of an earlier version names an element by its
 /// place (`[name 1]`), which may have become another's: it speaks of every element of that list.
 pub fn speaks_of(written: &str, shown: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let same = |(written, shown): (&str, &str)| {
         written == shown
+            || (number(written) && inner(shown).is_some_and(|member| !member.contains(" #")))
             || place(written).zip(tagged(shown)).is_some_and(|((member, _), of)| member == of && !member.is_empty())
     };
     written == shown
@@ -86,7 +90,11 @@ pub(super) fn pattern(written: &str) -> String {
 /// The first part of a pattern that names an element by its place among others, or by its tag, and not by what it is.
 pub(super) fn by_place(pattern: &str) -> Option<&str> {
     let by_place = |segment: &&str| place(segment).is_some() || tagged(segment).is_some();
-    pattern.split('/').find(by_place)
+    let mut segments = pattern.split('/');
+    let of_list = segments.next().is_some_and(|first| LISTS.contains(&first));
+    let number = |segment: &&str| !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit() || b == b'?');
+    let in_list = segments.next().filter(|_| of_list).filter(number);
+    in_list.or_else(|| pattern.split('/').find(by_place))
 }
 
 /// The member and the place in `[name 1]`.
@@ -151,6 +159,8 @@ mod tests {
             assert_eq!(speaks_of(written, found), speaks, "{written}");
         }
         assert!(!speaks_of("proxy/args/0", "proxy/args/1"));
+        assert!(speaks_of("proxy/args/0", "proxy/args/[--nonce]"), "of an earlier version");
+        assert!(!speaks_of("proxy/args/[--level]", "proxy/args/[--nonce]"));
     }
 
     #[test]
@@ -169,7 +179,9 @@ mod tests {
         assert_eq!(by_place("env/X/value/[name 1]/at"), Some("[name 1]"));
         assert_eq!(by_place("env/X/value/[name ?]/at"), Some("[name ?]"));
         assert_eq!(by_place("env/X/value/[name #3e2]/at"), Some("[name #3e2]"));
-        for fine in ["env/X/value/[name=1]/at", "env/X/value/[name *]/at", "args/1", "env/X/value/0/at", "*"] {
+        assert_eq!(by_place("args/1"), Some("1"));
+        assert_eq!(by_place("ports/?/containerPort"), Some("?"));
+        for fine in ["env/X/value/[name=1]/at", "env/X/value/[name *]/at", "args", "args/*", "env/X/value/0/at", "*"] {
             assert_eq!(by_place(fine), None, "{fine}");
         }
     }

@@ -75,6 +75,10 @@ struct Absence {
     rounds: u8,
     /// The rendering that was counted last.
     counted: Duration,
+    /// A witness would make a difference.
+    wants_witness: bool,
+    /// What it lacks is looked for in others' renderings.
+    followed: bool,
 }
 
 /// The workloads that the same configurations may have left out.
@@ -84,6 +88,16 @@ struct Group {
     since: Duration,
     next: Duration,
     asked: Option<WorkloadKey>,
+    /// When all of it was asked last.
+    woken: Option<Duration>,
+}
+
+/// Something that is lost somewhere.
+#[derive(Debug, Default)]
+struct Followed {
+    /// By so many.
+    by: usize,
+    seen: Vec<Sighting>,
 }
 
 /// Somebody was given something.
@@ -99,7 +113,7 @@ struct Sighting {
 pub(super) struct Absences {
     of: BTreeMap<WorkloadKey, Absence>,
     groups: BTreeMap<BTreeSet<Scope>, Group>,
-    seen: BTreeMap<Loss, Vec<Sighting>>,
+    followed: BTreeMap<Loss, Followed>,
     probed: BTreeMap<Loss, Duration>,
     /// Workloads to be rendered again.
     again: BTreeSet<WorkloadKey>,
@@ -130,20 +144,18 @@ impl Absences {
                 first: *first,
                 rounds: 0,
                 counted: Duration::ZERO,
+                wants_witness: false,
+                followed: self.follow(losses),
             };
             self.of.insert(key.clone(), absence);
-            let fresh = || Group { waiting: BTreeSet::new(), since: elapsed, next: elapsed + SAMPLE, asked: None };
+            let fresh =
+                || Group { waiting: BTreeSet::new(), since: elapsed, next: elapsed + SAMPLE, asked: None, woken: None };
             self.groups.entry(open.clone()).or_insert_with(fresh).waiting.insert(key.clone());
-            for loss in losses {
-                if self.seen.len() < MOST {
-                    self.seen.entry(loss.clone()).or_default();
-                }
-            }
         }
-        let seen_within = |from: Duration, to: Duration| {
-            losses.iter().find(|loss| !self.is_seen(key, loss, open, from, to)).cloned()
-        };
-        let (witnessed, recent) = (seen_within(*last, *last + STALE), seen_within(elapsed.saturating_sub(STALE), elapsed));
+        let seen_within =
+            |from: Duration, to: Duration| losses.iter().find(|loss| !self.is_seen(key, loss, open, from, to)).cloned();
+        let (witnessed, recent) =
+            (seen_within(*last, *last + STALE), seen_within(elapsed.saturating_sub(STALE), elapsed));
         let Some(absence) = self.of.get_mut(key) else { return Next::Wait };
         if absence.first != *first {
             (absence.first, absence.rounds, absence.counted) = (*first, 0, Duration::ZERO);
@@ -151,7 +163,8 @@ impl Absences {
         if absence.rounds >= ROUNDS {
             return self.believe(key);
         }
-        if !wants_witness {
+        absence.wants_witness = *wants_witness;
+        if !wants_witness || !absence.followed {
             return Next::Wait;
         }
         let Some(unseen) = witnessed else {
@@ -176,6 +189,16 @@ impl Absences {
         }
     }
 
+    /// Looks for these in the renderings of others from now on, unless too many are looked for already.
+    fn follow(&mut self, losses: &BTreeSet<Loss>) -> bool {
+        let new = losses.iter().filter(|loss| !self.followed.contains_key(*loss)).count();
+        let follows = self.followed.len() + new <= MOST;
+        for loss in losses.iter().filter(|_| follows) {
+            self.followed.entry(loss.clone()).or_default().by += 1;
+        }
+        follows
+    }
+
     /// It is asked no more.
     fn believe(&mut self, key: &WorkloadKey) -> Next {
         self.leave_group(key);
@@ -185,7 +208,7 @@ impl Absences {
     /// Whether somebody else, whom all of these configurations may touch, was given it in that time.
     fn is_seen(&self, key: &WorkloadKey, loss: &Loss, open: &BTreeSet<Scope>, from: Duration, to: Duration) -> bool {
         let tells = |s: &Sighting| s.by != *key && s.at >= from && s.at <= to && open.is_subset(&s.under);
-        self.seen.get(loss).is_some_and(|seen| seen.iter().any(tells))
+        self.followed.get(loss).is_some_and(|followed| followed.seen.iter().any(tells))
     }
 
     /// One witness is enough for all that lack it. `None`: it is to be asked now; else when it may be.
@@ -224,7 +247,7 @@ impl Absences {
             self.leave(key);
         }
         let mut found: BTreeSet<&Loss> = BTreeSet::new();
-        for (loss, seen) in self.seen.iter_mut().filter(|(loss, _)| given.holds(loss)) {
+        for (loss, Followed { seen, .. }) in self.followed.iter_mut().filter(|(loss, _)| given.holds(loss)) {
             found.insert(loss);
             seen.retain(|s| s.under != *under);
             if seen.len() >= WITNESSES {
@@ -235,7 +258,7 @@ impl Absences {
         if found.is_empty() {
             return (recovered, Vec::new());
         }
-        let concerned = |absence: &Absence| absence.losses.iter().any(|loss| found.contains(loss));
+        let concerned = |a: &Absence| a.wants_witness && a.losses.iter().any(|loss| found.contains(loss));
         let waiting = self.of.iter().filter(|(other, absence)| *other != key && concerned(absence));
         (recovered, waiting.map(|(other, _)| other.clone()).collect())
     }
@@ -243,7 +266,10 @@ impl Absences {
     /// What left one of a group out answers again: the others are asked.
     fn wake_group(&mut self, key: &WorkloadKey, now: Duration) {
         let Some(group) = self.of.get(key).and_then(|absence| self.groups.get_mut(&absence.open)) else { return };
-        (group.since, group.next) = (now, now + SAMPLE);
+        if group.woken.is_some_and(|at| now < at + STALE) {
+            return;
+        }
+        (group.since, group.next, group.woken) = (now, now + SAMPLE, Some(now));
         self.again.extend(group.waiting.iter().filter(|other| *other != key).cloned());
     }
 
@@ -252,18 +278,19 @@ impl Absences {
         self.leave_group(key);
         let Some(absence) = self.of.remove(key) else { return };
         self.again.remove(key);
-        if self.of.is_empty() {
-            (self.seen, self.probed) = Default::default();
-        } else {
-            for loss in &absence.losses {
-                if !self.of.values().any(|other| other.losses.contains(loss)) {
-                    self.seen.remove(loss);
+        for loss in absence.losses.iter().filter(|_| absence.followed) {
+            if let Some(followed) = self.followed.get_mut(loss) {
+                followed.by = followed.by.saturating_sub(1);
+                if followed.by == 0 {
+                    self.followed.remove(loss);
+                    self.probed.remove(loss);
                 }
             }
         }
     }
 
-    fn leave_group(&mut self, key: &WorkloadKey) {
+    /// It is not asked in turn any more.
+    pub(super) fn leave_group(&mut self, key: &WorkloadKey) {
         let Some(open) = self.of.get(key).map(|absence| &absence.open) else { return };
         if let Some(group) = self.groups.get_mut(open) {
             group.waiting.remove(key);
@@ -296,6 +323,6 @@ impl Absences {
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.of.len() + self.groups.len() + self.seen.len() + self.probed.len() + self.again.len()
+        self.of.len() + self.groups.len() + self.followed.len() + self.probed.len() + self.again.len()
     }
 }

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{absences::{Absences, Lacking}, admission_evidence::AdmissionEvidence, case::Case, judged::Judged};
+use super::{
+    absences::{Absences, Lacking},
+    admission_evidence::AdmissionEvidence,
+    case::Case,
+    judged::Judged,
+};
 use crate::core::{
     compare::Targets,
     config::Policy,

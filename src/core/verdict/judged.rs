@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::pod_group::PodGroup;
 use crate::core::{
-    compare::{IgnoreUse, SidecarDifference},
+    compare::{self, IgnoreUse, SidecarDifference},
     model::{
         Name,
         words::{Difference, UndeterminedReason, Verdict},
@@ -109,7 +109,10 @@ pub fn fields<'a>(differences: impl Iterator<Item = &'a SidecarDifference>) -> B
         .filter(|d| d.difference != Difference::MutatedLive)
         .flat_map(|d| {
             let whole = d.fields.is_empty().then(|| format!("{}/{}", d.sidecar, d.difference));
-            d.fields.iter().map(|f| format!("{}{}", d.sidecar, f.pointer)).chain(whole)
+            compare::lasting_pointers(&d.fields)
+                .into_iter()
+                .map(|pointer| format!("{}{pointer}", d.sidecar))
+                .chain(whole)
         })
         .collect()
 }

@@ -59,7 +59,17 @@ pub(super) fn add_rendering(
             let moved = last.as_ref().is_some_and(|last| !compare::only_loses(last, &rendering));
             let renderings = last.into_iter().chain([rendering]).collect();
             let first = set.confirmed;
-            let set = RenderSet { renderings, mask, healing: None, unstable: None, newest: None, made: 2, first, confirmed: now, ..set };
+            let set = RenderSet {
+                renderings,
+                mask,
+                healing: None,
+                unstable: None,
+                newest: None,
+                made: 2,
+                first,
+                confirmed: now,
+                ..set
+            };
             case.set = Some(set);
             return moved;
         }

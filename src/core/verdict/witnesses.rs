@@ -31,7 +31,8 @@ impl Verdicts {
     ) {
         let now = view.now;
         let lacking = match std::mem::take(&mut assessment.absence) {
-            Absence::Unknown | Absence::Believed => return,
+            Absence::Unknown => return,
+            Absence::Believed => return self.absences.leave_group(key),
             Absence::Nothing => return self.absences.leave(key),
             Absence::Unproven(lacking) => lacking,
         };

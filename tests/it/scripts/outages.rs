@@ -33,7 +33,8 @@ struct Outages {
 impl Outages {
     fn new(act_on: &str) -> Result<Self> {
         let (stage, script) = (Stage::new(), Vec::new());
-        let mut outages = Self { stage, script, seconds: 0, identity: true, mesh: true, version: 1, moves: 0, had: BTreeMap::new() };
+        let mut outages =
+            Self { stage, script, seconds: 0, identity: true, mesh: true, version: 1, moves: 0, had: BTreeMap::new() };
         let policy = format!("policy mode=enforce act_on={act_on} canary=0 per_hour=unlimited without_guard=yes");
         outages.play(&policy)?;
         // The shorter the absence, the easier it is to take an outage for a loss.

@@ -88,11 +88,14 @@ pub(super) fn lost(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup], hidden
 fn why(first: &Loss, many: &str, lasting: bool, told: bool) -> String {
     let runs = format!("{first} runs{many}");
     match (told, lasting) {
-        (true, _) => format!("{runs}, and nothing is listed that gives it; an injector that cannot be listed may be down"),
+        (true, _) => {
+            format!("{runs}, and nothing is listed that gives it; an injector that cannot be listed may be down")
+        }
         (_, false) => format!("{runs}, but was not rendered; an injector that is down would look the same"),
         (_, true) => {
             // An injector that looks at the caller gives whole sidecars to controllers only.
-            let caller = if first.is_whole() { "; one that looks at who asks needs --render-as controllers" } else { "" };
+            let caller =
+                if first.is_whole() { "; one that looks at who asks needs --render-as controllers" } else { "" };
             format!("{runs}, but was not rendered, nor for any other workload since{caller}")
         }
     }
