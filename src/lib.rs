@@ -18,6 +18,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`core`] | everything that decides; no clock, no client, no async |
+//! | [`clock`] | this machine's clocks, and the API server's |
 //! | [`cluster`] | everything that talks to the API server |
 //! | [`daemon`] | the loop between the two |
 //! | [`operator`] | what a person does to an installation that runs: pause, resume, retry, accept, status |
@@ -30,6 +31,7 @@
 //! | [`config`] | flags over environment over file, validated once |
 
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod core;

@@ -7,8 +7,9 @@ use http::Uri;
 use jiff::Timestamp;
 
 use crate::{
+    clock,
     config::{Config, StopWhen},
-    core::io::{Notice, Stop, WatchKind, WatchSource, WorkloadRef},
+    core::io::{Notice, WatchKind, WatchSource, WorkloadRef},
     daemon,
     operator::Installation,
     outbound::{Client, Limits},
@@ -59,12 +60,11 @@ impl Engine for Daemon {
     }
 
     fn pause(&self, config: &Config, reason: &str) -> anyhow::Result<()> {
-        let stop = Stop { reason: reason.to_owned(), at: self.now() };
-        block_on(async { Installation::connect(config).await?.pause(&stop).await })
+        block_on(async { Installation::connect(config).await?.pause(reason).await })
     }
 
     fn now(&self) -> Timestamp {
-        daemon::clock::now().wall
+        clock::now().wall
     }
 
     fn find(&self, config: &Config, named: &NamedWorkload) -> anyhow::Result<WorkloadRef> {
@@ -72,8 +72,7 @@ impl Engine for Daemon {
     }
 
     fn retry(&self, config: &Config, workload: &WorkloadRef) -> anyhow::Result<()> {
-        let now = self.now();
-        block_on(async { Installation::connect(config).await?.retry(workload, now).await })
+        block_on(async { Installation::connect(config).await?.retry(workload).await })
     }
 
     fn accept(&self, config: &Config, workload: &WorkloadRef, until: &str, reason: &str) -> anyhow::Result<()> {
@@ -81,7 +80,7 @@ impl Engine for Daemon {
     }
 
     fn status(&self, config: &Config, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
-        block_on(async { Installation::connect(config).await?.status(api, || self.now()).await })
+        block_on(async { Installation::connect(config).await?.status(api).await })
     }
 
     fn fetch(&self, url: &Uri) -> anyhow::Result<String> {

@@ -150,6 +150,13 @@ fn api_lines(api: &Value) -> Vec<(&'static str, String)> {
         None => "",
     };
     let mut lines = vec![("Daemon", format!("version {}, mode {}{guard}", text("/version"), text("/mode")))];
+    if let Some(ahead) = api["clockAheadSeconds"].as_f64().filter(|ahead| ahead.abs() >= 1.0) {
+        let (by, how) = (ahead.abs(), if ahead > 0.0 { "ahead of" } else { "behind" });
+        lines.push((
+            "Clock",
+            format!("{by:.0} s {how} the API server's, and corrected: check the time synchronization of its Node"),
+        ));
+    }
     let progress = match (api["synced"].as_bool(), api["complete"].as_bool()) {
         (Some(false), _) => "; its watches are not synced yet".to_owned(),
         (_, Some(false)) => format!("; {} of {} looked at so far", number("/progress/judged"), number("/progress/of")),

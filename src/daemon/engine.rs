@@ -3,6 +3,7 @@
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -10,13 +11,14 @@ use tokio::{
 };
 
 use super::{
-    Progress, RunResult, StopSignal, Stopped, clock,
+    Progress, RunResult, StopSignal, Stopped,
     leadership::{self, Leadership, LeaseRelease},
     recording::Recorder,
     signals::Signals,
     workers::Workers,
 };
 use crate::{
+    clock::{self, ServerClock},
     cluster::{
         client::{Cluster, Connection, Server, connect},
         convert::KeptKeys,
@@ -90,9 +92,10 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         triggers: config.policy.triggers.clone(),
         keys,
     };
+    let clock = cluster.clock().clone();
     let streaming = server.streaming_lists;
     let watches = Watches::start(cluster, server, scope, sender.clone());
-    let now = clock::now();
+    let now = clock.now();
     let seed = now.wall.as_nanosecond().unsigned_abs();
     let seed = u64::try_from(seed % u128::from(u64::MAX)).unwrap_or_default();
     let core = Core::new(config.policy.clone(), watches.sources(), seed, now);
@@ -121,6 +124,8 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
         watches,
         workers,
         published,
+        clock,
+        clock_is_off: false,
         notifier,
         first_scan_notified: false,
         leading,
@@ -167,7 +172,8 @@ fn stand_for_election(
     let store = LeaseStore::new(cluster.clone(), namespace, name);
     let reached = config.api_advertise.map(|address| Name::from(address.to_string())).unwrap_or_default();
     let election = Election::new(me.clone(), *times).reached_at(reached);
-    let (leading, release, keeper) = leadership::keep_lease(election, *times, store, published.clone());
+    let (leading, release, keeper) =
+        leadership::keep_lease(election, *times, store, published.clone(), cluster.clock().clone());
     (leading, Some(release), Some(Box::pin(keeper)))
 }
 
@@ -211,12 +217,19 @@ fn stall_timeout(policy: &Policy) -> Duration {
     STALL_TIMEOUT + policy.settle + policy.render_spacing + between_renders
 }
 
+/// From here on a clock that differs from the API server's is worth a line in the log.
+const CLOCK_IS_OFF: Duration = Duration::from_secs(2);
+
 struct Engine {
     core: Core,
     recorder: Option<Recorder>,
     watches: Watches,
     workers: Workers,
     published: Published,
+    /// What the core takes for the time.
+    clock: ServerClock,
+    /// Our own differs from it by much, and that was logged.
+    clock_is_off: bool,
     /// Sends notifications, if a webhook is configured.
     notifier: Option<Notifier>,
     /// The notifier has summed up what differed already when this replica began to lead.
@@ -260,7 +273,7 @@ impl Engine {
                 biased;
                 by = signals.received() => {
                     if self.stopping.replace((clock::elapsed(), by)).is_some() {
-                        self.publish(clock::now());
+                        self.publish(self.clock.now());
                         return Ok(self.result(true));
                     }
                     Some(Input::Shutdown)
@@ -274,7 +287,7 @@ impl Engine {
                 _ = ticks.tick() => None,
             };
             self.published.tick();
-            let now = clock::now();
+            let now = self.clock.now();
             if self.check_leadership(now, progress) {
                 unpublished = true;
             }
@@ -396,10 +409,28 @@ impl Engine {
         }
     }
 
+    /// Says it once when our clock is so wrong that it matters, and once when it is right again.
+    fn warn_of_the_clock(&mut self, ahead: Option<SignedDuration>) {
+        let off = ahead.is_some_and(|ahead| ahead.unsigned_abs() >= CLOCK_IS_OFF);
+        if off != std::mem::replace(&mut self.clock_is_off, off) {
+            let seconds = ahead.unwrap_or_default().as_secs();
+            if off {
+                tracing::warn!(
+                    ahead_seconds = seconds,
+                    "the clock of this machine differs from the API server's; it is corrected"
+                );
+            } else {
+                tracing::info!("the clock of this machine agrees with the API server's again");
+            }
+        }
+    }
+
     fn publish(&mut self, now: Now) {
         let flushed = self.recorder.as_mut().map_or(Ok(()), Recorder::flush);
         self.end_recording_if(flushed);
         let mut report = self.core.report(now);
+        report.clock_ahead = self.clock.skew(clock::now());
+        self.warn_of_the_clock(report.clock_ahead);
         report.led_by = self.published.leader().map(|leader| leader.name);
         let report = Arc::new(report);
         if report.progress != self.report.progress || report.renders != self.report.renders || self.core.rolling() {

@@ -9,8 +9,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::clock;
 use crate::{
+    clock::{self, ServerClock},
     cluster::lease::LeaseStore,
     core::model::{
         Name,
@@ -89,12 +89,13 @@ pub(super) fn keep_lease(
     times: LeaseTimes,
     store: LeaseStore,
     published: Published,
+    clock: ServerClock,
 ) -> (Leadership, LeaseRelease, impl Future<Output = ()> + Send) {
     let (sender, tenure) = watch::channel(None);
     let (ask, asked) = oneshot::channel();
     let (finished, done) = mpsc::channel(1);
     let request_timeout = times.renew_deadline / 2;
-    let keeper = LeaseKeeper { election, store, tenure: sender, published, request_timeout, failures: 0 };
+    let keeper = LeaseKeeper { election, store, tenure: sender, published, clock, request_timeout, failures: 0 };
     let task = async move {
         keeper.work(asked).await;
         drop(finished);
@@ -108,6 +109,8 @@ struct LeaseKeeper {
     tenure: watch::Sender<Option<Tenure>>,
     /// Shows readers who leads.
     published: Published,
+    /// Others read what we write into the Lease.
+    clock: ServerClock,
     /// A request that takes longer is aborted, so that a second attempt fits into the renew deadline.
     request_timeout: Duration,
     /// Consecutive ones.
@@ -127,7 +130,7 @@ impl LeaseKeeper {
     }
 
     async fn turn(&mut self) {
-        let now = clock::now();
+        let now = self.clock.now();
         match self.election.turn(now) {
             Turn::Wait(until) => sleep(until.saturating_sub(now.elapsed)).await,
             Turn::Ask(request) => {

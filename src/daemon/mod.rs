@@ -1,6 +1,5 @@
 //! Wires the core to the cluster: one task that owns all state, and the workers that carry out its effects.
 
-pub mod clock;
 mod engine;
 mod events;
 mod leadership;

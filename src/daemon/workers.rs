@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    clock,
     events::{self, Events},
     leadership::Leadership,
 };
 use crate::{
+    clock,
     cluster::{
         client::Cluster,
         convert::KeptKeys,

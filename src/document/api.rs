@@ -44,6 +44,9 @@ pub struct Status {
     leader: bool,
     /// Who holds the Lease: a Pod and a number; null where there is no election, or nobody leads.
     leader_name: Option<Name>,
+    /// By how many seconds the clock of its machine is ahead of the API server's at least, negative if it is behind. All times
+    /// here are the API server's. Null: nothing is known of it yet.
+    clock_ahead_seconds: Option<f64>,
     /// Why rollouts are paused; null when they are not.
     paused: Option<Stopped>,
     /// Why the breaker is open; null when it is closed.
@@ -257,6 +260,7 @@ impl Status {
             mode: report.mode,
             leader: report.leader,
             leader_name: report.led_by.clone(),
+            clock_ahead_seconds: report.clock_ahead.map(|ahead| ahead.as_secs_f64()),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
             guard: report.guard,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE, RENDER_LIMIT,
-    ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
+    BUILD_INFO, CLOCK_AHEAD, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE,
+    RENDER_LIMIT, ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
 };
 use crate::{
     core::{
@@ -31,6 +31,9 @@ pub(super) fn render(report: Option<&Report>, by_namespace: bool) -> String {
 
 fn write(report: &Report, by_namespace: bool) {
     gauge!(LEADER.name).set(flag(report.leader));
+    if let Some(ahead) = report.clock_ahead {
+        gauge!(CLOCK_AHEAD.name).set(ahead.as_secs_f64());
+    }
     gauge!(STOPPED.name, "by" => "pause").set(flag(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(flag(report.breaker.is_some()));
     gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false)));

@@ -90,6 +90,9 @@ metrics! {
     LEADER = Gauge "sidecar_drift_leader" [],
         "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
          replicas is not 1 for some minutes.";
+    CLOCK_AHEAD = Gauge "sidecar_drift_clock_ahead_seconds" [],
+        "By how many seconds the clock of this machine is ahead of the API server's, negative if it is behind; every comparison \
+         corrects it, to within a second. Alert beyond 5: the clock of that Node, or of the control plane, is not synchronized.";
     COMPLETE = Gauge "sidecar_drift_report_complete" [],
         "1 when all watches are synced and every workload has been asked. Alert when it stays 0 for longer than a \
          first sweep takes.";

@@ -87,6 +87,7 @@ fn report() -> Report {
             seconds: 0,
         }],
         rollouts_left: Some(19),
+        clock_ahead: Some(jiff::SignedDuration::from_millis(-12_500)),
         window_open: Some(false),
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         queued: 3,

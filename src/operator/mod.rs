@@ -51,9 +51,15 @@ impl Installation {
         Ok(Self { cluster, namespace, state, lease: config.lease.clone() })
     }
 
+    /// The time as the API server has it, once it has answered.
+    fn now(&self) -> jiff::Timestamp {
+        self.cluster.clock().now().wall
+    }
+
     /// Writes into the state ConfigMap that all rollouts are paused, and why.
-    pub async fn pause(&self, stop: &Stop) -> anyhow::Result<()> {
-        Ok(self.state.edit(|state| state.paused = Some(stop.clone())).await?)
+    pub async fn pause(&self, reason: &str) -> anyhow::Result<()> {
+        let edit = self.state.edit(|state| state.paused = Some(Stop { reason: reason.to_owned(), at: self.now() }));
+        Ok(edit.await?)
     }
 
     /// Lifts the pause and closes the breaker; creates the state ConfigMap if it is missing.
@@ -77,12 +83,12 @@ impl Installation {
         Ok(WorkloadRef { key, uid })
     }
 
-    /// Writes into the state ConfigMap that rollouts of this workload until then do not count any more.
-    pub async fn retry(&self, workload: &WorkloadRef, now: jiff::Timestamp) -> anyhow::Result<()> {
-        let word = Retry { workload: workload.key.clone(), at: now };
+    /// Writes into the state ConfigMap that rollouts of this workload until now do not count any more.
+    pub async fn retry(&self, workload: &WorkloadRef) -> anyhow::Result<()> {
         let edit = self.state.edit(|state| {
             state.locks.remove(&workload.uid);
-            state.retries.insert(workload.uid.clone(), word.clone());
+            let word = Retry { workload: workload.key.clone(), at: self.now() };
+            state.retries.insert(workload.uid.clone(), word);
         });
         Ok(edit.await?)
     }

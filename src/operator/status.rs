@@ -79,9 +79,7 @@ impl LeaseHolder {
 
 impl Installation {
     /// Reads what the daemon left in the cluster, and asks the leader's API: at `api`, if a person gave an address.
-    ///
-    /// `clock` is read once the Lease is known.
-    pub async fn status(&self, api: Option<&Uri>, clock: impl FnOnce() -> Timestamp) -> anyhow::Result<DaemonStatus> {
+    pub async fn status(&self, api: Option<&Uri>) -> anyhow::Result<DaemonStatus> {
         let Self { cluster, namespace, state, lease: LeaseId { name: lease, namespace: its } } = self;
         let record = state.read().await?;
         let its = its.as_deref().unwrap_or(namespace);
@@ -91,7 +89,7 @@ impl Installation {
             Reply::Conflict => anyhow::bail!("the Lease {its}/{lease} cannot be read"),
             Reply::Failed { message } => anyhow::bail!("the Lease {its}/{lease} cannot be read: {message}"),
         };
-        let now = clock();
+        let now = self.now();
         let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
         let api = match (api, present) {
             (Some(address), _) => ask_address(address).await,

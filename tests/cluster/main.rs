@@ -8,6 +8,7 @@ mod alerts;
 mod argo;
 mod asking;
 mod chaos;
+mod clocks;
 mod crash;
 mod described;
 mod detection;

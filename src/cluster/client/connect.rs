@@ -16,7 +16,7 @@ use super::{
     plugin::PluginFailed,
     transport,
 };
-use crate::config;
+use crate::{clock::ServerClock, config};
 
 /// A connection that is not made within this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,7 +56,9 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = config.default_namespace.clone();
     let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
-    let client = transport::client(config, &MeteredLayer { read_timeout }).map_err(|error| {
+    let clock = ServerClock::default();
+    let metered = MeteredLayer { read_timeout, clock: clock.clone() };
+    let client = transport::client(config, &metered).map_err(|error| {
         if let Some(failed) = PluginFailed::find(&error) {
             return Error::Credentials(failed.into());
         }
@@ -67,7 +69,7 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
             error => Error::KubeconfigInvalid(error.into()),
         }
     })?;
-    Ok(Cluster::through(client, &url, &namespace))
+    Ok(Cluster::through(client, clock, &url, &namespace))
 }
 
 /// The place that a person names wins; an existing file is never passed over because it is broken.

@@ -10,13 +10,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Uri, header::USER_AGENT};
+use http::{
+    HeaderValue, Method, Request, Response, Uri,
+    header::{DATE, USER_AGENT},
+};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Collected, Either};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-use crate::metrics;
+use crate::{
+    clock::{self, ServerClock},
+    metrics,
+};
 
 /// A read that takes longer than this is lost, unless a person said otherwise: the next attempt has better chances than a
 /// longer wait.
@@ -88,17 +94,19 @@ fn is_collection(path: &str) -> bool {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct MeteredLayer {
     /// For `get` and `list`.
     pub(super) read_timeout: Duration,
+    /// Learns from every answer.
+    pub(super) clock: ServerClock,
 }
 
 impl<S> Layer<S> for MeteredLayer {
     type Service = Metered<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Metered { inner, read_timeout: self.read_timeout }
+        Metered { inner, read_timeout: self.read_timeout, clock: self.clock.clone() }
     }
 }
 
@@ -106,6 +114,7 @@ impl<S> Layer<S> for MeteredLayer {
 pub(super) struct Metered<S> {
     inner: S,
     read_timeout: Duration,
+    clock: ServerClock,
 }
 
 /// The body of a watch, and of a list that asks for it, is passed on as it comes; every other body is read whole here, so that the time-out covers it.
@@ -139,10 +148,14 @@ where
             "get" | "list" => self.read_timeout,
             _ => WRITE_TIMEOUT,
         };
+        let (clock, sent) = (self.clock.clone(), clock::elapsed());
         let response = self.inner.call(request);
         Box::pin(async move {
             let answer = tokio::time::timeout(limit, async {
                 let (parts, body) = response.await.map_err(Into::into)?.into_parts();
+                if let Some(date) = parts.headers.get(DATE).and_then(|date| date.to_str().ok()) {
+                    clock.observe(date, sent, clock::elapsed());
+                }
                 let streams = as_it_comes && parts.status.is_success();
                 let body =
                     if streams { Either::Left(body) } else { Either::Right(body.collect().await.map_err(Into::into)?) };

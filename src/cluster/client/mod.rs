@@ -20,7 +20,7 @@ use http::{Request, Response};
 use kube::client::{Body, ClientBuilder};
 use tower::{BoxError, Service};
 
-use crate::metrics::Watches;
+use crate::{clock::ServerClock, metrics::Watches};
 
 pub(in crate::cluster) use call::chain;
 pub use call::{Answer, Call, NoAnswer, Unreadable};
@@ -46,6 +46,7 @@ pub struct Cluster {
     url: Arc<str>,
     namespace: Arc<str>,
     watches: Watches,
+    clock: ServerClock,
 }
 
 impl Cluster {
@@ -60,15 +61,15 @@ impl Cluster {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let client = ClientBuilder::new(service, namespace)
-            .with_layer(&layer::MeteredLayer { read_timeout: layer::READ_TIMEOUT })
-            .build();
-        Self::through(client, url, namespace)
+        let clock = ServerClock::default();
+        let metered = layer::MeteredLayer { read_timeout: layer::READ_TIMEOUT, clock: clock.clone() };
+        let client = ClientBuilder::new(service, namespace).with_layer(&metered).build();
+        Self::through(client, clock, url, namespace)
     }
 
-    fn through(client: kube::Client, url: &str, namespace: &str) -> Self {
+    fn through(client: kube::Client, clock: ServerClock, url: &str, namespace: &str) -> Self {
         let long_lists = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, long_lists, url: url.into(), namespace: namespace.into(), watches: Watches::default() }
+        Self { client, long_lists, url: url.into(), namespace: namespace.into(), watches: Watches::default(), clock }
     }
 
     /// The server's address.
@@ -90,6 +91,11 @@ impl Cluster {
     pub(in crate::cluster) fn watching(&self, pace: Arc<Pace>, many: bool) -> kube::Client {
         let client = if many { &self.long_lists } else { &self.client };
         kube::Client::new(Paced::new(client.clone(), pace), &*self.namespace)
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> &ServerClock {
+        &self.clock
     }
 
     /// Which of its watches are down.

@@ -82,6 +82,7 @@ impl Reports {
             leader: lifecycle.leader,
             // Not known here: whether we lead is all that matters to the core.
             led_by: None,
+            clock_ahead: None,
             window_open: window_open(sources.view),
             what_if: policy.what_if.clone(),
             paused: record.and_then(|r| r.paused.clone()),

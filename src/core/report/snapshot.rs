@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::story::Story;
@@ -40,6 +40,10 @@ pub struct Report {
     /// Who holds the Lease: a Pod and a number; `None`: there is no election, or nobody is known to hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led_by: Option<Name>,
+    /// By how much the clock of this machine is ahead of the API server's at least, negative if it is behind. All times here
+    /// are the API server's. `None`: nothing is known of it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead: Option<SignedDuration>,
     /// Whether rollouts may be started now by the windows of the configuration; `None`: it has none. Owners may have
     /// more of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +186,7 @@ impl Report {
             mode: Mode::Report,
             leader: false,
             led_by: None,
+            clock_ahead: None,
             window_open: None,
             what_if: WhatIf::default(),
             paused: None,

@@ -39,7 +39,7 @@ async fn api_server_restarted_three_times_etcd_compacted_and_the_injector_down()
     let here = ["--namespace", ns.name(), "--state-namespace", ns.name()];
     let quick = ["--settle=1s", "--render-spacing=1s", "--min-pod-age=1s", "--log-format=json", "--listen=off"];
     let arguments = [&["run"][..], &here, &quick, &ENFORCE, &["--lease-duration=5s"]].concat();
-    let daemon = Daemon::start(&testbed, testbed.kubeconfig(), &log, &arguments)?;
+    let daemon = Daemon::start(&testbed, testbed.kubeconfig(), &log, &[], &arguments)?;
     let outcome = with_ledger(&ns, async |ledger| {
         until_rolled(ledger, 2).await?;
         testbed.kill_api_server().await?;

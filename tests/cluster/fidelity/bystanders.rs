@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::{admissionregistration::v1::MutatingWebhookConfiguration, core::v1::Pod};
 use kube::{Api, ResourceExt as _, api::DeleteParams};
 use serde_json::Value;
-use sidecar_drift::daemon::clock;
+use sidecar_drift::clock;
 use testbed::{
     TestNamespace, Testbed, eventually,
     injector::{PolicyInjector, Reach, Sidecar, WebhookInjector, WebhookOptions},

@@ -76,7 +76,7 @@ impl<'t> Release<'t> {
         let arguments: Vec<&str> =
             arguments.chain(QUICK).chain(["--listen=127.0.0.1:0", "--api-listen=127.0.0.1:0"]).collect();
         let log = testbed.directory().join(format!("{}.log", self.ns.name()));
-        Daemon::start(testbed, &self.kubeconfig, &log, &arguments)
+        Daemon::start(testbed, &self.kubeconfig, &log, &[], &arguments)
     }
 
     /// Waits until its Pods are ready: those that kwok plays, which proves that they are let in.

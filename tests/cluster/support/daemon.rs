@@ -27,8 +27,16 @@ pub(crate) struct Daemon<'t> {
 pub(crate) struct Line(Value);
 
 impl<'t> Daemon<'t> {
-    pub(crate) fn start(testbed: &'t Testbed, kubeconfig: &Path, log: &Path, arguments: &[&str]) -> Result<Self> {
+    /// `variables` is all of its environment.
+    pub(crate) fn start(
+        testbed: &'t Testbed,
+        kubeconfig: &Path,
+        log: &Path,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Result<Self> {
         let mut command = program::command(testbed, kubeconfig, arguments);
+        command.envs(variables.iter().copied());
         command.stdout(Stdio::null()).stderr(File::create(log)?);
         let child = command.spawn()?;
         Ok(Self { testbed, child: Mutex::new(child), log: log.to_owned() })

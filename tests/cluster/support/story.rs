@@ -80,8 +80,17 @@ impl<'t> Story<'t> {
         self.daemon_as(&self.kubeconfig, arguments)
     }
 
+    /// The same with these variables in its environment.
+    pub(crate) fn daemon_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Daemon<'t>> {
+        self.start_daemon(&self.kubeconfig, variables, arguments)
+    }
+
     /// The same with another kubeconfig: another account, or by way of a proxy.
     pub(crate) fn daemon_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Result<Daemon<'t>> {
+        self.start_daemon(kubeconfig, &[], arguments)
+    }
+
+    fn start_daemon(&self, kubeconfig: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Daemon<'t>> {
         let number = self.lock_logs().len();
         let log = self.testbed().directory().join(format!("{}.{number}.log", self.ns.name()));
         self.lock_logs().push(log.clone());
@@ -92,7 +101,8 @@ impl<'t> Story<'t> {
             (!given).then_some(flag)
         };
         let silent: Vec<&str> = ["--listen=off", "--api-listen=off"].into_iter().filter_map(unless_given).collect();
-        Daemon::start(self.testbed(), kubeconfig, &log, &[&always[..], &QUICK, &silent, arguments].concat())
+        let arguments = [&always[..], &QUICK, &silent, arguments].concat();
+        Daemon::start(self.testbed(), kubeconfig, &log, variables, &arguments)
     }
 
     /// Runs a command that looks at the story's namespace, quickly, to its end.

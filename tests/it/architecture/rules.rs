@@ -55,16 +55,23 @@ const IMPURE_ITEMS: &[(&str, &str, &str)] = &[
 /// Each layer and the layers it may name. A layer may always name itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["daemon", "operator", "cluster", "http", "notify", "outbound", "metrics", "document", "config", "core"]),
-    ("daemon", &["cluster", "http", "notify", "outbound", "metrics", "document", "config", "core"]),
-    ("operator", &["cluster", "http", "outbound", "config", "core"]),
-    ("cluster", &["metrics", "config", "core"]),
+    (
+        "cli",
+        &[
+            "daemon", "operator", "cluster", "clock", "http", "notify", "outbound", "metrics", "document", "config",
+            "core",
+        ],
+    ),
+    ("daemon", &["cluster", "clock", "http", "notify", "outbound", "metrics", "document", "config", "core"]),
+    ("operator", &["cluster", "clock", "http", "outbound", "config", "core"]),
+    ("cluster", &["clock", "metrics", "config", "core"]),
     ("notify", &["outbound", "metrics", "document", "config", "core"]),
     ("outbound", &["config", "core"]),
     ("http", &["outbound", "metrics", "document", "config", "core"]),
     ("metrics", &["document", "config", "core"]),
     ("document", &["core"]),
     ("config", &["core"]),
+    ("clock", &["core"]),
     ("core", &[]),
 ];
 

@@ -88,7 +88,7 @@ fn each_way_upwards_is_found() -> anyhow::Result<()> {
         ("core::plan", "use crate::Reexported;"),
         ("core::plan", "mod inner { use super::super::super::http::serve; }"),
         ("core::plan", "fn f() { self::super::super::cli::run() }"),
-        ("cluster::watch", "fn f() { crate::daemon::clock::now(); }"),
+        ("cluster::watch", "fn f() { crate::daemon::run(); }"),
         ("cluster", "use crate::http;"),
         ("http", "use crate::cluster::client;"),
         ("metrics", "use crate::cluster;"),

@@ -1,13 +1,16 @@
-//! The only place that reads a clock.
+//! The only place that reads a clock, and the clock that counts: the API server's.
+
+mod server;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
+pub use self::server::ServerClock;
 use crate::core::model::time::Now;
 
-/// Both clocks, now.
+/// Both clocks of this machine, now.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn now() -> Now {
     Now { elapsed: elapsed(), wall: Timestamp::now() }
