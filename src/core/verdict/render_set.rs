@@ -25,19 +25,7 @@ pub(super) fn add_rendering(
     now: Now,
 ) -> bool {
     let set = case.set.take().filter(|set| set.revision == *revision && set.versions == *versions);
-    let fresh = |rendering| RenderSet {
-        revision: revision.clone(),
-        versions: versions.clone(),
-        renderings: vec![rendering],
-        newest: None,
-        mask: Mask::default(),
-        healing: None,
-        made: 1,
-        interrupted: 0,
-        unstable: None,
-        first: now,
-        confirmed: now,
-    };
+    let fresh = |rendering| fresh(revision, versions, rendering, now);
     let Some(mut set) = set else {
         case.set = Some(fresh(rendering));
         return false;
@@ -107,6 +95,23 @@ pub(super) fn add_rendering(
     set.confirmed = now;
     case.set = Some(set);
     false
+}
+
+/// A set that begins with this rendering.
+fn fresh(revision: &Name, versions: &Arc<VersionVector>, rendering: Rendering, now: Now) -> RenderSet {
+    RenderSet {
+        revision: revision.clone(),
+        versions: versions.clone(),
+        renderings: vec![rendering],
+        newest: None,
+        mask: Mask::default(),
+        healing: None,
+        made: 1,
+        interrupted: 0,
+        unstable: None,
+        first: now,
+        confirmed: now,
+    }
 }
 
 /// Follows how the masked fields of a set do.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::Evidence;
 use crate::core::{
     compare::{Given, Loss, split},
     injection::Reach,
-    verdict::{absences::Lacking, case::RenderSet, evidence::Want, pod_group::PodGroup},
+    verdict::{
+        absences::Lacking,
+        case::RenderSet,
+        evidence::{Evidence, Want},
+        pod_group::PodGroup,
+    },
 };
 
 /// Renderings without it before a loss may be believed.
