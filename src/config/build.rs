@@ -250,6 +250,7 @@ fn apply_rollouts(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) ->
         max_rollouts_per_hour,
         canary,
         soak,
+        min_ready,
         cooldown,
         daily_cap,
         timeout,
@@ -278,6 +279,7 @@ fn apply_rollouts(policy: &mut Policy, rollouts: Rollouts, daemon_runs: bool) ->
     replace(&mut policy.max_rollouts_per_hour, max_rollouts_per_hour.map(|HourlyLimit(limit)| limit));
     replace(&mut policy.canary, canary.map(|Number(n)| n as usize));
     replace(&mut policy.soak, soak.map(|Period(time)| time));
+    replace(&mut policy.min_ready, min_ready.map(|Period(time)| time));
     replace(&mut policy.cooldown, cooldown.map(|Period(time)| time));
     replace(&mut policy.daily_cap, daily_cap.map(|Positive(n)| n));
     replace(&mut policy.timeout, timeout.map(|period| nonzero("timeout", period)).transpose()?);

@@ -217,6 +217,10 @@ settings! {
         /// Watches the canary for this duration after it converged [default: 10m].
         #[arg(long, value_name = "DURATION")]
         soak: Period,
+        /// Calls a rollout converged only after its new Pods stayed ready, without a restart, for this duration; longer
+        /// where `minReadySeconds` or a container's back-off is [default: 30s].
+        #[arg(long, value_name = "DURATION")]
+        min_ready: Period,
         /// Leaves a workload alone for this duration after a rollout of it [default: 24h].
         #[arg(long, value_name = "DURATION")]
         cooldown: Period,

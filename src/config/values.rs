@@ -52,6 +52,9 @@ read_as_text!(
     OwnWorkload
 );
 
+/// The longest duration.
+const LONGEST: Duration = Duration::from_hours(3650 * 24);
+
 /// A duration as people write it: `300s`, `10m`, `1h30m`, `1d`. A day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
@@ -67,7 +70,12 @@ impl FromStr for Period {
         let wrong = || "a duration is written like `300s`, `10m`, `1h30m` or `1d`".to_owned();
         let span = SpanParser::new().parse_span(number).map_err(|_| wrong())?;
         let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-        Duration::try_from(signed).map(Self).map_err(|_| "a duration cannot be negative".to_owned())
+        let duration = Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())?;
+        // Far below what any sum of times could overflow at, and far above what anybody waits for.
+        if duration > LONGEST {
+            return Err("a duration is at most 3650d".to_owned());
+        }
+        Ok(Self(duration))
     }
 }
 

@@ -83,6 +83,7 @@ fn report() -> Report {
             change: String::new(),
             started: taken,
             outcome: None,
+            watched: false,
             message: String::new(),
             seconds: 0,
         }],

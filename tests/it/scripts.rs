@@ -165,6 +165,10 @@ scripts! {
     process {
         a_confirmation_that_finds_a_request_under_way
         a_crash_before_the_patch
+        what_ended_is_not_adopted_again
+        a_late_one_counts_once_over_a_restart
+        begun_by_hand_while_the_daemon_runs
+        begun_by_the_daemon_and_found_by_hand
         a_crash_between_patch_and_reply
         a_crash_between_two_workloads
         a_crash_while_pods_roll
@@ -215,6 +219,21 @@ scripts! {
         what_was_late_and_moves_on_is_not_stalled
         what_was_begun_counts_though_its_workload_is_gone
         a_broken_pod_pins_its_stateful_set
+        new_pods_that_no_node_takes
+        gated_paused_and_refused
+        an_image_that_cannot_be_pulled
+        attempts_are_on_record
+        a_canary_that_is_unhealthy_in_its_soak
+        times_of_the_future_in_the_state
+        converged_means_that_it_stays_ready
+        an_outcome_is_taken_back
+        a_soak_that_ends_well
+        a_failed_canary_waits_for_a_person
+        a_failed_canary_and_a_move
+        a_slot_ends_when_the_new_pods_are_ready
+        an_autoscaler_does_not_keep_it_from_converging
+        a_daemon_set_whose_node_is_not_ready
+        a_small_cluster_is_busy_from_a_quarter_on
         a_busy_cluster_and_a_sick_injector
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away

@@ -10,7 +10,7 @@ use super::{
     fields::{Faults, Field},
     metadata,
 };
-use crate::core::model::{Name, Owner, PodSnapshot, PodState, owner::Kind, shape::PodShape};
+use crate::core::model::{Name, Owner, PodSnapshot, PodState, PodWait, owner::Kind, shape::PodShape};
 
 /// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
 /// not among them.
@@ -26,6 +26,17 @@ const CRASHING: [&str; 11] = [
     "CreateContainerConfigError",
     "CreateContainerError",
     "RunContainerError",
+];
+
+/// Those of them that mean that an image cannot be had.
+const NO_IMAGE: [&str; 7] = [
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
 ];
 
 /// A Pod with containers of this shape; `None` without a name.
@@ -84,15 +95,30 @@ pub(super) fn service_account(pod_spec: &Field<'_>) -> Name {
 
 fn state(object: &Field<'_>) -> PodState {
     let status = object.at("status");
-    let statuses = status.at("initContainerStatuses").items().chain(status.at("containerStatuses").items());
+    let statuses = || status.at("initContainerStatuses").items().chain(status.at("containerStatuses").items());
+    let waits = |of: &[&str]| {
+        let mut reasons = statuses().filter_map(|status| status.at("state").at("waiting").at("reason").text());
+        reasons.any(|reason| of.contains(&reason))
+    };
+    let restarts = statuses().filter_map(|status| status.at("restartCount").int()).max().unwrap_or_default();
+    let unscheduled = |reason: &str| {
+        has_condition(&status, "PodScheduled", |condition| {
+            condition.at("status").text() == Some("False") && condition.at("reason").text() == Some(reason)
+        })
+    };
     PodState {
         terminating: object.at("metadata").at("deletionTimestamp").is_some(),
         finished: matches!(status.at("phase").text(), Some("Succeeded" | "Failed")),
         mirror: metadata::annotation(object, "kubernetes.io/config.mirror").is_some(),
         ready: has_condition(&status, "Ready", |condition| condition.at("status").text() == Some("True")),
-        crashing: statuses
-            .filter_map(|status| status.at("state").at("waiting").at("reason").text())
-            .any(|reason| CRASHING.contains(&reason)),
+        crashing: waits(&CRASHING),
+        restarts: u8::try_from(restarts.clamp(0, i64::from(PodState::MOST_RESTARTS))).unwrap_or_default(),
+        waits_for: match () {
+            () if unscheduled("SchedulingGated") => Some(PodWait::SchedulingGate),
+            () if unscheduled("Unschedulable") => Some(PodWait::Node),
+            () if waits(&NO_IMAGE) => Some(PodWait::Image),
+            () => None,
+        },
         undecodable: false,
     }
 }

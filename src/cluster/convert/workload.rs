@@ -21,6 +21,9 @@ pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Annotation of a DaemonSet, kept by the API server.
 pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
+/// More characters of a reason are of no use to anybody.
+const LONGEST_REASON: usize = 300;
+
 /// What Kubernetes takes where a Deployment says nothing.
 const DEPLOYMENT_DEFAULT: &str = "25%";
 
@@ -48,6 +51,8 @@ pub(super) fn workload(kind: Kind, value: &Value, keys: &KeptKeys, faults: &Faul
         deadline_exceeded: pod::has_condition(&status, "Progressing", |condition| {
             condition.at("reason").text() == Some("ProgressDeadlineExceeded")
         }) || status.at("abort").flag(),
+        refused: refused(&status),
+        min_ready_seconds: spec.at("minReadySeconds").int().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
         revision: number(REVISION).and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         current_revision: status.at(if kind == Kind::ROLLOUT { "stableRS" } else { "currentRevision" }).name(),
         update_revision: said.revision,
@@ -247,4 +252,14 @@ fn scaled(field: &Field<'_>, default: &Value, desired: u32, round: Rounding) -> 
         Rounding::Down => hundredths / 100,
     };
     u32::try_from(pods).unwrap_or(u32::MAX)
+}
+
+/// Why the Pods of a Deployment could not be created: a quota, or admission.
+fn refused(status: &Field<'_>) -> Option<Name> {
+    let mut conditions = status.at("conditions").items();
+    let failed = conditions.find(|condition| {
+        condition.at("type").text() == Some("ReplicaFailure") && condition.at("status").text() == Some("True")
+    })?;
+    let message = failed.at("message").text().unwrap_or("it does not say why");
+    Some(message.chars().take(LONGEST_REASON).collect::<String>().into())
 }

@@ -67,6 +67,9 @@ pub struct Policy {
     pub canary: usize,
     /// How long to watch the canary after it converged.
     pub soak: Duration,
+    /// New Pods must stay ready, without a restart, for this long before their rollout counts as converged.
+    #[serde(default)]
+    pub min_ready: Duration,
     /// A workload is not rolled again before.
     pub cooldown: Duration,
     /// Rollouts of one workload in 24 hours, whatever they are for.
@@ -151,6 +154,7 @@ impl Default for Policy {
             max_rollouts_per_hour: Some(20),
             canary: 1,
             soak: Duration::from_mins(10),
+            min_ready: Duration::from_secs(30),
             cooldown: Duration::from_hours(24),
             daily_cap: 2,
             timeout: Duration::from_mins(5),

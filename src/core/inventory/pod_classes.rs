@@ -9,7 +9,7 @@ use super::{
     compact::{Made, Pod},
     compact_map::CompactMap,
 };
-use crate::core::model::PodState;
+use crate::core::model::{PodState, PodWait};
 
 /// Pods of one owner that were made from the same and stand alike. Never empty.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +100,9 @@ impl ClassKey {
         Self { made: pod.made.clone(), state: pod.state }
     }
 
-    fn order(&self) -> (u64, [bool; 6]) {
-        let PodState { terminating, finished, mirror, ready, crashing, undecodable } = self.state;
-        (self.made.number(), [terminating, finished, mirror, ready, crashing, undecodable])
+    fn order(&self) -> (u64, [bool; 6], u8, Option<PodWait>) {
+        let PodState { terminating, finished, mirror, ready, crashing, restarts, waits_for, undecodable } = self.state;
+        (self.made.number(), [terminating, finished, mirror, ready, crashing, undecodable], restarts, waits_for)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod alerts;
 pub mod api_response;
+mod attempts;
 mod effect;
 mod event;
 mod input;
@@ -19,6 +20,7 @@ mod write;
 
 pub use self::{
     alerts::AlertsAnswer,
+    attempts::{Attempts, Tried},
     effect::Effect,
     event::{Event, EventReason, LONGEST_NOTE},
     input::Input,

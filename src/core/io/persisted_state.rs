@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::attempts::Attempts;
 use crate::core::model::{Name, WorkloadKey, words::Outcome};
 
 /// The content of the state ConfigMap.
@@ -35,6 +36,9 @@ pub struct StateRecord {
     /// went, and its stamp with it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub starts: BTreeMap<String, Starts>,
+    /// Attempts of the last day, and what became of them.
+    #[serde(default, skip_serializing_if = "Attempts::is_empty")]
+    pub attempts: Attempts,
 }
 
 /// When rollouts of a workload were begun.
@@ -87,6 +91,9 @@ pub struct Canary {
     pub started: Timestamp,
     /// When the last of them converged; the soak counts from here.
     pub converged: Option<Timestamp>,
+    /// One of them failed: nobody follows before a person looked, or the scope moved again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Stop>,
     /// One came so soon after the move that it proved nothing either way; before this time the next would not, either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_early_until: Option<Timestamp>,
@@ -95,7 +102,7 @@ pub struct Canary {
 impl Canary {
     /// One that nobody has gone for yet.
     pub fn new(now: Timestamp) -> Self {
-        Self { workloads: Vec::new(), started: now, converged: None, too_early_until: None }
+        Self { workloads: Vec::new(), started: now, converged: None, failed: None, too_early_until: None }
     }
 
     /// Whether a rollout now would come too soon after the move to prove anything.

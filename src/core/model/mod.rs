@@ -32,8 +32,8 @@ pub use self::{
     name::Name,
     object::{
         Attempt, ConfigKind, ConfigSnapshot, Counts, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot,
-        NodeSnapshot, Object, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, ServiceSnapshot, Stamp, Strategy,
-        TemplateSnapshot, TriggerSnapshot, WorkloadSnapshot,
+        NodeSnapshot, Object, Owner, PodSnapshot, PodState, PodWait, ReplicaSetSnapshot, ServiceSnapshot, Stamp,
+        Strategy, TemplateSnapshot, TriggerSnapshot, WorkloadSnapshot,
     },
     uid::Uid,
 };

@@ -3,7 +3,7 @@
 //! They are plain data. `cluster::convert` makes them out of the API server's objects and cannot fail on content: what
 //! it does not understand it leaves out and counts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,9 +72,57 @@ pub struct PodState {
     pub ready: bool,
     /// A container waits in CrashLoopBackOff, ImagePullBackOff, ErrImagePull, CreateContainerConfigError or the like.
     pub crashing: bool,
+    /// How often one of its containers was started again, the one with most of them; counted as far as
+    /// [`PodState::MOST_RESTARTS`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u8,
+    /// What keeps it from being started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<PodWait>,
     /// Something of it could not be decoded, so what is known of it is not what it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undecodable: bool,
+}
+
+impl PodState {
+    /// More restarts than this make no difference: the back-off has long been as long as it gets, and each number makes a
+    /// class of Pods of its own.
+    pub const MOST_RESTARTS: u8 = 15;
+
+    /// How long the kubelet waits before it starts a container once more that was started again so often.
+    pub fn back_off(self) -> Duration {
+        let doublings = u32::from(self.restarts).saturating_sub(1).min(5);
+        let wait = Duration::from_secs(10).saturating_mul(1 << doublings).min(Duration::from_mins(5));
+        if self.restarts == 0 { Duration::ZERO } else { wait }
+    }
+}
+
+/// What keeps a Pod from being started, as its conditions and its containers have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PodWait {
+    /// `PodScheduled` is False: `SchedulingGated`.
+    SchedulingGate,
+    /// `PodScheduled` is False: `Unschedulable`.
+    Node,
+    /// A container waits in ImagePullBackOff, ErrImagePull or the like.
+    Image,
+}
+
+impl PodWait {
+    /// In words, with the term that `kubectl` shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SchedulingGate => "SchedulingGated: it is held by a scheduling gate",
+            Self::Node => "Unschedulable: no Node takes it",
+            Self::Image => "ImagePullBackOff: its image cannot be pulled",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 /// Our stamp on a Pod template (DESIGN: `<prefix>.rollout.timestamp`, `.reason`, `.fingerprint`).
@@ -155,6 +203,12 @@ pub struct WorkloadSnapshot {
     pub strategy: Strategy,
     /// Condition Progressing says `ProgressDeadlineExceeded`; of a Rollout, too, that it was aborted.
     pub deadline_exceeded: bool,
+    /// Why its controller could not create its Pods (condition `ReplicaFailure`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Name>,
+    /// `spec.minReadySeconds`: a Pod that is ready counts as available only then.
+    #[serde(default)]
+    pub min_ready_seconds: u32,
     /// Deployment: annotation `deployment.kubernetes.io/revision`, 0 if absent.
     pub revision: u64,
     /// StatefulSet and the like: `status.currentRevision`; Rollout: the hash of `status.stableRS`; else empty.

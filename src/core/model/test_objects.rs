@@ -39,6 +39,8 @@ pub(in crate::core) fn workload(kind: Kind, name: &str) -> WorkloadSnapshot {
         counts: Counts { desired: 3, current: 3, updated: 3, ready: 3, available: 3 },
         strategy: Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 },
         deadline_exceeded: false,
+        min_ready_seconds: 0,
+        refused: None,
         revision: 1,
         current_revision: "r1".into(),
         update_revision: "r1".into(),

@@ -131,7 +131,7 @@ vocabulary! {
         RateLimit = "rate_limit", "as many rollouts as allowed were started in the last 60 minutes";
         Concurrency = "concurrency", "as many rollouts as allowed are under way";
         NamespaceConcurrency = "namespace_concurrency", "a rollout is under way in its namespace";
-        Canary = "canary", "the first rollout for this change has not proven itself yet";
+        Canary = "canary", "the first rollout for this change has not proven itself yet, or failed: then a person must `resume` or `retry`";
         BreakerOpen = "breaker_open", "too many rollouts went wrong; a person must resume";
         GuardMissing = "guard_missing", "the API server does not hold us to dry runs";
         InjectorUnhealthy = "injector_unhealthy", "the Deployment behind its injector is rolling or not ready";
@@ -148,13 +148,13 @@ vocabulary! {
 vocabulary! {
     /// How one rollout ended.
     Outcome as "outcome" {
-        Converged = "converged", "finished, and the new Pods are as rendered";
+        Converged = "converged", "finished, the new Pods are as rendered, and stayed ready";
         TimedOut = "timed_out", "not finished in time; it may still succeed and keeps its slot";
-        Stalled = "stalled", "not finished in time, though every new Pod is ready: a Node takes none; others may go on";
+        Stalled = "stalled", "not finished in time, and will not by itself: a Node takes no Pod, new Pods are not scheduled, a quota is full, or it is paused; others may go on";
         Failed = "failed", "progress deadline exceeded, or the new Pods crash";
         NonConvergent = "non_convergent", "finished, but the new Pods still differ";
         Reverted = "reverted", "somebody removed the stamp";
-        Superseded = "superseded", "the owner changed the template meanwhile";
+        Superseded = "superseded", "the owner changed the template meanwhile, scaled it to zero or leaves it out, or its injector moved";
         Conflict = "conflict", "the workload changed between our reading and our patch, three times";
         Denied = "denied", "our patch was refused, or admission altered it";
     }

@@ -15,6 +15,7 @@ use crate::core::{
     model::{
         Stamp, Strategy, WorkloadKey,
         rollout_status::{self, Progress},
+        words::Outcome,
     },
 };
 
@@ -47,6 +48,10 @@ impl Rollouts {
         if evicted && !policy.evict_on_delete {
             return;
         }
+        if policy.one_shot && !evicted {
+            // Its Pods come by themselves, and whoever began it counts it.
+            return;
+        }
         let adoptable = if evicted { ADOPTABLE_EVICTIONS } else { ADOPTABLE };
         let ours = |s: &&Stamp| s.fingerprint.is_some() && now.since(self.made(key, s.timestamp)) < adoptable;
         let Some(stamp) = w.template.stamp.as_ref().filter(ours) else { return };
@@ -63,6 +68,10 @@ impl Rollouts {
         rollout.versions = context.view.versions_of(w);
         (rollout.adopted, rollout.unread) = (true, true);
         self.running.insert(key.clone(), rollout);
+        if self.is_over(key, policy.one_shot) {
+            self.running.remove(key);
+            return;
+        }
         self.concerned.insert(key.clone());
         emit.confirm(key, now.elapsed);
         emit.invalidate_report(key);
@@ -89,6 +98,24 @@ impl Rollouts {
         let Some(rollout) = self.running.get(key) else { return false };
         let stamp = rollout.stamps.last();
         self.known_attempts(key).iter().any(|tried| Some(&tried.stamp) == stamp && tried.template != rollout.template)
+    }
+
+    /// What it was taken over as ended before, as the state ConfigMap has it, which may be read only now. Where it says more,
+    /// that is noted: who began it, and that it was late. `by_hand`: so are we.
+    pub(super) fn is_over(&mut self, key: &WorkloadKey, by_hand: bool) -> bool {
+        let known = self.running.get(key).map(|rollout| (rollout.uid.clone(), rollout.stamps.last().cloned()));
+        let Some((uid, Some(stamp))) = known else { return false };
+        let Some(record) = self.state.wanted() else { return false };
+        let Some(tried) = record.attempts.find(&uid, stamp.timestamp).cloned() else { return false };
+        if tried.outcome.is_some_and(|outcome| outcome != Outcome::TimedOut) {
+            self.ledger.entry(key).ended_stamp = Some(stamp);
+            return true;
+        }
+        if let Some(rollout) = self.running.get_mut(key) {
+            rollout.timed_out |= tried.outcome.is_some();
+            rollout.foreign = tried.by_hand != by_hand;
+        }
+        false
     }
 
     /// It was taken over by mistake: what becomes of it is its owner's business, and nobody was told of it.

@@ -28,9 +28,9 @@ pub(super) fn saw(record: &mut StateRecord, outcome: Outcome, key: &WorkloadKey,
     Some(reason)
 }
 
-/// A rollout that was late has ended: its outcome stands in the place of that.
-pub(super) fn forget_late(record: &mut StateRecord) {
-    if let Some(at) = record.recent.iter().rposition(|outcome| *outcome == Outcome::TimedOut) {
+/// Of one rollout another outcome is told, and stands in the place of this one: it was late, or did not stay well.
+pub(super) fn forget(record: &mut StateRecord, replaced: Outcome) {
+    if let Some(at) = record.recent.iter().rposition(|outcome| *outcome == replaced) {
         record.recent.remove(at);
     }
 }
@@ -86,10 +86,10 @@ mod tests {
     fn the_outcome_of_a_late_rollout_replaces_its_delay() {
         let recent = vec![TimedOut, Converged, TimedOut, Failed];
         let mut record = StateRecord { recent, ..StateRecord::default() };
-        forget_late(&mut record);
+        forget(&mut record, TimedOut);
         assert_eq!(record.recent, [TimedOut, Converged, Failed]);
-        forget_late(&mut record);
-        forget_late(&mut record);
+        forget(&mut record, TimedOut);
+        forget(&mut record, TimedOut);
         assert_eq!(record.recent, [Converged, Failed]);
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{context::Context, rollouts::Rollouts};
 use crate::core::{
     injection::{Scope, View},
-    io::Canary,
+    io::{Canary, Stop},
     model::{
         WorkloadKey,
         rollout_status::{self, Progress},
@@ -63,6 +63,31 @@ impl Rollouts {
         });
     }
 
+    /// Its rollout failed: for as long as nobody looked no other workload gets what it got.
+    pub(super) fn close_causes(&mut self, key: &WorkloadKey, why: &str, view: View<'_>) {
+        let (now, soak) = (view.now, view.policy.soak);
+        let reason = format!("{key} went first and failed: {why}");
+        self.change_record(view.policy, |record| {
+            let proven = |c: &Canary| c.converged.is_some_and(|at| now.since(at) >= soak);
+            let unproven = record.canaries.values_mut().filter(|c| c.workloads.contains(key) && !proven(c));
+            for canary in unproven.filter(|c| c.failed.is_none()) {
+                canary.converged = None;
+                canary.failed = Some(Stop { reason: reason.clone(), at: now.wall });
+            }
+        });
+    }
+
+    /// A person looked at a canary that failed, and wants a workload that depends on it to be tried again.
+    fn is_retried(&self, scope: &str, canary: &Canary, context: Context<'_>) -> bool {
+        let (Some(failed), Some(record)) = (&canary.failed, self.record()) else { return false };
+        let scope: Option<Scope> = scope.parse().ok();
+        record.retries.values().filter(|retry| retry.at >= failed.at).any(|retry| {
+            let versions = context.verdicts.case(&retry.workload).and_then(Case::rendered_under);
+            let depends = versions.zip(scope.as_ref()).is_some_and(|(versions, scope)| versions.contains_key(scope));
+            depends || canary.workloads.contains(&retry.workload)
+        })
+    }
+
     /// Others wait for it, or were let go by it.
     pub(super) fn is_canary(&self, key: &WorkloadKey) -> bool {
         self.record().is_some_and(|r| r.canaries.values().any(|c| c.workloads.contains(key)))
@@ -76,7 +101,7 @@ impl Rollouts {
         for canary in canaries.values_mut() {
             self.reconcile_canary(canary, context);
         }
-        canaries.retain(|_, c| !c.workloads.is_empty());
+        canaries.retain(|scope, c| !c.workloads.is_empty() && !self.is_retried(scope, c, context));
         // A move that nobody waits for any more is history: should another one come, it has to prove itself.
         let idle = |scope: &str| scope.parse().map_or(true, |scope| !self.is_waited_for(&scope, context));
         if canaries.keys().any(|scope| idle(scope)) && all_known(context) {
@@ -89,6 +114,9 @@ impl Rollouts {
 
     fn reconcile_canary(&self, canary: &mut Canary, context: Context<'_>) {
         let (now, soak) = (context.view.now, context.view.policy.soak);
+        if canary.failed.is_some() {
+            return;
+        }
         match canary.converged {
             None if canary.too_early(now.wall) => {}
             None => {
@@ -101,9 +129,9 @@ impl Rollouts {
             Some(at) if at > now.wall => canary.converged = Some(now.wall),
             // It differs again, so that what it proved is not what a rollout would bring now.
             Some(_) if canary.workloads.iter().any(|key| differs(key, context.verdicts)) => canary.workloads.clear(),
-            // A soak that is not quiet begins again.
+            // A soak that is not quiet begins again, when all is well again: that is one change, however long it takes.
             Some(at) if now.since(at) < soak && canary.workloads.iter().any(|key| is_unhealthy(key, context.view)) => {
-                canary.converged = Some(now.wall);
+                canary.converged = None;
             }
             Some(_) => {}
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     context::{Context, Emitter, RolloutEvent},
     gate::{self, Candidate, Situation},
-    rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_QUIET, Phase, QUIET, Rollout},
+    rollout_state::{EVICT_AGAIN, Eviction, FRESH, LONGEST_QUIET, Phase, QUIET, Rollout, Soaking},
     rollouts::Rollouts,
 };
 use crate::core::{
@@ -203,6 +203,7 @@ impl Rollouts {
                 self.concerned.insert(key);
                 continue;
             }
+            self.watch_soaking(&key, context, &mut emit);
             match self.running.get(&key).map(|r| r.phase) {
                 Some(Phase::Confirming) => self.watch_confirming(&key, context, &mut emit),
                 Some(Phase::Confirmed) => self.watch_confirmed(&key, context, &mut emit),
@@ -216,13 +217,13 @@ impl Rollouts {
     /// The rollouts that something happened to; all, if it may concern all.
     fn take_concerned(&mut self, context: Context<'_>) -> Vec<WorkloadKey> {
         let concerned = std::mem::take(&mut self.concerned);
-        if self.schedule.is_requested() {
-            return self.running.keys().cloned().collect();
-        }
         let View { policy, now, .. } = context.view;
+        let all = self.schedule.is_requested();
         let due = |rollout: &Rollout| rollout.deadline(policy).is_some_and(|at| at <= now.elapsed);
-        let running = self.running.iter().filter(|(key, rollout)| concerned.contains(*key) || due(rollout));
-        running.map(|(key, _)| key.clone()).collect()
+        let running = self.running.iter().filter(|(key, rollout)| all || concerned.contains(*key) || due(rollout));
+        let due = |soaking: &Soaking| soaking.deadline() <= now.elapsed;
+        let soaking = self.soaking.iter().filter(|(key, soaking)| concerned.contains(*key) || due(soaking));
+        running.map(|(key, _)| key).chain(soaking.map(|(key, _)| key)).cloned().collect()
     }
 
     /// Its rendering is asked for, or will be; else it would wait for ever.
@@ -253,7 +254,7 @@ impl Rollouts {
         // The canary is on record before it flies, so that no crash can make a second one.
         if stale {
             self.abandon(key, None, context, emit);
-        } else if guarded && !self.state.unwritten() && !self.state.writing() {
+        } else if guarded && self.state.canaries_are_written() {
             self.patch(key, context, emit);
         }
     }

@@ -73,7 +73,14 @@ impl Rollouts {
         let late = rollout.is_late(policy, now);
         let workload = index.workload(key);
         let done = workload.map(|w| replaced(w, context.view)).unwrap_or_default();
+        if !matches!(next, Next::End(Outcome::Converged, _)) {
+            rollout.done = None;
+        }
         match next {
+            Next::End(Outcome::Converged, message) => {
+                let stay = self.note_finished_platform(key, context);
+                self.converge(key, stay, message, late, context, emit);
+            }
             Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
             Next::Hold(..) | Next::Wait(_) if late && policy.one_shot => {
                 return self.end(key, Outcome::TimedOut, format!("{done} replaced"), context, emit);
@@ -85,6 +92,12 @@ impl Rollouts {
                 if late && workload.is_some_and(|w| crashes_now(w, context.view)) {
                     let message = format!("its Pods crash: {done} replaced, {what}");
                     return self.end(key, Outcome::Failed, message, context, emit);
+                }
+                if late
+                    && let Some(w) = workload
+                    && let Some(stall) = self.stalled_by_pods(key, w, context.view)
+                {
+                    return self.stall(key, &format!("{done} replaced, {what}"), &stall, context, emit);
                 }
                 self.progress(key, &format!("{done} replaced; {what}"), late, context, emit);
             }

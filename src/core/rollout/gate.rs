@@ -69,6 +69,8 @@ pub struct Candidate<'a> {
     pub injector_unhealthy: bool,
     /// How many of its Pods may be missing by its PodDisruptionBudgets; `None`: it has none.
     pub disruptions_allowed: Option<u32>,
+    /// Pods of this DaemonSet run where its controller wants none now, as on a Node that is not ready.
+    pub stranded: bool,
     /// Some of its Pods run an older template, because its owner waits with his own change until they are deleted.
     pub pending: bool,
     /// A rollout of ours is under way.
@@ -151,7 +153,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::Paused, paused),
     (Gate::WorkloadPaused, |c, _| c.workload.paused),
     (Gate::Rolling, |c, _| c.in_rollout || rollout_status::rollout_in_progress(c.workload)),
-    (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && !rollout_status::healthy(c.workload)),
+    (Gate::Unhealthy, |c, s| !s.policy.include_unhealthy && (c.stranded || !rollout_status::healthy(c.workload))),
     (Gate::ClusterBusy, |_, s| cluster_busy(s.unready_nodes)),
     (Gate::Cooldown, |c, s| c.tried().any(|tried| s.now.since(c.made(tried)) < s.policy.cooldown)),
     (Gate::DailyCap, |c, s| rolled_within(c, s.now, DAY).len() >= s.policy.daily_cap as usize),
@@ -259,9 +261,10 @@ fn paused(c: &Candidate<'_>, s: &Situation<'_>) -> bool {
     }
 }
 
-/// More than 5 % of the Nodes, and at least two, are not ready: whatever is going on, restarts would not help.
+/// More than 5 % of the Nodes are not ready, and if that is a single one, a quarter of all: whatever is going on, restarts
+/// would not help.
 fn cluster_busy((unready, all): (usize, usize)) -> bool {
-    unready >= 2 && unready * 20 > all
+    unready * 20 > all && (unready >= 2 || unready * 4 >= all)
 }
 
 /// Its rollouts of that time, oldest first, whatever anybody said since.
@@ -356,7 +359,9 @@ fn unproven<'a>(c: &'a Candidate<'_>, s: &'a Situation<'_>) -> impl Iterator<Ite
     let waits = move |(scope, canary): &(&Scope, &Canary)| {
         // Whoever proves something else takes no place here, however many are left.
         let room = canary.workloads.len() < s.policy.canary && proves.contains(scope);
-        let joins = (room || canary.workloads.contains(&c.workload.key)) && !canary.too_early(s.now.wall);
+        let joins = (room || canary.workloads.contains(&c.workload.key))
+            && !canary.too_early(s.now.wall)
+            && canary.failed.is_none();
         let soaked = canary.converged.is_some_and(|at| s.now.since(at) >= s.policy.soak);
         c.scopes.contains_key(*scope) && !joins && !soaked
     };

@@ -23,8 +23,10 @@ mod record;
 mod report;
 mod rollout_state;
 mod rollouts;
+mod stalled;
 mod starts;
 mod state_store;
+mod stays_well;
 mod traces;
 mod watch;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     injection::View,
-    io::{Effect, Notice, Outbox, PatchOutcome, PatchReply, PatchRequest, WorkloadRef},
+    io::{Effect, Notice, Outbox, PatchOutcome, PatchReply, PatchRequest, Tried, WorkloadRef},
     model::{
         Stamp, WorkloadKey,
         owner::Restart,
@@ -157,7 +157,21 @@ impl Rollouts {
             }
             self.concerned.insert(key.clone());
         }
+        self.note_attempt(key, context);
         self.ledger.entry(key).abandoned_attempts = 0;
+    }
+}
+
+impl Rollouts {
+    /// What was written is on record, too: the cluster may forget it.
+    fn note_attempt(&mut self, key: &WorkloadKey, context: Context<'_>) {
+        let View { policy, now, .. } = context.view;
+        let Some(rollout) = self.running.get(key) else { return };
+        let Some(stamp) = rollout.stamps.last() else { return };
+        let target = context.verdicts.judged(key).map(|judged| &*judged.target);
+        let target = stamp.fingerprint.as_deref().or(target).unwrap_or_default();
+        let (uid, tried) = (rollout.uid.clone(), Tried::new(stamp.timestamp, target, policy.one_shot));
+        self.change_record(policy, |record| record.attempts.note(&uid, tried, now.wall));
     }
 }
 

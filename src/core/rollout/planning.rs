@@ -14,7 +14,11 @@ use crate::core::{
     injection::{Scope, VersionVector, View, backends::backends_mixed, injectors_of},
     inventory::on_delete,
     io::{Notice, Outbox},
-    model::{Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot, words::Gate},
+    model::{
+        Attempt, Name, ObjectKey, Stamp, WorkloadKey, WorkloadSnapshot,
+        owner::Kind,
+        words::{Gate, Outcome},
+    },
     verdict::{Case, Judged, Verdicts},
 };
 
@@ -67,7 +71,7 @@ impl Rollouts {
             scopes,
             causes: case.causes(),
             says: context.view.owner_annotations(workload),
-            history: self.history(workload, context.view),
+            history: self.with_recorded(self.history(workload, context.view), workload, &judged.target),
             noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
             patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
             loss_unproven: judged.unproven_loss.is_some() && !lets_go(),
@@ -75,6 +79,8 @@ impl Rollouts {
             backs_injector: index.backs_injectors(&key.namespace),
             injector_unhealthy: scopes.keys().any(|scope| unhealthy.contains(scope)),
             disruptions_allowed: index.disruptions_allowed(workload),
+            stranded: workload.key.kind == Kind::DAEMON_SET
+                && on_delete::alive(workload, index).len() > workload.counts.desired as usize,
             pending: on_delete::is_pending(workload, index, case.templates()),
             in_rollout: self.under_way().any(|k| k == key),
             backoff_until: entry.map(|entry| entry.backoff_until).unwrap_or_default(),
@@ -107,6 +113,23 @@ impl Rollouts {
         history
     }
 
+    /// And what the state ConfigMap says of it, where the cluster has forgotten.
+    fn with_recorded(&self, mut history: Vec<Attempt>, workload: &WorkloadSnapshot, target: &str) -> Vec<Attempt> {
+        let recorded = self.record().map_or(&[][..], |record| record.attempts.of(&workload.uid));
+        for tried in recorded {
+            // One whose patch was refused restarted nothing.
+            let refused = matches!(tried.outcome, Some(Outcome::Denied | Outcome::Conflict));
+            let known = history.iter().any(|known| known.stamp.timestamp == tried.at);
+            let open = self.running.contains_key(&workload.key) && tried.outcome.is_none();
+            if !refused && !known && !open {
+                let fingerprint = tried.was_for(target).then(|| target.to_owned());
+                let stamp = Stamp { timestamp: tried.at, reason: String::new(), fingerprint };
+                history.push(Attempt { stamp, template: Name::from("") });
+            }
+        }
+        history
+    }
+
     /// Workloads that are being rolled, or whose patch may be written any moment though its rollout was dropped.
     fn under_way(&self) -> impl Iterator<Item = &WorkloadKey> {
         let orphans = self.pending_writes.values().filter(|key| !self.running.contains_key(*key));
@@ -115,7 +138,8 @@ impl Rollouts {
 
     pub(super) fn situation<'a>(&'a self, view: View<'a>, without: Option<&WorkloadKey>) -> Situation<'a> {
         let View { policy, now, lifecycle, .. } = view;
-        let running = || self.under_way().filter(|key| Some(*key) != without);
+        let holds_slot = |key: &WorkloadKey| self.running.get(key).is_none_or(Rollout::holds_slot);
+        let running = || self.under_way().filter(|key| Some(*key) != without && holds_slot(key));
         let mut running_in = BTreeMap::new();
         for key in running() {
             *running_in.entry(key.namespace.clone()).or_default() += 1;

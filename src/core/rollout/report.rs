@@ -20,6 +20,9 @@ pub struct RolloutReport {
     pub started: Timestamp,
     /// How it ended; `None`: under way. `timed_out` may be followed by another.
     pub outcome: Option<Outcome>,
+    /// It is under way, and disrupts nothing any more: its new Pods are ready, and are looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watched: bool,
     /// Where it stands, in the words of `kubectl rollout status`.
     pub message: String,
     /// How long it took, or has taken.

@@ -4,7 +4,10 @@
 //! their say) → `Patching` → `Rolling` until the platform is done and the new Pods are as rendered. Where nobody replaces
 //! Pods we evict them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::report::RolloutReport;
 use crate::core::{
@@ -61,10 +64,16 @@ pub(super) struct Rollout {
     pub(super) late: bool,
     /// It was late once, and that was told: it leaves one entry in the breaker's list, however it ends.
     pub(super) timed_out: bool,
+    /// It stalled at what others may meet, too: for the breaker it timed out.
+    pub(super) blocked: bool,
+    /// Somebody else began it, by hand or not, and counts it.
+    pub(super) foreign: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
     pub(super) crashes: Option<(Duration, bool)>,
-    /// When the platform said that it is finished.
+    /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
     pub(super) done: Option<Duration>,
+    /// The new Pods that were there when it said so first, and since when each has been well; `None`: it is not ready.
+    pub(super) well: BTreeMap<Uid, Option<Well>>,
     /// An earlier process began it: what its rendering depended on is not known.
     pub(super) adopted: bool,
     /// Its history has not been read: whether it is ours at all is not known.
@@ -116,8 +125,11 @@ impl Rollout {
             attempts: 0,
             late: false,
             timed_out: false,
+            blocked: false,
+            foreign: false,
             crashes: None,
             done: None,
+            well: BTreeMap::new(),
             adopted: false,
             unread: false,
             eviction: Eviction::Looking,
@@ -139,6 +151,11 @@ impl Rollout {
         }
     }
 
+    /// It takes one of the places that are limited: Pods of it are missing, or may be.
+    pub(super) fn holds_slot(&self) -> bool {
+        self.phase != Phase::Rolling || self.done.is_none()
+    }
+
     /// It has not moved on for as long as a rollout may take.
     pub(super) fn is_late(&self, policy: &Policy, now: Now) -> bool {
         now.elapsed >= self.stepped.saturating_add(policy.timeout)
@@ -147,6 +164,11 @@ impl Rollout {
     /// When it was planned; of use until it is patched.
     pub(super) fn planned(&self) -> Duration {
         self.started.elapsed
+    }
+
+    /// When it is finished, and nothing more is waited for.
+    pub(super) fn gives_up(&self, policy: &Policy) -> Option<Duration> {
+        self.done.map(|done| done.max(self.stepped).saturating_add(policy.timeout))
     }
 
     /// When something is to be done about it though nothing happens.
@@ -161,7 +183,8 @@ impl Rollout {
             }
             // Until it is done for good, an event is waited for.
             Phase::Rolling => {
-                self.wake.into_iter().chain(self.done.map(|done| done.saturating_add(policy.timeout))).min()
+                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
+                self.wake.into_iter().chain(crashes).chain(self.gives_up(policy)).min()
             }
             Phase::Confirming | Phase::Patching => None,
         }
@@ -176,9 +199,32 @@ impl Rollout {
             change: self.change.clone(),
             started: self.stamps.last().map_or(self.started.wall, |s| s.timestamp),
             outcome,
+            watched: outcome.is_none() && !self.holds_slot(),
             message: self.message.clone(),
             seconds: now.elapsed.saturating_sub(self.started.elapsed).as_secs(),
         }
+    }
+}
+
+/// Since when a new Pod has been ready, and how often its containers had been started again by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Well {
+    pub(super) since: Duration,
+    pub(super) restarts: u8,
+}
+
+/// A rollout that converged, for as long as others soak.
+#[derive(Clone, Debug)]
+pub(super) struct Soaking {
+    pub(super) rollout: Rollout,
+    pub(super) until: Duration,
+}
+
+impl Soaking {
+    /// When something is to be done about it though nothing happens.
+    pub(super) fn deadline(&self) -> Duration {
+        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
+        crashes.unwrap_or(self.until)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     ledger::{Entry, Ledger},
     plan_schedule::PlanSchedule,
     report::{AlertsReport, RolloutReport},
-    rollout_state::{Phase, Rollout},
+    rollout_state::{Phase, Rollout, Soaking},
     starts::RecentStarts,
     state_store::StateStore,
 };
@@ -30,6 +30,8 @@ use crate::core::{
 #[derive(Debug, Default)]
 pub struct Rollouts {
     pub(super) running: BTreeMap<WorkloadKey, Rollout>,
+    /// Rollouts that converged a short time ago: their outcome is taken back if their Pods do not stay well.
+    pub(super) soaking: BTreeMap<WorkloadKey, Soaking>,
     pub(super) ledger: Ledger,
     /// Patches and evictions whose answer is outstanding, also those of rollouts that were dropped meanwhile.
     pub(super) pending_writes: BTreeMap<u64, WorkloadKey>,
@@ -67,6 +69,7 @@ impl Rollouts {
             for key in std::mem::take(&mut self.running).keys() {
                 out.invalidate_report(key);
             }
+            self.soaking.clear();
             self.starts.forget_plans();
             self.state.drop_changes();
         }
@@ -134,7 +137,7 @@ impl Rollouts {
             if *replan {
                 self.schedule.request();
             }
-            if self.running.contains_key(key) {
+            if self.running.contains_key(key) || self.soaking.contains_key(key) {
                 self.concerned.insert(key.clone());
             }
             match standing {
@@ -151,6 +154,7 @@ impl Rollouts {
 
     /// A workload left: nothing that is remembered of it means anything. A rollout of it is ended when it is looked at next.
     pub fn leave(&mut self, key: &WorkloadKey) {
+        self.soaking.remove(key);
         if self.running.contains_key(key) {
             self.concerned.insert(key.clone());
         } else {
@@ -323,7 +327,8 @@ impl Rollouts {
 
     /// When something is to be done about a rollout though nothing happens.
     pub fn next_deadline(&self, policy: &Policy) -> Option<Duration> {
-        self.running.values().filter_map(|rollout| rollout.deadline(policy)).min()
+        let running = self.running.values().filter_map(|rollout| rollout.deadline(policy));
+        running.chain(self.soaking.values().map(Soaking::deadline)).min()
     }
 
     /// When something is to be asked, written or planned though nothing happens.
@@ -343,8 +348,8 @@ impl Rollouts {
 
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 4] {
-        [self.running.len(), self.ledger.len(), self.pending_writes.len(), self.concerned.len()]
+    pub fn sizes(&self) -> [usize; 5] {
+        [self.soaking.len(), self.running.len(), self.ledger.len(), self.pending_writes.len(), self.concerned.len()]
     }
 }
 

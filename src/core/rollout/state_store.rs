@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::core::io::StateRecord;
+use crate::core::io::{Attempts, StateRecord};
 
+/// However much changes, and however fast a write is answered, the next one waits so long.
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 /// After a write that changed nothing the next one waits this long, and twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait between two writes.
@@ -41,10 +43,16 @@ impl StateStore {
         self.writing
     }
 
-    /// We want something that the ConfigMap does not say, yet.
+    /// We want something that matters and that the ConfigMap does not say, yet.
     pub(super) fn unwritten(&self) -> bool {
-        let content = |r: &StateRecord| StateRecord { resource_version: None, ..r.clone() };
-        self.read.is_some() && self.readable && self.wanted.as_ref().map(content) != self.read.as_ref().map(content)
+        let (Some(wanted), Some(read)) = (&self.wanted, &self.read) else { return false };
+        self.readable && !same(wanted, read)
+    }
+
+    /// Which workloads go first is on record, as we want it.
+    pub(super) fn canaries_are_written(&self) -> bool {
+        let canaries = |record: &Option<StateRecord>| record.as_ref().map(|record| record.canaries.clone());
+        !self.readable || self.read.is_none() || canaries(&self.wanted) == canaries(&self.read)
     }
 
     /// We want nothing but what it says.
@@ -67,7 +75,6 @@ impl StateStore {
         let moved = self.read.as_ref().and_then(|read| read.resource_version.clone()) != version;
         if moved || !self.unwritten() {
             self.failures = 0;
-            self.rests_until = Duration::ZERO;
         } else if answered {
             self.rests_until = now + FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
             self.failures += 1;
@@ -95,8 +102,17 @@ impl StateStore {
     pub(super) fn take_write(&mut self, now: Duration) -> Option<StateRecord> {
         self.next_write().filter(|at| *at <= now)?;
         self.writing = true;
+        self.rests_until = now + BETWEEN_WRITES;
         self.wanted.clone()
     }
+}
+
+/// Both say the same, but for attempts of which only their stamps tell that they were made.
+fn same(a: &StateRecord, b: &StateRecord) -> bool {
+    let StateRecord { resource_version: _, paused, breaker, recent, canaries, locks, retries, starts, attempts } = a;
+    (paused, breaker, recent) == (&b.paused, &b.breaker, &b.recent)
+        && (canaries, locks, retries, starts) == (&b.canaries, &b.locks, &b.retries, &b.starts)
+        && attempts.that_matter().eq(b.attempts.that_matter())
 }
 
 /// What we changed since `base`, and for the rest what was read.
@@ -110,6 +126,7 @@ fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRec
         locks: merged_map(mine.locks, &base.locks, &read.locks),
         retries: merged_map(mine.retries, &base.retries, &read.retries),
         starts: merged_map(mine.starts, &base.starts, &read.starts),
+        attempts: Attempts(merged_map(mine.attempts.0, &base.attempts.0, &read.attempts.0)),
     }
 }
 

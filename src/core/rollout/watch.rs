@@ -10,12 +10,13 @@ use super::{
     report::RolloutReport,
     rollout_state::{CRASHING, Phase, QUIET, Reached},
     rollouts::Rollouts,
+    stays_well::crashes,
 };
 use crate::core::{
     compare::SidecarDifference,
     injection::{VersionVector, View},
     inventory::{Pod, PodClass, current_revision, on_delete, pods_in},
-    io::{Lock, Notice},
+    io::{Lock, Notice, Tried},
     model::{
         Attempt, Strategy, WorkloadKey, WorkloadSnapshot,
         owner::Kind,
@@ -44,9 +45,10 @@ impl Rollouts {
         if rollout.unread && !late {
             return self.progress(key, "finding out whether it is ours", false, context, emit);
         }
-        if rollout.adopted && self.is_its_owners(key) {
+        if rollout.adopted && (self.is_its_owners(key) || self.is_over(key, policy.one_shot)) {
             return self.stop_tracking(key, emit);
         }
+        let Some(rollout) = self.running.get(key) else { return };
         if workload.generation < rollout.generation {
             return self.progress(key, "waiting to hear of the change", late, context, emit);
         }
@@ -63,7 +65,7 @@ impl Rollouts {
         match rollout_status::progress(workload) {
             Progress::Failed(why) => self.end(key, Outcome::Failed, why, context, emit),
             Progress::Waiting(message) => self.watch_waiting(key, workload, message, late, context, emit),
-            Progress::Done => self.watch_done(key, late, context, emit),
+            Progress::Done => self.watch_done(key, workload, late, context, emit),
         }
     }
 
@@ -77,15 +79,20 @@ impl Rollouts {
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) {
-        let View { policy, index, now, .. } = context.view;
-        let crashes = self.new_pods_crash(key, context);
-        if let Some(rollout) = self.running.get_mut(key) {
+        let View { policy, index, .. } = context.view;
+        if let Some(rollout) = self.running.get_mut(key)
+            && rollout.done.take().is_some()
+        {
             // It was finished, and is not any more: a Pod was lost again.
-            rollout.done = None;
-            rollout.crashes = crashes;
+            rollout.wake = None;
         }
-        if crashes.is_some_and(|(since, still)| still && now.elapsed >= since + CRASHING) {
-            return self.end(key, Outcome::Failed, format!("its new Pods crash: {message}"), context, emit);
+        if self.running.get(key).is_some_and(|rollout| !rollout.well.is_empty()) {
+            self.note_well(key, context);
+        }
+        if self.note_crashes(key, workload, context.view) {
+            let cause = self.stalled_by_pods(key, workload, context.view).map(|stall| format!("; {}", stall.cause));
+            let message = format!("its new Pods crash: {message}{}", cause.unwrap_or_default());
+            return self.end(key, Outcome::Failed, message, context, emit);
         }
         if late && crashes_now(workload, context.view) {
             let remedy = on_delete::stuck_pod(workload, index).map(|why| format!("; {why}"));
@@ -96,6 +103,9 @@ impl Rollouts {
             // Nothing of ours is in its way, and others need its slot.
             return self.end(key, Outcome::Stalled, format!("{message}; {cause}"), context, emit);
         }
+        if late && let Some(stall) = self.stalled_by_pods(key, workload, context.view) {
+            return self.stall(key, &message, &stall, context, emit);
+        }
         if late && policy.one_shot {
             // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.
             return self.end(key, Outcome::TimedOut, message, context, emit);
@@ -103,16 +113,28 @@ impl Rollouts {
         self.progress(key, &message, late, context, emit);
     }
 
-    /// The platform says that it is finished.
-    fn watch_done(&mut self, key: &WorkloadKey, late: bool, context: Context<'_>, emit: &mut Emitter<'_>) {
+    /// The platform says that it is finished. Its new Pods are to be as rendered, and to stay ready for a while.
+    fn watch_done(
+        &mut self,
+        key: &WorkloadKey,
+        workload: &WorkloadSnapshot,
+        late: bool,
+        context: Context<'_>,
+        emit: &mut Emitter<'_>,
+    ) {
         let View { policy, now, .. } = context.view;
-        let Some(rollout) = self.running.get_mut(key) else { return };
-        let since = *rollout.done.get_or_insert(now.elapsed);
-        rollout.crashes = None;
+        let stay = self.note_finished_platform(key, context);
+        let Some(rollout) = self.running.get(key) else { return };
+        let late = late && rollout.is_late(policy, now);
+        let gives_up = rollout.gives_up(policy).is_some_and(|at| now.elapsed >= at);
+        if self.note_crashes(key, workload, context.view) {
+            return self.end(key, Outcome::Failed, "its new Pods crash".to_owned(), context, emit);
+        }
         match self.verified(key, context, emit) {
+            Some((Outcome::Converged, message)) => self.converge(key, stay, message, late, context, emit),
             Some((outcome, message)) => self.end(key, outcome, message, context, emit),
-            // Nothing is to be learned of it any more; its slot must not be taken for ever.
-            None if now.elapsed >= since.saturating_add(policy.timeout) => {
+            // Nothing is to be learned of it any more.
+            None if gives_up => {
                 let message = "finished, but its new Pods could not be checked".to_owned();
                 self.end(key, Outcome::TimedOut, message, context, emit);
             }
@@ -164,21 +186,11 @@ impl Rollouts {
         new.all(|pod| pod.state.ready).then_some("every new Pod is ready, and a Node takes none")
     }
 
-    /// Since when new Pods of it crash, and whether one does now. One that runs for a moment between two crashes is not well
-    /// yet; one that is ready is.
-    fn new_pods_crash(&self, key: &WorkloadKey, context: Context<'_>) -> Option<(Duration, bool)> {
-        let index = context.view.index;
-        let (rollout, workload) = (self.running.get(key)?, index.workload(key)?);
-        let (_, classes) = current_revision(workload, index)?;
-        let pods = pods_in(&classes);
-        let mut new = pods.iter().filter(|pod| !rollout.before.contains(&pod.uid) && !pod.state.terminating);
-        let crashes = new.clone().any(|pod| pod.state.crashing);
-        let well = !crashes && new.all(|pod| pod.state.ready);
-        match rollout.crashes {
-            Some(_) if well => None,
-            Some((since, _)) => Some((since, crashes)),
-            None => crashes.then_some((context.view.now.elapsed, true)),
-        }
+    /// Notes whether new Pods crash; returns whether they have for so long that they will not come up by themselves.
+    fn note_crashes(&mut self, key: &WorkloadKey, workload: &WorkloadSnapshot, view: View<'_>) -> bool {
+        let Some(rollout) = self.running.get_mut(key) else { return false };
+        rollout.crashes = crashes(rollout, workload, view);
+        rollout.crashes.is_some_and(|(since, still)| still && view.now.elapsed >= since + CRASHING)
     }
 
     pub(super) fn progress(
@@ -195,10 +207,10 @@ impl Rollouts {
             emit.notify(Notice::RolloutProgress { workload: key.clone(), message: message.to_owned() });
         }
         rollout.late |= late;
-        if late && !rollout.timed_out {
+        if late && !rollout.timed_out && !rollout.foreign {
             rollout.timed_out = true;
             let report = rollout.report(key, Some(Outcome::TimedOut), context.view.now);
-            self.report_end(report, key, false, context, emit);
+            self.report_end(report, key, None, Outcome::TimedOut, context, emit);
         }
     }
 
@@ -214,7 +226,8 @@ impl Rollouts {
         let workload = index.workload(key)?;
         let converged = || Some((Outcome::Converged, "the new Pods are as rendered".to_owned()));
         if judged.verdict == Verdict::NoPods && workload.counts.desired == 0 {
-            return converged();
+            let message = "no Pod of it is wanted any more, so none shows what came of it".to_owned();
+            return Some((Outcome::Superseded, message));
         }
         // The status is ahead of the Pods, which come by a watch of their own.
         let (_, classes) = current_revision(workload, index)?;
@@ -223,7 +236,7 @@ impl Rollouts {
         let old = on_delete::not_replaced(workload, index);
         pods.retain(|pod| !old.contains(&pod.key.name));
         let all_new = pods.iter().all(|pod| !rollout.before.contains(&pod.uid));
-        if !all_new || judged.pods < expected(workload) {
+        if (pods.is_empty() && old.is_empty()) || !all_new || judged.pods < expected(workload) {
             return None;
         }
         let new = |group: &&PodGroup| group.pods.iter().any(|pod| !old.contains(pod));
@@ -320,6 +333,8 @@ impl Rollouts {
         let View { index, now, .. } = context.view;
         rollout.message = message;
         let report = rollout.report(key, Some(outcome), now);
+        let replaced = rollout.timed_out.then_some(Outcome::TimedOut);
+        let converged = (outcome == Outcome::Converged).then(|| rollout.clone());
         // What was done to another one of the same name says nothing of this one.
         if index.workload(key).is_none_or(|w| w.uid == rollout.uid) {
             self.ledger.entry(key).ended = true;
@@ -334,12 +349,19 @@ impl Rollouts {
                 }
             }
         }
-        if outcome != Outcome::Converged {
-            self.remove_canary(key, context.view);
+        match (outcome, converged) {
+            (_, Some(rollout)) => self.begin_soak(key, rollout, context.view),
+            (Outcome::Failed, None) => self.close_causes(key, &report.message, context.view),
+            _ => self.remove_canary(key, context.view),
         }
         emit.recheck(key);
         self.schedule.request();
-        self.report_end(report, key, rollout.timed_out, context, emit);
+        let counted = if outcome == Outcome::Stalled && rollout.blocked { Outcome::TimedOut } else { outcome };
+        if rollout.foreign {
+            emit.invalidate_report(key);
+        } else {
+            self.report_end(report, key, replaced, counted, context, emit);
+        }
         self.forget_if_left(key, context);
     }
 
@@ -350,12 +372,14 @@ impl Rollouts {
         }
     }
 
-    /// Tells of an outcome and lets the breaker see it; of one rollout only one that is bad (`again`: there was one).
-    fn report_end(
+    /// Tells of an outcome and lets the breaker see it; of one rollout it sees but one. `replaced`: what was told before, of
+    /// one that was late, or converged and did not stay well; `counted`: what the breaker takes it for.
+    pub(super) fn report_end(
         &mut self,
         report: RolloutReport,
         key: &WorkloadKey,
-        again: bool,
+        replaced: Option<Outcome>,
+        counted: Outcome,
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) {
@@ -367,18 +391,24 @@ impl Rollouts {
             message: report.message.clone(),
             seconds: report.seconds,
         });
+        let tried = Tried::new(report.started, "", policy.one_shot).ended(outcome);
         emit.ended(report);
-        if again && breaker::is_bad(outcome) {
-            return;
-        }
+        let uid = context.view.index.workload(key).map(|w| w.uid.clone());
+        let seen = replaced.is_some_and(breaker::is_bad) && breaker::is_bad(counted);
         let mut opened = None;
         let begun = self.starts.stamps_of(key, now);
         self.change_record(policy, |record| {
             record.register_starts(key, begun, now.wall);
-            if again {
-                breaker::forget_late(record);
+            if let Some(uid) = uid {
+                record.attempts.note(&uid, tried, now.wall);
             }
-            opened = breaker::saw(record, outcome, key, now.wall);
+            if seen {
+                return;
+            }
+            if let Some(replaced) = replaced {
+                breaker::forget(record, replaced);
+            }
+            opened = breaker::saw(record, counted, key, now.wall);
         });
         if let Some(reason) = opened {
             emit.notify(Notice::BreakerOpened { workload: key.clone(), reason, at: now.wall });

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{FORMAT, Header, Line, OutstandingRenders, comparable};
 use crate::core::{
-    io::{Input, WatchEvent},
+    io::{Input, Tried, WatchEvent},
     model::{
         Object, Stamp,
         owner::{Described, Kind},
@@ -147,6 +147,10 @@ fn translate(input: &mut Input, known: &FingerprintMap) {
         }
     };
     match input {
+        Input::State(Some(record)) => {
+            let attempts = record.attempts.0.values_mut().flatten();
+            attempts.for_each(|tried| translate_attempt(tried, known));
+        }
         Input::Watch { event: WatchEvent::Apply(Object::Workload(w)), .. } => {
             w.template.stamp.iter_mut().for_each(stamp);
         }
@@ -160,7 +164,21 @@ fn translate(input: &mut Input, known: &FingerprintMap) {
     }
 }
 
+fn translate_attempt(tried: &mut Tried, known: &FingerprintMap) {
+    for (found, other) in known {
+        tried.translate(found, other);
+    }
+}
+
 fn translate_effect(effect: &mut Value, known: &FingerprintMap) {
+    let attempts = effect.pointer_mut("/write_state/attempts").and_then(Value::as_object_mut);
+    let attempts = attempts.into_iter().flat_map(|all| all.values_mut()).filter_map(Value::as_array_mut).flatten();
+    for text in attempts {
+        if let Some(Ok(mut tried)) = text.as_str().map(str::parse::<Tried>) {
+            translate_attempt(&mut tried, known);
+            *text = tried.to_string().into();
+        }
+    }
     let Some(found) = effect.pointer_mut("/patch/stamp/fingerprint") else { return };
     if let Some(other) = found.as_str().and_then(|text| known.get(text)) {
         *found = other.clone().into();

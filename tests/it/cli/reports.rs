@@ -127,6 +127,7 @@ pub(crate) fn rolled() -> Report {
         change: UPGRADE.to_owned(),
         started: "2026-03-01T11:58:00Z".parse().unwrap(),
         outcome,
+        watched: false,
         message: message.to_owned(),
         seconds,
     };

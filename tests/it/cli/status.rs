@@ -20,6 +20,7 @@ pub(super) fn status() -> DaemonStatus {
         workloads: vec![WorkloadKey { namespace: "shop".into(), kind: Kind::DEPLOYMENT, name: "cart".into() }],
         started: at("2026-03-01T11:00:00Z"),
         converged: None,
+        failed: None,
         too_early_until: None,
     };
     let record = StateRecord {

@@ -68,6 +68,7 @@ fn rollout(outcome: Option<Outcome>, message: &str, seconds: u64) -> RolloutRepo
         change: "istio-proxy image 1.27.0 → 1.27.1".to_owned(),
         started: at(10),
         outcome,
+        watched: false,
         message: message.to_owned(),
         seconds,
     }

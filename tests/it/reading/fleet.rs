@@ -48,6 +48,7 @@ pub(super) fn of(n: usize) -> Report {
         change: "istio-proxy image 1.27.0 → 1.27.1".to_owned(),
         started: at("2026-03-01T11:58:40Z"),
         outcome,
+        watched: false,
         message: message.to_owned(),
         seconds,
     };

@@ -22,7 +22,7 @@ pub(super) struct Cluster {
     pub(super) objects: Objects,
     templates: BTreeMap<WorkloadKey, Vec<Container>>,
     /// The stamps in all retained revisions.
-    stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
+    pub(super) stamps: BTreeMap<WorkloadKey, Vec<Attempt>>,
     /// The ControllerRevisions, and the hashes of their templates.
     revisions: BTreeMap<WorkloadKey, BTreeMap<Name, Name>>,
     /// Whose Pods are being exchanged because of our stamp.
@@ -83,6 +83,8 @@ impl Cluster {
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy: if kind.is_replicas() { Strategy::OnDelete } else { rolling },
             deadline_exceeded: false,
+            min_ready_seconds: 0,
+            refused: None,
             revision: u64::from(kind == Kind::DEPLOYMENT),
             current_revision: stateful(&first),
             update_revision: stateful(&first),

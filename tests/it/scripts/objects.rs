@@ -207,17 +207,20 @@ pub(super) fn spec(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot)
 
 /// What a script says of a workload's status.
 pub(super) fn status(line: &mut Line) -> Result<impl FnOnce(&mut WorkloadSnapshot) + use<>> {
-    let [current, updated, ready, available] =
-        ["current", "updated", "ready", "available"].map(|field| line.parsed(field));
-    let (current, updated, ready, available) = (current?, updated?, ready?, available?);
+    let [desired, current, updated, ready, available] =
+        ["desired", "current", "updated", "ready", "available"].map(|field| line.parsed(field));
+    let (desired, current, updated, ready, available) = (desired?, current?, updated?, ready?, available?);
     let exceeded = line.flag("deadline_exceeded");
+    let refused = line.name("refused");
     let behind = line.flag("unobserved");
     Ok(move |w: &mut WorkloadSnapshot| {
         let c = &mut w.counts;
+        c.desired = desired.unwrap_or(c.desired);
         c.current = current.unwrap_or(c.current);
         c.updated = updated.unwrap_or(c.updated);
         c.ready = ready.unwrap_or(c.ready);
         c.available = available.unwrap_or(c.available);
+        w.refused = refused.or(w.refused.take());
         w.deadline_exceeded |= exceeded;
         if behind {
             w.observed_generation = w.generation - 1;

@@ -49,6 +49,7 @@ pub(super) fn set(policy: &mut Policy, line: &mut Line) -> Result<()> {
             "per_hour" => policy.max_rollouts_per_hour = Some(value.parse().with_context(given)?),
             "canary" => policy.canary = value.parse().with_context(given)?,
             "soak" => policy.soak = duration(&value)?,
+            "min_ready" => policy.min_ready = duration(&value)?,
             "cooldown" => policy.cooldown = duration(&value)?,
             "daily_cap" => policy.daily_cap = value.parse().with_context(given)?,
             "timeout" => policy.timeout = duration(&value)?,

@@ -81,7 +81,8 @@ impl Rules {
     /// they gave their slots up. But beside them it begins no other.
     fn within_caps(&mut self, policy: &Policy, open: &[&RolloutReport], begins: bool) -> Result<()> {
         let key = |r: &&RolloutReport| [r.kind.clone(), r.namespace.clone(), r.name.clone()];
-        let all: BTreeSet<_> = open.iter().map(key).collect();
+        // One whose new Pods are only watched disrupts nothing.
+        let all: BTreeSet<_> = open.iter().filter(|r| !r.watched).map(key).collect();
         self.begun.retain(|key| all.contains(key));
         let counted = if begins { &all } else { &self.begun };
         ensure!(counted.len() <= policy.parallel_rollouts, "{} rollouts at once", counted.len());

@@ -106,7 +106,8 @@ pub(crate) fn state(record: &StateRecord) -> String {
     for (scope, canary) in &record.canaries {
         let workloads: Vec<_> = canary.workloads.iter().map(ToString::to_string).collect();
         let converged = canary.converged.map(|at| at.strftime(", converged %H:%M:%S").to_string());
-        parts.push(format!("canary for {scope}: {}{}", workloads.join(" "), converged.unwrap_or_default()));
+        let failed = canary.failed.as_ref().map_or("", |_| ", failed");
+        parts.push(format!("canary for {scope}: {}{}{failed}", workloads.join(" "), converged.unwrap_or_default()));
     }
     parts.extend(record.locks.values().map(|lock| format!("locked {}", lock.workload)));
     parts.extend(record.retries.values().map(|retry| format!("retry {}", retry.workload)));

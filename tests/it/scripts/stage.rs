@@ -97,7 +97,7 @@ impl Stage {
         // Scripts may name it.
         _ = database();
         Self {
-            policy: Policy { without_guard: true, ..Policy::default() },
+            policy: Policy { without_guard: true, min_ready: Duration::ZERO, ..Policy::default() },
             cluster: Cluster::default(),
             hands: Hands::default(),
             injected: BTreeMap::new(),

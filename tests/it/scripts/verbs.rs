@@ -9,7 +9,7 @@ use sidecar_drift::core::{
         WatchEvent, WatchKind, WatchSource,
     },
     model::{
-        Name, Object, WorkloadKey,
+        Name, Object, PodWait, WorkloadKey,
         owner::Kind,
         words::{UndeterminedReason, Word as _},
     },
@@ -125,7 +125,7 @@ impl Stage {
             "daemonset" => self.workload(&mut line, Kind::DAEMON_SET)?,
             "replicas" => self.workload(&mut line, Kind::REPLICA_SET)?,
             "database" => self.workload(&mut line, database())?,
-            "update" | "rolled" | "born" | "status" | "spec" | "strip" | "delete" | "pod" => {
+            "update" | "forget" | "rolled" | "born" | "status" | "spec" | "strip" | "delete" | "pod" => {
                 self.change(&verb, &mut line)?;
             }
             "bare" | "job" => self.stray(&mut line, verb == "job")?,
@@ -218,6 +218,19 @@ impl Stage {
                 let uid = self.cluster.workload(&whom).context("it was just found")?.uid.clone();
                 let mut state = state.unwrap_or_default();
                 state.retries.insert(uid, Retry { workload: whom, at });
+                self.put_state(Some(state));
+            }
+            // Whoever wrote it last had a clock that is ahead.
+            "ahead" => {
+                let mut state = state.unwrap_or_default();
+                let ahead = duration(&line.expect("by how much")?)?;
+                state.locks.values_mut().for_each(|lock| lock.at += ahead);
+                state.retries.values_mut().for_each(|retry| retry.at += ahead);
+                for canary in state.canaries.values_mut() {
+                    canary.started += ahead;
+                    canary.converged = canary.converged.map(|at| at + ahead);
+                    canary.too_early_until = canary.too_early_until.map(|at| at + ahead);
+                }
                 self.put_state(Some(state));
             }
             "lost" => {
@@ -371,6 +384,11 @@ impl Stage {
                 self.schedule_rollout(&whom);
                 self.cluster.begin_rollout(&whom, Some(containers), |_| {})
             }
+            // No revision of it is retained.
+            "forget" => {
+                self.cluster.stamps.remove(&whom);
+                Ok(())
+            }
             "rolled" => {
                 let bare = line.flag("bare");
                 let given = containers(line);
@@ -416,6 +434,14 @@ impl Stage {
         pod.patched_images.extend(line.name("patched"));
         pod.state.terminating |= line.flag("terminating");
         pod.state.crashing |= line.flag("crashing");
+        pod.state.crashing &= !line.flag("well");
+        pod.state.restarts = line.parsed("restarts")?.unwrap_or(pod.state.restarts);
+        pod.state.waits_for = match line.text("waits").as_deref() {
+            Some("gate") => Some(PodWait::SchedulingGate),
+            Some("node") => Some(PodWait::Node),
+            Some("image") => Some(PodWait::Image),
+            _ => pod.state.waits_for,
+        };
         pod.state.finished |= line.flag("finished");
         pod.state.ready = (pod.state.ready || line.flag("ready")) && !line.flag("unready");
         let given = containers(line);

@@ -165,6 +165,8 @@ impl Cluster {
             counts: Counts { desired: replicas, ..Counts::default() },
             strategy,
             deadline_exceeded: false,
+            min_ready_seconds: 0,
+            refused: None,
             revision: 0,
             current_revision: "".into(),
             update_revision: "".into(),

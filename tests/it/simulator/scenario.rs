@@ -130,6 +130,7 @@ fn policy(random: &mut Random) -> Policy {
         max_rollouts_per_hour: random.one_of(&[None, None, Some(2), Some(6)]),
         canary: random.one_of(&[0, 1, 1, 2]),
         soak: random.one_of(&[Duration::from_secs(5), Duration::from_mins(1)]),
+        min_ready: random.one_of(&[Duration::ZERO, Duration::from_secs(5), Duration::from_secs(30)]),
         cooldown: random.one_of(&[Duration::from_secs(10), Duration::from_mins(4), Duration::from_hours(24)]),
         daily_cap: random.one_of(&[1, 2, 2, 3]),
         timeout: random.one_of(&[Duration::from_mins(1), Duration::from_mins(3)]),

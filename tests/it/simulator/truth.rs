@@ -336,6 +336,8 @@ impl Truth {
             let lasts = self.flights.contains_key(workload);
             match outcome {
                 Outcome::TimedOut => continue,
+                // It may go on, without us and without a slot.
+                Outcome::Stalled => {}
                 // Nobody goes on with it: the Pods that were not evicted stay.
                 _ if *outcome != Outcome::Converged && waits_for_deletions(cluster, workload) => {}
                 Outcome::Failed => {

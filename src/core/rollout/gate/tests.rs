@@ -38,6 +38,7 @@ struct Case {
     backs_injector: bool,
     injector_unhealthy: bool,
     disruptions_allowed: Option<u32>,
+    stranded: bool,
     pending: bool,
     in_rollout: bool,
     backoff_until: Duration,
@@ -79,6 +80,7 @@ impl Case {
             backs_injector: false,
             injector_unhealthy: false,
             disruptions_allowed: None,
+            stranded: false,
             pending: false,
             in_rollout: false,
             backoff_until: Duration::ZERO,
@@ -117,6 +119,7 @@ impl Case {
             backs_injector: self.backs_injector,
             injector_unhealthy: self.injector_unhealthy,
             disruptions_allowed: self.disruptions_allowed,
+            stranded: self.stranded,
             pending: self.pending,
             in_rollout: self.in_rollout,
             backoff_until: self.backoff_until,
@@ -160,7 +163,8 @@ impl Case {
     fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
         let workloads = vec![test_objects::key(Kind::DEPLOYMENT, "shop", name)];
         let converged = converged.map(|second| test_objects::at(second).wall);
-        let canary = Canary { workloads, started: test_objects::at(-5000).wall, converged, too_early_until: None };
+        let canary =
+            Canary { workloads, started: test_objects::at(-5000).wall, converged, failed: None, too_early_until: None };
         self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }
@@ -302,8 +306,17 @@ fn live_patches_are_never_acted_on_and_other_differences_by_choice() {
 }
 
 #[test]
-fn a_cluster_is_busy_from_two_nodes_and_five_per_cent_on() {
-    for (nodes, busy) in [((1, 2), false), ((2, 40), false), ((2, 39), true), ((3, 59), true), ((0, 0), false)] {
+fn a_cluster_is_busy_from_five_per_cent_on_and_a_small_one_from_a_quarter() {
+    for (nodes, busy) in [
+        ((1, 1), true),
+        ((1, 4), true),
+        ((1, 5), false),
+        ((1, 19), false),
+        ((2, 40), false),
+        ((2, 39), true),
+        ((3, 59), true),
+        ((0, 0), false),
+    ] {
         let held = busy.then_some(Gate::ClusterBusy);
         assert_eq!(with(|case| case.unready_nodes = nodes).gate(), held, "{nodes:?}");
     }

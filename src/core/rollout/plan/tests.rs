@@ -54,6 +54,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<
         backs_injector: false,
         injector_unhealthy: false,
         disruptions_allowed: None,
+        stranded: false,
         pending: false,
         in_rollout: false,
         backoff_until: Duration::ZERO,

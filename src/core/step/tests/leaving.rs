@@ -58,6 +58,8 @@ enum Exit {
 struct Stage {
     core: Core,
     second: i64,
+    /// Of the workload that comes next: another one of the same name is another one.
+    uid: String,
     renders: Vec<RenderRequest>,
     patches: Vec<PatchRequest>,
     writes: Vec<StateRecord>,
@@ -74,8 +76,9 @@ fn shape(proxy: Option<&str>) -> Arc<PodShape> {
     Arc::new(PodShape::from_pod(&json!({ "spec": { "containers": containers } })))
 }
 
-fn workload() -> WorkloadSnapshot {
+fn workload(uid: &str) -> WorkloadSnapshot {
     WorkloadSnapshot {
+        uid: uid.into(),
         counts: Counts { desired: 2, current: 2, updated: 2, ready: 2, available: 2 },
         current_revision: "db-1".into(),
         update_revision: "db-1".into(),
@@ -83,9 +86,8 @@ fn workload() -> WorkloadSnapshot {
     }
 }
 
-fn pod(ordinal: u32, crashing: bool) -> PodSnapshot {
-    let owner =
-        Owner { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: "db".into(), uid: "uid-db".into() };
+fn pod(uid: &str, ordinal: u32, crashing: bool) -> PodSnapshot {
+    let owner = Owner { api_version: "apps/v1".into(), kind: "StatefulSet".into(), name: "db".into(), uid: uid.into() };
     PodSnapshot {
         revision: "db-1".into(),
         state: PodState { ready: !crashing, crashing, ..PodState::default() },
@@ -98,8 +100,15 @@ impl Stage {
     fn new() -> Self {
         let sources = [PODS, SETS, NAMESPACES].map(|kind| WatchSource { kind, namespace: None });
         let core = Core::new(policy(), sources, 0, test_objects::at(0));
-        let mut stage =
-            Self { core, second: 0, renders: Vec::new(), patches: Vec::new(), writes: Vec::new(), told: Vec::new() };
+        let mut stage = Self {
+            core,
+            second: 0,
+            uid: "uid-db".to_owned(),
+            renders: Vec::new(),
+            patches: Vec::new(),
+            writes: Vec::new(),
+            told: Vec::new(),
+        };
         stage.input(Input::Leadership(true));
         stage.input(Input::Guard(true));
         stage.input(Input::State(Some(StateRecord { resource_version: Some("1".into()), ..StateRecord::default() })));
@@ -142,7 +151,8 @@ impl Stage {
     fn render(&mut self) {
         for request in std::mem::take(&mut self.renders) {
             let rendering = Rendering { template: shape(None), rendered: shape(Some("proxy:2")), pod_name: None };
-            let confirmation = Confirmation { workload: workload(), history: vec![], templates: BTreeMap::new() };
+            let confirmation =
+                Confirmation { workload: workload(&self.uid), history: vec![], templates: BTreeMap::new() };
             self.input(Input::Rendered(Box::new(RenderReply {
                 took: Duration::ZERO,
                 ticket: request.ticket,
@@ -170,9 +180,9 @@ impl Stage {
     /// A drifted workload comes, and gets as far as this.
     fn reach(&mut self, state: State) {
         for ordinal in 0..2 {
-            self.watch(PODS, WatchEvent::Apply(Object::Pod(pod(ordinal, false))));
+            self.watch(PODS, WatchEvent::Apply(Object::Pod(pod(&self.uid, ordinal, false))));
         }
-        self.watch(SETS, WatchEvent::Apply(Object::Workload(Box::new(workload()))));
+        self.watch(SETS, WatchEvent::Apply(Object::Workload(Box::new(workload(&self.uid)))));
         for step in STATES.into_iter().filter(|step| *step <= state) {
             match step {
                 State::FirstRenderingAsked => assert_eq!(self.renders.len(), 1),
@@ -183,7 +193,7 @@ impl Stage {
                     assert_eq!(self.patches.len(), 1, "{:?}", self.told);
                 }
                 State::Rolling => self.patch(),
-                State::Crashing => self.watch(PODS, WatchEvent::Apply(Object::Pod(pod(0, true)))),
+                State::Crashing => self.watch(PODS, WatchEvent::Apply(Object::Pod(pod(&self.uid, 0, true)))),
             }
         }
         let judged = self.core.verdicts.cases().count();
@@ -227,7 +237,7 @@ fn nothing_is_remembered_of_a_workload_that_leaves_in_any_state() {
             let Core { verdicts, renders, rollouts, reports, .. } = &stage.core;
             assert_eq!(verdicts.sizes(), [0; 6], "{at}: cases, affected, rechecks, candidates, evidence, absences");
             assert_eq!(renders.sizes(), [0; 4], "{at}: queue, read ahead, in flight, pending");
-            assert_eq!(rollouts.sizes(), [0; 4], "{at}: running, ledger, pending writes, concerned");
+            assert_eq!(rollouts.sizes(), [0; 5], "{at}: soaking, running, ledger, pending writes, concerned");
             assert_eq!(reports.sizes()[0], 0, "{at}: reports");
             assert!(!stage.core.rolling(), "{at}");
             let ended = stage
@@ -264,6 +274,7 @@ fn what_stays_is_remembered_while_another_one_leaves() {
 fn a_day_of_coming_and_going_leaves_nothing() {
     let mut stage = Stage::new();
     for round in 0..200_usize {
+        stage.uid = format!("uid-db-{round}");
         stage.reach(STATES[round % STATES.len()]);
         stage.leave(Exit::Deleted);
         stage.render();
@@ -276,6 +287,6 @@ fn a_day_of_coming_and_going_leaves_nothing() {
         stage.told.clear();
     }
     let Core { verdicts, renders, rollouts, reports, .. } = &stage.core;
-    assert_eq!((verdicts.sizes(), renders.sizes(), rollouts.sizes()), ([0; 6], [0; 4], [0; 4]));
+    assert_eq!((verdicts.sizes(), renders.sizes(), rollouts.sizes()), ([0; 6], [0; 4], [0; 5]));
     assert_eq!(reports.sizes()[0], 0);
 }

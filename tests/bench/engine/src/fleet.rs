@@ -47,6 +47,8 @@ impl Deployment {
             counts,
             strategy: Strategy::RollingUpdate { max_unavailable: 0, max_surge: 1, partition: 0 },
             deadline_exceeded: false,
+            min_ready_seconds: 0,
+            refused: None,
             revision: 1,
             current_revision: "".into(),
             update_revision: "".into(),

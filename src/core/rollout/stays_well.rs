@@ -1,0 +1,158 @@
+//! Whether new Pods stay well. A rollout counts as converged only when they have for a while, and what it proved is taken
+//! back when they crash while others still wait for the soak.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    context::{Context, Emitter},
+    rollout_state::{CRASHING, Rollout, Soaking, Well},
+    rollouts::Rollouts,
+};
+use crate::core::{
+    injection::View,
+    inventory::{Pod, current_revision, pods_in},
+    model::{
+        WorkloadKey, WorkloadSnapshot,
+        rollout_status::{self, Progress},
+        words::Outcome,
+    },
+};
+
+/// How long new Pods have stayed well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// One of them is not ready, or none is there.
+    No,
+    /// Long enough at that time, if nothing happens.
+    Until(Duration),
+    /// Long enough.
+    Long,
+}
+
+impl Rollouts {
+    /// Notes which of the new Pods are ready, and says how long all of those have stayed so that were there when the platform
+    /// was finished. Pods that come and go afterwards, as an autoscaler wants them, are no part of it.
+    pub(super) fn note_well(&mut self, key: &WorkloadKey, context: Context<'_>) -> Stay {
+        let View { policy, index, now, .. } = context.view;
+        let (Some(rollout), Some(workload)) = (self.running.get_mut(key), index.workload(key)) else { return Stay::No };
+        let pods = new_pods(rollout, workload, context.view);
+        let there: BTreeMap<_, _> = pods.iter().map(|pod| (&pod.uid, pod)).collect();
+        rollout.well.retain(|uid, _| there.contains_key(uid));
+        if rollout.well.is_empty() {
+            rollout.well = pods.iter().map(|pod| (pod.uid.clone(), None)).collect();
+        }
+        let least = policy.min_ready.max(Duration::from_secs(workload.min_ready_seconds.into()));
+        let mut ends = Some(Duration::ZERO).filter(|_| !rollout.well.is_empty());
+        for (uid, well) in &mut rollout.well {
+            let Some(state) = there.get(uid).map(|pod| pod.state) else { continue };
+            let restarts = state.restarts;
+            let same = well.filter(|before| before.restarts == restarts);
+            *well = state.ready.then(|| same.unwrap_or(Well { since: now.elapsed, restarts }));
+            let end = well.map(|well| well.since.saturating_add(least.max(state.back_off())));
+            ends = ends.zip(end).map(|(a, b)| a.max(b));
+        }
+        match ends {
+            None => Stay::No,
+            Some(at) if at > now.elapsed => Stay::Until(at),
+            Some(_) => Stay::Long,
+        }
+    }
+
+    /// The platform is done with it: others may have its slot, and its new Pods are to stay well from now on.
+    pub(super) fn note_finished_platform(&mut self, key: &WorkloadKey, context: Context<'_>) -> Stay {
+        let first = self.running.get(key).is_some_and(|rollout| rollout.well.is_empty());
+        let stay = self.note_well(key, context);
+        let Some(rollout) = self.running.get_mut(key) else { return stay };
+        if rollout.done.is_none() {
+            rollout.done = Some(context.view.now.elapsed);
+            self.schedule.request();
+        }
+        rollout.wake = None;
+        if let Stay::Until(at) = stay {
+            rollout.wake = Some(at);
+            // Waiting for that is no delay; waiting for Pods that come and go is.
+            rollout.stepped = if first { rollout.stepped.max(at) } else { rollout.stepped };
+        }
+        stay
+    }
+
+    /// Its new Pods are as rendered: it converged, if they have stayed well.
+    pub(super) fn converge(
+        &mut self,
+        key: &WorkloadKey,
+        stay: Stay,
+        message: String,
+        late: bool,
+        context: Context<'_>,
+        emit: &mut Emitter<'_>,
+    ) {
+        let View { policy, now, .. } = context.view;
+        if stay == Stay::Long {
+            return self.end(key, Outcome::Converged, message, context, emit);
+        }
+        let gives_up = self.running.get(key).and_then(|rollout| rollout.gives_up(policy));
+        if (late && policy.one_shot) || gives_up.is_some_and(|at| now.elapsed >= at) {
+            let message = "finished, but its new Pods do not stay ready".to_owned();
+            return self.end(key, Outcome::TimedOut, message, context, emit);
+        }
+        self.progress(key, "watching whether the new Pods stay ready", late, context, emit);
+    }
+
+    /// It converged, and others may follow it: its Pods are watched for as long as they wait.
+    pub(super) fn begin_soak(&mut self, key: &WorkloadKey, rollout: Rollout, view: View<'_>) {
+        if !view.policy.soak.is_zero() {
+            let until = view.now.elapsed.saturating_add(view.policy.soak);
+            self.soaking.insert(key.clone(), Soaking { rollout, until });
+        }
+    }
+
+    /// Looks at one that converged: when its new Pods do not stay well, it failed after all.
+    pub(super) fn watch_soaking(&mut self, key: &WorkloadKey, context: Context<'_>, emit: &mut Emitter<'_>) {
+        let View { index, now, .. } = context.view;
+        let Some(Soaking { rollout, until }) = self.soaking.get_mut(key) else { return };
+        // What its owner changed since is none of the rollout's.
+        let same = |w: &&WorkloadSnapshot| {
+            w.uid == rollout.uid
+                && w.template.hash == rollout.template
+                && w.template.stamp.as_ref() == rollout.stamps.last()
+        };
+        let Some(workload) = index.workload(key).filter(same) else {
+            self.soaking.remove(key);
+            return;
+        };
+        rollout.crashes = crashes(rollout, workload, context.view);
+        let still = rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since);
+        let gave_up = matches!(rollout_status::progress(workload), Progress::Failed(_));
+        if gave_up || still.is_some_and(|since| now.elapsed >= since + CRASHING) {
+            let Some(Soaking { mut rollout, .. }) = self.soaking.remove(key) else { return };
+            "its new Pods were well at first, and crash now".clone_into(&mut rollout.message);
+            let report = rollout.report(key, Some(Outcome::Failed), now);
+            self.close_causes(key, &rollout.message, context.view);
+            self.schedule.request();
+            self.report_end(report, key, Some(Outcome::Converged), Outcome::Failed, context, emit);
+        } else if still.is_none() && now.elapsed >= *until {
+            self.soaking.remove(key);
+        }
+    }
+}
+
+/// The Pods that a rollout brought, but for those on their way out.
+pub(super) fn new_pods<'a>(rollout: &Rollout, workload: &'a WorkloadSnapshot, view: View<'a>) -> Vec<&'a Pod> {
+    let classes = current_revision(workload, view.index).map(|(_, classes)| classes).unwrap_or_default();
+    let mut pods = pods_in(&classes);
+    pods.retain(|pod| !rollout.before.contains(&pod.uid) && !pod.state.terminating);
+    pods
+}
+
+/// Since when new Pods crash, and whether one does now. One that runs for a moment between two crashes is not well yet; one
+/// that is ready is.
+pub(super) fn crashes(rollout: &Rollout, workload: &WorkloadSnapshot, view: View<'_>) -> Option<(Duration, bool)> {
+    let new = new_pods(rollout, workload, view);
+    let crashes = new.iter().any(|pod| pod.state.crashing);
+    let well = !crashes && new.iter().all(|pod| pod.state.ready);
+    match rollout.crashes {
+        Some(_) if well => None,
+        Some((since, _)) => Some((since, crashes)),
+        None => crashes.then_some((view.now.elapsed, true)),
+    }
+}
