@@ -352,7 +352,12 @@ impl IgnoreEntry {
         let wrong = "names `field` (such as `args/*`) or `env` (such as `DD_*`), one of the two, in each of its rules";
         let given = |text: &'_ String| Some(text.trim_start_matches('/').to_owned()).filter(|text| !text.is_empty());
         let by_place = |part: &str| {
-            format!("names an element of a list by its place, `{part}`; name it by its member, such as `[name=value]`")
+            let right = if part.starts_with('[') {
+                "name it by its member, such as `[name=value]`"
+            } else {
+                "name the whole list, such as `args`: its elements have no member that names them"
+            };
+            format!("names an element of a list by its place, `{part}`; {right}")
         };
         let what = match (&self.field, &self.env) {
             (Some(field), None) => given(field).map(|field| Ignored::field(&field).map_err(by_place)).transpose()?,

@@ -232,15 +232,15 @@ impl Core {
     fn judge(&mut self, now: Now) {
         let view = view!(self, now);
         let judgements = self.verdicts.judge(view, &self.renders, self.rollouts.locks(), &mut self.outbox);
-        for Judgement { key, standing, wish, revision, probe, .. } in &judgements {
+        for Judgement { key, standing, wish, revision, .. } in &judgements {
             if *standing == Standing::Left {
                 self.renders.forget(key);
                 continue;
             }
-            if let Some(witness) = probe {
-                self.renders.wish(witness, Wish::Render(now.elapsed, Priority::Moved), None, now);
-            }
             self.renders.wish(key, *wish, revision.as_ref(), now);
+        }
+        for key in self.verdicts.take_asked_again(now.elapsed) {
+            self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), None, now);
         }
         self.follow_up(now, |rollouts, context, out| rollouts.take_judgements(&judgements, context, out));
     }

@@ -3,6 +3,7 @@
 //! Each test has a namespace of its own, in which its daemon lives; the control plane is shared. Nothing sleeps: a test
 //! waits for a condition, and when it fails, it shows its namespace and the logs of its daemons.
 
+mod absence;
 mod alerts;
 mod argo;
 mod asking;

@@ -12,6 +12,7 @@ mod cluster;
 mod every;
 mod line;
 mod objects;
+mod outages;
 mod pods;
 mod policy;
 mod random;
@@ -96,21 +97,28 @@ macro_rules! scripts {
 
 scripts! {
     detect {
+        a_change_is_told_and_its_loss_held
         a_changed_field_beside_a_volatile_one_is_drift
         a_count_that_is_the_first_renderings_ordinal
+        a_field_that_is_really_lost_is_rolled
         a_field_that_is_volatile_stays_masked
         a_forbidden_kind_stays_visible
         a_label_that_a_controller_adds_may_match
         a_label_that_nobody_adds_does_not_match
+        a_loss_that_a_person_lets_go
         a_masked_field_is_confirmed_by_a_third_rendering
         a_masked_field_that_stays_the_same_is_compared_again
         a_move_beside_a_volatile_field_is_no_volatile_field
         a_move_between_two_renderings_is_no_volatile_field
+        a_mutator_that_is_down_takes_no_fields_away
         a_pod_patched_by_hand_is_never_acted_on
+        a_renamed_container_beside_another_injector
+        a_renamed_container_hides_no_drift
         a_rollout_that_goes_on_for_ever_is_judged
         a_second_rendering_goes_before_first_ones
         a_stuck_rollout_is_not_rendered_again_and_again
         a_value_that_a_rendering_had_needs_no_third_one
+        a_witness_of_another_injector_proves_nothing
         absence_is_not_proven_where_an_earlier_webhook_adds_labels
         absence_is_not_proven_where_something_fails_open
         absence_is_proven_where_everything_fails_closed
@@ -119,6 +127,7 @@ scripts! {
         accepted_for_a_while
         alternating_images_are_unstable
         an_injector_of_others_that_rolls_holds_nobody
+        an_injector_that_comes_and_goes_is_unstable
         an_older_revision_that_cannot_be_rendered
         c8_a_rollout_that_does_not_move_on_is_judged
         c8_each_revision_with_pods_is_rendered_once
@@ -138,6 +147,9 @@ scripts! {
         more_revisions_than_are_rendered
         named_sidecars_only
         no_periodic_look_while_the_injector_rolls
+        nothing_listed_and_back_again
+        nothing_listed_is_told_and_held
+        one_rendering_without_the_injector_is_no_flapping
         one_that_is_deleted_runs_pods_until_they_are_gone
         opted_out
         owners_heard_of_first
@@ -151,10 +163,12 @@ scripts! {
         templates_of_a_namespace_are_read_together
         throttled_waits_as_long_as_the_server_says
         volatile_fields_are_masked
+        what_a_mask_hides_is_not_taken_away
         what_differs_is_rendered_twice
         what_does_not_follow_the_ordinal_is_drift
         what_follows_the_ordinal_is_no_drift
         what_if_is_never_acted_on
+        what_its_owner_ignores_is_not_looked_at
         who_waits_for_a_busy_injector_lets_others_pass
         who_wants_pods_and_has_none_is_asked
         workloads_without_pods_are_asked_on_demand

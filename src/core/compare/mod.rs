@@ -15,6 +15,7 @@ mod field;
 mod identity;
 mod ignore;
 mod image;
+mod loss;
 mod mask;
 mod order;
 mod redacted_pointer;
@@ -30,6 +31,7 @@ pub use self::{
     field::leaves,
     identity::{NameMap, PodIdentity, RenderedFor, depends_on_pod},
     ignore::{IgnoreRule, IgnoreUse, Ignored},
+    loss::{Given, Loss, Split, lasting_pointers, only_loses, split},
     mask::Mask,
     order::with_order,
     redacted_pointer::{hidden_member, speaks_of},

@@ -12,6 +12,8 @@ use crate::core::model::{canonical::whole_word, fingerprint::sha256_hex};
 
 /// Hex digits of a tag.
 const TAG: usize = 3;
+/// Lists whose elements have no member that names them.
+pub(super) const LISTS: [&str; 4] = ["args", "command", "envFrom", "ports"];
 /// In the place of the name of the Pod, which no tag depends on (rule R3).
 const ANY_POD: &str = "(pod)";
 /// What stands in the place of a segment that a recording hides begins with this, and with its tag.
@@ -55,7 +57,7 @@ fn is_value(segments: &[&str], at: usize) -> bool {
 }
 
 /// What stands for a segment: `#3f2`.
-fn tag(segment: &str, pod: Option<&str>) -> String {
+pub(super) fn tag(segment: &str, pod: Option<&str>) -> String {
     if let Some((tag, _)) = segment.strip_prefix(HIDDEN).and_then(|rest| rest.split_at_checked(TAG)) {
         return format!("#{tag}");
     }
@@ -82,7 +84,12 @@ pub fn speaks_of(written: &str, shown: &str) -> bool {
         let (shown, _) = shown.split_once("/value/")?;
         Some(written == shown && !below.split('/').all(is_tag))
     };
-    written == shown || of_value().unwrap_or(false)
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let of_argument = || {
+        let ((written, place), (shown, named)) = (written.rsplit_once('/')?, shown.rsplit_once('/')?);
+        Some(written == shown && number(place) && inner(named).is_some())
+    };
+    written == shown || of_value().unwrap_or(false) || of_argument().unwrap_or(false)
 }
 
 /// A pattern for pointers, as a person writes it, with the value of an element as pointers have it: `[path=/etc/tls]` holds no
@@ -115,12 +122,15 @@ pub(super) fn pattern(written: &str) -> String {
 
 /// The first part of a pattern that names an element by its place among others, or by a tag, and not by what it is.
 pub(super) fn by_place(pattern: &str) -> Option<&str> {
+    let mut segments = pattern.split('/');
+    let of_list = segments.next().is_some_and(|first| LISTS.contains(&first));
+    let number = |segment: &&str| !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_digit() || b == b'?');
+    let in_list = segments.next().filter(|_| of_list).filter(number);
     let by_place = |segment: &&str| {
         let inner = inner(segment).and_then(|inner| inner.rsplit_once(' ')).map(|(_, last)| last);
-        let place = |last: &str| !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit() || b == b'?');
-        is_tag(segment) || inner.is_some_and(|last| place(last) || is_tag(last))
+        is_tag(segment) || inner.is_some_and(|last| number(&last) || is_tag(last))
     };
-    pattern.split('/').find(by_place)
+    in_list.or_else(|| pattern.split('/').find(by_place))
 }
 
 fn is_tag(segment: &str) -> bool {
@@ -193,6 +203,8 @@ mod tests {
             assert_eq!(speaks_of(written, found), speaks, "{written}");
         }
         assert!(!speaks_of("proxy/args/0", "proxy/args/1"));
+        assert!(speaks_of("proxy/args/0", "proxy/args/[#596]"), "of an earlier version");
+        assert!(!speaks_of("proxy/args/[#113]", "proxy/args/[#596]"));
     }
 
     #[test]
@@ -212,7 +224,9 @@ mod tests {
         assert_eq!(by_place("env/X/value/[name ?]/at"), Some("[name ?]"));
         assert_eq!(by_place("env/X/value/[name #3e2]/at"), Some("[name #3e2]"));
         assert_eq!(by_place("env/X/value/#3e2/at"), Some("#3e2"));
-        for fine in ["env/X/value/[name=1]/at", "env/X/value/[name *]/at", "args/1", "env/X/value/0/at", "*"] {
+        assert_eq!(by_place("args/1"), Some("1"));
+        assert_eq!(by_place("ports/?/containerPort"), Some("?"));
+        for fine in ["env/X/value/[name=1]/at", "env/X/value/[name *]/at", "args", "args/*", "env/X/value/0/at", "*"] {
             assert_eq!(by_place(fine), None, "{fine}");
         }
     }

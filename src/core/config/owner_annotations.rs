@@ -44,6 +44,12 @@ pub fn read(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, N
     said
 }
 
+/// Whether the owner of a workload, or of its Namespace, wants it to be left alone altogether.
+pub fn ignored(workload: &BTreeMap<Name, Name>, namespace: Option<&BTreeMap<Name, Name>>) -> bool {
+    let ignored = |says: &BTreeMap<Name, Name>| says.get("mode").is_some_and(|mode| &**mode == "ignore");
+    ignored(workload) || namespace.is_some_and(ignored)
+}
+
 /// Takes one annotation in; an error says what would be right.
 fn take(said: &mut OwnerAnnotations, key: &str, value: &str) -> Result<(), Cow<'static, str>> {
     match (key, value) {

@@ -59,17 +59,22 @@ pub fn injectors_of<'a>(
 }
 
 /// The entries that may touch this workload's Pods once others have touched them: an earlier webhook or policy may add any label
-/// that the template lacks.
-pub fn entries_in_reach<'a>(
+/// that the template lacks. A policy that nothing binds does nothing.
+pub(super) fn in_reach<'a>(
     workload: &'a WorkloadSnapshot,
     index: &'a Index,
-) -> impl Iterator<Item = &'a InjectorEntry> {
+) -> impl Iterator<Item = (&'a InjectorSnapshot, &'a InjectorEntry)> {
     let supposed = index.supposed();
     let namespace = index.namespace(supposed.namespace(&workload.key.namespace));
     let labels = supposed.labels(&workload.template.labels);
     let by_controller = controller_labels::of(workload.key.kind);
-    let acting = index.injectors().filter(|i| i.kind != InjectorKind::MutatingAdmissionPolicyBinding);
-    acting.flat_map(|i| &i.entries).filter(move |entry| {
+    let acts = |i: &&InjectorSnapshot| match i.kind {
+        InjectorKind::MutatingWebhookConfiguration => true,
+        InjectorKind::MutatingAdmissionPolicyBinding => false,
+        InjectorKind::MutatingAdmissionPolicy => index.injectors().any(|binding| binding.policy == i.name),
+    };
+    let entries = index.injectors().filter(acts).flat_map(|i| i.entries.iter().map(move |entry| (i, entry)));
+    entries.filter(move |(_, entry)| {
         let by_others = |key: &str| (!labels.contains_key(key)).then_some(Added::Maybe);
         let added = |key: &str| by_controller(key).or_else(|| by_others(key));
         namespace.is_none_or(|ns| entry.namespaces.matches(&ns.labels)) && entry.objects.may_match(&labels, &added)
@@ -100,11 +105,6 @@ pub(super) fn is_scope_of(scope: &Scope, workload: &WorkloadSnapshot, index: &In
         Scope::ServiceAccount(of, name) => of == namespace && *name == workload.template.service_account,
         Scope::Injector(..) => index.injectors().any(|i| is_scope(scope, i) && concerns(i, workload, index)),
     }
-}
-
-/// Whether one injector may touch the Pods of both.
-pub fn share_an_injector(one: &VersionVector, other: &VersionVector) -> bool {
-    injector_scopes(one).any(|scope| other.contains_key(scope))
 }
 
 /// The injectors among the scopes of a vector.

@@ -9,6 +9,7 @@ pub mod backends;
 mod concerned;
 mod controller_labels;
 mod heed;
+mod reach;
 mod scope;
 mod scope_changes;
 mod scope_report;
@@ -19,7 +20,8 @@ mod versions;
 mod view;
 
 pub use self::{
-    concerned::{entries_in_reach, entries_of, exchanged, injector_scopes, injectors_of, share_an_injector},
+    concerned::{entries_of, exchanged, injector_scopes, injectors_of},
+    reach::Reach,
     scope::{NoScope, Scope, VersionVector, scope_of},
     scope_report::ScopeMove,
     tracker::{ComparedRendering, InjectionTracker, KeptRenderings, ScopeChanges},

@@ -48,8 +48,14 @@ impl View<'_> {
         index.watches_pods_of(&key.namespace)
             && policy.kinds.contains(&key.kind)
             && self.covers_namespace(&key.namespace)
-            && index.workload(key).is_none_or(|w| policy.filter.takes(w))
+            && index.workload(key).is_none_or(|w| policy.filter.takes(w) && !self.ignored(w))
             && policy.only.as_ref().is_none_or(|(kind, name)| *kind == key.kind && *name == key.name)
+    }
+
+    /// Whether its owner wants it to be left alone. A person who asks for this one is answered all the same.
+    fn ignored(&self, workload: &WorkloadSnapshot) -> bool {
+        let namespace = self.index.namespace(&workload.key.namespace).map(|ns| &ns.says);
+        self.policy.only.is_none() && owner_annotations::ignored(&workload.says, namespace)
     }
 
     /// Whether the filters take this namespace.

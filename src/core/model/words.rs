@@ -86,7 +86,7 @@ vocabulary! {
     /// Why a verdict is `undetermined`. The first that applies.
     UndeterminedReason as "reason" {
         Pending = "pending", "not asked yet";
-        InjectorUnavailable = "injector_unavailable", "a running sidecar was not rendered, and its injector may be down";
+        InjectorUnavailable = "injector_unavailable", "something that runs was not rendered, a sidecar or a field of one, and its injector may be down";
         DryRunUnsupported = "dry_run_unsupported", "a matching webhook does not support dry runs";
         DryRunSensitive = "dry_run_sensitive", "admission treats our request differently: because it is a dry run, or because of who asks";
         UnstableRendering = "unstable_rendering", "two renderings of the same template differ in the image";
@@ -107,6 +107,7 @@ vocabulary! {
         ReportOnly = "report_only", "the mode is `report`";
         DifferenceNotEnabled = "difference_not_enabled", "`--act-on` does not name this kind of difference";
         PatchedLive = "patched_live", "somebody patched the image of one of its running Pods by hand, and a rollout would undo that; `sidecar-drift retry` lets it";
+        LossUnproven = "loss_unproven", "a rollout would take away something that runs and was not rendered, and that may only be missing because an injector is down; `sidecar-drift retry` lets it";
         OptedOut = "opted_out", "its owner said `ignore` or `report` by annotation, or may have: its Namespace cannot be read";
         Accepted = "accepted", "its owner accepted this drift until a date";
         Excluded = "excluded", "left out by a flag: its kind, or its Pods that differ are younger than the time given";

@@ -58,6 +58,9 @@ pub struct Candidate<'a> {
     pub noted: BTreeMap<Timestamp, Timestamp>,
     /// Somebody patched one of its running Pods by hand, and nobody has said since that it may be rolled all the same.
     pub patched_live: bool,
+    /// A rollout would take away something that may only be missing because an injector is down, and nobody has said since that
+    /// it may.
+    pub loss_unproven: bool,
     /// Rollouts up to then do not count, but for the daily cap: a person said so, or they were in vain.
     pub retried: Option<Timestamp>,
     /// What cannot be seen of what decides about it; `None`: everything can.
@@ -149,6 +152,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
     (Gate::ReportOnly, |_, s| s.policy.mode < Mode::Enforce),
     (Gate::DifferenceNotEnabled, |c, s| c.verdict != Verdict::Rejected && !enabled(c, s.policy)),
     (Gate::PatchedLive, |c, _| c.patched_live),
+    (Gate::LossUnproven, |c, _| c.loss_unproven),
     (Gate::OptedOut, |c, _| c.says.mode < Mode::Enforce),
     (Gate::Accepted, |c, s| c.says.accepted_until.is_some_and(|until| s.now.wall < until)),
     (Gate::Excluded, |c, s| !s.policy.roll_kinds.contains(&c.workload.key.kind) || !c.chosen),

@@ -54,6 +54,12 @@ impl Rollouts {
         let scopes = case.rendered_under().unwrap_or(&NO_SCOPES);
         let retry = self.record().and_then(|r| r.retries.get(&workload.uid)).map(|retry| retry.at);
         let patched = entry.and_then(|entry| entry.patched_since);
+        // Nothing is listed that could be down, and a person at a terminal has seen what would be taken away; or has said so.
+        let lets_go = || {
+            let since = context.verdicts.lacks_since(key);
+            policy.one_shot && injectors_of(workload, index).next().is_none()
+                || since.zip(retry).is_some_and(|(since, at)| at >= since)
+        };
         Some(Candidate {
             workload,
             verdict: judged.verdict,
@@ -70,6 +76,7 @@ impl Rollouts {
             history: self.with_recorded(self.history(workload, context.view), workload, &judged.target),
             noted: entry.map(|entry| entry.noted.clone()).unwrap_or_default(),
             patched_live: patched.is_some_and(|since| retry.is_none_or(|at| at < since)),
+            loss_unproven: judged.unproven_loss.is_some() && !lets_go(),
             retried: retry.max(entry.and_then(|entry| entry.ineffective_until)),
             unseen: context.view.unseen(workload),
             backs_injector: index.backs_injectors(&key.namespace),

@@ -1,5 +1,5 @@
-//! What reality says about our renderings: which configurations injected what for us, and which give a real creation
-//! something else than they give a dry run (rules R7 and R12).
+//! What reality says about our renderings: which configurations give a real creation something else than they give a dry run
+//! (rule R12), and which waver.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +21,6 @@ pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
 /// Evidence about injectors, gathered over all workloads.
 #[derive(Debug, Default)]
 pub(super) struct AdmissionEvidence {
-    /// When a container of that name was last injected into some workload's rendering under that scope.
-    sightings: BTreeMap<(Scope, Name), Duration>,
     /// Scopes whose renderings were contradicted by a real Pod.
     contradicted: BTreeMap<Scope, Contradiction>,
     /// Sidecars that some workload was given with one image and then with another, under one version of the scope.
@@ -56,21 +54,6 @@ struct Contradiction {
 }
 
 impl AdmissionEvidence {
-    /// A rendering under these scopes had these injected containers.
-    pub(super) fn saw(&mut self, vector: &VersionVector, injected: &BTreeSet<Name>, now: Duration) {
-        for scope in injector_scopes(vector) {
-            for name in injected {
-                self.sightings.insert((scope.clone(), name.clone()), now);
-            }
-        }
-    }
-
-    /// Whether one of these injectors gave some workload a container of that name since then.
-    pub(super) fn witnessed(&self, vector: &VersionVector, name: &Name, since: Duration) -> bool {
-        let seen = |scope: &Scope| self.sightings.get(&(scope.clone(), name.clone())).is_some_and(|at| *at >= since);
-        injector_scopes(vector).any(seen)
-    }
-
     /// Two renderings of this workload differ in an image.
     pub(super) fn flapped(
         &mut self,
@@ -145,7 +128,6 @@ impl AdmissionEvidence {
 
     /// A scope is gone: nothing that was seen of it means anything.
     pub(super) fn forget(&mut self, scope: &Scope) {
-        self.sightings.retain(|(of, _), _| of != scope);
         self.flapped.retain(|(of, _), _| of != scope);
         self.contradicted.remove(scope);
     }
@@ -153,7 +135,7 @@ impl AdmissionEvidence {
     /// How many pieces of evidence are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.sightings.len() + self.contradicted.len() + self.flapped.len()
+        self.contradicted.len() + self.flapped.len()
     }
 
     /// Why a rendering of one of these sidecars under these scopes is not to be believed, if so.
@@ -192,17 +174,6 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn a_witness_counts_for_its_injector_its_container_and_its_time() {
-        let mut evidence = AdmissionEvidence::default();
-        let vault = Scope::Injector(InjectorKind::MutatingAdmissionPolicy, "vault".into());
-        evidence.saw(&under(mesh(), 1), &names(&["proxy"]), S * 10);
-        assert!(evidence.witnessed(&under(mesh(), 2), &"proxy".into(), S * 10));
-        assert!(!evidence.witnessed(&under(mesh(), 1), &"proxy".into(), S * 11));
-        assert!(!evidence.witnessed(&under(mesh(), 1), &"agent".into(), S));
-        assert!(!evidence.witnessed(&under(vault, 1), &"proxy".into(), S));
     }
 
     #[test]

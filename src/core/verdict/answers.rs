@@ -63,13 +63,12 @@ impl Verdicts {
         view: View<'_>,
     ) -> Option<ComparedRendering> {
         let View { policy, injection, now, .. } = view;
+        let recovered = self.witnessed(&key, &asked.versions, &rendering, view);
         let case = self.cases.get_mut(&key)?;
         let revision = case.of_mut(&asked.revision);
         (revision.failure, revision.failures) = (None, 0);
         let selection = SidecarSelection { named: policy.sidecars.clone() };
         self.injected.extend(selection.sidecars(&rendering, None));
-        let injected = compare::injected(&rendering.template, &rendering.rendered);
-        self.admission.saw(&asked.versions, &injected, now.elapsed);
         let versions = self.vectors.share(&asked.versions);
         let revision = case.of_mut(&asked.revision);
         let before = revision.set.as_ref().map(|set| (set.versions.clone(), set.confirmed.elapsed));
@@ -90,6 +89,8 @@ impl Verdicts {
             self.affected.mark_many(self.candidates.iter().cloned());
         }
         let (before, since) = before?;
+        // What an injector gives again was taken away by its absence, and is no change of anything.
+        let changed = changed && !recovered;
         Some(ComparedRendering { key, before: (*before).clone(), after: asked.versions.clone(), since, changed })
     }
 }

@@ -212,6 +212,10 @@ pub struct RenderSet {
     pub mask: Mask,
     /// How the masked fields do in later renderings.
     pub healing: Option<Box<Healing>>,
+    /// How many renderings in a row agreed, those that were not kept included.
+    pub made: u32,
+    /// How often in a row it was begun anew because a container came or went.
+    pub interrupted: u8,
     /// They differ in an image: which, in one sentence.
     pub unstable: Option<Box<Unstable>>,
     /// When the first was made since something moved: Pods that were born before prove nothing, nor does an absence.
@@ -222,7 +226,7 @@ pub struct RenderSet {
 
 impl RenderSet {
     /// The rendering that was made last, also if it told nothing new.
-    pub(super) fn newest(&self) -> Option<&Rendering> {
+    pub fn newest(&self) -> Option<&Rendering> {
         self.healing.as_ref().map(|healing| healing.last()).or(self.renderings.last())
     }
 }

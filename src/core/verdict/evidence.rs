@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{admission_evidence::AdmissionEvidence, case::Case, judged::Judged};
+use super::{
+    absences::{Absences, Lacking},
+    admission_evidence::AdmissionEvidence,
+    case::Case,
+    judged::Judged,
+};
 use crate::core::{
     compare::Targets,
     config::Policy,
@@ -40,14 +45,28 @@ pub(super) struct Assessment {
     pub look: Option<Duration>,
     /// What a Pod that was born meanwhile says about the renderings (rule R12).
     pub observed: Option<ObservedPod>,
-    /// This sidecar is not rendered any more, and nobody was given it since (rule R7).
-    pub unproven: Option<Name>,
+    /// What it lacks that runs (rule R7).
+    pub absence: Absence,
 }
 
 impl Assessment {
     pub(super) fn new(judged: Judged, want: Want) -> Self {
-        Self { judged, want, revision: None, look: None, observed: None, unproven: None }
+        Self { judged, want, revision: None, look: None, observed: None, absence: Absence::Unknown }
     }
+}
+
+/// What came of looking for what runs and is not rendered (rule R7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It was not looked for: what is known holds.
+    #[default]
+    Unknown,
+    /// There is nothing.
+    Nothing,
+    /// What there is was proven to be lost.
+    Believed,
+    /// It is not believed.
+    Unproven(Lacking),
 }
 
 /// What a Pod says that a real controller created after the first rendering of a set, while nothing moved.
@@ -78,6 +97,8 @@ pub(super) struct Evidence<'a> {
     pub policy: &'a Policy,
     /// What real Pods and other renderings say about admission.
     pub admission: &'a AdmissionEvidence,
+    /// What workloads lack in their renderings.
+    pub absences: &'a Absences,
     /// What was said of other workloads with the same sidecars.
     pub targets: &'a Targets,
     /// The time.

@@ -5,14 +5,14 @@ mod compared;
 mod observed_pods;
 
 use self::{
-    absence::{Unproven, unproven_absence},
+    absence::{Lost, Unproven, lost},
     compared::Compared,
     observed_pods::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
     admission_evidence::UNCERTAIN_RETRY,
     case::{Failure, RenderSet},
-    evidence::{Assessment, Evidence, ObservedPod, Want},
+    evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
     pod_group::PodGroup,
     ripe_pods::RipePods,
@@ -85,12 +85,12 @@ pub(super) fn first_rendering(e: Evidence<'_>, versions: &VersionVector) -> Asse
 }
 
 fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assessment {
-    let Evidence { workload: w, policy, now, .. } = e;
+    let Evidence { policy, .. } = e;
     let selection = SidecarSelection { named: policy.sidecars.clone() };
     let compared = Compared::of(e, set, pods, &selection);
     let groups = compared.groups();
     let newest = set.renderings.last();
-    let mut judged = Judged {
+    let judged = Judged {
         sidecars: newest.map(|r| selection.sidecars(r, None).into_iter().collect()).unwrap_or_default(),
         target: e.targets.of(&set.renderings, &selection, &set.mask, &policy.ignore),
         pods: pods.count(),
@@ -98,7 +98,8 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
         ..Judged::plain(Verdict::InSync)
     };
     if groups.is_empty() {
-        return nothing_differs(e, set, pods, &compared, judged);
+        let found = nothing_differs(e, set, pods, &compared, judged);
+        return Assessment { absence: Absence::Nothing, ..found };
     }
     let wanted = match (compared.looks_reordered(), set.mask.is_empty()) {
         (true, _) => RENDERINGS_IF_REORDERED,
@@ -113,6 +114,49 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
     if let Some(doubtful) = doubtful(e, set, pods, &compared, &judged.sidecars) {
         return doubtful;
     }
+    let lost = lost(e, set, groups, &hidden(e, set, pods, &selection));
+    if let Lost::Unproven(unproven) = &lost
+        && unproven.rest.is_empty()
+        && !unproven.told
+    {
+        let why = Some(unproven.why.clone());
+        let unavailable = Judged::undetermined(UndeterminedReason::InjectorUnavailable, why);
+        let judged = Judged { pods: pods.count(), sidecars: judged.sidecars, ..unavailable };
+        let absence = Absence::Unproven(unproven.lacking.clone());
+        return Assessment { absence, ..Assessment::new(judged, unproven.want.clone()) };
+    }
+    let mut assessment = differing(e, set, pods, &compared, judged, &lost);
+    assessment.absence = match lost {
+        Lost::Nothing => Absence::Nothing,
+        Lost::Proven => Absence::Believed,
+        Lost::Unproven(Unproven { want, lacking, .. }) => {
+            // What is lost is not forgotten over what differs beside it.
+            if assessment.want == Want::Periodic {
+                assessment.want = want;
+            }
+            Absence::Unproven(lacking)
+        }
+    };
+    assessment
+}
+
+/// Some Pods differ, and what differs is believed, or most of it.
+fn differing(
+    e: Evidence<'_>,
+    set: &RenderSet,
+    pods: &RipePods<'_>,
+    compared: &Compared<'_>,
+    mut judged: Judged,
+    lost: &Lost,
+) -> Assessment {
+    let Evidence { workload: w, policy, now, .. } = e;
+    let newest = set.renderings.last();
+    let mut groups = compared.groups();
+    if let Lost::Unproven(unproven) = lost {
+        judged.message = Some(unproven.why.clone());
+        judged.unproven_loss = Some(unproven.why.clone());
+        groups = if unproven.told { groups } else { &unproven.rest };
+    }
     if e.index.unavailable().any(|(source, _)| matches!(source.kind, WatchKind::Injectors(_))) {
         let why =
             "the configuration of injectors may not be watched here: that one is being exchanged would not be seen";
@@ -122,7 +166,7 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
             let (sidecars, pods) = (judged.sidecars, judged.pods);
             return Assessment::new(Judged { sidecars, pods, ..forbidden }, Want::Periodic);
         }
-        judged.message = Some(why.to_owned());
+        judged.message.get_or_insert_with(|| why.to_owned());
     }
     judged.differences = groups.iter().flat_map(|g| &g.differences).map(|d| d.difference).collect();
     let mut fields = groups.iter().flat_map(|g| &g.differences).flat_map(|d| &d.fields);
@@ -137,9 +181,9 @@ fn compare_with(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>) -> Assess
     judged.verdict = verdict(w, e.lock, &judged);
     debug_assert!(now.elapsed >= set.first.elapsed, "time went backwards");
     // Whether it was the injector that moved unseen, or the answer that is another one for us, one more rendering tells.
-    let untold = newer_than_the_last_rendering(e, set, pods, &compared);
+    let untold = newer_than_the_last_rendering(e, set, pods, compared);
     let want = if untold { Want::Another(now.elapsed) } else { Want::Periodic };
-    Assessment { observed: agreeing(e, set, pods, &compared, &judged), ..Assessment::new(judged, want) }
+    Assessment { observed: agreeing(e, set, pods, compared, &judged), ..Assessment::new(judged, want) }
 }
 
 /// What differs, and is not to be believed.
@@ -175,9 +219,17 @@ fn doubtful(
         let why = format!("a real Pod was not as its dry run: {evidence}");
         return Some(Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic));
     }
-    let Unproven { why, want, sidecar: unproven } = unproven_absence(e, set, groups)?;
-    let judged = doubt(UndeterminedReason::InjectorUnavailable, why);
-    Some(Assessment { unproven, ..Assessment::new(judged, want) })
+    None
+}
+
+/// What is masked and lost all the same: in the newest rendering it is not.
+fn hidden(e: Evidence<'_>, set: &RenderSet, pods: &RipePods<'_>, selection: &SidecarSelection) -> Vec<PodGroup> {
+    if set.mask.pointers.is_empty() {
+        return Vec::new();
+    }
+    let renderings = set.newest().cloned().into_iter().collect();
+    let newest = RenderSet { renderings, mask: set.mask.orders(), ..set.clone() };
+    Compared::of(e, &newest, pods, selection).groups().to_vec()
 }
 
 /// Every Pod is like a rendering: what that says.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::pod_group::PodGroup;
 use crate::core::{
-    compare::{IgnoreUse, SidecarDifference},
+    compare::{self, IgnoreUse, SidecarDifference},
     model::{
         Name,
         words::{Difference, UndeterminedReason, Verdict},
@@ -26,6 +26,8 @@ pub struct Judged {
     pub differences: BTreeSet<Difference>,
     /// An app container would change with a restart.
     pub collateral: bool,
+    /// What would be taken away and may only be missing because an injector is down: in one sentence.
+    pub unproven_loss: Option<String>,
     /// No Pod more fits into its namespace's quota, so that what was rendered before cannot be confirmed.
     pub quota_full: bool,
     /// What a rollout would change, in short.
@@ -60,6 +62,7 @@ impl Judged {
             groups: Vec::new(),
             differences: BTreeSet::new(),
             collateral: false,
+            unproven_loss: None,
             quota_full: false,
             change: String::new(),
             target: String::new(),
@@ -111,7 +114,10 @@ pub fn fields<'a>(differences: impl Iterator<Item = &'a SidecarDifference>) -> B
         .filter(|d| d.difference != Difference::MutatedLive)
         .flat_map(|d| {
             let whole = d.fields.is_empty().then(|| format!("{}/{}", d.sidecar, d.difference));
-            d.fields.iter().map(|f| format!("{}{}", d.sidecar, f.pointer)).chain(whole)
+            compare::lasting_pointers(&d.fields)
+                .into_iter()
+                .map(|pointer| format!("{}{pointer}", d.sidecar))
+                .chain(whole)
         })
         .collect()
 }

@@ -6,6 +6,7 @@
 //! Gives [`Judgement`]s: a verdict, where the workload stands, and what it takes to know more.
 //! May never restart anything, and knows of a rollout only by the locks that are lent to it.
 
+mod absences;
 mod admission_evidence;
 mod affected;
 mod answers;
@@ -16,11 +17,11 @@ mod judge;
 mod judged;
 mod mask_healing;
 mod pod_group;
-mod removal_probe;
 mod render_set;
 mod ripe_pods;
 mod samples;
 mod verdicts;
+mod witnesses;
 
 pub use self::{
     admission_evidence::UNCERTAIN_RETRY,

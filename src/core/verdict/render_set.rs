@@ -7,10 +7,13 @@ use super::{
     mask_healing::{self, Healed, Healing},
 };
 use crate::core::{
-    compare::{self, Mask, RenderedFor, Rendering},
+    compare::{self, Mask, RenderedFor, Rendering, Unstable},
     injection::VersionVector,
     model::{Name, time::Now},
 };
+
+/// An injector that is down for a moment interrupts a set so often.
+const GONE_AND_BACK: u8 = 2;
 
 /// No verdict asks for more, and each new one is compared with all. While others keep an answer open, one more comes every few
 /// minutes.
@@ -46,6 +49,7 @@ pub(super) fn add_rendering(
     };
     if carried && set.renderings.len() < CARRIED && now.elapsed >= set.confirmed.elapsed + spacing {
         set.renderings.push(rendering);
+        set.made = set.made.saturating_add(1);
         set.confirmed = now;
         case.set = Some(set);
         return false;
@@ -64,9 +68,20 @@ pub(super) fn add_rendering(
         Ok(mut masks) if more && settled(&masks) => {
             let mask = masks.pop().unwrap_or_default();
             let last = set.renderings.pop();
-            let moved = last.as_ref().is_some_and(|last| injects_as_much(last, &rendering));
+            let moved = last.as_ref().is_some_and(|last| !compare::only_loses(last, &rendering));
             let renderings = last.into_iter().chain([rendering]).collect();
-            case.set = Some(RenderSet { renderings, mask, healing: None, unstable: None, confirmed: now, ..set });
+            let first = set.confirmed;
+            let set = RenderSet {
+                renderings,
+                mask,
+                healing: None,
+                unstable: None,
+                made: 2,
+                first,
+                confirmed: now,
+                ..set
+            };
+            case.set = Some(set);
             return moved;
         }
         Ok(masks) if more => {
@@ -78,6 +93,12 @@ pub(super) fn add_rendering(
                 set.renderings.remove(0);
             }
             set.unstable = None;
+            (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
+        }
+        // A container went or came: an injector that is down for a moment does not waver, but one that is down again does.
+        Err(Unstable { images: (None, _) | (_, None), .. }) if more && set.interrupted < GONE_AND_BACK => {
+            case.set = Some(RenderSet { interrupted: set.interrupted + 1, ..fresh(rendering) });
+            return false;
         }
         Err(unstable) if more => {
             let last = set.renderings.pop();
@@ -87,12 +108,13 @@ pub(super) fn add_rendering(
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
             let follows = first_of_another_pod(&set, &rendering).then(|| rendering.clone());
+            (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
             heal(&mut set, rendering, now);
             set.renderings.extend(follows);
         }
         // The injector changed and nothing told us: begin again.
         Ok(_) | Err(_) => {
-            let moved = set.renderings.last().is_some_and(|last| injects_as_much(last, &rendering));
+            let moved = set.renderings.last().is_some_and(|last| !compare::only_loses(last, &rendering));
             case.set = Some(fresh(rendering));
             return moved;
         }
@@ -119,6 +141,8 @@ fn begin(revision: &Name, versions: &Arc<VersionVector>, rendering: Rendering, n
         renderings: vec![rendering],
         mask: Mask::default(),
         healing: None,
+        made: 1,
+        interrupted: 0,
         unstable: None,
         first: now,
         confirmed: now,
@@ -155,11 +179,4 @@ fn within(mask: &Mask, known: &Mask) -> bool {
     let mut both = known.clone();
     both.merge(mask.clone());
     both == *known
-}
-
-/// Whether admission injects everything into the newer rendering that it injected into the older one: an injector that is
-/// down has not moved.
-fn injects_as_much(older: &Rendering, newer: &Rendering) -> bool {
-    let injected = |r: &Rendering| compare::injected(&r.template, &r.rendered);
-    injected(older).is_subset(&injected(newer))
 }

@@ -9,17 +9,17 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    absences::Absences,
     admission_evidence::AdmissionEvidence,
     affected::Affected,
     assess,
     case::Case,
     evidence::{Evidence, ObservedPod, Want},
     judged::Judged,
-    removal_probe::RemovalProbes,
 };
 use crate::core::{
     compare::{RenderedFor, Targets},
-    injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View, share_an_injector},
+    injection::{KeptRenderings, Scope, ScopeChanges, VectorPool, VersionVector, View},
     inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
     model::{
@@ -57,8 +57,6 @@ pub struct Judgement {
     pub wish: Wish,
     /// Of which revision, where it is not the current one.
     pub revision: Option<Name>,
-    /// Another workload that is to be rendered, to tell whether a sidecar is still given at all (rule R7).
-    pub probe: Option<WorkloadKey>,
 }
 
 /// Real Pods that a rollout made, and that are not as rendered.
@@ -90,7 +88,11 @@ pub struct Verdicts {
     pub(super) admission: AdmissionEvidence,
     /// Which target fingerprint goes with which sidecars.
     pub(super) targets: Targets,
-    pub(super) probes: RemovalProbes,
+    pub(super) absences: Absences,
+    /// Workloads to be rendered, to tell whether what others lack is given.
+    pub(super) asked_again: BTreeSet<WorkloadKey>,
+    /// Who was looked at last for a witness.
+    pub(super) witness_asked: Option<WorkloadKey>,
     pub(super) vectors: VectorPool,
     /// Spreads the periodic looks; any number.
     pub(super) seed: u64,
@@ -225,13 +227,14 @@ impl Verdicts {
             lock: record.and_then(|record| record.lock(&workload.uid)),
             policy: view.policy,
             admission: &self.admission,
+            absences: &self.absences,
             targets: &self.targets,
             now,
         });
         if let Some(observed) = assessment.observed.take() {
             self.learn_from_pod(key, observed, now);
         }
-        let probe = assessment.unproven.take().and_then(|sidecar| self.probe(key, &sidecar, renders, now));
+        self.follow_absence(&mut assessment, view, renders, key);
         let settling = assessment.judged.reason == Some(UndeterminedReason::Settling);
         let (standing, replan) = self.set_judged(key, assessment.judged, view, out);
         let next = self.jittered(view.policy.resync, key);
@@ -257,7 +260,7 @@ impl Verdicts {
         };
         self.recheck(key, if let Want::Look(at) = assessment.want { Some(at) } else { assessment.look });
         out.invalidate_report(key);
-        Judgement { key: key.clone(), standing, replan, wish, revision: assessment.revision, probe }
+        Judgement { key: key.clone(), standing, replan, wish, revision: assessment.revision }
     }
 
     /// What a Pod says that a real controller made (rule R12).
@@ -278,22 +281,6 @@ impl Verdicts {
                 }
             }
         }
-    }
-
-    /// This workload is not given its sidecar any more: one that was given it, under one of the same injectors, is asked for
-    /// again.
-    fn probe(&mut self, key: &WorkloadKey, sidecar: &Name, renders: &Renders, now: Now) -> Option<WorkloadKey> {
-        let versions = &self.cases.get(key)?.set()?.versions;
-        if !self.probes.is_due(sidecar, now.elapsed) {
-            return None;
-        }
-        let would_tell = |other: &WorkloadKey, case: &Case| {
-            let shares = case.set().is_some_and(|set| share_an_injector(versions, &set.versions));
-            let known = case.judged.reason.is_none() && case.judged.sidecars.contains(sidecar);
-            shares && known && !renders.is_pending(other)
-        };
-        let mut others = self.cases.iter().filter(|(other, case)| *other != key && would_tell(other, case));
-        others.next().map(|(other, _)| other.clone())
     }
 
     /// The injectors of these workloads are too slow to be asked.
@@ -378,6 +365,7 @@ impl Verdicts {
         if let Some(at) = self.cases.remove(key).and_then(|case| case.recheck) {
             self.rechecks.remove(&(at, key.clone()));
         }
+        self.absences.leave(key);
         out.invalidate_report(key);
         Judgement::left(key.clone(), self.candidates.remove(key))
     }
@@ -424,14 +412,15 @@ impl Verdicts {
 
     /// When some workload is to be judged again though nothing happens.
     pub fn next_recheck(&self) -> Option<Duration> {
-        self.rechecks.first().map(|(at, _)| *at)
+        let again = self.absences.next();
+        self.rechecks.first().map(|(at, _)| *at).into_iter().chain(again).min()
     }
 
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 5] {
-        let Self { cases, affected, rechecks, candidates, admission, .. } = self;
-        [cases.len(), affected.len(), rechecks.len(), candidates.len(), admission.len()]
+    pub fn sizes(&self) -> [usize; 6] {
+        let Self { cases, affected, rechecks, candidates, admission, absences, .. } = self;
+        [cases.len(), affected.len(), rechecks.len(), candidates.len(), admission.len(), absences.len()]
     }
 }
 
@@ -447,6 +436,6 @@ impl KeptRenderings for Verdicts {
 
 impl Judgement {
     fn left(key: WorkloadKey, replan: bool) -> Self {
-        Self { key, standing: Standing::Left, replan, wish: Wish::Nothing, revision: None, probe: None }
+        Self { key, standing: Standing::Left, replan, wish: Wish::Nothing, revision: None }
     }
 }

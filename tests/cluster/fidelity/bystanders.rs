@@ -50,7 +50,7 @@ pub(super) const BY_URL: WebhookOptions =
     WebhookOptions { reach: Reach::Url, selection: testbed::injector::Selection::LabelledPods, ignore_failures: true };
 
 /// Whether this cluster can have both injectors.
-pub(super) async fn supported() -> Result<bool> {
+pub(crate) async fn supported() -> Result<bool> {
     let testbed = Testbed::shared().await?;
     Ok(testbed.supports_mutating_admission_policy() && testbed.supports_webhook_injectors())
 }

@@ -16,3 +16,5 @@ mod resources;
 mod sweep;
 mod triggers;
 mod what_if;
+
+pub(crate) use self::bystanders::supported;

@@ -118,3 +118,18 @@ fn a_policy_and_its_binding_are_entries() {
     let others = json!({ "resourceRules": rule(&["CREATE"], &["services"]) });
     assert_eq!(binding(json!({ "policyName": "sidecar", "matchResources": others })).entries, []);
 }
+
+#[test]
+fn r7_a_condition_or_a_named_resource_may_match() {
+    let mut hook = webhook(&rule(&["CREATE"], &["pods"]));
+    hook["matchConditions"] = json!([{ "name": "some", "expression": "object.metadata.name == 'db-0'" }]);
+    assert_eq!(configuration(&json!([hook])).entries.len(), 1);
+    let mut rules = rule(&["CREATE"], &["pods"]);
+    rules[0]["resourceNames"] = json!(["db-0"]);
+    let spec = json!({
+        "matchConstraints": { "resourceRules": rules },
+        "matchConditions": [{ "name": "some", "expression": "has(object.metadata.generateName)" }],
+    });
+    let policy = json!({ "metadata": { "name": "sidecar" }, "spec": spec });
+    assert_eq!(injector(InjectorKind::MutatingAdmissionPolicy, &policy).entries.len(), 1);
+}

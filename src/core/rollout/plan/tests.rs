@@ -49,6 +49,7 @@ fn planned(policy: &Policy, workloads: &[WorkloadSnapshot], starts_left: Option<
         history: Vec::new(),
         noted: BTreeMap::new(),
         patched_live: false,
+        loss_unproven: false,
         retried: None,
         unseen: None,
         backs_injector: false,

@@ -9,7 +9,7 @@ use crate::core::{
     inventory::Revision,
     model::{Name, words::UndeterminedReason, words::Verdict},
     verdict::{
-        evidence::{Assessment, Evidence, ObservedPod, Want},
+        evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
         judge::{self, change, verdict},
         judged::Judged,
         pod_group::PodGroup,
@@ -25,13 +25,13 @@ pub(super) fn assess(e: Evidence<'_>) -> Assessment {
     let all: Vec<_> = e.revisions.iter().take(MOST).map(|r| (r, of(e, r, &versions))).collect();
     let (want, revision, look) = wanted(e, &all);
     let observed = all.iter().filter_map(|(_, a)| a.observed.clone()).max_by_key(weight);
-    let unproven = all.iter().find_map(|(_, a)| a.unproven.clone());
+    let absence = absence(&all);
     let mut judged = together(e, &all);
     if judged.is_as_rendered() && e.revisions.len() > MOST {
         let why = format!("its Pods are of {} revisions, of which the newest {MOST} are judged", e.revisions.len());
         judged = Judged { partial: true, ..undetermined_beside(&judged, UndeterminedReason::Rolling, why) };
     }
-    Assessment { judged, want, revision, look, observed, unproven }
+    Assessment { judged, want, revision, look, observed, absence }
 }
 
 fn of(e: Evidence<'_>, revision: &Revision<'_>, versions: &VersionVector) -> Assessment {
@@ -42,6 +42,14 @@ fn of(e: Evidence<'_>, revision: &Revision<'_>, versions: &VersionVector) -> Ass
             Assessment::new(judged, Want::Nothing)
         }
     }
+}
+
+/// What is lost and not proven counts for more than what is; else what was found of the current revision.
+fn absence(all: &[(&Revision<'_>, Assessment)]) -> Absence {
+    let found = |wanted: fn(&Absence) -> bool| all.iter().map(|(_, a)| &a.absence).find(|absence| wanted(absence));
+    let unproven = found(|absence| matches!(absence, Absence::Unproven(_)));
+    let first = || all.first().map(|(_, a)| &a.absence);
+    unproven.or_else(|| found(|absence| *absence == Absence::Believed)).or_else(first).cloned().unwrap_or_default()
 }
 
 /// A Pod that contradicts its rendering counts for more than one that agrees; of those the youngest tells most.
@@ -101,6 +109,7 @@ fn differing(e: Evidence<'_>, all: &[&Judged]) -> Judged {
         message: all.iter().find_map(|judged| judged.message.clone().filter(|_| judged.differs())),
         differences: all.iter().flat_map(|judged| &judged.differences).copied().collect(),
         collateral: groups.iter().any(|group| !group.collateral.is_empty()),
+        unproven_loss: all.iter().find_map(|judged| judged.unproven_loss.clone()),
         quota_full: all.iter().any(|judged| judged.quota_full),
         change: change(groups.iter()),
         target: target.cloned().unwrap_or_default(),
@@ -134,7 +143,8 @@ fn wanted(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> (Want, Option
         let current = e.revisions.first().is_some_and(|current| current.name == revision.name);
         (!current).then(|| revision.name.clone())
     };
-    let look = all.iter().filter_map(|(_, a)| a.look).min();
+    let looks = all.iter().flat_map(|(_, a)| [a.look, if let Want::Look(at) = a.want { Some(at) } else { None }]);
+    let look = looks.flatten().min();
     let due = |(_, a): &&(&Revision<'_>, Assessment)| match a.want {
         Want::Render(at) | Want::Another(at) => Some(at),
         Want::Nothing | Want::Periodic | Want::Look(_) => None,
@@ -142,12 +152,10 @@ fn wanted(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> (Want, Option
     if let Some(next) = all.iter().filter(|one| due(one).is_some()).min_by_key(due) {
         return (next.1.want.clone(), of(next), look);
     }
-    if let Some(at) = look {
-        return (Want::Look(at), None, None);
-    }
     let confirmed = |(revision, _): &&(&Revision<'_>, Assessment)| {
         e.case.of(&revision.name).and_then(|known| known.set.as_ref()).map(|set| set.confirmed.elapsed)
     };
     let periodic = all.iter().filter(|(_, a)| a.want == Want::Periodic).min_by_key(confirmed);
-    periodic.map_or((Want::Nothing, None, None), |next| (Want::Periodic, of(next), None))
+    // That some Pods are too young to be judged puts the periodic look off for nobody.
+    periodic.map_or((Want::Nothing, None, look), |next| (Want::Periodic, of(next), look))
 }

@@ -1,61 +1,106 @@
-//! Sidecars that run and are not rendered any more (rule R7).
+//! What runs and is not rendered any more (rule R7): containers, and fields.
 
 use std::collections::BTreeSet;
 
 use crate::core::{
-    injection::{entries_in_reach, injectors_of},
-    model::{Name, words::Difference},
+    compare::{Given, Loss, split},
+    injection::Reach,
     verdict::{
-        admission_evidence::UNCERTAIN_RETRY,
+        absences::Lacking,
         case::RenderSet,
         evidence::{Evidence, Want},
         pod_group::PodGroup,
     },
 };
 
-/// Renderings without a sidecar before its absence is believed.
-const ABSENT_RENDERINGS: usize = 3;
+/// Renderings without it before a loss may be believed.
+const RENDERINGS: u32 = 3;
 
-/// An absence that is not believed, yet.
+/// What is lost.
+pub(super) enum Lost {
+    /// Nothing.
+    Nothing,
+    /// All that is was proven to be.
+    Proven,
+    /// Not all of it was.
+    Unproven(Unproven),
+}
+
+/// What is lost, as far as it is not believed.
 pub(super) struct Unproven {
+    /// What is more than that: it is told at once.
+    pub rest: Vec<PodGroup>,
     /// One sentence.
     pub why: String,
+    /// It may be told, but not acted on.
+    pub told: bool,
     /// What would help.
     pub want: Want,
-    /// It lasts long enough, and what is missing is somebody who was given this sidecar meanwhile.
-    pub sidecar: Option<Name>,
+    /// For those that look for a witness.
+    pub lacking: Lacking,
 }
 
-/// Whether no injector that may touch these Pods can be down without a word: it would have refused the rendering. Where none is
-/// left, nothing says that there is none that cannot be listed.
-fn fails_closed(e: Evidence<'_>) -> bool {
-    let Evidence { workload, index, .. } = e;
-    index.knows_injectors()
-        && injectors_of(workload, index).next().is_some()
-        && entries_in_reach(workload, index).all(|entry| !entry.ignores_failure)
-}
-
-/// A sidecar that runs and is not rendered: an injector that is down and ignores failures looks just like that, and so
-/// does one that treats us differently. It is believed after three renderings over at least ten minutes, and only where
-/// nothing is left that may touch these Pods, or the same configuration gave another workload this very sidecar meanwhile.
-pub(super) fn unproven_absence(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup]) -> Option<Unproven> {
-    let removed = groups.iter().flat_map(|g| &g.differences).filter(|d| d.difference == Difference::Removed);
-    let names: BTreeSet<&Name> = removed.map(|d| &d.sidecar).collect();
-    let first = names.first()?;
-    if fails_closed(e) {
-        return None;
+/// What is lost and not proven to be. An injector that is down and fails open looks just like one that gives something no more,
+/// and so does one that treats us differently.
+///
+/// It is proof, at once, where everything that may touch these Pods fails closed; where there is one that answers for all, and it
+/// gave something in this very rendering; and of a field where another container of it was given the same. Else it takes
+/// three renderings over `--absence`, and a witness around each of the last of them. Where nothing is listed any more that
+/// may touch these Pods, it is told after the three renderings, but an injector that no client can list may be down: a person
+/// has to say that it may be acted on.
+pub(super) fn lost(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup], hidden: &[PodGroup]) -> Lost {
+    let mut losses = BTreeSet::new();
+    let mut rest = Vec::new();
+    for group in groups {
+        let found = split(&group.differences, &group.collateral);
+        losses.extend(found.losses);
+        if !found.rest.is_empty() {
+            rest.push(PodGroup { differences: found.rest, ..group.clone() });
+        }
+    }
+    losses.extend(hidden.iter().flat_map(|group| split(&group.differences, &group.collateral).losses));
+    if losses.is_empty() {
+        return Lost::Nothing;
+    }
+    let reach = Reach::of(e.workload, e.index);
+    let given = set.newest().map(Given::of).unwrap_or_default();
+    losses.retain(|loss| !given.holds(loss));
+    let answered = |reach: &Reach| reach.fails_closed() || (reach.sole && given.has_containers());
+    let Some(first) = losses.first().cloned() else { return Lost::Proven };
+    if reach.as_ref().is_some_and(answered) || e.absences.believes(&e.workload.key, &losses, set.first.elapsed) {
+        return Lost::Proven;
     }
     let span = set.confirmed.elapsed.saturating_sub(set.first.elapsed);
-    if set.renderings.len() < ABSENT_RENDERINGS || span < e.policy.absence {
-        let why = format!("{first} runs, but was not rendered; an injector that is down would look the same");
-        let want = Want::Another(set.first.elapsed + e.policy.absence);
-        return Some(Unproven { why, want, sidecar: None });
+    let lasting = set.made >= RENDERINGS && span >= e.policy.absence;
+    let told = lasting && reach.as_ref().is_some_and(|reach| !reach.listed);
+    let many = match losses.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let why = why(&first, &many, lasting, told);
+    let want = if lasting { Want::Periodic } else { Want::Render(set.first.elapsed + e.policy.absence) };
+    let lacking = Lacking {
+        wants_witness: lasting && reach.as_ref().is_some_and(|reach| reach.listed),
+        losses,
+        open: reach.unwrap_or_default().open,
+        first: set.first.elapsed,
+        last: set.confirmed.elapsed,
+    };
+    Lost::Unproven(Unproven { rest, why, told, want, lacking })
+}
+
+fn why(first: &Loss, many: &str, lasting: bool, told: bool) -> String {
+    let runs = format!("{first} runs{many}");
+    match (told, lasting) {
+        (true, _) => {
+            format!("{runs}, and nothing is listed that gives it; an injector that cannot be listed may be down")
+        }
+        (_, false) => format!("{runs}, but was not rendered; an injector that is down would look the same"),
+        (_, true) => {
+            // An injector that looks at the caller gives whole sidecars to controllers only.
+            let caller =
+                if first.is_whole() { "; one that looks at who asks needs --render-as controllers" } else { "" };
+            format!("{runs}, but was not rendered, nor for any other workload since{caller}")
+        }
     }
-    // A configuration that we may not list is not one that is gone.
-    let nothing_left = e.index.knows_injectors() && injectors_of(e.workload, e.index).next().is_none();
-    let unseen = names.iter().find(|name| !e.admission.witnessed(&set.versions, name, set.first.elapsed));
-    let unseen = unseen.filter(|_| !nothing_left)?;
-    let why = format!("{unseen} runs, but was not rendered, nor for any other workload since");
-    let want = Want::Render(set.confirmed.elapsed + UNCERTAIN_RETRY);
-    Some(Unproven { why, want, sidecar: Some((*unseen).clone()) })
 }

@@ -11,7 +11,7 @@ use crate::core::{
         InjectorEntry, InjectorKind, InjectorSnapshot, Object, ObjectKey, Operator, Owner, PodSnapshot, PodState,
         ReplicaSetSnapshot, Requirement, Selector, owner::Kind, test_objects, time::Now,
     },
-    verdict::{admission_evidence::AdmissionEvidence, case::Case},
+    verdict::{absences::Absences, admission_evidence::AdmissionEvidence, case::Case},
 };
 
 fn replica_set(name: &str, revision: u64) -> Object {
@@ -173,9 +173,21 @@ fn r5_a_webhook_that_does_not_promise_anything_for_dry_runs_is_not_asked() {
 fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<UndeterminedReason>) {
     let (injection, case, policy, admission) =
         (&InjectionTracker::default(), &Case::default(), &Policy::default(), &AdmissionEvidence::default());
-    let (targets, lock) = (&Targets::default(), None);
+    let (targets, absences, lock) = (&Targets::default(), &Absences::default(), None);
     let revisions = &revisions(w, index);
-    let evidence = Evidence { workload: w, revisions, index, injection, case, lock, policy, admission, targets, now };
+    let evidence = Evidence {
+        workload: w,
+        revisions,
+        index,
+        injection,
+        case,
+        lock,
+        policy,
+        admission,
+        absences,
+        targets,
+        now,
+    };
     let judged = crate::core::verdict::assess::assess(evidence).judged;
     (judged.verdict, judged.reason)
 }

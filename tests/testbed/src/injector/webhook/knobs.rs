@@ -33,6 +33,10 @@ pub struct Knobs {
     pub controllers_only: bool,
     /// The sidecar mounts the ServiceAccount's token by the volume's generated name, and has that in its environment.
     pub copies_token_volume: bool,
+    /// It injects no container, but gives this environment variable to every one that a Pod has, ...
+    pub edits: Option<(String, String)>,
+    /// ... unless the Pod's name begins like this.
+    pub spares: Option<String>,
     /// It does not inject at all, but fails in this way.
     pub failure: Option<Failure>,
     /// It answers that much later.
@@ -85,6 +89,8 @@ impl Knobs {
             in_dry_run: None,
             controllers_only: false,
             copies_token_volume: false,
+            edits: None,
+            spares: None,
             failure: None,
             delay: Duration::ZERO,
         }

@@ -54,7 +54,11 @@ pub(super) fn answer(knobs: &Knobs, review: &Value, turn: Turn) -> Value {
         if knobs.copies_token_volume {
             copy_token_volume(&mut container, pod);
         }
-        let patch = patch(&sidecar, &container, pod);
+        let patch = match &knobs.edits {
+            Some(_) if knobs.spares.as_ref().is_some_and(|prefix| about.pod.starts_with(prefix)) => Vec::new(),
+            Some((name, value)) => edit(name, value, pod),
+            None => patch(&sidecar, &container, pod),
+        };
         if !patch.is_empty() {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(BASE64.encode(Value::Array(patch).to_string()));
@@ -75,6 +79,18 @@ fn patch(sidecar: &Sidecar, container: &Value, pod: &Value) -> Vec<Value> {
         }
         Placement::Native => vec![add("/spec/initContainers", &json!([container]))],
     }
+}
+
+/// Adds an environment variable to every container, unless it is there.
+fn edit(name: &str, value: &str, pod: &Value) -> Vec<Value> {
+    let variable = json!({"name": name, "value": value});
+    let containers = pod["spec"]["containers"].as_array().into_iter().flatten().enumerate();
+    let edits = containers.filter_map(|(at, container)| match container["env"].as_array() {
+        Some(env) if env.iter().any(|known| known["name"] == name) => None,
+        Some(_) => Some(add(&format!("/spec/containers/{at}/env/-"), &variable)),
+        None => Some(add(&format!("/spec/containers/{at}/env"), &json!([variable]))),
+    });
+    edits.collect()
 }
 
 /// The API server has added the volume before webhooks are asked, under a name that it made up for this request.
@@ -144,6 +160,21 @@ mod tests {
         let mut theirs = ours.clone();
         theirs["request"]["userInfo"]["username"] = json!("system:serviceaccount:kube-system:replicaset-controller");
         assert!(answered(&knobs, &theirs)["response"]["patch"].is_string());
+    }
+
+    #[test]
+    fn one_that_edits_gives_a_variable_to_every_container_but_of_those_that_it_spares() {
+        let mut knobs = Knobs::new(Sidecar::new("identity"));
+        knobs.edits = Some(("ROLE".to_owned(), "reader".to_owned()));
+        let containers = json!([{"name": "app"}, {"name": "agent", "env": [{"name": "A", "value": "1"}]}]);
+        let pod = review(&json!({"metadata": {"generateName": "web-1-"}, "spec": {"containers": containers}}));
+        let role = json!({"name": "ROLE", "value": "reader"});
+        assert_eq!(
+            patch_of(&answered(&knobs, &pod)),
+            json!([add("/spec/containers/0/env", &json!([role])), add("/spec/containers/1/env/-", &role)])
+        );
+        knobs.spares = Some("web-".to_owned());
+        assert_eq!(answered(&knobs, &pod)["response"], json!({"uid": "1", "allowed": true}));
     }
 
     #[test]
