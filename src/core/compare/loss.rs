@@ -175,7 +175,13 @@ pub fn lasting_pointers(fields: &[FieldChange]) -> BTreeSet<String> {
     }
     for (list, fields) in lists {
         let Members { gone, come, .. } = Members::of(list, &fields);
-        let member = |key: &String| if key.starts_with('-') { format!("{list}/[{}]", redacted_pointer::tag(key, None)) } else { format!("{list}/[]") };
+        let member = |key: &String| {
+            if key.starts_with('-') {
+                format!("{list}/[{}]", redacted_pointer::tag(key, None))
+            } else {
+                format!("{list}/[]")
+            }
+        };
         pointers.extend(gone.keys().chain(come.keys()).map(member));
     }
     pointers

@@ -208,6 +208,8 @@ pub struct RenderSet {
     pub versions: Arc<VersionVector>,
     /// One; two where the first differs from what runs.
     pub renderings: Vec<Rendering>,
+    /// The one that was made last, where it was not kept: it has nothing new but in what is masked.
+    pub newest: Option<Rendering>,
     /// Fields that differ between them.
     pub mask: Mask,
     /// How the masked fields do in later renderings.
@@ -227,7 +229,7 @@ pub struct RenderSet {
 impl RenderSet {
     /// The rendering that was made last, also if it told nothing new.
     pub fn newest(&self) -> Option<&Rendering> {
-        self.healing.as_ref().map(|healing| healing.last()).or(self.renderings.last())
+        self.newest.as_ref().or(self.renderings.last())
     }
 }
 

@@ -29,11 +29,6 @@ impl Healing {
         Self { last, at, agreed: BTreeMap::new() }
     }
 
-    /// The rendering that was made last.
-    pub(super) fn last(&self) -> &Rendering {
-        &self.last
-    }
-
     /// Some masked field was the same more than once, so that it is worth asking soon whether it stays so.
     pub fn under_way(&self) -> bool {
         !self.agreed.is_empty()

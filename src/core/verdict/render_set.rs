@@ -32,15 +32,7 @@ pub(super) fn add_rendering(
     spacing: Duration,
     now: Now,
 ) -> bool {
-    let (mut changed, mut carried) = (false, false);
-    let set = case.set.take().and_then(|set| {
-        if set.versions == *versions {
-            return Some(set);
-        }
-        changed = !speaks_of(&set, &rendering);
-        carried = agrees(&set, &rendering);
-        carried.then(|| RenderSet { versions: versions.clone(), first: now, ..set })
-    });
+    let (set, changed, carried) = carry(case, versions, &rendering, now);
     let revision = case.name.clone();
     let fresh = |rendering| begin(&revision, versions, rendering, now);
     let Some(mut set) = set else {
@@ -66,21 +58,7 @@ pub(super) fn add_rendering(
     };
     match between {
         Ok(mut masks) if more && settled(&masks) => {
-            let mask = masks.pop().unwrap_or_default();
-            let last = set.renderings.pop();
-            let moved = last.as_ref().is_some_and(|last| !compare::only_loses(last, &rendering));
-            let renderings = last.into_iter().chain([rendering]).collect();
-            let first = set.confirmed;
-            let set = RenderSet {
-                renderings,
-                mask,
-                healing: None,
-                unstable: None,
-                made: 2,
-                first,
-                confirmed: now,
-                ..set
-            };
+            let (set, moved) = begin_at_last(set, masks.pop().unwrap_or_default(), rendering, now);
             case.set = Some(set);
             return moved;
         }
@@ -92,7 +70,7 @@ pub(super) fn add_rendering(
             if set.renderings.len() > KEPT {
                 set.renderings.remove(0);
             }
-            set.unstable = None;
+            (set.newest, set.unstable) = (None, None);
             (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
         }
         // A container went or came: an injector that is down for a moment does not waver, but one that is down again does.
@@ -103,11 +81,12 @@ pub(super) fn add_rendering(
         Err(unstable) if more => {
             let last = set.renderings.pop();
             set.renderings = last.into_iter().chain([rendering]).collect();
-            set.unstable = Some(unstable.into());
+            (set.newest, set.unstable) = (None, Some(unstable.into()));
         }
         // Nothing new.
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
             let follows = first_of_another_pod(&set, &rendering).then(|| rendering.clone());
+            set.newest = (!set.mask.is_empty()).then(|| rendering.clone());
             (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
             heal(&mut set, rendering, now);
             set.renderings.extend(follows);
@@ -122,6 +101,35 @@ pub(super) fn add_rendering(
     set.confirmed = now;
     case.set = Some(set);
     false
+}
+
+/// The set that a rendering may join, whether the rendering shows another thing than it, and whether it was made under other
+/// versions.
+fn carry(
+    case: &mut RevisionCase,
+    versions: &Arc<VersionVector>,
+    rendering: &Rendering,
+    now: Now,
+) -> (Option<RenderSet>, bool, bool) {
+    match case.set.take() {
+        None => (None, false, false),
+        Some(set) if set.versions == *versions => (Some(set), false, false),
+        Some(set) => {
+            let (changed, carried) = (!speaks_of(&set, rendering), agrees(&set, rendering));
+            let set = carried.then(|| RenderSet { versions: versions.clone(), first: now, ..set });
+            (set, changed, carried)
+        }
+    }
+}
+
+/// The set of the last rendering and this one, which agree: what was there before is not rendered any more. Returns whether an
+/// injector moved, too, and not only went away.
+fn begin_at_last(mut set: RenderSet, mask: Mask, rendering: Rendering, now: Now) -> (RenderSet, bool) {
+    let last = set.renderings.pop();
+    let moved = last.as_ref().is_some_and(|last| !compare::only_loses(last, &rendering));
+    let renderings = last.into_iter().chain([rendering]).collect();
+    let (first, healing, newest, unstable) = (set.confirmed, None, None, None);
+    (RenderSet { renderings, newest, mask, healing, unstable, made: 2, first, confirmed: now, ..set }, moved)
 }
 
 /// Whether only this rendering shows what follows from the Pod that it is for: all others are for one and the same (rule R3).
@@ -139,6 +147,7 @@ fn begin(revision: &Name, versions: &Arc<VersionVector>, rendering: Rendering, n
         revision: revision.clone(),
         versions: versions.clone(),
         renderings: vec![rendering],
+        newest: None,
         mask: Mask::default(),
         healing: None,
         made: 1,

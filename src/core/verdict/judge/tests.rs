@@ -175,19 +175,8 @@ fn judged(w: &WorkloadSnapshot, index: &Index, now: Now) -> (Verdict, Option<Und
         (&InjectionTracker::default(), &Case::default(), &Policy::default(), &AdmissionEvidence::default());
     let (targets, absences, lock) = (&Targets::default(), &Absences::default(), None);
     let revisions = &revisions(w, index);
-    let evidence = Evidence {
-        workload: w,
-        revisions,
-        index,
-        injection,
-        case,
-        lock,
-        policy,
-        admission,
-        absences,
-        targets,
-        now,
-    };
+    let evidence =
+        Evidence { workload: w, revisions, index, injection, case, lock, policy, admission, absences, targets, now };
     let judged = crate::core::verdict::assess::assess(evidence).judged;
     (judged.verdict, judged.reason)
 }
