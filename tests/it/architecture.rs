@@ -52,6 +52,39 @@ fn no_source_file_is_longer_than_500_lines() -> Result<()> {
     complaints("tests", long)
 }
 
+/// A file of tests that nobody declares is compiled by nobody, and fails for no reason.
+#[test]
+fn every_source_file_is_a_module_that_somebody_declares() -> Result<()> {
+    let undeclared = |file: &Path, _: &str| {
+        let (directory, name) = match (file.parent(), file.file_stem().and_then(|stem| stem.to_str())) {
+            (Some(directory), Some("mod")) => {
+                (directory.parent(), directory.file_name().and_then(|name| name.to_str()))
+            }
+            (Some(_), Some("lib" | "main")) => return Ok(Vec::new()),
+            (directory, stem) => (directory, stem),
+        };
+        let (directory, name) = directory.zip(name).context("a file has a directory and a name")?;
+        let parents = ["mod.rs", "lib.rs", "main.rs"].map(|parent| directory.join(parent));
+        let mut parents = parents.into_iter().chain([directory.with_extension("rs")]).filter(|parent| parent.exists());
+        let declares = |parent: std::path::PathBuf| -> Result<bool> {
+            let modules = declared_modules(&fs::read_to_string(parent)?, Tests::Included)?;
+            Ok(modules.iter().any(|(declared, _)| declared == name))
+        };
+        let declared = parents.try_fold(false, |found, parent| Result::<bool>::Ok(found || declares(parent)?))?;
+        let by_path = || {
+            let path = format!("#[path = \"{name}.rs\"]");
+            let here = fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.path()));
+            let mut texts = here.filter(|path| path.is_file()).filter_map(|path| fs::read_to_string(path).ok());
+            Result::<bool>::Ok(texts.any(|text| text.contains(&path)))
+        };
+        Ok(if declared || by_path()? { Vec::new() } else { vec!["no `mod` declares it".to_owned()] })
+    };
+    for directory in ["src", "tests/it", "tests/cluster", "tests/testbed/src"] {
+        complaints(directory, undeclared)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn every_module_is_named_after_its_subject() -> Result<()> {
     let nameless = |file: &Path, text: &str| {

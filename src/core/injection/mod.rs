@@ -13,6 +13,8 @@ mod reach;
 mod scope;
 mod scope_changes;
 mod scope_report;
+#[cfg(test)]
+mod tests;
 mod tracker;
 mod triggered;
 mod unannounced_changes;

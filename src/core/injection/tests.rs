@@ -1,9 +1,19 @@
-use crate::core::injection::scope::*;
+//! What moves by a change, and what a version vector holds.
+
+use std::collections::BTreeMap;
+
+use super::{
+    backends::backends_mixed,
+    scope::{Scope, VersionVector},
+    scope_changes::written,
+    versions::ScopeVersions,
+};
 use crate::core::{
+    inventory::{Change, Index},
     io::{WatchEvent, WatchKind, WatchSource},
     model::{
-        ConfigSnapshot, EndpointsSnapshot, Object, Operator, Requirement, Selector, ServiceSnapshot, owner::Kind,
-        test_objects,
+        ChangedBy, ConfigKind, ConfigSnapshot, EndpointsSnapshot, InjectorKind, InjectorSnapshot, Name, Object,
+        ObjectKey, Operator, Requirement, Selector, ServiceSnapshot, WorkloadSnapshot, owner::Kind, test_objects,
     },
 };
 
@@ -49,8 +59,8 @@ fn config(kind: ConfigKind, namespace: &str, hash: &str) -> ConfigSnapshot {
 }
 
 fn moves(change: &Change, index: &Index) -> Vec<String> {
-    let moves = Generations::moves(change, index);
-    moves.into_iter().map(|(scope, cause)| format!("{scope}: {cause}")).collect()
+    let Some(written) = written(change, index) else { return Vec::new() };
+    written.scopes.iter().map(|scope| format!("{scope}: {}", written.cause)).collect()
 }
 
 #[test]
@@ -156,10 +166,10 @@ fn a_vector_holds_what_may_touch_the_pods_and_a_policy_only_where_it_is_bound() 
     let binding = policy(InjectorKind::MutatingAdmissionPolicyBinding, "b", "bound");
     let injectors = [test_objects::webhook("mesh", "1"), elsewhere, unbound, bound, binding];
     let index = index(injectors.into_iter().map(Object::Injector).collect());
-    let mut generations = Generations::default();
+    let mut versions = ScopeVersions::default();
     let mesh = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into());
-    generations.advance(&mesh, "test".to_owned(), test_objects::at(1));
-    let vector = generations.vector(&test_objects::workload(Kind::DEPLOYMENT, "web"), &index);
+    versions.advance(&mesh, "test".to_owned(), test_objects::at(1));
+    let vector = versions.of(&test_objects::workload(Kind::DEPLOYMENT, "web"), &index);
     let vector: Vec<_> = vector.iter().map(|(scope, version)| format!("{scope} {version}")).collect();
     assert_eq!(
         vector,
@@ -175,43 +185,48 @@ fn a_vector_holds_what_may_touch_the_pods_and_a_policy_only_where_it_is_bound() 
 
 #[test]
 fn the_newest_move_between_two_vectors_is_the_cause() {
-    let mut generations = Generations::default();
+    let mut versions = ScopeVersions::default();
     let (shop, cluster) = (Scope::Namespace("shop".into()), Scope::Cluster);
-    let before = Vector::from([(shop.clone(), 1), (cluster.clone(), 1)]);
-    generations.advance(&shop, "first".to_owned(), test_objects::at(1));
-    generations.advance(&cluster, "second".to_owned(), test_objects::at(2));
-    let after = Vector::from([(shop.clone(), 2), (cluster, 2)]);
-    assert_eq!(generations.cause(&before, &after).map(|g| g.cause.as_str()), Some("second"));
-    assert!(generations.cause(&after, &after).is_none());
+    let before = VersionVector::from([(shop.clone(), 1), (cluster.clone(), 1)]);
+    versions.advance(&shop, "first".to_owned(), test_objects::at(1));
+    versions.advance(&cluster, "second".to_owned(), test_objects::at(2));
+    let after = VersionVector::from([(shop.clone(), 2), (cluster, 2)]);
+    assert_eq!(versions.cause(&before, &after).map(|g| g.cause.as_str()), Some("second"));
+    assert!(versions.cause(&after, &after).is_none());
     // A scope that was left counts, too.
-    assert_eq!(generations.cause(&Vector::from([(shop, 2)]), &Vector::new()).map(|g| g.cause.as_str()), Some("first"));
+    assert_eq!(
+        versions.cause(&VersionVector::from([(shop, 2)]), &VersionVector::new()).map(|g| g.cause.as_str()),
+        Some("first")
+    );
 }
 
 #[test]
-fn the_end_of_an_exchange_settles_like_a_move() {
-    let mut generations = Generations::default();
+fn the_end_of_mixed_backends_settles_like_a_move() {
+    let mut versions = ScopeVersions::default();
     let scope = Scope::Injector(InjectorKind::MutatingWebhookConfiguration, "mesh".into());
-    let vector = Vector::from([(scope.clone(), 1)]);
-    assert!(!generations.exchanges(&scope, false, test_objects::at(1)));
-    assert!(generations.exchanges(&scope, true, test_objects::at(2)));
-    assert!(!generations.exchanges(&scope, true, test_objects::at(3)));
-    assert_eq!(generations.unsettled_since(&vector), None);
-    assert!(generations.exchanges(&scope, false, test_objects::at(4)));
-    assert_eq!(generations.unsettled_since(&vector), Some(test_objects::at(4).elapsed));
+    let vector = VersionVector::from([(scope.clone(), 1)]);
+    assert!(!versions.set_mixed(&scope, false, test_objects::at(1)));
+    assert!(versions.set_mixed(&scope, true, test_objects::at(2)));
+    assert!(!versions.set_mixed(&scope, true, test_objects::at(3)));
+    assert_eq!(versions.unsettled_since(&vector), None);
+    assert!(versions.set_mixed(&scope, false, test_objects::at(4)));
+    assert_eq!(versions.unsettled_since(&vector), Some(test_objects::at(4).elapsed));
 }
 
 #[test]
-fn a_namespace_that_is_gone_leaves_nothing_behind() {
-    let mut generations = Generations::default();
-    for scope in [Scope::Namespace("shop".into()), Scope::ServiceAccount("shop".into(), "a".into()), Scope::Cluster] {
-        generations.advance(&scope, "test".to_owned(), test_objects::at(1));
+fn a_scope_that_is_gone_leaves_nothing_behind() {
+    let mut versions = ScopeVersions::default();
+    let (shop, cluster) = (Scope::Namespace("shop".into()), Scope::Cluster);
+    for scope in [&shop, &cluster] {
+        versions.advance(scope, "test".to_owned(), test_objects::at(1));
     }
-    generations.forget_namespace(&"shop".into());
-    assert_eq!(generations.moved().map(|(scope, _)| scope.clone()).collect::<Vec<_>>(), [Scope::Cluster]);
+    versions.set_mixed(&shop, true, test_objects::at(2));
+    versions.forget(&shop);
+    assert_eq!(versions.known().cloned().collect::<Vec<_>>(), [cluster]);
 }
 
 #[test]
-fn an_injector_is_being_exchanged_while_its_ready_pods_are_of_two_revisions() {
+fn backends_are_mixed_while_the_ready_pods_are_of_two_revisions() {
     let endpoints = |ready: &[&str]| {
         let key = ObjectKey { namespace: "mesh".into(), name: "injector-1".into() };
         let ready = ready.iter().map(|name| Name::from(*name)).collect();
@@ -225,12 +240,12 @@ fn an_injector_is_being_exchanged_while_its_ready_pods_are_of_two_revisions() {
         Object::Pod(pod)
     };
     let mesh = test_objects::webhook("mesh", "1");
-    let exchanging = |objects: Vec<Object>| {
+    let mixed = |objects: Vec<Object>| {
         let more = vec![Object::Injector(mesh.clone()), service()];
-        crate::core::injection::backends::exchanging(&mesh, &index(more.into_iter().chain(objects).collect())).is_some()
+        backends_mixed(&mesh, &index(more.into_iter().chain(objects).collect())).is_some()
     };
-    assert!(!exchanging(vec![endpoints(&["a"]), pod("a", "1", false), pod("b", "2", false)]));
-    assert!(exchanging(vec![endpoints(&["a", "b"]), pod("a", "1", false), pod("b", "2", false)]));
-    assert!(!exchanging(vec![endpoints(&["a", "b"]), pod("a", "1", true), pod("b", "2", false)]));
-    assert!(!exchanging(vec![endpoints(&["a", "b"]), pod("a", "2", false), pod("b", "2", false)]));
+    assert!(!mixed(vec![endpoints(&["a"]), pod("a", "1", false), pod("b", "2", false)]));
+    assert!(mixed(vec![endpoints(&["a", "b"]), pod("a", "1", false), pod("b", "2", false)]));
+    assert!(!mixed(vec![endpoints(&["a", "b"]), pod("a", "1", true), pod("b", "2", false)]));
+    assert!(!mixed(vec![endpoints(&["a", "b"]), pod("a", "2", false), pod("b", "2", false)]));
 }
