@@ -122,8 +122,8 @@ impl Sets {
         assert_eq!(said("plain", "verdict")?, "not_injected");
         assert_eq!(said("in-place", "gateInEnforce")?, "on_delete");
         assert_eq!(said("paused", "gateInEnforce")?, "workload_paused");
-        // What the partition keeps still runs the old sidecar, and a rollout would not replace it.
-        assert_eq!((said("half", "verdict")?, said("half", "gateInEnforce")?), (json!("drifted"), json!("on_delete")));
+        // What the partition keeps still runs the old sidecar; that it was rolled just now holds it first.
+        assert_eq!((said("half", "verdict")?, said("half", "gateInEnforce")?), (json!("drifted"), json!("cooldown")));
 
         // And it would have been in vain: a stamp comes to the running Pods, and replaces none.
         self.annotate(story, "in-place", json!({"stamp": "by hand"})).await?;

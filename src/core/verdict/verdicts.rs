@@ -23,7 +23,7 @@ use crate::core::{
     inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
     model::{
-        Name, WorkloadKey, WorkloadSnapshot,
+        Name, NamespaceSnapshot, WorkloadKey, WorkloadSnapshot,
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
@@ -144,8 +144,13 @@ impl Verdicts {
                         self.affected.mark(key.clone());
                     }
                 }
-                Change::Namespace { name, .. } => {
+                Change::Namespace { old, name } => {
                     self.affected.mark_many(index.workloads_in(name).map(|w| w.key.clone()));
+                    // Which of its workloads are looked at may be another question now, also before anything is judged.
+                    let said = |ns: &NamespaceSnapshot| (ns.labels.clone(), ns.says.clone());
+                    if old.as_ref().map(said) != index.namespace(name).map(said) {
+                        index.workloads_in(name).for_each(|w| out.invalidate_report(&w.key));
+                    }
                 }
                 Change::Injector { .. } => self.mark_all(index),
                 Change::Node { .. }

@@ -340,6 +340,8 @@ impl Truth {
                 Outcome::Stalled => {}
                 // Nobody goes on with it: the Pods that were not evicted stay.
                 _ if *outcome != Outcome::Converged && waits_for_deletions(cluster, workload) => {}
+                // Its owner took it out of what is looked at: the platform goes on, and we do not.
+                Outcome::Superseded if message.contains("not looked at any more") => {}
                 Outcome::Failed => {
                     ensure!(!lasts || self.crashed.contains(workload), "process {place}: {workload} did not fail");
                 }
