@@ -154,6 +154,9 @@ pub(super) fn untouched(before: &Snapshot, after: &Snapshot, fate: Fate) -> (usi
     (pods, wrong)
 }
 
+/// A rollout that has ended was watched for so long before (`--min-ready`). Its Pods were ready by then, so it was in nobody's way.
+const WATCHED: SignedDuration = SignedDuration::from_secs(5);
+
 /// The order and number of rollouts: each workload once, one canary for a change and then a pause, no more at once than
 /// allowed. Says what was measured, too.
 pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: SignedDuration) -> (String, Wrong) {
@@ -166,7 +169,8 @@ pub(super) fn paced(rollouts: &[Rollout], parallel: usize, soak: SignedDuration)
     }
     let mut most = 0;
     for (number, rollout) in rollouts.iter().enumerate() {
-        let under_way: Vec<_> = rollouts.iter().take(number).filter(|other| other.ended > rollout.started).collect();
+        let under_way: Vec<_> =
+            rollouts.iter().take(number).filter(|other| other.ended - WATCHED > rollout.started).collect();
         most = most.max(under_way.len() + 1);
         let namespace = |rollout: &Rollout| rollout.workload.split('/').nth(1).map(str::to_owned);
         if under_way.iter().any(|other| namespace(other) == namespace(rollout)) {

@@ -18,8 +18,9 @@ const PARALLEL: usize = 2;
 /// How long the first rollout of a change is watched.
 const SOAK: SignedDuration = SignedDuration::from_secs(5);
 /// The daemon's flags, and why.
-const FLAGS: [(&str, &str); 12] = [
+const FLAGS: [(&str, &str); 13] = [
     ("--mode enforce", "roll out (default: report only)"),
+    ("--min-ready 5s", "new Pods must stay ready for so long (default: 30 s)"),
     ("--parallel-rollouts 2", "at once, at most one of them in a namespace (default: 1)"),
     (
         "--soak 5s",

@@ -87,13 +87,13 @@ impl Member {
             _ => deployment(self.name, self.replicas),
         };
         let workload = workload.pod_label(label);
-        if self.fate == Fate::OptedOut { workload.annotation("sidecar-drift/mode", "ignore") } else { workload }
+        if self.fate == Fate::OptedOut { workload.annotation("sidecar-drift/mode", "report") } else { workload }
     }
 
     /// Why it is in the demo.
     fn remark(&self) -> &'static str {
         match (self.fate, self.kind, self.by) {
-            (Fate::OptedOut, ..) => "its owner opted out: annotation sidecar-drift/mode: ignore",
+            (Fate::OptedOut, ..) => "its owner opted out: annotation sidecar-drift/mode: report",
             (Fate::Unsupported, "Job", _) => "a Job: nothing could roll it",
             (Fate::Unsupported, ..) => "a bare Pod: nobody would create it again",
             (.., By::NativeMesh) => "its sidecar is a native one (an init container that keeps running)",
