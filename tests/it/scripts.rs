@@ -354,6 +354,7 @@ scripts! {
         a_service_that_selects_another_injector
         a_witness_has_lost_it_too
         a_witness_is_asked
+        a_witness_is_asked_for_two_revisions
         a_witness_makes_removed_believed
         another_copy_takes_over
         half_of_the_injector

@@ -16,7 +16,7 @@ use super::admission_evidence::UNCERTAIN_RETRY;
 use crate::core::{
     compare::{Given, Loss},
     injection::Scope,
-    model::WorkloadKey,
+    model::{Name, WorkloadKey},
 };
 
 /// A loss is believed after so many renderings in a row without it, each with a witness after it.
@@ -47,6 +47,20 @@ pub(super) struct Lacking {
     pub last: Duration,
     /// A witness would make a difference now.
     pub wants_witness: bool,
+    /// The revision that lacks it, where it is not the current one.
+    pub revision: Option<Name>,
+}
+
+impl Lacking {
+    /// Another revision lacks it, too: what an injector gives no more it gives to none, so that each rendering counts. What else
+    /// that one lacks is looked for when this is settled.
+    pub(super) fn beside(self, other: &Self) -> Self {
+        if self.losses != other.losses || self.open != other.open {
+            return self;
+        }
+        let (first, last) = (self.first.max(other.first), self.last.max(other.last));
+        Self { first, last, wants_witness: self.wants_witness && other.wants_witness, ..self }
+    }
 }
 
 /// What is wanted to know more of a loss.
@@ -120,9 +134,9 @@ pub(super) struct Absences {
 }
 
 impl Absences {
-    /// Whether what this workload lacks in the renderings since `first` was proven to be lost.
+    /// Whether what this workload lacks in the renderings since `first` was proven to be lost since then, or later.
     pub(super) fn believes(&self, key: &WorkloadKey, losses: &BTreeSet<Loss>, first: Duration) -> bool {
-        self.of.get(key).is_some_and(|a| a.rounds >= ROUNDS && a.first == first && a.losses.is_superset(losses))
+        self.of.get(key).is_some_and(|a| a.rounds >= ROUNDS && a.first >= first && a.losses.is_superset(losses))
     }
 
     /// Since when a workload lacks what it lacks now.
@@ -132,7 +146,7 @@ impl Absences {
 
     /// A workload lacks something. Returns what would tell more.
     pub(super) fn note(&mut self, key: &WorkloadKey, found: &Lacking, elapsed: Duration, wall: Timestamp) -> Next {
-        let Lacking { losses, open, first, last, wants_witness } = found;
+        let Lacking { losses, open, first, last, wants_witness, revision: _ } = found;
         let known = self.of.get(key);
         if known.is_none_or(|known| known.losses != *losses || known.open != *open) {
             let since = known.filter(|known| known.losses == *losses).map_or(wall, |known| known.since);

@@ -40,6 +40,7 @@ impl Verdicts {
             Next::Believe => self.affected.mark(key.clone()),
             Next::Render => {
                 assessment.want = Want::Render((lacking.last + view.policy.render_spacing).max(now.elapsed));
+                assessment.revision = lacking.revision;
             }
             Next::Look(at) => assessment.want = Want::Look(at),
             Next::Witness(loss) => {

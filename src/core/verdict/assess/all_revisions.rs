@@ -9,6 +9,7 @@ use crate::core::{
     inventory::Revision,
     model::{Name, words::UndeterminedReason, words::Verdict},
     verdict::{
+        absences::Lacking,
         evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
         judge::{self, change, verdict},
         judged::Judged,
@@ -25,7 +26,7 @@ pub(super) fn assess(e: Evidence<'_>) -> Assessment {
     let all: Vec<_> = e.revisions.iter().take(MOST).map(|r| (r, of(e, r, &versions))).collect();
     let (want, revision, look) = wanted(e, &all);
     let observed = all.iter().filter_map(|(_, a)| a.observed.clone()).max_by_key(weight);
-    let absence = absence(&all);
+    let absence = absence(e, &all);
     let mut judged = together(e, &all);
     if judged.is_as_rendered() && e.revisions.len() > MOST {
         let why = format!("its Pods are of {} revisions, of which the newest {MOST} are judged", e.revisions.len());
@@ -45,11 +46,22 @@ fn of(e: Evidence<'_>, revision: &Revision<'_>, versions: &VersionVector) -> Ass
 }
 
 /// What is lost and not proven counts for more than what is; else what was found of the current revision.
-fn absence(all: &[(&Revision<'_>, Assessment)]) -> Absence {
-    let found = |wanted: fn(&Absence) -> bool| all.iter().map(|(_, a)| &a.absence).find(|absence| wanted(absence));
-    let unproven = found(|absence| matches!(absence, Absence::Unproven(_)));
-    let first = || all.first().map(|(_, a)| &a.absence);
-    unproven.or_else(|| found(|absence| *absence == Absence::Believed)).or_else(first).cloned().unwrap_or_default()
+fn absence(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> Absence {
+    let unproven = all.iter().filter_map(|(revision, a)| match &a.absence {
+        Absence::Unproven(lacking) => Some(Lacking { revision: older(e, revision), ..lacking.clone() }),
+        _ => None,
+    });
+    if let Some(lacking) = unproven.reduce(|lacking, other| lacking.beside(&other)) {
+        return Absence::Unproven(lacking);
+    }
+    let believed = all.iter().map(|(_, a)| &a.absence).find(|absence| **absence == Absence::Believed);
+    believed.or_else(|| all.first().map(|(_, a)| &a.absence)).cloned().unwrap_or_default()
+}
+
+/// Its name, if it is not the current revision.
+fn older(e: Evidence<'_>, revision: &Revision<'_>) -> Option<Name> {
+    let current = e.revisions.first().is_some_and(|current| current.name == revision.name);
+    (!current).then(|| revision.name.clone())
 }
 
 /// A Pod that contradicts its rendering counts for more than one that agrees; of those the youngest tells most.
@@ -139,10 +151,7 @@ fn undetermined_beside(judged: &Judged, reason: UndeterminedReason, why: String)
 
 /// What is wanted next, of which revision if not of the current one, and when to look again in any case.
 fn wanted(e: Evidence<'_>, all: &[(&Revision<'_>, Assessment)]) -> (Want, Option<Name>, Option<Duration>) {
-    let of = |(revision, _): &(&Revision<'_>, Assessment)| {
-        let current = e.revisions.first().is_some_and(|current| current.name == revision.name);
-        (!current).then(|| revision.name.clone())
-    };
+    let of = |(revision, _): &(&Revision<'_>, Assessment)| older(e, revision);
     let looks = all.iter().flat_map(|(_, a)| [a.look, if let Want::Look(at) = a.want { Some(at) } else { None }]);
     let look = looks.flatten().min();
     let due = |(_, a): &&(&Revision<'_>, Assessment)| match a.want {

@@ -85,6 +85,7 @@ pub(super) fn lost(e: Evidence<'_>, set: &RenderSet, groups: &[PodGroup], hidden
         open: reach.unwrap_or_default().open,
         first: set.first.elapsed,
         last: set.confirmed.elapsed,
+        revision: None,
     };
     Lost::Unproven(Unproven { rest, why, told, want, lacking })
 }
