@@ -12,23 +12,12 @@ use super::{
 };
 use crate::core::model::{Name, Owner, PodSnapshot, PodState, PodWait, owner::Kind, shape::PodShape};
 
-/// Reasons for which a container waits and does not start by itself. Pulling (`ContainerCreating`, `PodInitializing`) is
-/// not among them.
-const CRASHING: [&str; 11] = [
-    "CrashLoopBackOff",
-    "ImagePullBackOff",
-    "ErrImagePull",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "ImageInspectError",
-    "RegistryUnavailable",
-    "SignatureValidationFailed",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-];
+/// Reasons for which a container that has its image waits and does not start by itself. Pulling (`ContainerCreating`,
+/// `PodInitializing`) is not among them.
+const CRASHING: [&str; 4] =
+    ["CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"];
 
-/// Those of them that mean that an image cannot be had.
+/// Reasons which mean that an image cannot be had.
 const NO_IMAGE: [&str; 7] = [
     "ImagePullBackOff",
     "ErrImagePull",
@@ -124,7 +113,7 @@ fn state(object: &Field<'_>) -> PodState {
         finished: matches!(status.at("phase").text(), Some("Succeeded" | "Failed")),
         mirror: metadata::annotation(object, "kubernetes.io/config.mirror").is_some(),
         ready: has_condition(&status, "Ready", |condition| condition.at("status").text() == Some("True")),
-        crashing: waits(&CRASHING),
+        crashing: waits(&CRASHING) || waits(&NO_IMAGE),
         restarts: u8::try_from(restarts.clamp(0, i64::from(PodState::MOST_RESTARTS))).unwrap_or_default(),
         waits_for: match () {
             () if unscheduled("SchedulingGated") => Some(PodWait::SchedulingGate),

@@ -36,7 +36,7 @@ pub(super) fn story(key: &WorkloadKey, sources: Sources<'_>) -> Option<Story> {
     let scopes: Vec<String> = versions.keys().map(ToString::to_string).collect();
     Some(Story {
         stands: stands(w),
-        revision: set.map(|set| set.revision.clone()),
+        revision: case.and_then(Case::rendered_revision).cloned(),
         renderings: set.map_or(0, |set| set.renderings.len()),
         last_rendered: set.map(|set| set.confirmed.wall),
         depends_on: depends_on(w, view),

@@ -63,6 +63,11 @@ impl Case {
         self.revisions.iter().find_map(|revision| revision.set.as_ref())
     }
 
+    /// Of which revision those are.
+    pub fn rendered_revision(&self) -> Option<&Name> {
+        self.revisions.iter().find(|revision| revision.set.is_some()).map(|revision| &revision.name)
+    }
+
     /// Its renderings, of each revision.
     pub fn sets(&self) -> impl Iterator<Item = &RenderSet> {
         self.revisions.iter().filter_map(|revision| revision.set.as_ref())
@@ -202,8 +207,6 @@ impl RevisionCase {
 /// Renderings of one revision under one vector.
 #[derive(Clone, Debug)]
 pub struct RenderSet {
-    /// The object that holds the template.
-    pub revision: Name,
     /// What they depend on.
     pub versions: Arc<VersionVector>,
     /// One; two where the first differs from what runs.

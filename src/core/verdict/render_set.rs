@@ -9,7 +9,7 @@ use super::{
 use crate::core::{
     compare::{self, Mask, RenderedFor, Rendering, Unstable},
     injection::VersionVector,
-    model::{Name, time::Now},
+    model::time::Now,
 };
 
 /// An injector that is down for a moment interrupts a set so often.
@@ -33,8 +33,7 @@ pub(super) fn add_rendering(
     now: Now,
 ) -> bool {
     let (set, changed, carried) = carry(case, versions, &rendering, now);
-    let revision = case.name.clone();
-    let fresh = |rendering| begin(&revision, versions, rendering, now);
+    let fresh = |rendering| begin(versions, rendering, now);
     let Some(mut set) = set else {
         case.set = Some(fresh(rendering));
         return changed;
@@ -142,9 +141,8 @@ fn first_of_another_pod(set: &RenderSet, rendering: &Rendering) -> bool {
     alone && set.renderings.iter().all(differs)
 }
 
-fn begin(revision: &Name, versions: &Arc<VersionVector>, rendering: Rendering, now: Now) -> RenderSet {
+fn begin(versions: &Arc<VersionVector>, rendering: Rendering, now: Now) -> RenderSet {
     RenderSet {
-        revision: revision.clone(),
         versions: versions.clone(),
         renderings: vec![rendering],
         newest: None,

@@ -23,7 +23,7 @@ use crate::core::{
     inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
     model::{
-        Name, NamespaceSnapshot, WorkloadKey, WorkloadSnapshot,
+        Name, WorkloadKey, WorkloadSnapshot,
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
@@ -147,8 +147,8 @@ impl Verdicts {
                 Change::Namespace { old, name } => {
                     self.affected.mark_many(index.workloads_in(name).map(|w| w.key.clone()));
                     // Which of its workloads are looked at may be another question now, also before anything is judged.
-                    let said = |ns: &NamespaceSnapshot| (ns.labels.clone(), ns.says.clone());
-                    if old.as_ref().map(said) != index.namespace(name).map(said) {
+                    let (old, new) = (old.as_ref(), index.namespace(name));
+                    if old.map(|ns| (&ns.labels, &ns.says)) != new.map(|ns| (&ns.labels, &ns.says)) {
                         index.workloads_in(name).for_each(|w| out.invalidate_report(&w.key));
                     }
                 }
