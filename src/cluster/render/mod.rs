@@ -114,8 +114,8 @@ impl Renderer {
         }
         let (name, uid, template) = match (revision_name(request), retained) {
             // What was tried stands in all of them, and the one that is asked for is among these.
-            (name, Some(all)) => from_retained(name, &all)?,
-            (name, None) => self.from_revision(request, name, workload.as_ref().unwrap_or(&Value::Null)).await?,
+            (name, Some(all)) => from_retained(name.as_deref(), &all)?,
+            (name, None) => self.read_revision(request, name, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
         let owner = if in_replica_sets {
             OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid }
@@ -126,20 +126,17 @@ impl Renderer {
     }
 
     /// Name, uid and template of the revision of this name, or of the newest one.
-    async fn from_revision(
+    async fn read_revision(
         &self,
         request: &RenderRequest,
         name: Option<String>,
         workload: &Value,
     ) -> Result<(String, String, Template), RenderOutcome> {
-        let name = match name {
-            Some(name) => name,
-            None => {
-                let all = self.revisions(request, workload).await?;
-                newest_revision(&all)
-                    .map(|newest| text(newest, "/metadata/name").to_owned())
-                    .ok_or(RenderOutcome::Gone)?
-            }
+        let name = if let Some(name) = name {
+            name
+        } else {
+            let all = self.revisions(request, workload).await?;
+            newest_revision(&all).map(|newest| text(newest, "/metadata/name").to_owned()).ok_or(RenderOutcome::Gone)?
         };
         let plural = request.workload.key.kind.row().revisions.plural().unwrap_or_default();
         let revision = self.revision(request, plural, &name).await?;
@@ -292,8 +289,8 @@ fn revision_name(request: &RenderRequest) -> Option<String> {
 }
 
 /// Name, uid and template of the revision of this name among these whole ones, or of the newest.
-fn from_retained(name: Option<String>, all: &[Value]) -> Result<(String, String, Template), RenderOutcome> {
-    let found = match &name {
+fn from_retained(name: Option<&str>, all: &[Value]) -> Result<(String, String, Template), RenderOutcome> {
+    let found = match name {
         Some(name) => all.iter().find(|revision| text(revision, "/metadata/name") == name),
         None => newest_revision(all),
     };

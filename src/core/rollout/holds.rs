@@ -57,9 +57,10 @@ fn waits_for_somebody(gate: Gate) -> bool {
         | Gate::AlreadyTried
         | Gate::Reverted
         | Gate::Rejected => true,
-        // These have Events of their own.
-        Gate::BreakerOpen | Gate::GuardMissing => false,
-        Gate::Unseen
+        // The first two have Events of their own.
+        Gate::BreakerOpen
+        | Gate::GuardMissing
+        | Gate::Unseen
         | Gate::Rolling
         | Gate::Unhealthy
         | Gate::ClusterBusy
