@@ -104,7 +104,7 @@ async fn a_stateful_set_is_rolled_from_its_partition_on_wherever_its_ordinals_st
 }
 
 /// A Node that nobody else's Pods come to, and that goes with the story.
-async fn create_node(story: &Story<'_>, nodes: &Api<Node>, suffix: &str, zone: &str) -> Result<String> {
+pub(crate) async fn create_node(story: &Story<'_>, nodes: &Api<Node>, suffix: &str, zone: &str) -> Result<String> {
     let own = story.ns.name();
     let name = format!("{own}-{suffix}");
     // What tells kwok which kubelet to play.

@@ -1,0 +1,95 @@
+//! What ended, ended: neither a daemon that is started again nor a person's own run takes it up, or counts it once more.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testbed::{Testbed, eventually, injector::Sidecar, skip, workload::deployment};
+
+use crate::support::{DEADLINE, Injector, Rights, Story, story};
+
+/// No breaker, and no canary: only that it ended holds it.
+const ENFORCE: [&str; 7] = [
+    "--mode=enforce",
+    "--without-guard",
+    "--max-rollouts-per-hour=unlimited",
+    "--canary=0",
+    "--cooldown=0s",
+    "--lease-duration=3s",
+    "--listen=127.0.0.1:0",
+];
+
+/// Outcomes on record, newest last.
+async fn recent(story: &Story<'_>) -> Result<Value> {
+    let namespace = ["--state-namespace", story.ns.name()];
+    let said = story.run_anywhere(story.kubeconfig(), &[&["status", "--output=json"][..], &namespace].concat()).await?;
+    said.document()?.0.get("recent").cloned().context("no outcomes")
+}
+
+#[tokio::test]
+async fn a_rollout_that_ended_is_neither_adopted_nor_counted_again() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("ended", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(deployment("web", 1).pod_label(injector.label())).await?;
+        story.create_state().await?;
+        // Each version, how its rollout ends, and what is on record from then on.
+        let [converged, failed] = ["converged", "failed"];
+        for (version, outcome, on_record) in
+            [("v2", converged, json!([converged])), ("crash", failed, json!([converged, failed]))]
+        {
+            injector.set_version(version).await?;
+            let daemon = story.daemon(&ENFORCE)?;
+            let ended = daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
+            assert_eq!(ended.text("outcome"), outcome, "{ended:?}");
+            eventually("that is on record", DEADLINE, async || Ok((recent(story).await? == on_record).then_some(())))
+                .await?;
+            daemon.kill9();
+            let revisions = ns.revisions_of("Deployment", "web").await?.len();
+
+            // Whoever comes next finds a rollout of ours that is finished, or its wreck, and makes nothing of it.
+            let namespace = ["--state-namespace", ns.name()];
+            let once = ["rollout", "--confirm", "--yes", "--without-guard", "--timeout=20s"];
+            let ran = story.run(&[&once[..], &namespace].concat()).await?;
+            ensure!(ran.out.contains("Nothing is to be rolled out"), "{version}: {ran:?}");
+            let next = story.daemon(&ENFORCE)?;
+            next.until_metrics_say(&["sidecar_drift_report_complete 1"]).await?;
+            let outcomes = next.lines()?.iter().filter(|line| !line.text("outcome").is_empty()).count();
+            assert_eq!(outcomes, 0, "{version}: {:#?}", next.lines()?);
+            ensure!(next.terminate().await?.success());
+            assert_eq!(recent(story).await?, on_record, "{version}");
+            assert_eq!(ns.revisions_of("Deployment", "web").await?.len(), revisions, "{version}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The twin: what had not ended is followed to its end by whoever comes next, and counted once.
+#[tokio::test]
+async fn a_rollout_that_had_not_ended_is_counted_by_who_follows_it() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("ended-not", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        let slow = deployment("web", 1).pod_annotation("testbed.sidecar-drift/ready-after", "6s");
+        ns.deploy(slow.pod_label(injector.label())).await?;
+        story.create_state().await?;
+        injector.set_version("v2").await?;
+        let daemon = story.daemon(&ENFORCE)?;
+        daemon.until_it_says("it has begun", |line| line.is("rollout started")).await?;
+        daemon.kill9();
+        let next = story.daemon(&ENFORCE)?;
+        let ended = next.until_it_ends_a_rollout_of("Deployment", "web").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        let once = json!(["converged"]);
+        eventually("that is on record, once", DEADLINE, async || Ok((recent(story).await? == once).then_some(()))).await?;
+        ensure!(next.terminate().await?.success());
+        assert_eq!(ns.revisions_of("Deployment", "web").await?.len(), 2);
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,140 @@
+//! A rollout that does not go on is told apart, with its cause, and others have its place.
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use testbed::{
+    Testbed,
+    injector::Sidecar,
+    skip,
+    workload::{Workload, daemon_set, deployment},
+};
+
+use crate::{
+    strategies::create_node,
+    support::{Injector, Rights, Story, story},
+};
+
+/// One place, and little patience.
+const ENFORCE: [&str; 7] = [
+    "--mode=enforce",
+    "--without-guard",
+    "--max-rollouts-per-hour=unlimited",
+    "--canary=0",
+    "--parallel-rollouts=1",
+    "--timeout=8s",
+    "--listen=127.0.0.1:0",
+];
+
+const READY_AFTER: &str = "testbed.sidecar-drift/ready-after";
+
+/// For the Nodes of this story.
+fn here(story: &Story<'_>, workload: Workload) -> Workload {
+    let own = story.ns.name().to_owned();
+    workload.with(move |manifest| {
+        let spec = &mut manifest["spec"]["template"]["spec"];
+        spec["nodeSelector"] = json!({ "story": own });
+        spec["tolerations"] = json!([{ "key": "story", "value": own, "effect": "NoSchedule" }]);
+    })
+}
+
+#[tokio::test]
+async fn new_pods_that_no_node_takes_are_stalled_with_that_cause_and_others_go_on() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !Injector::supported(testbed) || testbed.assets().is_none() {
+        return skip("there is no injector that this cluster can have, or nobody would run the Nodes");
+    }
+    story("stalled", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let nodes: Api<Node> = Api::all(ns.client().clone());
+        let node = create_node(story, &nodes, "only", "a").await?;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(here(story, deployment("a-stuck", 1)).pod_label(injector.label())).await?;
+        story.create_state().await?;
+        // What runs there stays; nothing new comes.
+        let labels: Patch<Value> = Patch::Merge(json!({ "metadata": { "labels": { "story": "over" } } }));
+        nodes.patch(&node, &PatchParams::default(), &labels).await?;
+        injector.set_version("v2").await?;
+        let daemon = story.daemon(&ENFORCE)?;
+        daemon.until_it_says("it has begun", |line| line.is("rollout started")).await?;
+        // It waits for the place, and is as good as the other one.
+        ns.deploy(deployment("twin", 1).pod_label(injector.label())).await?;
+        injector.set_version("v3").await?;
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "a-stuck").await?;
+        assert_eq!(ended.text("outcome"), "stalled", "{ended:?}");
+        ensure!(format!("{ended:?}").contains("Unschedulable"), "{ended:?}");
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        ensure!(daemon.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_daemon_set_with_a_dead_node_gives_its_place_to_others() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !Injector::supported(testbed) || testbed.assets().is_none() {
+        return skip("there is no injector that this cluster can have, or nobody would run the Nodes");
+    }
+    story("stalled-node", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let nodes: Api<Node> = Api::all(ns.client().clone());
+        for suffix in ["alive", "dead"] {
+            create_node(story, &nodes, suffix, "a").await?;
+        }
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        // New Pods are never ready there, as on a Node whose kubelet has died.
+        let agent = here(story, daemon_set("agent")).pod_label(injector.label()).with(|manifest| {
+            manifest["spec"]["updateStrategy"] = json!({ "rollingUpdate": { "maxUnavailable": 1 } });
+        });
+        tokio::try_join!(ns.deploy(agent), ns.deploy(deployment("twin", 1).pod_label(injector.label())))?;
+        story.create_state().await?;
+        let dead = format!("{}-dead", ns.name());
+        let full: Patch<Value> = Patch::Merge(json!({ "status": {
+            "allocatable": { "pods": "0", "cpu": "1000", "memory": "4Ti" }, "capacity": { "pods": "0" },
+        } }));
+        nodes.patch_status(&dead, &PatchParams::default(), &full).await?;
+        injector.set_version("v2").await?;
+        let daemon = story.daemon(&ENFORCE)?;
+        let ended = daemon.until_it_ends_a_rollout_of("DaemonSet", "agent").await?;
+        assert_eq!(ended.text("outcome"), "stalled", "{ended:?}");
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        ensure!(daemon.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_workload_that_leaves_the_filter_in_the_middle_ends_its_rollout_and_frees_its_place() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("stalled-leaves", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        let slow = |name: &str| deployment(name, 1).pod_annotation(READY_AFTER, "5s").pod_label(injector.label());
+        tokio::try_join!(ns.deploy(slow("one")), ns.deploy(slow("two")))?;
+        story.create_state().await?;
+        injector.set_version("v2").await?;
+        let patient = [&ENFORCE[..5], &["--listen=127.0.0.1:0", "--exclude-annotation=example.com/left=yes"]].concat();
+        let daemon = story.daemon(&patient)?;
+        let started = daemon.until_it_says("it has begun", |line| line.is("rollout started")).await?;
+        let first = if started.is_about("Deployment", "one") { "one" } else { "two" };
+        let leaves: Patch<Value> = Patch::Merge(json!({ "metadata": { "annotations": { "example.com/left": "yes" } } }));
+        ns.workloads("Deployment")?.patch(first, &PatchParams::default(), &leaves).await?;
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", first).await?;
+        assert_eq!(ended.text("outcome"), "superseded", "{ended:?}");
+
+        // The twin stays, and has its place.
+        let twin = if first == "one" { "two" } else { "one" };
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", twin).await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        ensure!(daemon.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
