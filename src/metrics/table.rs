@@ -100,9 +100,9 @@ metrics! {
     GENERATION_MOVES = Counter "sidecar_drift_generation_moves_total" ["scope", "cause"],
         "How often something that injection depends on moved, by scope (cluster, injector, namespace or `service_account`) and \
          by cause: the kind of object that was changed, or `other`, where none says so. Alert on a rate that nobody deploys at.";
-    API_REQUESTS = Counter "sidecar_drift_api_requests_total" ["verb", "code"],
-        "Requests to the API server by verb and status code; `timeout` or `error` when no answer came. Alert on code \
-         403: rights are missing.";
+    API_REQUESTS = Counter "sidecar_drift_api_requests_total" ["verb", "for", "code"],
+        "Requests to the API server by verb, by what they are for, and by status code; `timeout` or `error` when no answer \
+         came. Alert on code 403: rights are missing, and on a rate beyond the bounds of docs/safety.md: something loops.";
     THROTTLED = Counter "sidecar_drift_throttled_total" ["who"],
         "How often we were asked to slow down, by who: the `api_server` with code 429, an `injector` by answering slowly. \
          Alert when it rises steadily: we are a burden.";
@@ -157,6 +157,7 @@ impl Metric {
             }
             "fate" => Some(vec!["sent", "failed", "dropped"]),
             "who" => Some(vec!["api_server", "injector"]),
+            "for" => Some(super::PURPOSES.to_vec()),
             "by" => Some(vec!["pause", "breaker", "guard", "alerts"]),
             "file" => Some(vec!["obeyed", "refused"]),
             "scope" => Some(super::SCOPES.to_vec()),

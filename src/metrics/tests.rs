@@ -110,9 +110,9 @@ fn local(record: impl FnOnce()) -> Metrics {
 
 fn record_everything() {
     super::rendered(&RenderOutcome::Gone, Duration::from_millis(3));
-    super::api_request("list", "200");
-    super::api_request("create", "timeout");
-    super::api_request("create", "429");
+    super::api_request("list", "watch", "200");
+    super::api_request("create", "dry_run", "timeout");
+    super::api_request("create", "event", "429");
     super::object_skipped(WatchKind::Pods);
     super::watch_restarted(WatchKind::Nodes);
     drop(super::Watches::default().health("pods"));

@@ -81,6 +81,36 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     }
 }
 
+/// What a request is for, by what it asks: one of [`metrics::PURPOSES`].
+pub(super) fn purpose(method: &Method, uri: &Uri) -> &'static str {
+    let verb = verb(method, uri);
+    let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    let resource = match segments.as_slice() {
+        ["api", _, "namespaces", _, rest @ ..] | ["apis", _, _, "namespaces", _, rest @ ..] => rest,
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        _ => &[],
+    };
+    match (verb, resource) {
+        ("watch", _) => "watch",
+        (_, ["leases", ..]) => "lease",
+        ("create" | "patch", ["events", ..]) => "event",
+        ("create" | "patch", ["configmaps", ..]) | ("get", ["configmaps", _]) => "state",
+        ("create", ["pods"]) => "dry_run",
+        ("create", ["pods", _, "eviction"]) => "rollout",
+        ("get" | "list", ["replicasets" | "controllerrevisions", ..]) if !unbounded_list(uri) => "template",
+        ("patch", [_, _]) => "rollout",
+        // A single object of a namespace: the workload that is about to be rolled out, or made into a Pod.
+        ("get", [_, _]) => "template",
+        ("list", [_]) => "watch",
+        _ => "other",
+    }
+}
+
+/// Whether a list is that of a watch, and not of what a selector selects.
+fn unbounded_list(uri: &Uri) -> bool {
+    is_collection(uri.path()) && !uri.query().is_some_and(|query| query.contains("labelSelector="))
+}
+
 fn has_parameter(uri: &Uri, one_of: &[&str]) -> bool {
     uri.query().is_some_and(|query| query.split('&').any(|pair| one_of.contains(&pair)))
 }
@@ -141,6 +171,7 @@ where
             return Box::pin(std::future::ready(Err(NotADryRun.into())));
         }
         let verb = verb(request.method(), request.uri());
+        let purpose = purpose(request.method(), request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
         let as_it_comes = verb == "watch" || request.extensions().get::<Streamed>().is_some();
         let limit = match verb {
@@ -164,9 +195,9 @@ where
             .await
             .unwrap_or_else(|_| Err(BoxError::from(TimedOut(limit))));
             match &answer {
-                Ok(response) => metrics::api_request(verb, response.status().as_str()),
-                Err(error) if error.is::<TimedOut>() => metrics::api_request(verb, "timeout"),
-                Err(_) => metrics::api_request(verb, "error"),
+                Ok(response) => metrics::api_request(verb, purpose, response.status().as_str()),
+                Err(error) if error.is::<TimedOut>() => metrics::api_request(verb, purpose, "timeout"),
+                Err(_) => metrics::api_request(verb, purpose, "error"),
             }
             answer
         })

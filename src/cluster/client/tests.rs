@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, U
 
 use super::{
     Call, Connection, Error, NoAnswer, connect,
-    layer::{creates_pod, verb},
+    layer::{creates_pod, purpose, verb},
 };
 
 fn verb_of(method: &Method, uri: &str) -> &'static str {
@@ -34,6 +34,35 @@ fn requests_are_counted_by_the_verbs_of_rbac() {
 }
 
 #[test]
+fn requests_are_counted_by_what_they_are_for() {
+    let shop = "/api/v1/namespaces/shop";
+    let apps = "/apis/apps/v1/namespaces/shop";
+    for (method, uri, expected) in [
+        (Method::GET, format!("{shop}/pods?watch=true"), "watch"),
+        (Method::GET, "/api/v1/pods?limit=500".to_owned(), "watch"),
+        (Method::GET, "/apis/apps/v1/replicasets?limit=500".to_owned(), "watch"),
+        (Method::GET, format!("{apps}/replicasets?limit=500"), "watch"),
+        (Method::GET, format!("{apps}/replicasets?&labelSelector=app%3Dweb"), "template"),
+        (Method::GET, format!("{apps}/replicasets/web-5d?resourceVersion=0"), "template"),
+        (Method::GET, format!("{apps}/deployments/web"), "template"),
+        (Method::POST, format!("{shop}/pods?dryRun=All"), "dry_run"),
+        (Method::POST, format!("{shop}/pods/web-1/eviction"), "rollout"),
+        (Method::PATCH, format!("{apps}/deployments/web?dryRun=All"), "rollout"),
+        (Method::PATCH, format!("{shop}/configmaps/sidecar-drift-state"), "state"),
+        (Method::GET, format!("{shop}/configmaps/sidecar-drift-state"), "state"),
+        (Method::PATCH, "/apis/coordination.k8s.io/v1/namespaces/ops/leases/sidecar-drift".to_owned(), "lease"),
+        (Method::GET, "/apis/coordination.k8s.io/v1/namespaces/ops/leases/sidecar-drift".to_owned(), "lease"),
+        (Method::POST, "/apis/events.k8s.io/v1/namespaces/shop/events".to_owned(), "event"),
+        (Method::POST, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(), "other"),
+        (Method::GET, "/version".to_owned(), "other"),
+    ] {
+        let found = purpose(&method, &uri.parse::<Uri>().expect("a URI"));
+        assert_eq!(found, expected, "{method} {uri}");
+        assert!(crate::metrics::PURPOSES.contains(&found));
+    }
+}
+
+#[test]
 fn every_pod_that_can_be_created_is_a_dry_run() {
     let call = Call::dry_run_pod("shop", "{}".to_owned());
     assert!(format!("{call:?}").contains("/api/v1/namespaces/shop/pods?dryRun=All&"), "{call:?}");
@@ -52,7 +81,7 @@ async fn a_pod_that_would_be_created_for_real_is_not_even_sent() {
     }
 }
 
-/// Keeps what is counted as `verb code`.
+/// Keeps what is counted as `verb purpose code`.
 #[derive(Default)]
 struct Counted(Arc<Mutex<Vec<String>>>);
 
@@ -102,7 +131,7 @@ async fn every_request_is_counted_by_verb_and_code() {
         assert_eq!(error.sentence(), "the API server did not answer within 10 s");
     };
     let ((), _held_back) = tokio::join!(client, server);
-    assert_eq!(*counted.0.lock().expect("not poisoned"), ["create 201", "get error", "list timeout"]);
+    assert_eq!(*counted.0.lock().expect("not poisoned"), ["create dry_run 201", "get other error", "list watch timeout"]);
 }
 
 const KUBECONFIG: &str = r"

@@ -18,6 +18,7 @@ mod quiet;
 mod real;
 mod reflector;
 mod results;
+mod rollouts;
 mod stub;
 
 use std::{
@@ -90,6 +91,8 @@ enum Part {
     Pages,
     /// An hour in which nothing happens.
     Quiet,
+    /// A hundred rollouts on a real control plane, beside a bare client.
+    Rollouts,
     /// Strangers at the listeners.
     Hostile,
     /// The pure core, with a full queue, with a very large workload, and with many that come and go.
@@ -182,6 +185,9 @@ fn run(cli: Cli) -> Result<()> {
     }
     if wanted(Part::Pages) {
         runtime.block_on(pages::measure(&settings, &mut results))?;
+    }
+    if wanted(Part::Rollouts) {
+        runtime.block_on(rollouts::measure(&settings, &mut results))?;
     }
     if wanted(Part::Hostile) {
         runtime.block_on(hostile::measure(&settings, &mut results))?;
