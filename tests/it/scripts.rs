@@ -260,6 +260,7 @@ scripts! {
         a_retry_lifts_a_patch_by_hand
         a_shared_budget_lets_one_after_the_other
         a_slot_ends_when_the_new_pods_are_ready
+        a_slot_that_was_given_back
         a_slow_one_counts_once
         a_small_cluster_is_busy_from_a_quarter_on
         a_soak_that_ends_well
@@ -270,6 +271,7 @@ scripts! {
         a_watch_without_connection_holds
         allowed_all_the_same
         an_autoscaler_does_not_keep_it_from_converging
+        an_autoscaler_takes_no_slot_back
         an_image_that_cannot_be_pulled
         an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late
