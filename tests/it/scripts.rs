@@ -228,6 +228,7 @@ scripts! {
         the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
+        the_state_is_made_anew
         the_state_vanishes_before_the_patch
         what_ended_is_not_adopted_again
     }

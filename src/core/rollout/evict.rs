@@ -83,7 +83,9 @@ impl Rollouts {
             }
             Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
             // Nothing is to be learned of it any more.
-            Next::Wait(_) if self.running.get(key).and_then(|r| r.gives_up(policy)).is_some_and(|at| now.elapsed >= at) => {
+            Next::Wait(_)
+                if self.running.get(key).and_then(|r| r.gives_up(policy)).is_some_and(|at| now.elapsed >= at) =>
+            {
                 let message = "finished, but its new Pods could not be checked".to_owned();
                 return self.end(key, Outcome::TimedOut, message, context, emit);
             }

@@ -215,6 +215,13 @@ impl Stage {
         match line.expect("how it changes")?.as_str() {
             "missing" => self.put_state(None),
             "empty" => self.put_state(Some(StateRecord::default())),
+            // It was deleted, and made anew: by the chart, or by a person's `pause` or `resume`.
+            "anew" => {
+                let stop = line.text("paused").map(|reason| Stop { reason, at });
+                let resumed = line.flag("by_resume").then_some(at);
+                let incarnation = Some(Name::from(format!("uid-{}", self.now().elapsed.as_secs())));
+                self.put_state(Some(StateRecord { incarnation, paused: stop, resumed, ..StateRecord::default() }));
+            }
             how @ ("paused" | "paused_unseen") => {
                 let stop = Stop { reason: line.expect("why")?, at };
                 self.put_state(Some(StateRecord { paused: Some(stop), ..state.unwrap_or_default() }));
