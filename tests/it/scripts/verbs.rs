@@ -217,10 +217,9 @@ impl Stage {
             "empty" => self.put_state(Some(StateRecord::default())),
             // It was deleted, and made anew: by the chart, or by a person's `pause` or `resume`.
             "anew" => {
-                let stop = line.text("paused").map(|reason| Stop { reason, at });
-                let resumed = line.flag("by_resume").then_some(at);
-                let incarnation = Some(Name::from(format!("uid-{}", self.now().elapsed.as_secs())));
-                self.put_state(Some(StateRecord { incarnation, paused: stop, resumed, ..StateRecord::default() }));
+                let paused = line.text("paused").map(|reason| Stop { reason, at });
+                let (incarnation, resumed) = (Some(at.to_string().into()), line.flag("by_resume").then_some(at));
+                self.put_state(Some(StateRecord { incarnation, paused, resumed, ..StateRecord::default() }));
             }
             how @ ("paused" | "paused_unseen") => {
                 let stop = Stop { reason: line.expect("why")?, at };
