@@ -44,12 +44,14 @@ pub struct StateStore {
     /// The version that the core has heard of last. Locked from a request to the telling of its answer, so that what the
     /// watch sees of our own write comes after the answer, and is dropped.
     last_notified: Arc<Mutex<Option<u64>>>,
+    /// What our last write made of it, so that the next one need not read it: if somebody wrote since, the version tells.
+    last_written: Arc<Mutex<Option<Value>>>,
 }
 
 impl StateStore {
     /// The one in this namespace.
     pub fn new(cluster: Cluster, namespace: &str) -> Self {
-        Self { cluster, namespace: Arc::from(namespace), last_notified: Arc::default() }
+        Self { cluster, namespace: Arc::from(namespace), last_notified: Arc::default(), last_written: Arc::default() }
     }
 
     /// Send [`Input::State`] now and whenever the ConfigMap changes, until nobody listens any more.
@@ -146,7 +148,11 @@ impl StateStore {
     /// meanwhile; `None` if that cannot be found out.
     pub async fn write(&self, state: &StateRecord) -> Option<StateRecord> {
         match self.replace(state).await {
-            Ok(found) => return found.as_ref().and_then(record),
+            Ok(found) => {
+                let written = found.as_ref().and_then(record);
+                *self.last_written.lock().await = found;
+                return written;
+            }
             Err(error) => tracing::warn!(%error, "state may not have been written"),
         }
         self.read_or_none().await
@@ -154,7 +160,13 @@ impl StateStore {
 
     /// Writes it if the ConfigMap still is what was read. The answer is the ConfigMap afterwards, whoever wrote it.
     async fn replace(&self, state: &StateRecord) -> Result<Option<Value>, Error> {
-        let Some(found) = self.find().await? else { return Ok(None) };
+        let last = self.last_written.lock().await.take();
+        let still = |found: &Value| record(found).is_some_and(|last| last.resource_version == state.resource_version);
+        let found = match last.filter(still) {
+            Some(found) => Some(found),
+            None => self.find().await?,
+        };
+        let Some(found) = found else { return Ok(None) };
         // A record without a version was not read from the ConfigMap, so it must not replace what is there; and what is
         // there now may be a person's word.
         let Some(base) = record(&found)

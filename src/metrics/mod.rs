@@ -51,8 +51,7 @@ const CAUSES: &[&str] = &[
 ];
 
 /// What a request to the API server may be for.
-pub const PURPOSES: &[&str] =
-    &["watch", "template", "dry_run", "rollout", "state", "lease", "event", "other"];
+pub const PURPOSES: &[&str] = &["watch", "template", "dry_run", "rollout", "state", "lease", "event", "other"];
 
 /// Seconds. A webhook on the same cluster answers within 10 ms; the server gives up on all of them after 34 s.
 const RENDER_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0];
@@ -126,8 +125,8 @@ pub fn rendered(outcome: &RenderOutcome, took: Duration) {
 /// Counts a request to the API server, by the API's verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`),
 /// by what it is for, one of [`PURPOSES`], and by the HTTP status; `timeout` or `error` when no answer came.
 pub fn api_request(verb: &'static str, purpose: &'static str, code: &str) {
-    let code = code.to_owned();
-    ::metrics::counter!(table::API_REQUESTS.name, "verb" => verb, "for" => purpose, "code" => code).increment(1);
+    let labels = [("verb", verb.to_owned()), ("for", purpose.to_owned()), ("code", code.to_owned())];
+    ::metrics::counter!(table::API_REQUESTS.name, &labels).increment(1);
     if code == "429" {
         ::metrics::counter!(table::THROTTLED.name, "who" => "api_server").increment(1);
     }

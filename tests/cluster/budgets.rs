@@ -57,9 +57,8 @@ fn taking_one_down(workload: Workload, tier: &str) -> Workload {
 
 /// Where in its log these rollouts were started and ended.
 fn span(lines: &[Line], name: &str) -> Result<(usize, usize)> {
-    let at = |what: &dyn Fn(&Line) -> bool| {
-        lines.iter().position(|line| line.is_about("Deployment", name) && what(line))
-    };
+    let at =
+        |what: &dyn Fn(&Line) -> bool| lines.iter().position(|line| line.is_about("Deployment", name) && what(line));
     let started = at(&|line| line.is("rollout started")).context("it was not started")?;
     let ended = at(&|line| !line.text("outcome").is_empty()).context("it did not end")?;
     Ok((started, ended))
@@ -73,9 +72,8 @@ async fn two_deployments_that_share_a_budget_are_rolled_one_after_the_other() ->
     story("budgets-shared", Rights::Enforce, async |story| {
         let ns = &story.ns;
         let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
-        let injected = |name: &str, tier: &str| {
-            ns.deploy(taking_one_down(deployment(name, 2), tier).pod_label(injector.label()))
-        };
+        let injected =
+            |name: &str, tier: &str| ns.deploy(taking_one_down(deployment(name, 2), tier).pod_label(injector.label()));
         // The twins have no budget in common.
         tokio::try_join!(
             injected("one", "shared"),
@@ -137,7 +135,11 @@ async fn two_budgets_over_the_same_pods_hold_before_anything_is_stamped() -> Res
         let ended = daemon.until_it_ends_a_rollout_of("StatefulSet", "twin").await?;
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
         until_held_by(&daemon, "pdb_conflict").await?;
-        assert_eq!(ns.revisions_of("StatefulSet", "db").await?.len(), 1, "stamped, though no eviction can be carried out");
+        assert_eq!(
+            ns.revisions_of("StatefulSet", "db").await?.len(),
+            1,
+            "stamped, though no eviction can be carried out"
+        );
         if let Some(beginning) = beginning {
             let asked = story.asked(beginning).await?;
             let tried = asked.iter().filter(|entry| entry.subresource == "eviction" && entry.name.starts_with("db-"));
@@ -173,7 +175,8 @@ async fn an_old_pod_that_is_down_is_evicted_where_the_api_server_lets_it() -> Re
         // Between two evictions the next old Pod fails by itself: what the budget allows is used up by it.
         daemon.until_it_says("it has begun", |line| line.is("rollout started")).await?;
         let pods: Api<Pod> = Api::namespaced(ns.client().clone(), ns.name());
-        let conditions = json!([{ "type": "Ready", "status": "False" }, { "type": "ContainersReady", "status": "False" }]);
+        let conditions =
+            json!([{ "type": "Ready", "status": "False" }, { "type": "ContainersReady", "status": "False" }]);
         let down: Patch<Value> = Patch::Strategic(json!({ "status": { "conditions": conditions } }));
         pods.patch_status("db-0", &PatchParams::default(), &down).await?;
         let ended = daemon.until_it_ends_a_rollout_of("StatefulSet", "db").await?;

@@ -50,7 +50,7 @@ async fn a_rollout_that_ended_is_neither_adopted_nor_counted_again() -> Result<(
 
             // Whoever comes next finds a rollout of ours that is finished, or its wreck, and makes nothing of it.
             let namespace = ["--state-namespace", ns.name()];
-            let once = ["rollout", "--confirm", "--yes", "--without-guard", "--timeout=20s"];
+            let once = ["rollout", "--confirm", "--without-guard", "--timeout=20s"];
             let ran = story.run(&[&once[..], &namespace].concat()).await?;
             ensure!(ran.out.contains("Nothing is to be rolled out"), "{version}: {ran:?}");
             let next = story.daemon(&ENFORCE)?;
@@ -86,7 +86,8 @@ async fn a_rollout_that_had_not_ended_is_counted_by_who_follows_it() -> Result<(
         let ended = next.until_it_ends_a_rollout_of("Deployment", "web").await?;
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
         let once = json!(["converged"]);
-        eventually("that is on record, once", DEADLINE, async || Ok((recent(story).await? == once).then_some(()))).await?;
+        eventually("that is on record, once", DEADLINE, async || Ok((recent(story).await? == once).then_some(())))
+            .await?;
         ensure!(next.terminate().await?.success());
         assert_eq!(ns.revisions_of("Deployment", "web").await?.len(), 2);
         Ok(())

@@ -16,7 +16,8 @@ async fn until_held_by(daemon: &Daemon<'_>, gate: &str) -> Result<()> {
 
 /// As a tool does that makes the template what its file says.
 async fn strip(story: &Story<'_>, name: &str) -> Result<()> {
-    let no_stamp: Patch<Value> = Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": null } } } }));
+    let no_stamp: Patch<Value> =
+        Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": null } } } }));
     story.ns.workloads("Deployment")?.patch(name, &PatchParams::default(), &no_stamp).await?;
     story.ns.wait_for_rollout("Deployment", name).await
 }
@@ -34,8 +35,9 @@ async fn the_cool_down_holds_without_old_revisions_and_without_stamps_also_after
     story("memory", Rights::Enforce, async |story| {
         let ns = &story.ns;
         let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        let label = injector.label();
         let forgetful = |name: &str| {
-            deployment(name, 1).pod_label(injector.label()).with(|manifest| {
+            deployment(name, 1).pod_label(label.clone()).with(|manifest| {
                 manifest["spec"]["revisionHistoryLimit"] = json!(0);
             })
         };
@@ -58,7 +60,7 @@ async fn the_cool_down_holds_without_old_revisions_and_without_stamps_also_after
 
         // Nor does a person's own run do what the daemon may not, without a word to that effect.
         let namespace = ["--state-namespace", ns.name()];
-        let once = ["rollout", "--confirm", "--yes", "--without-guard"];
+        let once = ["rollout", "--confirm", "--without-guard"];
         story.run(&[&once[..], &namespace].concat()).await?;
         ensure!(!stamped(story, "web").await?, "`rollout --confirm` rolled it again");
 

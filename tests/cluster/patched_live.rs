@@ -29,7 +29,8 @@ async fn a_workload_with_a_pod_that_was_patched_by_hand_is_held_until_that_pod_i
         story.create_state().await?;
         let pods: Api<Pod> = Api::namespaced(ns.client().clone(), ns.name());
         let fixed = ns.pods_of("Deployment", "fixed").await?.first().context("no Pod")?.name_any();
-        let image = json!({ "spec": { "containers": [{ "name": "proxy", "image": "registry.test/proxy:emergency" }] } });
+        let image =
+            json!({ "spec": { "containers": [{ "name": "proxy", "image": "registry.test/proxy:emergency" }] } });
         let by_hand: Patch<Value> = Patch::Strategic(image);
         pods.patch(&fixed, &PatchParams::default(), &by_hand).await?;
         injector.set_version("v2").await?;

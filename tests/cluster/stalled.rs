@@ -124,7 +124,8 @@ async fn a_workload_that_leaves_the_filter_in_the_middle_ends_its_rollout_and_fr
         let daemon = story.daemon(&patient)?;
         let started = daemon.until_it_says("it has begun", |line| line.is("rollout started")).await?;
         let first = if started.is_about("Deployment", "one") { "one" } else { "two" };
-        let leaves: Patch<Value> = Patch::Merge(json!({ "metadata": { "annotations": { "example.com/left": "yes" } } }));
+        let leaves: Patch<Value> =
+            Patch::Merge(json!({ "metadata": { "annotations": { "example.com/left": "yes" } } }));
         ns.workloads("Deployment")?.patch(first, &PatchParams::default(), &leaves).await?;
         let ended = daemon.until_it_ends_a_rollout_of("Deployment", first).await?;
         assert_eq!(ended.text("outcome"), "superseded", "{ended:?}");

@@ -131,7 +131,10 @@ async fn every_request_is_counted_by_verb_and_code() {
         assert_eq!(error.sentence(), "the API server did not answer within 10 s");
     };
     let ((), _held_back) = tokio::join!(client, server);
-    assert_eq!(*counted.0.lock().expect("not poisoned"), ["create dry_run 201", "get other error", "list watch timeout"]);
+    assert_eq!(
+        *counted.0.lock().expect("not poisoned"),
+        ["create dry_run 201", "get other error", "list watch timeout"]
+    );
 }
 
 const KUBECONFIG: &str = r"

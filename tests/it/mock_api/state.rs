@@ -55,6 +55,36 @@ async fn a_write_holds_only_for_the_version_that_was_read() {
     assert_eq!(tokio::join!(store.write(&state), server).0, Some(paused("8")));
 }
 
+/// What our own write made of it is not read again (B10); that somebody wrote since is told by the version.
+#[tokio::test(start_paused = true)]
+async fn a_write_after_one_of_ours_reads_nothing() {
+    let (store, mut api) = store();
+    let patch = format!("PATCH {CONFIG_MAP}?fieldManager=sidecar-drift");
+    let server = async {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("7", None));
+        for (read, written) in [("7", "8"), ("8", "9")] {
+            let exchange = api.expect(&patch).await;
+            assert_eq!(exchange.body["metadata"]["resourceVersion"], read);
+            let text = exchange.body["data"]["state.json"].as_str().expect("a text").to_owned();
+            exchange.reply(200, &config_map(written, Some(&text)));
+        }
+        // Somebody was faster: the write is refused, and what they wrote is heard.
+        api.expect(&patch).await.fail(409, "Conflict", "the object has been modified");
+        let theirs = config_map("11", Some(&stored(&paused(""))));
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &theirs);
+        // And what the core knows only by the watch is read before it is written over.
+        api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("12", None));
+        api.expect(&patch).await.reply(200, &config_map("13", None));
+    };
+    let client = async {
+        for (state, version) in [("7", "8"), ("8", "9"), ("9", "11"), ("12", "13")] {
+            let answer = store.write(&paused(state)).await.expect("a record");
+            assert_eq!(answer.resource_version.as_deref(), Some(version));
+        }
+    };
+    tokio::join!(client, server);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_loses_gets_what_the_winner_wrote() {
     let winner = config_map("9", Some(&stored(&paused(""))));
