@@ -32,7 +32,9 @@ async fn a_rollout_that_ended_is_neither_adopted_nor_counted_again() -> Result<(
     story("ended", Rights::Enforce, async |story| {
         let ns = &story.ns;
         let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
-        ns.deploy(deployment("web", 1).pod_label(injector.label())).await?;
+        // Whatever does not come up fails soon.
+        let impatient = deployment("web", 1).with(|manifest| manifest["spec"]["progressDeadlineSeconds"] = json!(8));
+        ns.deploy(impatient.pod_label(injector.label())).await?;
         story.create_state().await?;
         // Each version, how its rollout ends, and what is on record from then on.
         let [converged, failed] = ["converged", "failed"];
