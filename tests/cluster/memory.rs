@@ -60,8 +60,8 @@ async fn the_cool_down_holds_without_old_revisions_and_without_stamps_also_after
 
         // Nor does a person's own run do what the daemon may not, without a word to that effect.
         let namespace = ["--state-namespace", ns.name()];
-        let once = ["rollout", "--confirm", "--without-guard"];
-        story.run(&[&once[..], &namespace].concat()).await?;
+        let once = ["rollout", "--confirm"];
+        story.run(&[&once[..], &namespace].concat()).await?.success()?;
         ensure!(!stamped(story, "web").await?, "`rollout --confirm` rolled it again");
 
         // The twin was never rolled, and is.

@@ -99,12 +99,14 @@ const WRITTEN: Needed = Members(&[("f:image", All)]);
 const STATUS: Needed = Members(&[
     ("phase", All),
     ("resize", All),
-    ("conditions", Each(&Members(&[("type", All), ("status", All)]))),
+    // Why it is not scheduled, too.
+    ("conditions", Each(&Members(&[("type", All), ("status", All), ("reason", All)]))),
     ("initContainerStatuses", Each(&CONTAINER_STATUS)),
     ("containerStatuses", Each(&CONTAINER_STATUS)),
 ]);
 
-const CONTAINER_STATUS: Needed = Members(&[("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
+const CONTAINER_STATUS: Needed =
+    Members(&[("restartCount", All), ("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
 
 /// Volumes: those are looked for that hold a token.
 const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
@@ -322,7 +324,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::convert;
+    use crate::{
+        cluster::convert,
+        core::model::{Object, PodState},
+    };
 
     fn decoded(text: &str, needed: Needed) -> Value {
         needed.deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap()
@@ -390,6 +395,42 @@ mod tests {
                 let pruned = Decoded { object: pruned, lost: Vec::new() };
                 assert_eq!(convert::decoded_pod(pruned, fields), convert::pod(&pod, fields), "{pod}");
             }
+        }
+    }
+
+    /// No recorded Pod is in trouble: what it waits for, and how often it was started again, is read all the same.
+    #[test]
+    fn what_holds_a_pod_up_is_read_of_it() {
+        let pod = |status: Value| {
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": { "name": "web-1", "namespace": "shop", "uid": "u", "resourceVersion": "1" },
+                "spec": { "containers": [{ "name": "app", "image": "app:1" }] },
+                "status": status,
+            })
+        };
+        let unscheduled = |reason: &str| {
+            json!({ "phase": "Pending",
+            "conditions": [{ "type": "PodScheduled", "status": "False", "reason": reason, "message": "no" }] })
+        };
+        let started = |reason: &str| {
+            json!({ "phase": "Running", "containerStatuses": [
+            { "name": "app", "ready": false, "restartCount": 3, "state": { "waiting": { "reason": reason } } }] })
+        };
+        let waits = |state: PodState| state.waits_for.is_some();
+        let restarted = |state: PodState| state.restarts == 3 && state.crashing;
+        for (status, is_read) in [
+            (unscheduled("Unschedulable"), &waits as &dyn Fn(PodState) -> bool),
+            (unscheduled("SchedulingGated"), &waits),
+            (started("ImagePullBackOff"), &waits),
+            (started("CrashLoopBackOff"), &restarted),
+        ] {
+            let pod = pod(status);
+            let pruned = decoded(&pod.to_string(), self::pod(FieldSet::Default, false));
+            let read = convert::decoded_pod(Decoded { object: pruned, lost: Vec::new() }, FieldSet::Default);
+            assert_eq!(read, convert::pod(&pod, FieldSet::Default), "{pod}");
+            let Some(Object::Pod(read)) = read.object else { panic!("no Pod: {pod}") };
+            assert!(is_read(read.state), "{pod}: {read:?}");
         }
     }
 
