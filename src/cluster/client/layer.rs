@@ -86,8 +86,10 @@ pub(super) fn purpose(method: &Method, uri: &Uri) -> &'static str {
     let verb = verb(method, uri);
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let resource = match segments.as_slice() {
-        ["api", _, "namespaces", _, rest @ ..] | ["apis", _, _, "namespaces", _, rest @ ..] => rest,
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        ["api", _, "namespaces", _, rest @ ..]
+        | ["apis", _, _, "namespaces", _, rest @ ..]
+        | ["api", _, rest @ ..]
+        | ["apis", _, _, rest @ ..] => rest,
         _ => &[],
     };
     match (verb, resource) {
@@ -96,9 +98,8 @@ pub(super) fn purpose(method: &Method, uri: &Uri) -> &'static str {
         ("create" | "patch", ["events", ..]) => "event",
         ("create" | "patch", ["configmaps", ..]) | ("get", ["configmaps", _]) => "state",
         ("create", ["pods"]) => "dry_run",
-        ("create", ["pods", _, "eviction"]) => "rollout",
         ("get" | "list", ["replicasets" | "controllerrevisions", ..]) if !unbounded_list(uri) => "template",
-        ("patch", [_, _]) => "rollout",
+        ("create", ["pods", _, "eviction"]) | ("patch", [_, _]) => "rollout",
         // A single object of a namespace: the workload that is about to be rolled out, or made into a Pod.
         ("get", [_, _]) => "template",
         ("list", [_]) => "watch",
