@@ -88,10 +88,8 @@ type LogIn<S> = dyn Fn() -> kube::Result<Session<S>> + Send + Sync;
 
 struct State<S> {
     session: RwLock<Session<S>>,
-    /// When we last logged in again, or tried, by [`clock::elapsed`].
+    /// When we last logged in again, or tried, by [`clock::elapsed`]; locked while somebody does.
     tried: Mutex<Option<Duration>>,
-    /// Held while somebody logs in.
-    renewing: tokio::sync::Mutex<()>,
     log_in: Box<LogIn<S>>,
     clock: ServerClock,
 }
@@ -128,37 +126,32 @@ impl<S: Clone + Send + Sync + 'static> Renewing<S> {
         clock: ServerClock,
     ) -> kube::Result<Self> {
         let session = RwLock::new(log_in()?);
-        let (tried, renewing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self(Arc::new(State { session, tried, renewing, log_in: Box::new(log_in), clock })))
+        Ok(Self(Arc::new(State { session, tried: Mutex::default(), log_in: Box::new(log_in), clock })))
     }
 
     fn session(&self) -> Session<S> {
         self.0.session.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs in again, in the background, unless somebody does or just did.
+    /// Logs in again, beside the requests, unless somebody does or just did.
     fn renew(&self, spacing: Duration) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let Ok(_alone) = this.0.renewing.try_lock() else { return };
+        let state = Arc::clone(&self.0);
+        // What a plugin does blocks.
+        tokio::task::spawn_blocking(move || {
+            let Ok(mut tried) = state.tried.try_lock() else { return };
             let now = clock::elapsed();
-            {
-                let mut tried = this.0.tried.lock().unwrap_or_else(PoisonError::into_inner);
-                if tried.is_some_and(|tried| now.saturating_sub(tried) < spacing) {
-                    return;
-                }
-                *tried = Some(now);
+            if tried.is_some_and(|tried| now.saturating_sub(tried) < spacing) {
+                return;
             }
-            let state = Arc::clone(&this.0);
-            match tokio::task::spawn_blocking(move || (state.log_in)()).await {
-                Ok(Ok(session)) => {
-                    *this.0.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+            *tried = Some(now);
+            match (state.log_in)() {
+                Ok(session) => {
+                    *state.session.write().unwrap_or_else(PoisonError::into_inner) = session;
                     tracing::info!("logged in again");
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
                     tracing::warn!(error = chain(&error), "cannot log in again: the credentials stay as they were");
                 }
-                Err(_) => tracing::warn!("cannot log in again: the attempt was given up"),
             }
         });
     }
@@ -222,7 +215,7 @@ mod tests {
     };
 
     use axum::{Router, http::HeaderMap};
-    use tokio::net::TcpListener;
+    use tokio::{net::TcpListener, task::JoinSet};
     use tower::util::BoxCloneSyncService;
 
     use super::*;
@@ -243,37 +236,46 @@ mod tests {
         renewing.clone().call(Request::new(Body::empty())).await.expect("an answer").status()
     }
 
-    /// Until nobody logs in any more.
-    async fn settled(renewing: &Renewing<Counted>) {
-        tokio::task::yield_now().await;
-        drop(renewing.0.renewing.lock().await);
+    /// Runs a test with one thread for what blocks, so that it is done in order.
+    fn run(test: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(1).build().expect("a runtime").block_on(test);
     }
 
-    async fn logged_in(known: u32) -> (Renewing<Counted>, Arc<AtomicU32>) {
+    /// Until nobody logs in any more.
+    async fn settled() {
+        tokio::task::spawn_blocking(|| ()).await.expect("no panic");
+    }
+
+    fn logged_in(known: u32) -> (Renewing<Counted>, Arc<AtomicU32>) {
         let asked = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&asked);
         let log_in = move || Ok(session(counter.fetch_add(1, Ordering::Relaxed), known));
         (Renewing::new(log_in, ServerClock::default()).expect("a session"), asked)
     }
 
-    #[tokio::test]
-    async fn who_is_not_known_any_more_logs_in_again() {
-        let (renewing, asked) = logged_in(1).await;
-        assert_eq!(ask(&renewing).await, StatusCode::UNAUTHORIZED);
-        settled(&renewing).await;
-        assert_eq!(ask(&renewing).await, StatusCode::OK);
-        settled(&renewing).await;
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    #[test]
+    fn who_is_not_known_any_more_logs_in_again() {
+        run(async {
+            let (renewing, asked) = logged_in(1);
+            assert_eq!(ask(&renewing).await, StatusCode::UNAUTHORIZED);
+            settled().await;
+            assert_eq!(ask(&renewing).await, StatusCode::OK);
+            settled().await;
+            assert_eq!(asked.load(Ordering::Relaxed), 2);
+        });
     }
 
-    #[tokio::test]
-    async fn who_stays_unknown_does_not_ask_the_plugin_again_and_again() {
-        let (renewing, asked) = logged_in(99).await;
-        for _ in 0..100 {
-            assert_eq!(ask(&renewing).await, StatusCode::UNAUTHORIZED);
-            settled(&renewing).await;
-        }
-        assert_eq!(asked.load(Ordering::Relaxed), 2, "at the start, and once in ten seconds");
+    #[test]
+    fn who_stays_unknown_does_not_ask_the_plugin_again_and_again() {
+        run(async {
+            let (renewing, asked) = logged_in(99);
+            for _ in 0..100 {
+                assert_eq!(ask(&renewing).await, StatusCode::UNAUTHORIZED);
+            }
+            settled().await;
+            assert_eq!(asked.load(Ordering::Relaxed), 2, "at the start, and once in ten seconds");
+        });
     }
 
     #[test]
@@ -305,7 +307,8 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = format!("http://{}", listener.local_addr().expect("an address"));
-        let serving = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(known)).await });
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, Router::new().fallback(known)).await });
 
         let kubeconfig = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -329,7 +332,6 @@ mod tests {
             }
         });
         known.await.expect("known again");
-        serving.abort();
     }
 
     /// A client certificate of X.509 version 1 for `CN=admin`, made for this test, with its key; valid until 2126-11-06.

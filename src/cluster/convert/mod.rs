@@ -118,10 +118,8 @@ pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) 
                 injector.hash = of_this_version(&rest.object);
             }
             // and its owner may have opted out.
-            Some(Object::Namespace(namespace)) => {
-                if namespace.says.get("mode").is_none_or(|mode| &**mode != "ignore") {
-                    namespace.says.insert("mode".into(), "report".into());
-                }
+            Some(Object::Namespace(namespace)) if namespace.says.get("mode").is_none_or(|mode| &**mode != "ignore") => {
+                namespace.says.insert("mode".into(), "report".into());
             }
             // What it says is unknown, but not that it changed.
             Some(Object::Config(config)) => config.hash = of_this_version(&rest.object),
