@@ -47,11 +47,11 @@ fn in_report_mode_the_guard_is_asked_for_and_nothing_waits_for_it() {
     let (mut core, effects) = leading(Policy { mode: Mode::Report, ..policy() });
     assert_eq!(probes(&effects), 1);
     assert_eq!(core.report(at(1)).guard, None, "nobody answered yet, so nothing is told");
-    core.step(Input::Guard(false), at(1));
+    _ = core.step(Input::Guard(false), at(1));
     assert_eq!(core.report(at(1)).guard, Some(false));
     assert_eq!(probes(&core.step(Input::Timer, at(59))), 0, "nothing is in a hurry");
     assert_eq!(probes(&core.step(Input::Timer, at(60))), 1);
-    core.step(Input::Guard(true), at(60));
+    _ = core.step(Input::Guard(true), at(60));
     assert_eq!(core.report(at(60)).guard, Some(true));
     for policy in [Policy { without_guard: true, ..policy() }, Policy { one_shot: true, ..policy() }] {
         let (core, effects) = leading(Policy { mode: Mode::Report, ..policy });
