@@ -24,6 +24,7 @@ mod install;
 mod late;
 mod leaders;
 mod many_replicas;
+mod node;
 mod noticing;
 mod openkruise;
 mod owners_word;
