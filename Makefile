@@ -42,6 +42,10 @@ test-oldest: control-plane ## The tests on a real control plane, as the oldest s
 test-injectors: control-plane ## Injectors that people run, on a real control plane; builds them, and writes docs/injectors.md
 	$(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 injectors::
 
+.PHONY: test-node
+test-node: control-plane ## A real kubelet with containerd, as root: sidecars that run, crash, and cannot be pulled
+	$(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 node::
+
 # Our own code is made fast, and all that it uses is the same as in every other test run.
 SIMULATE = --config 'profile.dev.package.sidecar-drift.opt-level=1' \
   --config 'profile.dev.package.sidecar-drift.debug-assertions=false'

@@ -27,6 +27,7 @@ mod late;
 mod leaders;
 mod many_replicas;
 mod memory;
+mod node;
 mod noticing;
 mod openkruise;
 mod owners_word;

@@ -55,6 +55,23 @@ static KUBERNETES: Module = Module {
               -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
 };
 
+/// A module of its own, so that a change of it builds nothing of the control plane again.
+static KUBELET_MODULE: Module = Module {
+    name: "kubelet",
+    go_mod: include_str!("../tools/kubelet/go.mod"),
+    go_sum: include_str!("../tools/kubelet/go.sum"),
+    sources: "",
+    ldflags: KUBERNETES.ldflags,
+};
+
+/// Only `make test-node` needs it.
+static KUBELET: Tool = Tool {
+    binary: "kubelet",
+    package: "k8s.io/kubernetes/cmd/kubelet",
+    module: &KUBELET_MODULE,
+    patience: "five minutes",
+};
+
 static KWOK: Module = Module {
     name: "kwok",
     go_mod: include_str!("../tools/kwok/go.mod"),
@@ -207,6 +224,11 @@ impl Assets {
     /// The folder of OpenKruise's sources, in which its CRDs are, in the version that is built.
     pub fn openkruise_sources() -> Result<PathBuf> {
         OPENKRUISE_MODULE.sources_of("github.com/openkruise/kruise")
+    }
+
+    /// Finds the kubelet, and builds it if it is missing.
+    pub fn kubelet() -> Result<PathBuf> {
+        KUBELET.alone()
     }
 
     /// Finds the Vault Agent Injector, and builds it if it is missing.
@@ -387,7 +409,7 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_by_its_module() {
-        for tool in TOOLS.iter().chain([&HELM, &ROLLOUTS_CONTROLLER, &VAULT_K8S]) {
+        for tool in TOOLS.iter().chain([&HELM, &ROLLOUTS_CONTROLLER, &VAULT_K8S, &KUBELET]) {
             assert!(tool.module.go_mod.contains(tool.package), "{}", tool.package);
         }
     }

@@ -36,7 +36,7 @@ const ATTEMPTS: usize = 3;
 pub struct Options {
     /// Speak this older version, such as `1.33`; none: the version of the binaries.
     pub emulated_version: Option<String>,
-    /// How many Nodes.
+    /// How many Nodes. With none kwok plays nothing, either: a Node that is real is then left alone.
     pub nodes: usize,
     /// With `false` there are etcd and the API server alone: nothing answers to what is created, neither controllers nor
     /// Nodes, so that whoever creates fifty thousand Pods decides all of them alone.
@@ -205,7 +205,8 @@ async fn start_in(
         },
         Program { name: "kwok", binary: assets.kwok.clone(), arguments: arguments::kwok(&files) },
     ];
-    for program in controllers.into_iter().filter(|_| options.controllers) {
+    let wanted = |program: &Program| options.controllers && (options.nodes > 0 || program.name != "kwok");
+    for program in controllers.into_iter().filter(wanted) {
         others.push(Process::start(&program, directory.path())?);
     }
 
@@ -283,7 +284,7 @@ async fn can_run_pods(client: &Client, control_plane: &ControlPlane, options: &O
     .with_context(|| control_plane.others.iter().map(Process::log_tail).collect::<String>())
 }
 
-fn is_ready(node: &Node) -> bool {
+pub(crate) fn is_ready(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     // The taint of a new Node goes a moment later, and until then nothing is scheduled to it.
