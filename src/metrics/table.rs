@@ -83,7 +83,8 @@ metrics! {
          limit is too low for your fleet.";
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong in several namespaces, the \
-         missing `guard`, or `alerts` of `--block-on-alerts`. Alert on breaker and guard: neither mends itself.";
+         missing `guard`, or `alerts` of `--block-on-alerts`; only the leader knows of the last two. Alert on breaker and \
+         guard: neither mends itself.";
     BREAKERS = Gauge "sidecar_drift_breaker_open_namespaces" ["namespace"],
         "1 for each namespace in which the breaker is open, because too many rollouts went wrong there, and absent for the others; \
          without metrics by namespace, how many they are. Alert on any: it does not close by itself.";
@@ -91,8 +92,8 @@ metrics! {
         "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
          without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";
     LEADER = Gauge "sidecar_drift_leader" [],
-        "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
-         replicas is not 1 for some minutes.";
+        "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads and rollouts. Alert when the \
+         sum over the replicas is not 1 for some minutes.";
     CLOCK_AHEAD = Gauge "sidecar_drift_clock_ahead_seconds" [],
         "By how many seconds the clock of this machine is ahead of the API server's, negative if it is behind; every comparison \
          corrects it, to within a second. Alert beyond 5: the clock of that Node, or of the control plane, is not synchronized.";
