@@ -24,7 +24,6 @@ mod install;
 mod late;
 mod leaders;
 mod many_replicas;
-mod neighbours;
 mod noticing;
 mod openkruise;
 mod owners_word;
