@@ -88,6 +88,9 @@ metrics! {
     BREAKERS = Gauge "sidecar_drift_breaker_open_namespaces" ["namespace"],
         "1 for each namespace in which the breaker is open, because too many rollouts went wrong there, and absent for the others; \
          without metrics by namespace, how many they are. Alert on any: it does not close by itself.";
+    GUARD = Gauge "sidecar_drift_guard_in_force" [],
+        "1 while the API server holds us to dry runs, 0 while it does not; absent with `--without-guard`. Alert when it stays \
+         0, in report mode, too: whoever takes over the ServiceAccount could create Pods.";
     WINDOW = Gauge "sidecar_drift_window_open" [],
         "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
          without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";

@@ -58,8 +58,8 @@ pub struct Report {
     /// The namespaces in which it is open.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub breakers: BTreeMap<Name, Stop>,
-    /// The API server holds us to dry runs; `None`: there is no need of it, because nothing is rolled out, or by a
-    /// person, or by `--without-guard`.
+    /// The API server holds us to dry runs; `None`: nobody asks it, because a person does what is done, or by
+    /// `--without-guard`.
     pub guard: Option<bool>,
     /// Whether alerts hold all rollouts; `None`: nobody wants that, or another replica leads.
     #[serde(default)]
