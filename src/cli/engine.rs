@@ -49,6 +49,9 @@ pub trait Engine {
     /// Lifts the pause and closes the breaker. A state ConfigMap that is missing or cannot be read is begun anew; then the
     /// answer says why.
     fn resume(&self, config: &Config) -> anyhow::Result<Option<String>>;
+
+    /// Closes the breaker in one namespace. What stops that one all the same, as a sentence.
+    fn resume_in(&self, config: &Config, namespace: &str) -> anyhow::Result<Option<String>>;
 }
 
 /// The real engine.
@@ -92,6 +95,10 @@ impl Engine for Daemon {
 
     fn resume(&self, config: &Config) -> anyhow::Result<Option<String>> {
         block_on(async { Installation::connect(config).await?.resume().await })
+    }
+
+    fn resume_in(&self, config: &Config, namespace: &str) -> anyhow::Result<Option<String>> {
+        block_on(async { Installation::connect(config).await?.resume_in(namespace).await })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use tracing::{debug, error, info, warn};
 
-use super::output::{summary::many, text::one_line};
+use super::output::{
+    summary::{breaker_opened, many},
+    text::one_line,
+};
 use crate::core::{
     io::Notice,
     model::words::{Outcome, Word},
@@ -42,8 +45,14 @@ pub(super) fn log(notice: &Notice) {
         },
         Notice::RolloutHeld { workload, gate } => info!(%workload, %gate, "rollout held at the last moment"),
         Notice::Stopping { rollouts } => info!(rollouts, "stopping: nothing new is begun"),
-        Notice::BreakerOpened { workload, reason, at } => {
+        Notice::BreakerOpened { workload, namespace: None, reason, at } => {
             error!(%workload, reason, %at, "the breaker opened; nothing is rolled out until `sidecar-drift resume`");
+        }
+        Notice::BreakerOpened { workload, namespace: Some(namespace), reason, at } => {
+            error!(
+                %workload, %namespace, reason, %at,
+                "the breaker opened in a namespace; nothing is rolled out there until `sidecar-drift resume -n`"
+            );
         }
         Notice::Guard { in_force: true } => info!("the guard is in force: the API server holds us to dry runs"),
         Notice::Guard { in_force: false } => {
@@ -91,9 +100,7 @@ pub(super) fn line(notice: &Notice) -> Option<String> {
             "Stopping: nothing new is begun, {} under way is followed to its end. Ctrl-C once more stops at once.",
             many(*rollouts, "rollout")
         ),
-        Notice::BreakerOpened { reason, .. } => {
-            format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`.")
-        }
+        Notice::BreakerOpened { reason, namespace, .. } => breaker_opened(namespace.as_ref(), reason),
         Notice::Guard { in_force: false } => "The guard is missing: nothing more is rolled out.".to_owned(),
         Notice::Alerts { message, .. } => format!("Nothing more is rolled out: {message}"),
         Notice::WatchUnavailable { message, .. } => format!("Not watched: {message}"),

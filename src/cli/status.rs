@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{Display, LeaseAt, OutputFormat, Purpose, Settings, State},
     core::model::words::{Outcome, Word},
-    document::{Stopped, summary::many},
+    document::{Stopped, StoppedIn, summary::many},
 };
 
 /// Tells how the daemon stands: what it left in the cluster, who leads, and what that one says of itself.
@@ -68,8 +68,10 @@ pub(super) struct StatusDocument<'a> {
     state: bool,
     /// Why rollouts are paused by a person; null when they are not.
     paused: Option<Stopped>,
-    /// Why the breaker is open; null when it is closed.
+    /// Why the breaker is open for the whole cluster; null when it is not.
     breaker: Option<Stopped>,
+    /// The namespaces in which it is open.
+    breakers: Vec<StoppedIn>,
     /// Outcomes of the last rollouts, newest last.
     recent: Vec<Outcome>,
     /// The first rollouts after something moved.
@@ -123,6 +125,7 @@ impl<'a> StatusDocument<'a> {
             state: record.is_some(),
             paused: record.and_then(|r| r.paused.as_ref()).map(Stopped::of),
             breaker: record.and_then(|r| r.breaker.as_ref()).map(Stopped::of),
+            breakers: record.map(|r| StoppedIn::all(&r.breakers)).unwrap_or_default(),
             recent: record.iter().flat_map(|r| &r.recent).copied().collect(),
             canaries: record.iter().flat_map(|r| &r.canaries).map(canary).collect(),
             leader: status.leader.as_ref().map(|leader| LeaderDocument {
@@ -205,7 +208,12 @@ fn sentences(status: &DaemonStatus) -> String {
     }
     match &record.breaker {
         Some(stop) => line("Breaker", format!("open since {} ({} ago): {}", stop.at, age(stop.at, now), stop.reason)),
-        None => line("Breaker", "closed".to_owned()),
+        None if record.breakers.is_empty() => line("Breaker", "closed".to_owned()),
+        None => {}
+    }
+    for (namespace, stop) in &record.breakers {
+        let since = format!("since {} ({} ago)", stop.at, age(stop.at, now));
+        line("Breaker", format!("open in namespace {namespace} {since}: {}", stop.reason));
     }
     if !record.recent.is_empty() {
         let recent: Vec<_> = record.recent.iter().map(|outcome| outcome.as_str()).collect();

@@ -277,7 +277,7 @@ impl Core {
                 RolloutEvent::Ended(report) => self.reports.rollout_ended(report),
                 RolloutEvent::Recheck(key) => self.verdicts.mark([key]),
                 RolloutEvent::Confirm(key, at) => self.renders.confirm(&key, at, now),
-                RolloutEvent::Contradicted(contradiction) => self.verdicts.learn(&contradiction),
+                RolloutEvent::Contradicted(contradiction) => self.verdicts.learn(&contradiction, now),
             }
         }
     }

@@ -394,7 +394,7 @@ impl Engine {
                 Effect::Evict(request) => self.workers.evict(request, self.term),
                 Effect::WatchTriggers(triggers) => self.watches.set_triggers(triggers),
                 Effect::WatchBackends(namespaces) => self.watches.set_backends(&namespaces),
-                Effect::WriteState(record) => self.workers.write_state(record, self.term),
+                Effect::WriteState(record) => self.workers.write_state(*record, self.term),
                 Effect::ProbeGuard => self.workers.probe_guard(),
                 Effect::AskAlerts(request) => self.workers.ask_alerts(request),
                 Effect::WriteEvent(event) => self.workers.write_event(event, now.wall, self.term),

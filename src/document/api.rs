@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    API_VERSION, Change, Generation, Redaction, Rollout, Stopped, Workload,
+    API_VERSION, Change, Generation, Redaction, Rollout, Stopped, StoppedIn, Workload,
     summary::{Summary, differing, differs},
 };
 use crate::core::{
@@ -49,8 +49,10 @@ pub struct Status {
     clock_ahead_seconds: Option<f64>,
     /// Why rollouts are paused; null when they are not.
     paused: Option<Stopped>,
-    /// Why the breaker is open; null when it is closed.
+    /// Why the breaker is open for the whole cluster; null when it is not.
     breaker: Option<Stopped>,
+    /// The namespaces in which it is open.
+    breakers: Vec<StoppedIn>,
     /// Whether the API server holds us to dry runs; null where there is no need of it, and on a replica that does not lead.
     guard: Option<bool>,
     /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for, and on a replica that does not lead.
@@ -171,8 +173,10 @@ pub struct Plan {
     leader: bool,
     /// Why rollouts are paused; null when they are not.
     paused: Option<Stopped>,
-    /// Why the breaker is open; null when it is closed.
+    /// Why the breaker is open for the whole cluster; null when it is not.
     breaker: Option<Stopped>,
+    /// The namespaces in which it is open.
+    breakers: Vec<StoppedIn>,
     /// Whether the API server holds us to dry runs; null where there is no need of it.
     guard: Option<bool>,
     /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for.
@@ -266,6 +270,7 @@ impl Status {
             clock_ahead_seconds: report.clock_ahead.map(|ahead| ahead.as_secs_f64()),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
+            breakers: StoppedIn::all(&report.breakers),
             guard: report.guard,
             alerts: report.alerts.as_ref().map(Alerts::of),
             unavailable: report.unavailable.clone(),
@@ -374,6 +379,7 @@ impl Plan {
             leader: report.leader,
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
+            breakers: StoppedIn::all(&report.breakers),
             guard: report.guard,
             alerts: report.alerts.as_ref().map(Alerts::of),
             rollouts_left: report.rollouts_left,

@@ -54,9 +54,12 @@ pub struct Document {
     /// Why rollouts are paused; absent when they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Stopped>,
-    /// Why the breaker is open; absent when it is closed.
+    /// Why the breaker is open for the whole cluster; absent when it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     breaker: Option<Stopped>,
+    /// The namespaces in which it is open; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    breakers: Vec<StoppedIn>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
     /// The rules by which fields are left out, and what each leaves out.
@@ -70,6 +73,18 @@ pub struct Document {
     /// What `explain` adds of the one workload that was asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
     story: Option<Story>,
+}
+
+/// Why and since when rollouts of one namespace are stopped.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppedIn {
+    /// Which.
+    pub namespace: String,
+    /// For people.
+    pub reason: String,
+    /// Since when, RFC 3339, UTC.
+    pub at: String,
 }
 
 /// Why and since when something is stopped.
@@ -226,6 +241,7 @@ impl Document {
             what_if: WhatIf::of(&report.what_if),
             paused: report.paused.as_ref().map(Stopped::of),
             breaker: report.breaker.as_ref().map(Stopped::of),
+            breakers: StoppedIn::all(&report.breakers),
             unavailable: report.unavailable.clone(),
             ignore: report.ignore.iter().map(Ignore::of).collect(),
             summary: Summary::of(report),
@@ -240,6 +256,18 @@ impl Stopped {
     /// Why and since when.
     pub fn of(stop: &Stop) -> Self {
         Self { reason: stop.reason.clone(), at: stop.at.to_string() }
+    }
+}
+
+impl StoppedIn {
+    /// By namespace.
+    pub fn all(stops: &BTreeMap<Name, Stop>) -> Vec<Self> {
+        let of = |(namespace, stop): (&Name, &Stop)| Self {
+            namespace: namespace.to_string(),
+            reason: stop.reason.clone(),
+            at: stop.at.to_string(),
+        };
+        stops.iter().map(of).collect()
     }
 }
 

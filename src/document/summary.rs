@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::core::{
-    model::words::{Difference, Gate, UndeterminedReason, Verdict},
+    model::{
+        Name,
+        words::{Difference, Gate, UndeterminedReason, Verdict},
+    },
     report::{Report, WorkloadReport},
 };
 
@@ -55,6 +58,17 @@ impl Summary {
 pub fn many(n: usize, word: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{n} {word}{plural}")
+}
+
+/// What people are told of a breaker that opened: in this namespace, or everywhere.
+pub fn breaker_opened(namespace: Option<&Name>, reason: &str) -> String {
+    match namespace {
+        None => format!("The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`."),
+        Some(namespace) => format!(
+            "The breaker opened in namespace {namespace}: {reason}. Nothing more is rolled out there until \
+             `sidecar-drift resume -n {namespace}`."
+        ),
+    }
 }
 
 /// Its Pods that differ.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, CLOCK_AHEAD, COMPLETE, GUARD, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE,
-    RENDER_LIMIT, ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
+    BREAKERS, BUILD_INFO, CLOCK_AHEAD, COMPLETE, GUARD, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE,
+    QUEUE_AGE, RENDER_LIMIT, ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
 };
 use crate::{
     core::{
@@ -37,6 +37,13 @@ fn write(report: &Report, by_namespace: bool) {
     }
     gauge!(STOPPED.name, "by" => "pause").set(flag(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(flag(report.breaker.is_some()));
+    if by_namespace {
+        for namespace in report.breakers.keys() {
+            gauge!(BREAKERS.name, "namespace" => namespace.to_string()).set(1);
+        }
+    } else {
+        gauge!(BREAKERS.name).set(from_usize(report.breakers.len()));
+    }
     if let Some(open) = report.window_open {
         gauge!(WINDOW.name).set(flag(open));
     }

@@ -82,9 +82,12 @@ metrics! {
         "Rollouts that may still be started in this hour; absent without a limit. Alert when it stays 0 for a day: the \
          limit is too low for your fleet.";
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
-        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
+        "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong in several namespaces, the \
          missing `guard`, or `alerts` of `--block-on-alerts`; only the leader knows of the last two. Alert on breaker and \
          guard: neither mends itself.";
+    BREAKERS = Gauge "sidecar_drift_breaker_open_namespaces" ["namespace"],
+        "1 for each namespace in which the breaker is open, because too many rollouts went wrong there, and absent for the others; \
+         without metrics by namespace, how many they are. Alert on any: it does not close by itself.";
     GUARD = Gauge "sidecar_drift_guard_in_force" [],
         "1 while the API server holds us to dry runs, 0 while it does not; absent with `--without-guard`. Alert when it stays \
          0, in report mode, too: whoever takes over the ServiceAccount could create Pods.";

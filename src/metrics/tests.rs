@@ -88,6 +88,10 @@ fn report() -> Report {
             seconds: 0,
         }],
         rollouts_left: Some(19),
+        breakers: std::collections::BTreeMap::from([(
+            "shop".into(),
+            crate::core::io::Stop { reason: "2 failed".to_owned(), at: taken },
+        )]),
         clock_ahead: Some(jiff::SignedDuration::from_millis(-12_500)),
         guard: Some(false),
         window_open: Some(false),
@@ -189,6 +193,7 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_sidecar_workloads{namespace=\"shop\",sidecar=\"proxy\",verdict=\"drifted\"} 1",
         "sidecar_drift_rollouts_in_flight 1",
         "sidecar_drift_stopped{by=\"breaker\"} 0",
+        "sidecar_drift_breaker_open_namespaces{namespace=\"shop\"} 1",
         "sidecar_drift_stopped{by=\"alerts\"} 0",
         // In report mode the guard stops nothing, but it is missing all the same.
         "sidecar_drift_stopped{by=\"guard\"} 0",

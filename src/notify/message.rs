@@ -9,11 +9,14 @@ use crate::{
     core::{
         io::Notice,
         model::{
-            WorkloadKey,
+            Name, WorkloadKey,
             words::{Outcome, Verdict, Word},
         },
     },
-    document::{API_VERSION, summary::many},
+    document::{
+        API_VERSION,
+        summary::{breaker_opened, many},
+    },
 };
 
 /// Workloads of one change that are named; the others are counted.
@@ -46,6 +49,8 @@ pub enum Occurrence {
     Standing(BTreeMap<Verdict, usize>),
     /// The breaker opened.
     Breaker {
+        /// Where; `None`: everywhere.
+        namespace: Option<Name>,
         /// Why.
         reason: String,
     },
@@ -63,7 +68,9 @@ impl Occurrence {
             Notice::RolloutEnded { workload, outcome, message, .. } => {
                 Some(Self::Ended { workload: workload.clone(), outcome: *outcome, message: message.clone() })
             }
-            Notice::BreakerOpened { reason, .. } => Some(Self::Breaker { reason: reason.clone() }),
+            Notice::BreakerOpened { namespace, reason, .. } => {
+                Some(Self::Breaker { namespace: namespace.clone(), reason: reason.clone() })
+            }
             _ => None,
         }
     }
@@ -83,6 +90,9 @@ pub struct Message {
     ended: Vec<(WorkloadKey, Outcome, String)>,
     more_ended: usize,
     breaker: Option<String>,
+    /// By namespace: some of them, and how many more there were.
+    breakers: BTreeMap<Name, String>,
+    more_breakers: usize,
     standing: BTreeMap<Verdict, usize>,
 }
 
@@ -121,8 +131,16 @@ impl Message {
                 self.standing = standing;
                 false
             }
-            Occurrence::Breaker { reason } => {
+            Occurrence::Breaker { namespace: None, reason } => {
                 self.breaker = Some(reason);
+                true
+            }
+            Occurrence::Breaker { namespace: Some(namespace), reason } => {
+                if self.breakers.len() < MAX_LINES || self.breakers.contains_key(&namespace) {
+                    self.breakers.insert(namespace, reason);
+                } else {
+                    self.more_breakers += 1;
+                }
                 true
             }
         }
@@ -131,10 +149,10 @@ impl Message {
     /// A line for each thing, the worst first.
     pub fn text(&self) -> String {
         let mut lines = Vec::new();
-        if let Some(reason) = &self.breaker {
-            lines.push(format!(
-                "The breaker opened: {reason}. Nothing more is rolled out until `sidecar-drift resume`."
-            ));
+        lines.extend(self.breaker.iter().map(|reason| breaker_opened(None, reason)));
+        lines.extend(self.breakers.iter().map(|(namespace, reason)| breaker_opened(Some(namespace), reason)));
+        if self.more_breakers > 0 {
+            lines.push(format!("The breaker opened in {} more.", many(self.more_breakers, "namespace")));
         }
         if !self.standing.is_empty() {
             let all = many(self.standing.values().sum(), "workload");
@@ -178,6 +196,7 @@ impl Message {
             "drift": drift.collect::<Vec<_>>(),
             "rollouts": ended.collect::<Vec<_>>(),
             "breaker": self.breaker,
+            "breakers": self.breakers,
             "standing": self.standing,
         })
     }

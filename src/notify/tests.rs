@@ -40,7 +40,7 @@ fn ended(name: &str, outcome: Outcome, message: &str) -> Notice {
 
 fn breaker() -> Notice {
     let at = "2026-03-01T12:00:00Z".parse().unwrap();
-    Notice::BreakerOpened { workload: key("web"), reason: "2 failed in a row".to_owned(), at }
+    Notice::BreakerOpened { workload: key("web"), namespace: None, reason: "2 failed in a row".to_owned(), at }
 }
 
 /// A notifier whose messages are kept.
@@ -182,7 +182,7 @@ fn what_does_not_fit_is_dropped_and_counted() {
 #[test]
 fn slack_takes_text_and_no_markup_of_others() {
     let mut message = Message::default();
-    message.add(super::Occurrence::Breaker { reason: "<!channel> & more".to_owned() });
+    message.add(super::Occurrence::Breaker { namespace: None, reason: "<!channel> & more".to_owned() });
     assert_eq!(
         message.slack(),
         json!({ "text": "*sidecar-drift*\n```\nThe breaker opened: &lt;!channel&gt; &amp; more. Nothing more is rolled out until \
@@ -190,7 +190,10 @@ fn slack_takes_text_and_no_markup_of_others() {
     );
     assert_eq!(message.json()["breaker"], "<!channel> & more");
     let mut message = Message::default();
-    message.add(super::Occurrence::Breaker { reason: "``` @channel *now* <https://evil.test>".to_owned() });
+    message.add(super::Occurrence::Breaker {
+        namespace: None,
+        reason: "``` @channel *now* <https://evil.test>".to_owned(),
+    });
     let text = message.slack()["text"].as_str().map(str::to_owned).unwrap_or_default();
     assert_eq!((text.matches("```").count(), text.ends_with("\n```")), (2, true), "the block has one end: {text}");
 }

@@ -63,18 +63,20 @@ impl Installation {
         Ok(())
     }
 
-    /// Lifts the pause and closes the breaker. A state ConfigMap that is missing or cannot be read is begun anew; then the
-    /// answer says why.
+    /// Lifts the pause and closes the breaker, everywhere. A state ConfigMap that is missing or cannot be read is begun anew; then
+    /// the answer says why.
     pub async fn resume(&self) -> anyhow::Result<Option<String>> {
-        let edit = self.state.edit(Begins::Anything, |state| {
-            state.resumed = Some(self.now());
-            state.paused = None;
-            state.breaker = None;
-            // What opened the breaker is settled with it, and so is what a canary could not prove.
-            state.recent.clear();
-            state.canaries.retain(|_, canary| canary.converged.is_some());
-        });
+        let edit = self.state.edit(Begins::Anything, |state| state.resume(self.now()));
         Ok(edit.await?.as_ref().map(Unread::to_string))
+    }
+
+    /// Closes the breaker in one namespace. What stops that one all the same, as a sentence.
+    pub async fn resume_in(&self, namespace: &str) -> anyhow::Result<Option<String>> {
+        let namespace = Name::from(namespace);
+        self.state.edit(Begins::Nothing, |state| state.resume_in(&namespace)).await?;
+        let state = self.state.read().await?.unwrap_or_default();
+        let paused = state.paused.map(|stop| format!("all rollouts are paused: {}", stop.reason));
+        Ok(paused.or_else(|| state.breaker.map(|stop| format!("the breaker is open for all: {}", stop.reason))))
     }
 
     /// Looks for a workload.

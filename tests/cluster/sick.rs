@@ -35,8 +35,14 @@ async fn revisions(story: &Story<'_>) -> Result<Vec<usize>> {
     Ok(all)
 }
 
-const HELD: [&str; 2] =
-    ["sidecar_drift_stopped{by=\"breaker\"} 1", "sidecar_drift_held_workloads{gate=\"breaker_open\"} 2"];
+/// It is open where they failed, and not for the cluster.
+fn held(story: &Story<'_>) -> [String; 3] {
+    [
+        format!("sidecar_drift_breaker_open_namespaces{{namespace=\"{}\"}} 1", story.ns.name()),
+        "sidecar_drift_stopped{by=\"breaker\"} 0".to_owned(),
+        "sidecar_drift_held_workloads{gate=\"breaker_open\"} 2".to_owned(),
+    ]
+}
 
 #[tokio::test]
 async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_leader() -> Result<()> {
@@ -58,7 +64,9 @@ async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_
         let said =
             daemon.until_it_says("the breaker opened", |line| line.text("message").starts_with("the breaker")).await?;
         ensure!(said.text("reason").contains("failed"), "{said:?}");
-        daemon.until_metrics_say(&HELD).await?;
+        let held = held(story);
+        let held = held.each_ref().map(String::as_str);
+        daemon.until_metrics_say(&held).await?;
         daemon.until_metrics_say(&["sidecar_drift_rollouts_total{outcome=\"failed\"} 2"]).await?;
         let after = revisions(story).await?;
         assert_eq!(after.iter().filter(|n| **n == 2).count(), 2, "{after:?}");
@@ -72,10 +80,10 @@ async fn a_sick_rollout_opens_the_breaker_which_outlives_kill_9_and_a_change_of_
         daemon.kill9();
         let [second, third] = others;
         let second = story.daemon_as(&second, &ENFORCE)?;
-        second.until_metrics_say(&HELD).await?;
+        second.until_metrics_say(&held).await?;
         let third = story.daemon_as(&third, &ENFORCE)?;
         ensure!(second.terminate().await?.success());
-        third.until_metrics_say(&HELD).await?;
+        third.until_metrics_say(&held).await?;
         assert_eq!(revisions(story).await?, after);
 
         // It was the breaker that held them: once the injector is well and a person resumes, they are rolled.

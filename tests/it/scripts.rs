@@ -19,6 +19,7 @@ mod random;
 pub(crate) mod rules;
 pub(crate) mod show;
 mod stage;
+mod state;
 mod verbs;
 pub(crate) mod words;
 
@@ -149,6 +150,7 @@ scripts! {
         no_periodic_look_while_the_injector_rolls
         nothing_listed_and_back_again
         nothing_listed_is_told_and_held
+        one_namespace_wavers
         one_rendering_without_the_injector_is_no_flapping
         one_that_is_deleted_runs_pods_until_they_are_gone
         opted_out
@@ -235,6 +237,8 @@ scripts! {
     rollouts {
         a_broken_pod_pins_its_stateful_set
         a_busy_cluster_and_a_sick_injector
+        a_canary_of_a_namespace_closes_it_alone
+        a_canary_of_all_closes_its_cause_everywhere
         a_canary_scaled_to_zero_proves_nothing
         a_canary_that_came_too_early
         a_canary_that_fails_holds_the_others
@@ -332,6 +336,7 @@ scripts! {
         regardless_of_drift_is_not_the_default
         report_mode_changes_nothing
         slow_and_steady_is_not_late
+        the_breaker_opens_for_one_namespace
         the_hourly_budget
         the_injector_moves_before_the_patch
         the_owner_rolls_meanwhile
@@ -362,6 +367,7 @@ scripts! {
         another_copy_takes_over
         half_of_the_injector
         namespace_labels
+        one_namespace_does_not_speak_for_others
         policies_and_bindings
         r11_an_object_that_a_person_named
         r11_params_of_a_policy

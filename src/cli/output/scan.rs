@@ -212,6 +212,9 @@ pub fn held_by(w: &WorkloadReport) -> String {
     }
 }
 
+/// So many namespaces are named in which the breaker is open.
+const BREAKERS: usize = 5;
+
 /// What the reader must know to judge the list.
 pub fn remarks(report: &Report) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -229,6 +232,12 @@ pub fn remarks(report: &Report) -> Vec<String> {
     }
     if let Some(stop) = &report.breaker {
         remarks.push(format!("The breaker is open since {}: {}", stop.at, stop.reason));
+    }
+    for (namespace, stop) in report.breakers.iter().take(BREAKERS) {
+        remarks.push(format!("The breaker is open in namespace {namespace} since {}: {}", stop.at, stop.reason));
+    }
+    if let Some(more) = report.breakers.len().checked_sub(BREAKERS).filter(|more| *more > 0) {
+        remarks.push(format!("It is open in {} more.", many(more, "namespace")));
     }
     remarks
 }

@@ -28,7 +28,7 @@ pub enum Effect {
     /// Watch what these triggers name. Their places are their numbers; more may be added later, none goes.
     WatchTriggers(Vec<Trigger>),
     /// Write the state ConfigMap. Answered by [`Input::State`].
-    WriteState(StateRecord),
+    WriteState(Box<StateRecord>),
     /// Ask for what the guard must refuse. Answered by [`Input::Guard`], always.
     ProbeGuard,
     /// Ask Prometheus which of some alerts fire. Answered by [`Input::Alerts`], always.

@@ -26,7 +26,7 @@ pub use self::{
     input::Input,
     notice::Notice,
     outbox::Outbox,
-    persisted_state::{Canary, Lock, Retry, Starts, StateRecord, Stop},
+    persisted_state::{Canary, Lock, OutcomeIn, RECENT_OUTCOMES, Retry, Starts, StateRecord, Stop},
     render::{Confirmation, RenderOutcome, RenderReply, RenderRequest},
     watch::{WatchEvent, WatchKind, WatchSource},
     write::{

@@ -98,6 +98,8 @@ pub enum Notice {
     BreakerOpened {
         /// Whose rollout was the last one.
         workload: WorkloadKey,
+        /// Where nothing is rolled out any more; `None`: everywhere.
+        namespace: Option<Name>,
         /// Why.
         reason: String,
         /// When.

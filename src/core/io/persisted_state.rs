@@ -6,7 +6,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attempts::Attempts;
-use crate::core::model::{Name, WorkloadKey, words::Outcome};
+use crate::core::model::{
+    Name, WorkloadKey,
+    words::{Outcome, Word as _},
+};
+
+/// So many outcomes are `recent`.
+pub const RECENT_OUTCOMES: usize = 10;
 
 /// The content of the state ConfigMap.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +30,19 @@ pub struct StateRecord {
     /// Set: a person paused all rollouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Stop>,
-    /// Set: the breaker is open.
+    /// Set: the breaker is open for the whole cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Stop>,
-    /// Outcomes of the last rollouts, newest last, at most ten: what the breaker looks at.
+    /// The namespaces in which it is open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub breakers: BTreeMap<Name, Stop>,
+    /// Outcomes of the last rollouts, newest last, at most ten: the end of `outcomes`, for people and for versions that do not know
+    /// those.
     #[serde(default)]
     pub recent: Vec<Outcome>,
+    /// Outcomes and where they were, newest last: what the breaker looks at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<OutcomeIn>,
     /// The first rollouts after a move, by the scope that moved, in the words of `core::injection::Scope`.
     #[serde(default)]
     pub canaries: BTreeMap<String, Canary>,
@@ -46,6 +59,35 @@ pub struct StateRecord {
     /// Attempts of the last day, and what became of them.
     #[serde(default, skip_serializing_if = "Attempts::is_empty")]
     pub attempts: Attempts,
+}
+
+/// An outcome of a rollout, and where that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct OutcomeIn {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The workload's namespace; `None`: a version wrote it that did not say.
+    pub namespace: Option<Name>,
+}
+
+/// `failed shop`
+impl From<OutcomeIn> for String {
+    fn from(OutcomeIn { outcome, namespace }: OutcomeIn) -> Self {
+        namespace.map_or_else(|| outcome.to_string(), |namespace| format!("{outcome} {namespace}"))
+    }
+}
+
+impl TryFrom<String> for OutcomeIn {
+    type Error = String;
+
+    /// What a later version calls otherwise is not guessed: then nothing is rolled out.
+    fn try_from(text: String) -> Result<Self, String> {
+        let (word, namespace) = text.split_once(' ').map_or((&*text, None), |(word, ns)| (word, Some(Name::from(ns))));
+        let known = Outcome::ALL.iter().find(|outcome| outcome.as_str() == word);
+        let outcome = *known.ok_or_else(|| format!("{text:?} is no outcome"))?;
+        Ok(Self { outcome, namespace })
+    }
 }
 
 /// When rollouts of a workload were begun.
@@ -132,6 +174,36 @@ impl StateRecord {
         let lock = self.locks.get(uid)?;
         let retried = self.retries.get(uid).is_some_and(|retry| retry.at >= lock.at);
         (!retried).then_some(lock)
+    }
+
+    /// Why nothing is rolled out in this namespace any more, if the breaker is open for it or for all.
+    pub fn breaker_over(&self, namespace: &Name) -> Option<&Stop> {
+        self.breaker.as_ref().or_else(|| self.breakers.get(namespace))
+    }
+
+    /// A person's word that rollouts may go on: what opened the breaker is settled with it, and so is what a canary could not prove.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.resumed = Some(now);
+        (self.paused, self.breaker) = (None, None);
+        self.breakers.clear();
+        self.recent.clear();
+        self.outcomes.clear();
+        self.canaries.retain(|_, canary| canary.converged.is_some());
+    }
+
+    /// The same for what this namespace alone did and is for it alone: a pause, and what is stopped for all, stay.
+    pub fn resume_in(&mut self, namespace: &Name) {
+        self.breakers.remove(namespace);
+        self.outcomes.retain(|ended| ended.namespace.as_ref() != Some(namespace));
+        self.set_recent();
+        let scope = format!("namespace {namespace}");
+        self.canaries.retain(|of, canary| *of != scope || canary.converged.is_some());
+    }
+
+    /// `recent` is the end of `outcomes`.
+    pub fn set_recent(&mut self) {
+        let older = self.outcomes.len().saturating_sub(RECENT_OUTCOMES);
+        self.recent = self.outcomes.iter().skip(older).map(|ended| ended.outcome).collect();
     }
 
     /// Writes down when rollouts of this workload were begun. Those that are an hour away, by our clock, are dropped:

@@ -135,7 +135,7 @@ vocabulary! {
         Concurrency = "concurrency", "as many rollouts as allowed are under way";
         NamespaceConcurrency = "namespace_concurrency", "a rollout is under way in its namespace";
         Canary = "canary", "the first rollout for this change has not proven itself yet, or failed: then a person must `resume` or `retry`";
-        BreakerOpen = "breaker_open", "too many rollouts went wrong; a person must resume";
+        BreakerOpen = "breaker_open", "too many rollouts went wrong, in its namespace or in several; a person must resume";
         GuardMissing = "guard_missing", "the API server does not hold us to dry runs";
         InjectorUnhealthy = "injector_unhealthy", "the Deployment behind its injector is rolling or not ready";
         AlertFiring = "alert_firing", "an alert that blocks rollouts is firing, or was a moment ago, or it is not known";

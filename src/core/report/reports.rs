@@ -87,6 +87,7 @@ impl Reports {
             what_if: policy.what_if.clone(),
             paused: record.and_then(|r| r.paused.clone()),
             breaker: record.and_then(|r| r.breaker.clone()),
+            breakers: record.map(|r| r.breakers.clone()).unwrap_or_default(),
             guard: rollouts.guard_report(sources.view),
             alerts: rollouts.alerts_report(sources.view),
             workloads,

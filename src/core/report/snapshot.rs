@@ -53,8 +53,11 @@ pub struct Report {
     pub what_if: WhatIf,
     /// All rollouts are paused.
     pub paused: Option<Stop>,
-    /// The breaker is open.
+    /// The breaker is open for the whole cluster.
     pub breaker: Option<Stop>,
+    /// The namespaces in which it is open.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub breakers: BTreeMap<Name, Stop>,
     /// The API server holds us to dry runs; `None`: nobody asks it, because a person does what is done, or by
     /// `--without-guard`.
     pub guard: Option<bool>,
@@ -191,6 +194,7 @@ impl Report {
             what_if: WhatIf::default(),
             paused: None,
             breaker: None,
+            breakers: BTreeMap::new(),
             guard: None,
             alerts: None,
             workloads: Vec::new(),

@@ -182,7 +182,7 @@ pub const CHECKS: &[(Gate, Check)] = &[
         s.running_in.get(&c.workload.key.namespace).is_some_and(|n| *n >= s.policy.parallel_per_namespace)
     }),
     (Gate::Canary, canary),
-    (Gate::BreakerOpen, |_, s| s.record.is_some_and(|r| r.breaker.is_some())),
+    (Gate::BreakerOpen, |c, s| s.record.is_some_and(|r| r.breaker_over(&c.workload.key.namespace).is_some())),
     (Gate::GuardMissing, |_, s| !s.policy.one_shot && !s.guarded && !s.policy.without_guard),
     (Gate::InjectorUnhealthy, |c, _| c.injector_unhealthy),
     (Gate::AlertFiring, |_, s| s.alarm != Alarm::None),

@@ -215,7 +215,7 @@ impl Rollouts {
             && view.policy.mode == Mode::Enforce
             && let Some(record) = self.state.take_write(view.now.elapsed)
         {
-            out.push(Effect::WriteState(record));
+            out.push(Effect::WriteState(Box::new(record)));
         }
     }
 

@@ -121,27 +121,36 @@ fn same(a: &StateRecord, b: &StateRecord) -> bool {
         resumed,
         paused,
         breaker,
+        breakers,
         recent,
+        outcomes,
         canaries,
         locks,
         retries,
         starts,
         attempts,
     } = a;
-    (resumed, paused, breaker, recent) == (&b.resumed, &b.paused, &b.breaker, &b.recent)
+    (resumed, paused, breaker, breakers) == (&b.resumed, &b.paused, &b.breaker, &b.breakers)
+        && (recent, outcomes) == (&b.recent, &b.outcomes)
         && (canaries, locks, retries, starts) == (&b.canaries, &b.locks, &b.retries, &b.starts)
         && attempts.that_matter().eq(b.attempts.that_matter())
 }
 
 /// What we changed since `base`, and for the rest what was read.
 fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRecord {
+    // Both say the same in two ways.
+    let theirs = mine.recent == base.recent && mine.outcomes == base.outcomes;
+    let (recent, outcomes) =
+        if theirs { (read.recent.clone(), read.outcomes.clone()) } else { (mine.recent, mine.outcomes) };
     StateRecord {
         resource_version: read.resource_version.clone(),
         incarnation: read.incarnation.clone(),
         resumed: mine.resumed.max(read.resumed),
         paused: if mine.paused == base.paused { read.paused.clone() } else { mine.paused },
         breaker: if mine.breaker == base.breaker { read.breaker.clone() } else { mine.breaker },
-        recent: if mine.recent == base.recent { read.recent.clone() } else { mine.recent },
+        breakers: merged_map(mine.breakers, &base.breakers, &read.breakers),
+        recent,
+        outcomes,
         canaries: merged_map(mine.canaries, &base.canaries, &read.canaries),
         locks: merged_map(mine.locks, &base.locks, &read.locks),
         retries: merged_map(mine.retries, &base.retries, &read.retries),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    breaker,
+    breaker::{self, Opened},
     context::{Context, Emitter},
     report::RolloutReport,
     rollout_state::{CRASHING, Phase, QUIET, Reached},
@@ -18,12 +18,12 @@ use crate::core::{
     inventory::{Pod, PodClass, current_revision, on_delete, pods_in},
     io::{Lock, Notice, Tried},
     model::{
-        Attempt, Strategy, WorkloadKey, WorkloadSnapshot,
+        Attempt, Name, ObjectKey, Strategy, WorkloadKey, WorkloadSnapshot,
         owner::Kind,
         rollout_status::{self, Progress},
         words::{Difference, Outcome, Verdict},
     },
-    verdict::{self, Contradiction, PodGroup},
+    verdict::{self, ContradictingPod, Contradiction, PodGroup},
 };
 
 /// Not every copy of an injector has heard of a move by then: a ConfigMap that is mounted as a volume reaches a Pod after
@@ -288,20 +288,29 @@ impl Rollouts {
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) -> (Outcome, String) {
-        let View { policy, now, .. } = context.view;
+        let View { policy, index, now, .. } = context.view;
         let differences = || groups.iter().flat_map(|g| &g.differences);
         // One that the new Pods lack contradicts nothing: its injector may have been down.
         let otherwise = |d: &&SidecarDifference| !matches!(d.difference, Difference::Missing | Difference::MutatedLive);
-        let sidecars: BTreeSet<_> = differences().filter(otherwise).map(|d| d.sidecar.clone()).collect();
+        let new = |pod: &&Pod| self.running.get(key).is_none_or(|rollout| !rollout.before.contains(&pod.uid));
+        let found = |name: &Name, group: &PodGroup| {
+            let at = ObjectKey { namespace: key.namespace.clone(), name: name.clone() };
+            let pod = index.pod(&at).filter(new)?;
+            Some(ContradictingPod {
+                pod: at,
+                uid: pod.uid.clone(),
+                born: pod.created,
+                sidecars: group.differences.iter().filter(otherwise).map(|d| d.sidecar.clone()).collect(),
+                evidence: format!("{key}, after our rollout"),
+            })
+        };
+        let pods = groups.iter().flat_map(|group| group.pods.iter().filter_map(|name| found(name, group)));
+        let contradiction = Contradiction { versions, pods: pods.collect() };
         let uid = workload.uid.clone();
         let (template, fields) = (workload.template.hash.clone(), verdict::fields(differences()));
         let lock = Lock { workload: key.clone(), template, fields, at: now.wall };
         let message = format!("the new Pods still differ: {}", verdict::change(groups.iter().copied()));
-        let stamped = self.running.get(key).and_then(|r| r.stamps.last()).map(|stamp| stamp.timestamp);
-        let started = self.running.get(key).map_or(now.wall, |r| r.started.wall);
-        let born = stamped.unwrap_or(started);
-        let evidence = format!("{key}, after our rollout");
-        emit.contradicted(Contradiction { versions, sidecars, born, evidence });
+        emit.contradicted(contradiction);
         self.change_record(policy, |record| drop(record.locks.insert(uid, lock)));
         (Outcome::NonConvergent, message)
     }
@@ -391,7 +400,7 @@ impl Rollouts {
         emit.ended(report);
         let uid = context.view.index.workload(key).map(|w| w.uid.clone());
         let seen = replaced.is_some_and(breaker::is_bad) && breaker::is_bad(counted);
-        let mut opened = None;
+        let mut opened = Vec::new();
         let begun = self.starts.stamps_of(key, now);
         self.change_record(policy, |record| {
             record.register_starts(key, begun, now.wall);
@@ -402,12 +411,12 @@ impl Rollouts {
                 return;
             }
             if let Some(replaced) = replaced {
-                breaker::forget(record, replaced);
+                breaker::forget(record, replaced, key);
             }
             opened = breaker::saw(record, counted, key, now.wall);
         });
-        if let Some(reason) = opened {
-            emit.notify(Notice::BreakerOpened { workload: key.clone(), reason, at: now.wall });
+        for Opened { namespace, reason } in opened {
+            emit.notify(Notice::BreakerOpened { workload: key.clone(), namespace, reason, at: now.wall });
         }
     }
 }

@@ -11,25 +11,32 @@ use jiff::Timestamp;
 use crate::core::{
     compare::{self, SidecarDifference, Unstable},
     injection::{Scope, VersionVector, injector_scopes},
-    model::{Name, WorkloadKey},
+    model::{Name, ObjectKey, Uid, WorkloadKey},
 };
 
 /// After a rendering that leaves things open, ask again after this long: soon enough to notice that an injector is
 /// back, seldom enough not to hammer one that is not.
 pub const UNCERTAIN_RETRY: Duration = Duration::from_mins(5);
 
-/// Evidence about injectors, gathered over all workloads.
+/// Evidence about injectors, gathered over all workloads. Whoever writes Pods in one namespace can have its injector look as they
+/// like, so what one namespace shows counts there, and elsewhere only once a second one shows the same.
 #[derive(Debug, Default)]
 pub(super) struct AdmissionEvidence {
-    /// Scopes whose renderings were contradicted by a real Pod.
-    contradicted: BTreeMap<Scope, Contradiction>,
-    /// Sidecars that some workload was given with one image and then with another, under one version of the scope.
-    flapped: BTreeMap<(Scope, Name), Flapping>,
+    /// Scopes whose renderings were contradicted by real Pods.
+    contradicted: BTreeMap<Scope, Contradicted>,
+    /// Sidecars that some workload was given with one image and then with another, under one version of the scope, by namespace.
+    flapped: BTreeMap<(Scope, Name), BTreeMap<Name, Flapping>>,
 }
 
 /// An injector that cannot make up its mind gives the same answer twice in a row often enough: what one workload finds
 /// out holds for all, until no workload has found it again for this long.
 const FLAPPING_HOLDS: Duration = UNCERTAIN_RETRY;
+
+/// So many namespaces have to say the same before it counts in others.
+const NAMESPACES: usize = 2;
+
+/// Of each namespace so many Pods are kept, the youngest.
+const PODS: usize = 16;
 
 /// Two renderings of one workload had different images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +47,41 @@ struct Flapping {
     evidence: String,
 }
 
-/// A real Pod that is not as rendered, though nothing moved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Contradiction {
+/// Real Pods that are not as rendered, though nothing moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Contradicted {
     /// Holds for this version of the scope only.
     version: u64,
-    /// Which sidecars were not as rendered.
-    sidecars: BTreeSet<Name>,
-    /// When the Pod was born that showed it last.
-    born: Timestamp,
+    /// What each says, for as long as it is there.
+    pods: Vec<ContradictingPod>,
+    /// The namespaces and sidecars of which a Pod was born as rendered: the youngest. What is older elsewhere is not believed there.
+    agreed: BTreeMap<(Name, Name), Timestamp>,
+}
+
+/// A real Pod that is not as rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContradictingPod {
+    /// Which.
+    pub pod: ObjectKey,
+    /// Another one of the same name says nothing.
+    pub uid: Uid,
+    /// When it was born.
+    pub born: Timestamp,
+    /// Which sidecars are not as rendered.
+    pub sidecars: BTreeSet<Name>,
     /// For people: which Pod.
-    evidence: String,
+    pub evidence: String,
+}
+
+/// For whom a piece of evidence is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
+    /// For nobody.
+    None,
+    /// For its namespace.
+    Here,
+    /// For all that depend on the same.
+    Everywhere,
 }
 
 impl AdmissionEvidence {
@@ -64,21 +95,27 @@ impl AdmissionEvidence {
     ) {
         for scope in injector_scopes(vector) {
             let evidence = format!("{workload}: {unstable}");
-            self.flapped.insert((scope.clone(), unstable.container.clone()), Flapping { at: now, evidence });
+            let by = self.flapped.entry((scope.clone(), unstable.container.clone())).or_default();
+            by.retain(|_, flapping| flapping.holds(now));
+            by.insert(workload.namespace.clone(), Flapping { at: now, evidence });
         }
     }
 
-    /// Why a difference in image is not to be believed now, if so: the injector gave another workload two answers.
+    /// Why a difference in image is not to be believed now in this namespace, if so: the injector gave another workload two answers.
     pub(super) fn flapping<'a>(
         &self,
         vector: &VersionVector,
+        namespace: &Name,
         mut differences: impl Iterator<Item = &'a SidecarDifference>,
         now: Duration,
     ) -> Option<String> {
         let found = differences.find_map(|d| {
             let holds = |scope: &Scope| {
-                let flapping = self.flapped.get(&(scope.clone(), d.sidecar.clone()));
-                flapping.filter(|w| now < w.at + FLAPPING_HOLDS)
+                let by = self.flapped.get(&(scope.clone(), d.sidecar.clone()))?;
+                let own = by.get(namespace).filter(|flapping| flapping.holds(now));
+                let mut others = by.values().filter(|flapping| flapping.holds(now));
+                let several = others.clone().count() >= NAMESPACES;
+                own.or_else(|| others.next().filter(|_| several))
             };
             injector_scopes(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
         })?;
@@ -87,43 +124,51 @@ impl AdmissionEvidence {
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
     /// only for these sidecars; where none is known, the namespace is.
-    /// Returns whether that is news.
-    pub(super) fn contradict(
-        &mut self,
-        vector: &VersionVector,
-        sidecars: &BTreeSet<Name>,
-        born: Timestamp,
-        evidence: &str,
-    ) -> bool {
-        if sidecars.is_empty() {
-            return false;
-        }
-        let before = self.contradicted.clone();
-        let mut blamed: Vec<_> = injector_scopes(vector).cloned().collect();
-        if blamed.is_empty() {
-            blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
-        }
-        for scope in blamed {
-            let version = vector.get(&scope).copied().unwrap_or_default();
-            let fresh = || Contradiction { version, sidecars: BTreeSet::new(), born, evidence: evidence.to_owned() };
-            let contradiction = self.contradicted.entry(scope).or_insert_with(fresh);
-            if contradiction.version != version {
-                *contradiction = fresh();
+    pub(super) fn contradict(&mut self, vector: &VersionVector, found: &ContradictingPod) -> News {
+        let mut news = News::None;
+        for scope in blamed(vector).filter(|_| !found.sidecars.is_empty()) {
+            let version = vector.get(scope).copied().unwrap_or_default();
+            let known = self.contradicted.entry(scope.clone()).or_default();
+            if known.version != version {
+                *known = Contradicted { version, ..Contradicted::default() };
             }
-            contradiction.sidecars.extend(sidecars.iter().cloned());
-            contradiction.born = contradiction.born.max(born);
+            if known.add(found) {
+                let several = found.sidecars.iter().any(|sidecar| known.is_said_in(sidecar).len() >= NAMESPACES);
+                news = news.max(if several { News::Everywhere } else { News::Here });
+            }
         }
-        self.contradicted != before
+        news
     }
 
-    /// A Pod born under these scopes has these sidecars as rendered: what an older Pod contradicted is believed again.
-    pub(super) fn agree(&mut self, vector: &VersionVector, sidecars: &BTreeSet<Name>, born: Timestamp) {
-        self.contradicted.retain(|scope, contradiction| {
-            if vector.contains_key(scope) && contradiction.born < born {
-                contradiction.sidecars.retain(|name| !sidecars.contains(name));
+    /// A Pod born under these scopes has these sidecars as rendered: what an older Pod of its namespace contradicted is believed
+    /// again, and what older Pods elsewhere did is not heard there.
+    pub(super) fn agree(
+        &mut self,
+        vector: &VersionVector,
+        namespace: &Name,
+        sidecars: &BTreeSet<Name>,
+        born: Timestamp,
+    ) {
+        self.contradicted.retain(|scope, known| {
+            if vector.contains_key(scope) {
+                known.agree(namespace, sidecars, born);
             }
-            !contradiction.sidecars.is_empty()
+            !known.pods.is_empty()
         });
+    }
+
+    /// Pods that are gone say nothing any more. Returns the scopes that are seen in another light now.
+    pub(super) fn forget_pods(&mut self, there: impl Fn(&ObjectKey, &Uid) -> bool) -> BTreeSet<Scope> {
+        let mut touched = BTreeSet::new();
+        self.contradicted.retain(|scope, known| {
+            let before = known.pods.len();
+            known.pods.retain(|found| there(&found.pod, &found.uid));
+            if known.pods.len() < before {
+                touched.insert(scope.clone());
+            }
+            !known.pods.is_empty()
+        });
+        touched
     }
 
     /// A scope is gone: nothing that was seen of it means anything.
@@ -132,25 +177,93 @@ impl AdmissionEvidence {
         self.contradicted.remove(scope);
     }
 
+    /// No Pod contradicts its rendering.
+    pub(super) fn is_uncontradicted(&self) -> bool {
+        self.contradicted.is_empty()
+    }
+
     /// How many pieces of evidence are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.contradicted.len() + self.flapped.len()
     }
 
-    /// Why a rendering of one of these sidecars under these scopes is not to be believed, if so.
+    /// Why a rendering of one of these sidecars in this namespace and under these scopes is not to be believed, if so.
     pub(super) fn contradicted<'a>(
         &self,
         vector: &VersionVector,
+        namespace: &Name,
         mut sidecars: impl Iterator<Item = &'a Name>,
     ) -> Option<&str> {
-        let against: Vec<_> = vector
-            .iter()
-            .filter_map(|(scope, version)| self.contradicted.get(scope).filter(|c| c.version == *version))
-            .collect();
-        let found = sidecars.find_map(|name| against.iter().find(|c| c.sidecars.contains(name)))?;
-        Some(&found.evidence)
+        let against =
+            |(scope, version): (&Scope, &u64)| self.contradicted.get(scope).filter(|known| known.version == *version);
+        let against: Vec<_> = vector.iter().filter_map(against).collect();
+        sidecars.find_map(|sidecar| against.iter().find_map(|known| known.counts_in(namespace, sidecar)))
     }
+}
+
+impl Flapping {
+    fn holds(&self, now: Duration) -> bool {
+        now < self.at + FLAPPING_HOLDS
+    }
+}
+
+impl Contradicted {
+    /// Returns whether that is news.
+    fn add(&mut self, found: &ContradictingPod) -> bool {
+        match self.pods.iter_mut().find(|known| known.uid == found.uid) {
+            Some(known) if found.sidecars.is_subset(&known.sidecars) => return false,
+            Some(known) => known.sidecars.extend(found.sidecars.iter().cloned()),
+            None => self.pods.push(found.clone()),
+        }
+        let here = |known: &&ContradictingPod| known.pod.namespace == found.pod.namespace;
+        if self.pods.iter().filter(here).count() > PODS
+            && let Some(oldest) = self.pods.iter().filter(here).min_by_key(|known| known.born).map(|p| p.uid.clone())
+        {
+            self.pods.retain(|known| known.uid != oldest);
+        }
+        true
+    }
+
+    fn agree(&mut self, namespace: &Name, sidecars: &BTreeSet<Name>, born: Timestamp) {
+        for sidecar in sidecars {
+            let youngest = self.agreed.entry((namespace.clone(), sidecar.clone())).or_insert(born);
+            *youngest = (*youngest).max(born);
+        }
+        for known in self.pods.iter_mut().filter(|known| known.pod.namespace == *namespace && known.born < born) {
+            known.sidecars.retain(|sidecar| !sidecars.contains(sidecar));
+        }
+        self.pods.retain(|known| !known.sidecars.is_empty());
+    }
+
+    /// The namespaces in which Pods have this sidecar otherwise.
+    fn is_said_in(&self, sidecar: &Name) -> BTreeSet<&Name> {
+        let of = self.pods.iter().filter(|known| known.sidecars.contains(sidecar));
+        of.map(|known| &known.pod.namespace).collect()
+    }
+
+    /// Why this sidecar is not believed in this namespace: a Pod of its own says so, or Pods of several others that are younger than
+    /// any of its own that was as rendered.
+    fn counts_in(&self, namespace: &Name, sidecar: &Name) -> Option<&str> {
+        let says = self.pods.iter().filter(|known| known.sidecars.contains(sidecar));
+        if let Some(own) = says.clone().find(|known| known.pod.namespace == *namespace) {
+            return Some(&own.evidence);
+        }
+        let agreed = self.agreed.get(&(namespace.clone(), sidecar.clone()));
+        let others: Vec<_> = says.filter(|known| agreed.is_none_or(|at| *at <= known.born)).collect();
+        let namespaces: BTreeSet<_> = others.iter().map(|known| &known.pod.namespace).collect();
+        others.first().filter(|_| namespaces.len() >= NAMESPACES).map(|known| &*known.evidence)
+    }
+}
+
+/// The scopes that may have had a hand in a Pod.
+fn blamed(vector: &VersionVector) -> impl Iterator<Item = &Scope> {
+    let none = injector_scopes(vector).next().is_none();
+    vector.keys().filter(move |scope| match scope {
+        Scope::Injector(..) => true,
+        Scope::Namespace(_) => none,
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -176,20 +289,82 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    /// A Pod that has its proxy otherwise.
+    fn otherwise(pod: &str, born: i64) -> ContradictingPod {
+        let (namespace, name) = pod.split_once('/').unwrap();
+        ContradictingPod {
+            pod: ObjectKey { namespace: namespace.into(), name: name.into() },
+            uid: Uid::from(pod),
+            born: at(born),
+            sidecars: names(&["proxy"]),
+            evidence: format!("Pod {pod}"),
+        }
+    }
+
     #[test]
     fn a_contradiction_holds_for_its_sidecars_until_the_scope_moves_or_a_pod_agrees() {
         let mut evidence = AdmissionEvidence::default();
+        let (vector, proxy, shop) = (under(mesh(), 1), names(&["proxy"]), Name::from("shop"));
+        assert_eq!(evidence.contradict(&vector, &otherwise("shop/a", 10)), News::Here);
+        assert_eq!(evidence.contradict(&vector, &otherwise("shop/a", 10)), News::None);
+        assert_eq!(evidence.contradicted(&vector, &shop, proxy.iter()), Some("Pod shop/a"));
+        assert_eq!(evidence.contradicted(&vector, &shop, names(&["agent"]).iter()), None);
+        assert_eq!(evidence.contradicted(&under(mesh(), 2), &shop, proxy.iter()), None);
+        evidence.agree(&vector, &shop, &names(&["agent"]), at(11));
+        evidence.agree(&vector, &shop, &proxy, at(10));
+        evidence.agree(&vector, &"bank".into(), &proxy, at(11));
+        assert!(evidence.contradicted(&vector, &shop, proxy.iter()).is_some());
+        evidence.agree(&vector, &shop, &proxy, at(11));
+        assert_eq!(evidence.contradicted(&vector, &shop, proxy.iter()), None);
+        assert!(evidence.is_uncontradicted());
+    }
+
+    #[test]
+    fn r12_one_namespace_speaks_for_itself_and_two_for_all() {
+        let mut evidence = AdmissionEvidence::default();
         let (vector, proxy) = (under(mesh(), 1), names(&["proxy"]));
-        assert!(evidence.contradict(&vector, &proxy, at(10), "Pod shop/a"));
-        assert!(!evidence.contradict(&vector, &proxy, at(10), "Pod shop/a"), "it is no news any more");
-        assert_eq!(evidence.contradicted(&vector, proxy.iter()), Some("Pod shop/a"));
-        assert_eq!(evidence.contradicted(&vector, names(&["agent"]).iter()), None);
-        assert_eq!(evidence.contradicted(&under(mesh(), 2), proxy.iter()), None);
-        evidence.agree(&vector, &names(&["agent"]), at(11));
-        evidence.agree(&vector, &proxy, at(10));
-        assert!(evidence.contradicted(&vector, proxy.iter()).is_some());
-        evidence.agree(&vector, &proxy, at(11));
-        assert_eq!(evidence.contradicted(&vector, proxy.iter()), None);
+        let believed =
+            |evidence: &AdmissionEvidence, ns: &str| evidence.contradicted(&vector, &ns.into(), proxy.iter()).is_none();
+        assert_eq!(evidence.contradict(&vector, &otherwise("evil/a", 10)), News::Here);
+        assert_eq!(evidence.contradict(&vector, &otherwise("evil/b", 10)), News::Here);
+        assert!(!believed(&evidence, "evil") && believed(&evidence, "shop"));
+        assert_eq!(evidence.contradict(&vector, &otherwise("bank/a", 12)), News::Everywhere);
+        assert!(!believed(&evidence, "bank") && !believed(&evidence, "shop"));
+        // What it saw itself since counts for more, and there alone.
+        evidence.agree(&vector, &"shop".into(), &proxy, at(13));
+        assert!(believed(&evidence, "shop") && !believed(&evidence, "other"));
+        evidence.contradict(&vector, &otherwise("bank/b", 14));
+        evidence.contradict(&vector, &otherwise("evil/c", 14));
+        assert!(!believed(&evidence, "shop"), "and younger ones for more again");
+    }
+
+    #[test]
+    fn evidence_goes_when_its_pod_goes_and_not_before() {
+        let mut evidence = AdmissionEvidence::default();
+        let (vector, proxy) = (under(mesh(), 1), names(&["proxy"]));
+        for pod in ["evil/a", "bank/a"] {
+            evidence.contradict(&vector, &otherwise(pod, 10));
+        }
+        assert!(evidence.forget_pods(|_, _| true).is_empty());
+        assert!(evidence.contradicted(&vector, &"shop".into(), proxy.iter()).is_some());
+        // Another one of that name is another one.
+        assert_eq!(evidence.forget_pods(|pod, _| &*pod.namespace == "bank"), BTreeSet::from([mesh()]));
+        assert_eq!(evidence.contradicted(&vector, &"shop".into(), proxy.iter()), None);
+        assert_eq!(evidence.contradicted(&vector, &"bank".into(), proxy.iter()), Some("Pod bank/a"));
+        evidence.forget_pods(|_, _| false);
+        assert_eq!(evidence.len(), 0);
+    }
+
+    #[test]
+    fn of_each_namespace_the_youngest_pods_are_kept() {
+        let mut evidence = AdmissionEvidence::default();
+        let vector = under(mesh(), 1);
+        for n in 0..100 {
+            evidence.contradict(&vector, &otherwise(&format!("evil/{n}"), n));
+        }
+        evidence.contradict(&vector, &otherwise("bank/a", 0));
+        let kept = &evidence.contradicted[&mesh()].pods;
+        assert_eq!((kept.len(), kept.iter().map(|p| p.born).max()), (PODS + 1, Some(at(99))));
     }
 
     #[test]
@@ -214,19 +389,27 @@ mod tests {
                 rendered: None,
             }],
         };
-        let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, [d].iter(), now);
+        let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, &"shop".into(), [d].iter(), now);
         assert!(flapping(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
         assert_eq!(flapping(difference("proxy", "/args/0"), S * 11), None);
         assert_eq!(flapping(difference("agent", "/image"), S * 11), None);
         assert_eq!(flapping(difference("proxy", "/image"), S * 10 + FLAPPING_HOLDS), None);
+        // In another namespace only once a second one finds the same.
+        let elsewhere = |evidence: &AdmissionEvidence, now| {
+            evidence.flapping(&vector, &"bank".into(), [difference("proxy", "/image")].iter(), now)
+        };
+        assert_eq!(elsewhere(&evidence, S * 11), None);
+        evidence.flapped(&vector, &unstable, &WorkloadKey { namespace: "other".into(), ..workload }, S * 12);
+        assert!(elsewhere(&evidence, S * 13).is_some());
+        assert_eq!(elsewhere(&evidence, S * 10 + FLAPPING_HOLDS), None, "the first has not found it again");
     }
 
     #[test]
     fn where_no_injector_is_known_the_namespace_is_blamed() {
         let mut evidence = AdmissionEvidence::default();
         let vector = |ns: &str| VersionVector::from([(Scope::Cluster, 1), (Scope::Namespace(ns.into()), 1)]);
-        evidence.contradict(&vector("shop"), &names(&["proxy"]), at(1), "Pod shop/a");
-        assert!(evidence.contradicted(&vector("shop"), names(&["proxy"]).iter()).is_some());
-        assert!(evidence.contradicted(&vector("bank"), names(&["proxy"]).iter()).is_none());
+        evidence.contradict(&vector("shop"), &otherwise("shop/a", 1));
+        assert!(evidence.contradicted(&vector("shop"), &"shop".into(), names(&["proxy"]).iter()).is_some());
+        assert!(evidence.contradicted(&vector("bank"), &"bank".into(), names(&["proxy"]).iter()).is_none());
     }
 }

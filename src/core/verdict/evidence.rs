@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     absences::{Absences, Lacking},
-    admission_evidence::AdmissionEvidence,
+    admission_evidence::{AdmissionEvidence, ContradictingPod},
     case::Case,
     judged::Judged,
 };
@@ -74,8 +74,8 @@ pub(super) enum Absence {
 pub(super) enum ObservedPod {
     /// It, born then, has these sidecars as rendered.
     Agrees(jiff::Timestamp, BTreeSet<Name>),
-    /// This Pod has these sidecars otherwise: admission treats dry runs, or us, differently.
-    Contradicts(Name, jiff::Timestamp, BTreeSet<Name>),
+    /// This Pod has some otherwise: admission treats dry runs, or us, differently.
+    Contradicts(ContradictingPod),
 }
 
 /// Everything that a verdict is made from.

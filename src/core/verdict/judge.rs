@@ -10,7 +10,7 @@ use self::{
     observed_pods::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
-    admission_evidence::UNCERTAIN_RETRY,
+    admission_evidence::{ContradictingPod, UNCERTAIN_RETRY},
     case::{Failure, RenderSet},
     evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
@@ -204,7 +204,8 @@ fn doubtful(
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
-    if let Some(why) = e.admission.flapping(&set.versions, differing(), now.elapsed) {
+    let namespace = &e.workload.key.namespace;
+    if let Some(why) = e.admission.flapping(&set.versions, namespace, differing(), now.elapsed) {
         let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want));
     }
@@ -212,10 +213,16 @@ fn doubtful(
         let name = &pod.key.name;
         let why = format!("Pod {name} was created meanwhile and is not as its dry run");
         let judged = doubt(UndeterminedReason::DryRunSensitive, why);
-        let observed = Some(ObservedPod::Contradicts(name.clone(), pod.created, sidecars));
+        let observed = Some(ObservedPod::Contradicts(ContradictingPod {
+            pod: pod.key.clone(),
+            uid: pod.uid.clone(),
+            born: pod.created,
+            sidecars,
+            evidence: format!("Pod {}/{name}", pod.key.namespace),
+        }));
         return Some(Assessment { observed, ..Assessment::new(judged, Want::Periodic) });
     }
-    if let Some(evidence) = e.admission.contradicted(&set.versions, differing().map(|d| &d.sidecar)) {
+    if let Some(evidence) = e.admission.contradicted(&set.versions, namespace, differing().map(|d| &d.sidecar)) {
         let why = format!("a real Pod was not as its dry run: {evidence}");
         return Some(Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic));
     }

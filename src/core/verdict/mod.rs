@@ -24,7 +24,7 @@ mod verdicts;
 mod witnesses;
 
 pub use self::{
-    admission_evidence::UNCERTAIN_RETRY,
+    admission_evidence::{ContradictingPod, UNCERTAIN_RETRY},
     case::{Case, RenderSet},
     judge::change,
     judged::{Judged, fields},

@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
-
 use super::{
     absences::Absences,
-    admission_evidence::AdmissionEvidence,
+    admission_evidence::{AdmissionEvidence, ContradictingPod, News},
     affected::Affected,
     assess,
     case::Case,
@@ -23,7 +21,7 @@ use crate::core::{
     inventory::{Change, Changes, Index, revisions},
     io::{Notice, Outbox, StateRecord},
     model::{
-        Name, WorkloadKey, WorkloadSnapshot,
+        Name, ObjectKey, Uid, WorkloadKey, WorkloadSnapshot,
         time::Now,
         words::{UndeterminedReason, Verdict},
     },
@@ -64,12 +62,8 @@ pub struct Judgement {
 pub struct Contradiction {
     /// What their rendering depends on.
     pub versions: VersionVector,
-    /// Which sidecars are not as rendered.
-    pub sidecars: BTreeSet<Name>,
-    /// When they were born, at the earliest.
-    pub born: Timestamp,
-    /// For people: which Pods.
-    pub evidence: String,
+    /// Which they are, and how.
+    pub pods: Vec<ContradictingPod>,
 }
 
 /// All cases, and what they say together about admission.
@@ -124,6 +118,10 @@ impl Verdicts {
         out: &mut Outbox,
     ) -> Vec<WorkloadKey> {
         let mut replaced = Vec::new();
+        let goes = |change: &Change| matches!(change, Change::Pod { old: Some(_), .. });
+        if !self.admission.is_uncontradicted() && changes.list.iter().any(goes) {
+            self.forget_pods(index);
+        }
         for change in &changes.list {
             match change {
                 Change::Pod { old, new } => {
@@ -274,18 +272,34 @@ impl Verdicts {
             return;
         };
         match observed {
-            ObservedPod::Agrees(born, sidecars) => self.admission.agree(&versions, &sidecars, born),
-            ObservedPod::Contradicts(pod, born, sidecars) => {
-                let evidence = format!("Pod {}/{pod}", key.namespace);
-                if self.admission.contradict(&versions, &sidecars, born, &evidence) {
-                    // Everything in these scopes is seen in another light now.
-                    let touched =
-                        |case: &Case| case.set().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)));
-                    let others = self.cases.iter().filter(|(other, case)| *other != key && touched(case));
-                    self.rechecks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
-                }
-            }
+            ObservedPod::Agrees(born, sidecars) => self.admission.agree(&versions, &key.namespace, &sidecars, born),
+            ObservedPod::Contradicts(found) => self.contradict(&versions, &found, Some(key), now),
         }
+    }
+
+    /// A Pod is not as rendered: others that this concerns are seen in another light now.
+    fn contradict(&mut self, versions: &VersionVector, found: &ContradictingPod, by: Option<&WorkloadKey>, now: Now) {
+        let news = self.admission.contradict(versions, found);
+        if news == News::None {
+            return;
+        }
+        let concerned = |key: &WorkloadKey| news == News::Everywhere || key.namespace == found.pod.namespace;
+        let touched = |case: &Case| case.set().is_some_and(|s| s.versions.keys().any(|k| versions.contains_key(k)));
+        let others = self.cases.iter().filter(|(other, case)| Some(*other) != by && concerned(other) && touched(case));
+        self.rechecks.extend(others.map(|(key, _)| (now.elapsed, key.clone())));
+    }
+
+    /// Pods are gone, and what they said of admission with them: who was not believed because of it is looked at again.
+    fn forget_pods(&mut self, index: &Index) {
+        let there = |pod: &ObjectKey, uid: &Uid| index.pod(pod).is_some_and(|pod| pod.uid == *uid);
+        let scopes = self.admission.forget_pods(there);
+        if scopes.is_empty() {
+            return;
+        }
+        let doubted = |case: &Case| case.judged.reason == Some(UndeterminedReason::DryRunSensitive);
+        let touched = |case: &Case| case.set().is_some_and(|s| s.versions.keys().any(|scope| scopes.contains(scope)));
+        let others = self.cases.iter().filter(|(_, case)| doubted(case) && touched(case));
+        self.affected.mark_many(others.map(|(key, _)| key.clone()).collect::<Vec<_>>());
     }
 
     /// The injectors of these workloads are too slow to be asked.
@@ -303,9 +317,10 @@ impl Verdicts {
     }
 
     /// What a rollout found out.
-    pub fn learn(&mut self, contradiction: &Contradiction) {
-        let Contradiction { versions, sidecars, born, evidence } = contradiction;
-        self.admission.contradict(versions, sidecars, *born, evidence);
+    pub fn learn(&mut self, contradiction: &Contradiction, now: Now) {
+        for found in &contradiction.pods {
+            self.contradict(&contradiction.versions, found, None, now);
+        }
     }
 
     /// Takes a verdict in. Returns where the workload stands, and whether the plan may be another.

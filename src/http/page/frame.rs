@@ -83,6 +83,15 @@ fn banners(report: &Report) -> Vec<Banner> {
         let text = format!("Nothing is rolled out since {}: {}", stop.at.strftime("%F %H:%M UTC"), stop.reason);
         add("bad", "The breaker is open", text, Some("sidecar-drift resume"));
     }
+    if let Some((namespace, stop)) = report.breakers.first_key_value() {
+        let since = stop.at.strftime("%F %H:%M UTC");
+        let more = match report.breakers.len() - 1 {
+            0 => String::new(),
+            others => format!(" The same in {}.", many(others, "other namespace")),
+        };
+        let text = format!("Nothing is rolled out in {namespace} since {since}: {}.{more}", stop.reason);
+        add("warn", "The breaker is open in a namespace", text, Some("sidecar-drift resume -n NAMESPACE"));
+    }
     if report.guard == Some(false) {
         let (tone, text) = if report.mode == Mode::Enforce {
             ("bad", "Nothing is rolled out, because the API server does not hold us to dry runs.")

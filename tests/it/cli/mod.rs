@@ -54,6 +54,7 @@ pub(crate) enum Asked {
     Run(Box<Config>, StopWhen),
     Pause(String),
     Resume,
+    ResumeIn(String),
     Retry(String),
     Accept(String, String, String),
 }
@@ -194,6 +195,11 @@ impl Engine for Fake {
         found.map(|(_, text)| text.clone()).ok_or_else(|| anyhow::anyhow!("nobody serves {url}"))
     }
 
+    fn resume_in(&self, _config: &Config, namespace: &str) -> anyhow::Result<Option<String>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::ResumeIn(namespace.to_owned()));
+        Ok(self.unread.clone())
+    }
+
     fn resume(&self, _config: &Config) -> anyhow::Result<Option<String>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Resume);
         Ok(self.unread.clone())
@@ -228,6 +234,17 @@ fn pause_and_resume_reach_the_engine() {
     let resumed = fake.command("resume --quiet", None);
     assert_eq!((resumed.exit, resumed.asked), (Exit::Ok, vec![Asked::Resume]));
     assert_eq!(resumed.err, "");
+}
+
+#[test]
+fn one_namespace_is_resumed_and_what_stops_it_all_the_same_is_said() {
+    let mut fake = Fake::new(reports::fleet());
+    let resumed = fake.command("resume -n shop", None);
+    assert_eq!((resumed.exit, resumed.asked), (Exit::Ok, vec![Asked::ResumeIn("shop".to_owned())]));
+    assert_eq!(resumed.err, "The breaker is closed in namespace shop.\n");
+    fake.unread = Some("all rollouts are paused: incident".to_owned());
+    let resumed = fake.command("resume -n shop", None);
+    assert_eq!(resumed.err, "The breaker is closed in namespace shop; but all rollouts are paused: incident.\n");
 }
 
 #[test]

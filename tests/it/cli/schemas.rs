@@ -21,6 +21,7 @@ pub(super) fn with_everything() -> Report {
     let mut report = reports::fleet();
     report.paused = Some(Stop { reason: "upgrading".to_owned(), at: report.taken });
     report.breaker.clone_from(&report.paused);
+    report.breakers.extend(report.paused.clone().map(|stop| ("shop".into(), stop)));
     report.story = Some(Box::new(reports::story()));
     let supposed = |key: &str| BTreeMap::from([(key.into(), "yes".into())]);
     report.what_if = WhatIf { labels: supposed("a"), annotations: supposed("b"), namespace: Some("next".into()) };

@@ -157,6 +157,10 @@ impl Engine for Staged {
         anyhow::bail!("nobody serves {url}")
     }
 
+    fn resume_in(&self, _config: &Config, _namespace: &str) -> Result<Option<String>> {
+        anyhow::bail!("there is nothing to resume here")
+    }
+
     fn resume(&self, _: &Config) -> Result<Option<String>> {
         anyhow::bail!("there is no daemon on a stage")
     }

@@ -83,7 +83,10 @@ fn notice(notice: &Notice) -> Option<String> {
         }
         Notice::RolloutHeld { workload, gate } => format!("! {workload} held at the last moment by {gate}"),
         Notice::Stopping { rollouts } => format!("! stopping, {rollouts} under way"),
-        Notice::BreakerOpened { reason, .. } => format!("! breaker opened: {reason}"),
+        Notice::BreakerOpened { namespace: None, reason, .. } => format!("! breaker opened: {reason}"),
+        Notice::BreakerOpened { namespace: Some(namespace), reason, .. } => {
+            format!("! breaker opened in {namespace}: {reason}")
+        }
         Notice::WatchUnavailable { source, message } => {
             let kind = match source.kind {
                 WatchKind::Workloads(kind) => kind.as_str().to_owned(),
@@ -99,6 +102,7 @@ pub(crate) fn state(record: &StateRecord) -> String {
     let mut parts = Vec::new();
     parts.extend(record.paused.as_ref().map(|stop| format!("paused ({})", stop.reason)));
     parts.extend(record.breaker.as_ref().map(|_| "breaker open".to_owned()));
+    parts.extend(record.breakers.keys().map(|namespace| format!("breaker open in {namespace}")));
     if !record.recent.is_empty() {
         let recent: Vec<_> = record.recent.iter().map(Outcome::to_string).collect();
         parts.push(format!("recent {}", recent.join(" ")));
@@ -178,5 +182,7 @@ pub(crate) fn report(report: &Report, render_queue: bool) -> Vec<String> {
     }
     lines.extend(report.paused.iter().map(|stop| format!("| paused: {}", stop.reason)));
     lines.extend(report.breaker.iter().map(|stop| format!("| breaker open: {}", stop.reason)));
+    let here = report.breakers.iter();
+    lines.extend(here.map(|(namespace, stop)| format!("| breaker open in {namespace}: {}", stop.reason)));
     lines
 }

@@ -320,8 +320,8 @@ impl Stage {
                 }
                 self.backends = namespaces;
             }
-            Effect::WriteState(record) if self.hands.holds_state => self.hands.held_state = Some(record),
-            Effect::WriteState(record) => self.write_state(record),
+            Effect::WriteState(record) if self.hands.holds_state => self.hands.held_state = Some(*record),
+            Effect::WriteState(record) => self.write_state(*record),
             Effect::WakeAt(at) => self.wake = Some(at),
             Effect::ProbeGuard => self.inbox.extend(self.hands.guard.map(Input::Guard)),
             Effect::AskAlerts(request) => {

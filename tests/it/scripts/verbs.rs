@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
     io::{
-        AlertsAnswer, EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, Retry, StateRecord, Stop,
-        WatchEvent, WatchKind, WatchSource,
+        AlertsAnswer, EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource,
     },
     model::{
         Name, Object, PodWait, WorkloadKey,
@@ -47,7 +46,7 @@ impl Stage {
         Ok(())
     }
 
-    fn running(&self) -> bool {
+    pub(super) fn running(&self) -> bool {
         self.core().is_ok()
     }
 
@@ -206,84 +205,6 @@ impl Stage {
         let kind = objects::watch_kind(&line.expect("what")?)?;
         let event = if down { WatchEvent::Interrupted } else { WatchEvent::Resumed };
         self.send(Input::Watch { source: WatchSource { kind, namespace: line.name("in") }, event });
-        Ok(())
-    }
-
-    fn change_state(&mut self, line: &mut Line) -> Result<()> {
-        let at = self.now().wall;
-        let state = self.state();
-        match line.expect("how it changes")?.as_str() {
-            "missing" => self.put_state(None),
-            "empty" => self.put_state(Some(StateRecord::default())),
-            // It was deleted, and made anew: by the chart, or by a person's `pause` or `resume`.
-            "anew" => {
-                let paused = line.text("paused").map(|reason| Stop { reason, at });
-                let (incarnation, resumed) = (Some(at.to_string().into()), line.flag("by_resume").then_some(at));
-                self.put_state(Some(StateRecord { incarnation, paused, resumed, ..StateRecord::default() }));
-            }
-            how @ ("paused" | "paused_unseen") => {
-                let stop = Stop { reason: line.expect("why")?, at };
-                self.put_state(Some(StateRecord { paused: Some(stop), ..state.unwrap_or_default() }));
-                if how == "paused_unseen" {
-                    return Ok(());
-                }
-            }
-            "resumed" => {
-                let state =
-                    StateRecord { paused: None, breaker: None, recent: Vec::new(), ..state.unwrap_or_default() };
-                self.put_state(Some(state));
-            }
-            "retry" => {
-                let whom = self.cluster.find(&line.expect("whose")?)?;
-                let uid = self.cluster.workload(&whom).context("it was just found")?.uid.clone();
-                let mut state = state.unwrap_or_default();
-                state.retries.insert(uid, Retry { workload: whom, at });
-                self.put_state(Some(state));
-            }
-            // Whoever wrote it last had a clock that is ahead.
-            "ahead" => {
-                let mut state = state.unwrap_or_default();
-                let ahead = duration(&line.expect("by how much")?)?;
-                state.locks.values_mut().for_each(|lock| lock.at += ahead);
-                state.retries.values_mut().for_each(|retry| retry.at += ahead);
-                for canary in state.canaries.values_mut() {
-                    canary.started += ahead;
-                    canary.converged = canary.converged.map(|at| at + ahead);
-                    canary.too_early_until = canary.too_early_until.map(|at| at + ahead);
-                }
-                self.put_state(Some(state));
-            }
-            "lost" => {
-                // What was to be written finds nothing there.
-                self.hands.held_state = None;
-                return self.reply_state(None);
-            }
-            "stale" => {
-                let back: usize = line.expect("how many versions ago")?.parse()?;
-                let at = self.states.len().checked_sub(back + 1).context("there was no such version")?;
-                return self.reply_state(self.states[at].clone());
-            }
-            "held" => self.hands.holds_state = true,
-            "refused" => self.hands.refuses_state = true,
-            "written" => {
-                (self.hands.holds_state, self.hands.refuses_state) = (false, false);
-                if let Some(held) = self.hands.held_state.take() {
-                    self.put_state(Some(held));
-                }
-            }
-            other => bail!("the state cannot be {other:?}"),
-        }
-        if self.running() && !self.hands.holds_state {
-            return self.reply_state(self.state());
-        }
-        Ok(())
-    }
-
-    fn reply_state(&mut self, state: Option<StateRecord>) -> Result<()> {
-        self.core()?;
-        let what = state.as_ref().map_or("missing".to_owned(), show::state);
-        self.out.push(format!("< state: {what}"));
-        self.send(Input::State(state));
         Ok(())
     }
 

@@ -71,7 +71,7 @@ impl Rules {
         let state =
             self.state.as_ref().with_context(|| format!("{key} is touched, and nobody knows whether we may"))?;
         ensure!(state.paused.is_none(), "{key} is touched during a pause");
-        ensure!(state.breaker.is_none(), "{key} is touched though the breaker is open");
+        ensure!(state.breaker_over(&key.namespace).is_none(), "{key} is touched though the breaker is open");
         let restricted = self.says.get(&key.namespace).is_some_and(|says| !speaks_for_it(says));
         ensure!(!restricted, "{key} is touched against the word of its namespace");
         let window = self.says.get(&key.namespace).and_then(|says| says.get("window"));

@@ -98,7 +98,7 @@ impl World {
             Verdict::Undetermined => may_be_open(w)?,
         }
         let Some(gate) = w.gate else { return Ok(()) };
-        let alone = report.breaker.is_none() && report.paused.is_none();
+        let alone = report.breaker.is_none() && report.paused.is_none() && report.breakers.is_empty();
         // One that is made step by step keeps its slot while its owner holds it.
         let full = matches!(gate, Gate::Concurrency | Gate::NamespaceConcurrency)
             && report.rollouts.iter().any(|r| r.outcome.is_none() && held_between(r, report));

@@ -224,7 +224,10 @@ impl Tamper {
             },
             (Self::IgnoresPause, Input::State(Some(state))) => state.paused = None,
             (Self::IgnoresPause, Input::State(state @ None)) => *state = Some(StateRecord::default()),
-            (Self::IgnoresBreaker, Input::State(Some(state))) => state.breaker = None,
+            (Self::IgnoresBreaker, Input::State(Some(state))) => {
+                state.breaker = None;
+                state.breakers.clear();
+            }
             (Self::ForgetsHistory, Input::Watch { event: WatchEvent::Apply(Object::Workload(w)), .. }) => {
                 w.template.stamp = None;
             }
@@ -275,6 +278,7 @@ impl Tamper {
                 for effect in &mut effects {
                     if let Effect::WriteState(state) = effect {
                         (state.paused, state.breaker) = (None, None);
+                        state.breakers.clear();
                     }
                 }
             }

@@ -385,12 +385,8 @@ impl World {
 
     /// As `sidecar-drift resume` does.
     pub(super) fn resume_all(&mut self) {
-        self.edit_state(|state| {
-            state.paused = None;
-            state.breaker = None;
-            state.recent.clear();
-            state.canaries.retain(|_, canary| canary.converged.is_some());
-        });
+        let wall = true_wall(self.at);
+        self.edit_state(|state| state.resume(wall));
     }
 }
 

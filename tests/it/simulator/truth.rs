@@ -364,6 +364,8 @@ pub(super) fn state_is_written(record: &StateRecord, stored: Option<&StateRecord
     };
     ensure!(stored.paused.is_none() || record.paused == stored.paused, "a pause is lifted");
     ensure!(stored.breaker.is_none() || record.breaker == stored.breaker, "the breaker is closed");
+    let closed = stored.breakers.iter().find(|(namespace, stop)| record.breakers.get(*namespace) != Some(stop));
+    ensure!(closed.is_none(), "the breaker is closed in a namespace");
     Ok(())
 }
 

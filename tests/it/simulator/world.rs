@@ -426,7 +426,7 @@ impl World {
                     process.writing_state = true;
                 }
                 state_is_written(&record, self.stored.record.as_ref())?;
-                self.later(place, (10, 300), Call::WritesState(Box::new(record)));
+                self.later(place, (10, 300), Call::WritesState(record));
             }
             Effect::WakeAt(elapsed) => {
                 let boot = self.process(place).map_or(Duration::ZERO, |p| p.boot);

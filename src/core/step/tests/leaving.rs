@@ -123,7 +123,7 @@ impl Stage {
             match effect {
                 Effect::Render(request) => self.renders.push(request),
                 Effect::Patch(request) => self.patches.push(request),
-                Effect::WriteState(record) => self.writes.push(record),
+                Effect::WriteState(record) => self.writes.push(*record),
                 Effect::Notify(notice) => self.told.push(notice),
                 _ => {}
             }

@@ -68,7 +68,7 @@ fn older(e: Evidence<'_>, revision: &Revision<'_>) -> Option<Name> {
 fn weight(observed: &ObservedPod) -> (bool, jiff::Timestamp) {
     match observed {
         ObservedPod::Agrees(born, _) => (false, *born),
-        ObservedPod::Contradicts(_, born, _) => (true, *born),
+        ObservedPod::Contradicts(found) => (true, found.born),
     }
 }
 

@@ -172,7 +172,7 @@ impl Engine {
             match effect {
                 Effect::Render(request) => self.renders.push_back((self.now + ANSWER, request)),
                 Effect::Patch(request) => self.patch(request),
-                Effect::WriteState(record) => self.step(Input::State(Some(record))),
+                Effect::WriteState(record) => self.step(Input::State(Some(*record))),
                 Effect::ProbeGuard => self.step(Input::Guard(true)),
                 Effect::WakeAt(at) => self.wake = Some(at),
                 // Nobody is told, nothing backs the injector, and no Pods are evicted.
