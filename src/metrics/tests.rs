@@ -244,6 +244,7 @@ fn a_vanished_namespace_is_gone_at_the_next_scrape() {
     let mut report = report();
     assert!(metrics.render(Some(&report)).contains("namespace=\"shop\""));
     report.workloads.clear();
+    report.breakers.clear();
     assert!(!metrics.render(Some(&report)).contains("namespace=\"shop\""));
 }
 
