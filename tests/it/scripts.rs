@@ -231,6 +231,12 @@ scripts! {
         the_state_vanishes_before_the_patch
         what_ended_is_not_adopted_again
     }
+    queues {
+        absence_of_160
+        failures_of_40
+        flapping_of_40
+        starve_160
+    }
     rollouts {
         a_broken_pod_pins_its_stateful_set
         a_busy_cluster_and_a_sick_injector

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::{evidence::Want, waiting::ever_more_seldom};
 use crate::core::{
     compare::{self, SidecarDifference, Unstable},
     injection::{Scope, VersionVector, injector_scopes},
@@ -27,17 +28,63 @@ pub(super) struct AdmissionEvidence {
     flapped: BTreeMap<(Scope, Name), Flapping>,
 }
 
-/// An injector that cannot make up its mind gives the same answer twice in a row often enough: what one workload finds
-/// out holds for all, until no workload has found it again for this long.
-const FLAPPING_HOLDS: Duration = UNCERTAIN_RETRY;
+/// Who found that an injector flaps believes that it is over once it was given the same so many times, minutes apart.
+const SETTLED: u32 = 5;
 
-/// Two renderings of one workload had different images.
+/// The one that looks whether an injector still flaps gets its answer within this time.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Two renderings of one workload had different images. An injector that cannot make up its mind gives the same answer twice in
+/// a row often enough: what one workload finds out holds for all, until it has looked again and found it no more. The longer it
+/// lasts the more seldom it looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flapping {
-    /// When that was seen last.
+    /// Under which version of the scope.
+    version: u64,
+    /// Who found it first, and looks again.
+    by: WorkloadKey,
+    /// When it was seen first ...
+    since: Duration,
+    /// ... and last.
     at: Duration,
     /// For people: where, and which.
     evidence: String,
+}
+
+impl Flapping {
+    fn wait(&self, resync: Duration) -> Duration {
+        ever_more_seldom(self.at.saturating_sub(self.since), UNCERTAIN_RETRY, resync)
+    }
+
+    /// Until when it holds for this workload: for others than the one that looks until that has its answer.
+    fn holds(&self, version: u64, key: &WorkloadKey, resync: Duration) -> Duration {
+        let next = self.at + if self.version == version { self.wait(resync) } else { UNCERTAIN_RETRY };
+        if self.by == *key { next } else { next + ANSWERED_WITHIN }
+    }
+}
+
+/// An image that is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wavering {
+    /// Why, in one sentence.
+    pub why: String,
+    /// Until when that holds, if nothing new is told: then it is asked once more.
+    until: Duration,
+    /// This workload is the one that looks.
+    looks: bool,
+}
+
+impl Wavering {
+    /// What is wanted of a workload that was asked then, and gave the same so many times in a row.
+    pub(super) fn want(&self, confirmed: Duration, agreed: u32) -> Want {
+        match () {
+            // It may have made up its mind.
+            () if self.looks && agreed > 1 => Want::Another(confirmed + UNCERTAIN_RETRY),
+            () if self.looks => Want::Another(self.until),
+            // What it was given long ago and what it is given then are no two answers.
+            () => Want::Render(self.until),
+        }
+    }
 }
 
 /// A real Pod that is not as rendered, though nothing moved.
@@ -54,35 +101,84 @@ struct Contradiction {
 }
 
 impl AdmissionEvidence {
-    /// Two renderings of this workload differ in an image.
+    /// Two renderings of this workload differ in an image. Returns whether that is news for others.
     pub(super) fn flapped(
         &mut self,
         vector: &VersionVector,
         unstable: &Unstable,
         workload: &WorkloadKey,
+        resync: Duration,
         now: Duration,
-    ) {
-        for scope in injector_scopes(vector) {
-            let evidence = format!("{workload}: {unstable}");
-            self.flapped.insert((scope.clone(), unstable.container.clone()), Flapping { at: now, evidence });
+    ) -> bool {
+        let evidence = format!("{workload}: {unstable}");
+        let mut news = false;
+        for scope in blamed(vector) {
+            let version = vector.get(&scope).copied().unwrap_or_default();
+            let fresh = || Flapping { version, by: workload.clone(), since: now, at: now, evidence: evidence.clone() };
+            let known = self.flapped.entry((scope, unstable.container.clone())).or_insert_with(|| {
+                news = true;
+                fresh()
+            });
+            news |= now >= known.at + ANSWERED_WITHIN / 2;
+            if now >= known.holds(version, workload, resync) && now > known.at {
+                // Whoever looked before has found nothing, or is gone.
+                known.by = workload.clone();
+            }
+            let since = if now >= known.at + resync { now } else { known.since };
+            *known = Flapping { version, by: known.by.clone(), since, ..fresh() };
         }
+        news
     }
 
     /// Why a difference in image is not to be believed now, if so: the injector gave another workload two answers.
     pub(super) fn flapping<'a>(
         &self,
+        key: &WorkloadKey,
         vector: &VersionVector,
         mut differences: impl Iterator<Item = &'a SidecarDifference>,
-        now: Duration,
-    ) -> Option<String> {
-        let found = differences.find_map(|d| {
-            let holds = |scope: &Scope| {
-                let flapping = self.flapped.get(&(scope.clone(), d.sidecar.clone()));
-                flapping.filter(|w| now < w.at + FLAPPING_HOLDS)
-            };
-            injector_scopes(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
-        })?;
-        Some(format!("its injector gives different answers: {}", found.evidence))
+        (resync, now): (Duration, Duration),
+    ) -> Option<Wavering> {
+        let image = |d: &&SidecarDifference| d.fields.iter().any(|f| f.pointer == compare::IMAGE);
+        differences.by_ref().filter(image).find_map(|d| self.wavers(key, vector, &d.sidecar, (resync, now)))
+    }
+
+    /// Whether the image of this container changes from one rendering to the next.
+    pub(super) fn wavers(
+        &self,
+        key: &WorkloadKey,
+        vector: &VersionVector,
+        container: &Name,
+        (resync, now): (Duration, Duration),
+    ) -> Option<Wavering> {
+        blamed(vector).into_iter().find_map(|scope| {
+            let version = vector.get(&scope).copied().unwrap_or_default();
+            let found = self.flapped.get(&(scope, container.clone()))?;
+            let until = found.holds(version, key, resync);
+            let why = format!("its injector gives different answers: {}", found.evidence);
+            (now < until).then_some(Wavering { why, until, looks: found.by == *key })
+        })
+    }
+
+    /// Whether an injector of these gives different answers these days.
+    pub(super) fn is_flapping(
+        &self,
+        key: &WorkloadKey,
+        vector: &VersionVector,
+        (resync, now): (Duration, Duration),
+    ) -> bool {
+        let of = |scope: &Scope| vector.get(scope).copied();
+        self.flapped
+            .iter()
+            .any(|((scope, _), flapping)| of(scope).is_some_and(|version| now < flapping.holds(version, key, resync)))
+    }
+
+    /// This workload was given the same so many times in a row. Returns whether what it found before is over.
+    pub(super) fn agreed(&mut self, key: &WorkloadKey, times: u32) -> bool {
+        let before = self.flapped.len();
+        if times >= SETTLED {
+            self.flapped.retain(|_, flapping| flapping.by != *key);
+        }
+        self.flapped.len() < before
     }
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
@@ -99,11 +195,7 @@ impl AdmissionEvidence {
             return false;
         }
         let before = self.contradicted.clone();
-        let mut blamed: Vec<_> = injector_scopes(vector).cloned().collect();
-        if blamed.is_empty() {
-            blamed.extend(vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned());
-        }
-        for scope in blamed {
+        for scope in blamed(vector) {
             let version = vector.get(&scope).copied().unwrap_or_default();
             let fresh = || Contradiction { version, sidecars: BTreeSet::new(), born, evidence: evidence.to_owned() };
             let contradiction = self.contradicted.entry(scope).or_insert_with(fresh);
@@ -153,6 +245,15 @@ impl AdmissionEvidence {
     }
 }
 
+/// All injectors that may have had a hand in something; where none is known, the namespace.
+fn blamed(vector: &VersionVector) -> Vec<Scope> {
+    let injectors: Vec<_> = injector_scopes(vector).cloned().collect();
+    if !injectors.is_empty() {
+        return injectors;
+    }
+    vector.keys().filter(|s| matches!(s, Scope::Namespace(_))).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,12 +299,15 @@ mod tests {
         let vector = under(mesh(), 1);
         let container = Name::from("proxy");
         let unstable = Unstable { container: container.clone(), images: (Some("p:1".into()), Some("p:2".into())) };
-        let workload = WorkloadKey {
+        let key = |name: &str| WorkloadKey {
             kind: crate::core::model::owner::Kind::DEPLOYMENT,
             namespace: "shop".into(),
-            name: "a".into(),
+            name: name.into(),
         };
-        evidence.flapped(&vector, &unstable, &workload, S * 10);
+        let workload = key("a");
+        let resync = Duration::from_hours(6);
+        assert!(evidence.flapped(&vector, &unstable, &workload, resync, S * 10));
+        assert!(!evidence.flapped(&vector, &unstable, &key("b"), resync, S * 10), "the others know already");
         let difference = |sidecar: &str, pointer: &str| SidecarDifference {
             sidecar: sidecar.into(),
             difference: crate::core::model::words::Difference::Changed,
@@ -214,11 +318,32 @@ mod tests {
                 rendered: None,
             }],
         };
-        let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, [d].iter(), now);
-        assert!(flapping(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
-        assert_eq!(flapping(difference("proxy", "/args/0"), S * 11), None);
-        assert_eq!(flapping(difference("agent", "/image"), S * 11), None);
-        assert_eq!(flapping(difference("proxy", "/image"), S * 10 + FLAPPING_HOLDS), None);
+        let flapping = |evidence: &AdmissionEvidence, who: &str, d: SidecarDifference, now| {
+            evidence.flapping(&key(who), &vector, [d].iter(), (resync, now))
+        };
+        let image = || difference("proxy", "/image");
+        let found = flapping(&evidence, "c", image(), S * 11).unwrap();
+        assert!(found.why.contains("p:1, then p:2"));
+        let until = S * 10 + UNCERTAIN_RETRY;
+        assert_eq!(found.want(S, 2), Want::Render(until + ANSWERED_WITHIN), "one looks, the others wait for it");
+        let looks = flapping(&evidence, "a", image(), S * 11).unwrap();
+        assert_eq!((looks.want(S, 1), looks.want(S, 2)), (Want::Another(until), Want::Another(S + UNCERTAIN_RETRY)));
+        assert_eq!(flapping(&evidence, "c", difference("proxy", "/args/0"), S * 11), None);
+        assert_eq!(flapping(&evidence, "c", difference("agent", "/image"), S * 11), None);
+        assert_eq!(flapping(&evidence, "c", image(), S * 10 + UNCERTAIN_RETRY + ANSWERED_WITHIN), None);
+        // What goes on for hours is looked at ever more seldom, and a move of the injector is looked at soon.
+        let (mut looks, mut now) = (0, S * 10);
+        while now < Duration::from_hours(24) {
+            now = flapping(&evidence, "a", image(), now).unwrap().until;
+            evidence.flapped(&vector, &unstable, &workload, resync, now);
+            looks += 1;
+        }
+        assert!((30..60).contains(&looks), "{looks}");
+        let moved = evidence.flapping(&key("a"), &under(mesh(), 2), [image()].iter(), (resync, now)).unwrap();
+        assert_eq!(moved.until, now + UNCERTAIN_RETRY);
+        assert!(!evidence.agreed(&key("b"), SETTLED) && !evidence.agreed(&key("a"), SETTLED - 1));
+        assert!(evidence.agreed(&key("a"), SETTLED), "it has made up its mind");
+        assert_eq!(flapping(&evidence, "c", image(), now), None);
     }
 
     #[test]

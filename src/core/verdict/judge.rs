@@ -199,14 +199,22 @@ fn doubtful(
         let doubtful = Judged::undetermined(reason, Some(why));
         Judged { pods: pods.count(), sidecars: sidecars.to_vec(), ..doubtful }
     };
+    let times = (e.policy.resync, now.elapsed);
     if let Some(what) = &set.unstable {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        let known = e.admission.wavers(&e.workload.key, &set.versions, &what.container, times);
+        let confirmed = set.confirmed.elapsed;
+        // What it was given long ago and what it is given now are no two answers.
+        let retry = || match confirmed + UNCERTAIN_RETRY {
+            soon if soon + UNCERTAIN_RETRY > now.elapsed => Want::Another(soon),
+            past => Want::Render(past),
+        };
+        let want = known.map_or_else(retry, |known| known.want(confirmed, set.made));
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
-    if let Some(why) = e.admission.flapping(&set.versions, differing(), now.elapsed) {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
-        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want));
+    if let Some(found) = e.admission.flapping(&e.workload.key, &set.versions, differing(), times) {
+        let want = found.want(set.confirmed.elapsed, set.made);
+        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, found.why), want));
     }
     if let Some((pod, sidecars)) = contradicting(e, set, pods, compared) {
         let name = &pod.key.name;

@@ -13,6 +13,7 @@ mod answers;
 mod assess;
 mod case;
 mod evidence;
+mod failures;
 mod judge;
 mod judged;
 mod mask_healing;
@@ -21,6 +22,7 @@ mod render_set;
 mod ripe_pods;
 mod samples;
 mod verdicts;
+mod waiting;
 mod witnesses;
 
 pub use self::{

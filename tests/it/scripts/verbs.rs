@@ -70,8 +70,20 @@ impl Stage {
             "wait" => {}
             "report" => {
                 let report = self.core()?.report(self.now());
-                self.out.extend(show::report(&report, true));
+                let whose: Vec<_> = std::iter::from_fn(|| line.word()).collect();
+                if whose.is_empty() {
+                    self.out.extend(show::report(&report, true));
+                }
+                for path in whose {
+                    let mut all = report.workloads.iter();
+                    let w = all.find(|w| format!("{}/{}", w.namespace, w.name) == path);
+                    let w = w.with_context(|| format!("nothing is known of {path}"))?;
+                    self.out.push(show::verdict(w, &report));
+                }
             }
+            // Only reports are shown from here on: for scripts with many workloads, or many hours.
+            "brief" => self.blind = true,
+            "rendered" => self.count_renderings(&mut line)?,
             "auto" | "manual" => self.hands(&mut line, verb == "auto")?,
             "watches" => self.watches(&mut line)?,
             "interrupt" | "resume" => self.interrupt(&mut line, verb == "interrupt")?,
@@ -80,6 +92,10 @@ impl Stage {
             "render" => self.answer_render(&mut line)?,
             "patch" => self.answer_patch(&mut line)?,
             "evict" => self.answer_evict(&mut line)?,
+            // `answers api_error "why"`: what is answered at once comes to that; `answers`: it does no more.
+            "answers" => self.hands.fails = line.word().map(|word| refusal(&word, &mut line)).transpose()?,
+            // `wavers proxy=3`: half of the dry runs are given that instead; `wavers`: none is any more.
+            "wavers" => self.hands.wavers = containers(&mut line),
             "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
             "guard" => {
                 let in_force = line.expect("in_force or missing")? == "in_force";
@@ -143,6 +159,20 @@ impl Stage {
             }
         }
         line.done()
+    }
+
+    /// `rendered since=2h at_most=30`: so many renderings were asked for since then, of all workloads or of those named.
+    fn count_renderings(&mut self, line: &mut Line) -> Result<()> {
+        let since = line.duration("since")?.unwrap_or_default();
+        let most: Option<usize> = line.parsed("at_most")?;
+        let least: Option<usize> = line.parsed("at_least")?;
+        let whose: Vec<_> = std::iter::from_fn(|| line.word()).collect();
+        let of = |key: &WorkloadKey| whose.is_empty() || whose.contains(&format!("{}/{}", key.namespace, key.name));
+        let count = self.rendered.iter().filter(|(at, key)| *at >= since && of(key)).count();
+        ensure!(most.is_none_or(|most| count <= most), "{count} renderings");
+        ensure!(least.is_none_or(|least| count >= least), "{count} renderings");
+        self.out.push(format!("| {count} renderings"));
+        Ok(())
     }
 
     fn hands(&mut self, line: &mut Line, on: bool) -> Result<()> {
@@ -289,20 +319,12 @@ impl Stage {
         if !line.flag("->") {
             return self.render(&whom, None, read);
         }
-        let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
         let outcome = match line.word().as_deref() {
             None | Some("nothing") => {
                 let request = self.renders.iter().find(|r| r.workload.key == whom).context("nothing was asked for")?;
                 RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), request))
             }
-            Some("rejected") => RenderOutcome::Rejected { message: message(line) },
-            Some("gone") => RenderOutcome::Gone,
-            Some(word) => {
-                let reason = UndeterminedReason::ALL.iter().find(|r| r.as_str() == word);
-                let reason = *reason.with_context(|| format!("a rendering cannot come back as {word:?}"))?;
-                let retry_after = line.duration("retry")?;
-                RenderOutcome::Undetermined { reason, message: message(line), retry_after }
-            }
+            Some(word) => refusal(word, line)?,
         };
         self.render(&whom, Some(outcome), read)
     }
@@ -489,6 +511,21 @@ fn template(line: &mut Line) -> Vec<Container> {
 }
 
 /// Everything that is left are containers.
+/// What a rendering comes to that is none: `rejected "why"`, `gone`, or `api_error "why" retry=5s`.
+fn refusal(word: &str, line: &mut Line) -> Result<RenderOutcome> {
+    let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
+    Ok(match word {
+        "rejected" => RenderOutcome::Rejected { message: message(line) },
+        "gone" => RenderOutcome::Gone,
+        word => {
+            let reason = UndeterminedReason::ALL.iter().find(|r| r.as_str() == word);
+            let reason = *reason.with_context(|| format!("a rendering cannot come back as {word:?}"))?;
+            let retry_after = line.duration("retry")?;
+            RenderOutcome::Undetermined { reason, message: message(line), retry_after }
+        }
+    })
+}
+
 fn containers(line: &mut Line) -> Vec<Container> {
     line.rest().into_iter().map(Container::parse).collect()
 }
