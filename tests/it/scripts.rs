@@ -7,6 +7,7 @@
 //!
 //! After every step, whatever the script is about, [`rules`] must hold.
 
+mod answers;
 mod any_noise;
 mod cluster;
 mod every;

@@ -120,7 +120,9 @@ impl Verdicts {
     fn follow_troubles(&mut self, key: &WorkloadKey, before: &BTreeSet<Trouble>, now: Duration) {
         let after = troubles(self.case(key));
         before.difference(&after).for_each(|over| self.failing.leave(over, key));
-        after.iter().for_each(|trouble| self.failing.join(trouble, key, now));
+        for trouble in &after {
+            self.failing.join(trouble, key, now);
+        }
     }
 
     /// It is asked again now, if it still has this trouble.
@@ -145,6 +147,8 @@ impl Verdicts {
 
     /// Nothing of this case is waited for any more.
     pub(super) fn forget_troubles(&mut self, key: &WorkloadKey, case: &Case) {
-        troubles(Some(case)).iter().for_each(|trouble| self.failing.leave(trouble, key));
+        for trouble in &troubles(Some(case)) {
+            self.failing.leave(trouble, key);
+        }
     }
 }

@@ -389,7 +389,7 @@ impl Stage {
     fn wavers_now(&self) -> bool {
         let mut hasher = DefaultHasher::new();
         self.rendered.len().hash(&mut hasher);
-        !self.hands.wavers.is_empty() && hasher.finish() % 2 == 0
+        !self.hands.wavers.is_empty() && hasher.finish().is_multiple_of(2)
     }
 
     /// Whether every request was answered.
