@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{evidence::Want, waiting::ever_more_seldom};
+use super::waiting::ever_more_seldom;
 use crate::core::{
     compare::{self, SidecarDifference, Unstable},
     injection::{Scope, VersionVector, injector_scopes},
@@ -69,22 +69,9 @@ pub(super) struct Wavering {
     /// Why, in one sentence.
     pub why: String,
     /// Until when that holds, if nothing new is told: then it is asked once more.
-    until: Duration,
+    pub until: Duration,
     /// This workload is the one that looks.
-    looks: bool,
-}
-
-impl Wavering {
-    /// What is wanted of a workload that was asked then, and gave the same so many times in a row.
-    pub(super) fn want(&self, confirmed: Duration, agreed: u32) -> Want {
-        match () {
-            // It may have made up its mind.
-            () if self.looks && agreed > 1 => Want::Another(confirmed + UNCERTAIN_RETRY),
-            () if self.looks => Want::Another(self.until),
-            // What it was given long ago and what it is given then are no two answers.
-            () => Want::Render(self.until),
-        }
-    }
+    pub looks: bool,
 }
 
 /// A real Pod that is not as rendered, though nothing moved.
@@ -325,9 +312,9 @@ mod tests {
         let found = flapping(&evidence, "c", image(), S * 11).unwrap();
         assert!(found.why.contains("p:1, then p:2"));
         let until = S * 10 + UNCERTAIN_RETRY;
-        assert_eq!(found.want(S, 2), Want::Render(until + ANSWERED_WITHIN), "one looks, the others wait for it");
+        assert_eq!((found.looks, found.until), (false, until + ANSWERED_WITHIN), "one looks, the others wait for it");
         let looks = flapping(&evidence, "a", image(), S * 11).unwrap();
-        assert_eq!((looks.want(S, 1), looks.want(S, 2)), (Want::Another(until), Want::Another(S + UNCERTAIN_RETRY)));
+        assert_eq!((looks.looks, looks.until), (true, until));
         assert_eq!(flapping(&evidence, "c", difference("proxy", "/args/0"), S * 11), None);
         assert_eq!(flapping(&evidence, "c", difference("agent", "/image"), S * 11), None);
         assert_eq!(flapping(&evidence, "c", image(), S * 10 + UNCERTAIN_RETRY + ANSWERED_WITHIN), None);

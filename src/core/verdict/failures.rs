@@ -7,11 +7,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     case::{Case, Failure},
+    trouble::{Trouble, troubles},
     verdicts::Verdicts,
 };
 use crate::core::{
     compare::Rendering,
-    injection::{Scope, View},
+    injection::View,
     io::RenderOutcome,
     model::{Name, WorkloadKey, time::bounded_wait, words::UndeterminedReason},
     render::Asked,
@@ -25,28 +26,6 @@ const RETRIES: u32 = 2;
 const MANY: usize = 2;
 /// A `Retry-After` beyond this is a mistake of somebody's, and would leave us blind.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-
-/// What several workloads may wait for together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Trouble {
-    /// `None`: their Pods would be refused.
-    reason: Option<UndeterminedReason>,
-    /// The injectors that may have a hand in it, and the namespace where it may be its own.
-    scopes: BTreeSet<Scope>,
-}
-
-impl Trouble {
-    fn of(failure: &Failure) -> Self {
-        let reason = failure.reason;
-        let own = matches!(reason, None | Some(UndeterminedReason::QuotaFull | UndeterminedReason::Forbidden));
-        let counts = |scope: &&Scope| match scope {
-            Scope::Injector(..) => true,
-            Scope::Namespace(_) => own,
-            Scope::Cluster | Scope::ServiceAccount(..) => false,
-        };
-        Self { reason, scopes: failure.versions.keys().filter(counts).cloned().collect() }
-    }
-}
 
 /// What came back instead of a rendering.
 pub(super) struct Refusal {
@@ -70,11 +49,6 @@ impl Refusal {
             }
         })
     }
-}
-
-fn troubles(case: Option<&Case>) -> BTreeSet<Trouble> {
-    let failures = case.into_iter().flat_map(|case| &case.revisions).filter_map(|revision| revision.failure.as_deref());
-    failures.map(Trouble::of).collect()
 }
 
 impl Verdicts {

@@ -10,7 +10,7 @@ use self::{
     observed_pods::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
-    admission_evidence::UNCERTAIN_RETRY,
+    admission_evidence::{UNCERTAIN_RETRY, Wavering},
     case::{Failure, RenderSet},
     evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
@@ -208,12 +208,12 @@ fn doubtful(
             soon if soon + UNCERTAIN_RETRY > now.elapsed => Want::Another(soon),
             past => Want::Render(past),
         };
-        let want = known.map_or_else(retry, |known| known.want(confirmed, set.made));
+        let want = known.map_or_else(retry, |known| once_more(&known, set));
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
     if let Some(found) = e.admission.flapping(&e.workload.key, &set.versions, differing(), times) {
-        let want = found.want(set.confirmed.elapsed, set.made);
+        let want = once_more(&found, set);
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, found.why), want));
     }
     if let Some((pod, sidecars)) = contradicting(e, set, pods, compared) {
@@ -228,6 +228,17 @@ fn doubtful(
         return Some(Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic));
     }
     None
+}
+
+/// What is wanted of a workload whose injector gives different answers.
+fn once_more(found: &Wavering, set: &RenderSet) -> Want {
+    match () {
+        // It may have made up its mind.
+        () if found.looks && set.made > 1 => Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY),
+        () if found.looks => Want::Another(found.until),
+        // What it was given long ago and what it is given then are no two answers.
+        () => Want::Render(found.until),
+    }
 }
 
 /// What is masked and lost all the same: in the newest rendering it is not.

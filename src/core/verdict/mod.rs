@@ -21,6 +21,7 @@ mod pod_group;
 mod render_set;
 mod ripe_pods;
 mod samples;
+mod trouble;
 mod verdicts;
 mod waiting;
 mod witnesses;

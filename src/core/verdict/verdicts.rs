@@ -15,8 +15,8 @@ use super::{
     assess,
     case::Case,
     evidence::{Evidence, ObservedPod, Want},
-    failures::Trouble,
     judged::Judged,
+    trouble::Trouble,
     waiting::Waiting,
 };
 use crate::core::{
