@@ -85,7 +85,7 @@ impl Core {
         self.mark_affected(&arrived.changes, &mut scopes, now);
         self.start_if_synced(now);
         let answer = arrived.answered.and_then(|answered| self.take_answer(answered, now));
-        self.verdicts.mark_due(now);
+        self.verdicts.mark_due(self.policy.resync, now);
         self.ask_samples(now);
         self.judge(now);
         if let Some(answer) = answer {
@@ -239,7 +239,7 @@ impl Core {
             }
             self.renders.wish(key, *wish, revision.as_ref(), now);
         }
-        for key in self.verdicts.take_asked_again(now.elapsed) {
+        for key in self.verdicts.take_asked_again(self.policy.resync, now.elapsed) {
             self.renders.wish(&key, Wish::Render(now.elapsed, Priority::Moved), None, now);
         }
         self.follow_up(now, |rollouts, context, out| rollouts.take_judgements(&judgements, context, out));

@@ -7,6 +7,7 @@
 //!
 //! After every step, whatever the script is about, [`rules`] must hold.
 
+mod answers;
 mod any_noise;
 mod cluster;
 mod every;
@@ -233,6 +234,12 @@ scripts! {
         the_state_is_made_anew
         the_state_vanishes_before_the_patch
         what_ended_is_not_adopted_again
+    }
+    queues {
+        absence_of_160
+        failures_of_40
+        flapping_of_40
+        starve_160
     }
     rollouts {
         a_broken_pod_pins_its_stateful_set

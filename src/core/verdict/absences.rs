@@ -12,7 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::admission_evidence::UNCERTAIN_RETRY;
+use super::{admission_evidence::UNCERTAIN_RETRY, waiting::Waiting};
 use crate::core::{
     compare::{Given, Loss},
     injection::Scope,
@@ -23,10 +23,6 @@ use crate::core::{
 const ROUNDS: u8 = 3;
 /// A witness of an earlier time than this says nothing.
 const STALE: Duration = Duration::from_mins(1);
-/// One of a group is asked again after this long at first, ever more seldom later ...
-const SAMPLE: Duration = Duration::from_secs(30);
-/// ... but at most so much more seldom.
-const SELDOM: u32 = 10;
 /// As long as witnesses are found, one is asked for again after this long.
 const BREATH: Duration = Duration::from_secs(5);
 /// So many sorts of losses are followed; of others none is ever believed.
@@ -95,17 +91,6 @@ struct Absence {
     followed: bool,
 }
 
-/// The workloads that the same configurations may have left out.
-#[derive(Debug)]
-struct Group {
-    waiting: BTreeSet<WorkloadKey>,
-    since: Duration,
-    next: Duration,
-    asked: Option<WorkloadKey>,
-    /// When all of it was asked last.
-    woken: Option<Duration>,
-}
-
 /// Something that is lost somewhere.
 #[derive(Debug, Default)]
 struct Followed {
@@ -126,7 +111,8 @@ struct Sighting {
 #[derive(Debug, Default)]
 pub(super) struct Absences {
     of: BTreeMap<WorkloadKey, Absence>,
-    groups: BTreeMap<BTreeSet<Scope>, Group>,
+    /// Those that the same configurations may have left out.
+    groups: Waiting<BTreeSet<Scope>>,
     followed: BTreeMap<Loss, Followed>,
     probed: BTreeMap<Loss, Duration>,
     /// Workloads to be rendered again.
@@ -162,9 +148,7 @@ impl Absences {
                 followed: self.follow(losses),
             };
             self.of.insert(key.clone(), absence);
-            let fresh =
-                || Group { waiting: BTreeSet::new(), since: elapsed, next: elapsed + SAMPLE, asked: None, woken: None };
-            self.groups.entry(open.clone()).or_insert_with(fresh).waiting.insert(key.clone());
+            self.groups.join(open, key, elapsed);
         }
         let seen_within =
             |from: Duration, to: Duration| losses.iter().find(|loss| !self.is_seen(key, loss, open, from, to)).cloned();
@@ -279,12 +263,8 @@ impl Absences {
 
     /// What left one of a group out answers again: the others are asked.
     fn wake_group(&mut self, key: &WorkloadKey, now: Duration) {
-        let Some(group) = self.of.get(key).and_then(|absence| self.groups.get_mut(&absence.open)) else { return };
-        if group.woken.is_some_and(|at| now < at + STALE) {
-            return;
-        }
-        (group.since, group.next, group.woken) = (now, now + SAMPLE, Some(now));
-        self.again.extend(group.waiting.iter().filter(|other| *other != key).cloned());
+        let Some(absence) = self.of.get(key) else { return };
+        self.again.extend(self.groups.wake(&absence.open, key, now));
     }
 
     /// It lacks nothing, or nothing is known of it any more.
@@ -305,32 +285,21 @@ impl Absences {
 
     /// It is not asked in turn any more.
     pub(super) fn leave_group(&mut self, key: &WorkloadKey) {
-        let Some(open) = self.of.get(key).map(|absence| &absence.open) else { return };
-        if let Some(group) = self.groups.get_mut(open) {
-            group.waiting.remove(key);
-            if group.waiting.is_empty() {
-                self.groups.remove(open);
-            }
+        if let Some(absence) = self.of.get(key) {
+            self.groups.leave(&absence.open, key);
         }
     }
 
     /// When one of a group is asked again.
     pub(super) fn next(&self) -> Option<Duration> {
-        self.groups.values().map(|group| group.next).min()
+        self.groups.next()
     }
 
-    /// The workloads to be rendered now: one of each group whose time has come, each in its turn, and those that were left out by
-    /// what answers again.
-    pub(super) fn take_due(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
+    /// The workloads to be rendered now: one of each group whose time has come, and those that were left out by what answers
+    /// again.
+    pub(super) fn take_due(&mut self, resync: Duration, now: Duration) -> BTreeSet<WorkloadKey> {
         let mut due = std::mem::take(&mut self.again);
-        for group in self.groups.values_mut().filter(|group| group.next <= now) {
-            let after = group.asked.as_ref().and_then(|last| group.waiting.iter().find(|key| *key > last));
-            let sample = after.or_else(|| group.waiting.first()).cloned();
-            let times = (now.saturating_sub(group.since) / SELDOM).as_secs() / SAMPLE.as_secs();
-            group.next = now + SAMPLE * u32::try_from(times).unwrap_or(SELDOM).clamp(1, SELDOM);
-            due.extend(sample.clone());
-            group.asked = sample;
-        }
+        due.extend(self.groups.take_due(resync, now).into_iter().map(|(_, key)| key));
         due
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::waiting::ever_more_seldom;
 use crate::core::{
     compare::{self, SidecarDifference, Unstable},
     injection::{Scope, VersionVector, injector_scopes},
@@ -28,9 +29,8 @@ pub(super) struct AdmissionEvidence {
     flapped: BTreeMap<(Scope, Name), BTreeMap<Name, Flapping>>,
 }
 
-/// An injector that cannot make up its mind gives the same answer twice in a row often enough: what one workload finds
-/// out holds for all, until no workload has found it again for this long.
-const FLAPPING_HOLDS: Duration = UNCERTAIN_RETRY;
+/// Who found that an injector flaps believes that it is over once it was given the same so many times, minutes apart.
+const SETTLED: u32 = 5;
 
 /// So many namespaces have to say the same before it counts in others.
 const NAMESPACES: usize = 2;
@@ -38,13 +38,47 @@ const NAMESPACES: usize = 2;
 /// Of each namespace so many Pods are kept, the youngest.
 const PODS: usize = 16;
 
-/// Two renderings of one workload had different images.
+/// The one that looks whether an injector still flaps gets its answer within this time.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(2);
+
+/// Two renderings of one workload had different images. An injector that cannot make up its mind gives the same answer twice in
+/// a row often enough: what one workload finds out holds for all, until it has looked again and found it no more. The longer it
+/// lasts the more seldom it looks. In each namespace one looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flapping {
-    /// When that was seen last.
+    /// Under which version of the scope.
+    version: u64,
+    /// Who found it first, and looks again.
+    by: WorkloadKey,
+    /// When it was seen first ...
+    since: Duration,
+    /// ... and last.
     at: Duration,
     /// For people: where, and which.
     evidence: String,
+}
+
+impl Flapping {
+    fn wait(&self, resync: Duration) -> Duration {
+        ever_more_seldom(self.at.saturating_sub(self.since), UNCERTAIN_RETRY, resync)
+    }
+
+    /// Until when it holds for this workload: for others than the one that looks until that has its answer.
+    fn holds(&self, version: u64, key: &WorkloadKey, resync: Duration) -> Duration {
+        let next = self.at + if self.version == version { self.wait(resync) } else { UNCERTAIN_RETRY };
+        if self.by == *key { next } else { next + ANSWERED_WITHIN }
+    }
+}
+
+/// An image that is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wavering {
+    /// Why, in one sentence.
+    pub why: String,
+    /// Until when that holds, if nothing new is told: then it is asked once more.
+    pub until: Duration,
+    /// This workload is the one that looks.
+    pub looks: bool,
 }
 
 /// Real Pods that are not as rendered, though nothing moved.
@@ -85,41 +119,90 @@ pub(super) enum News {
 }
 
 impl AdmissionEvidence {
-    /// Two renderings of this workload differ in an image.
+    /// Two renderings of this workload differ in an image. Returns whether that is news for others.
     pub(super) fn flapped(
         &mut self,
         vector: &VersionVector,
         unstable: &Unstable,
         workload: &WorkloadKey,
+        resync: Duration,
         now: Duration,
-    ) {
-        for scope in injector_scopes(vector) {
-            let evidence = format!("{workload}: {unstable}");
+    ) -> bool {
+        let evidence = format!("{workload}: {unstable}");
+        let mut news = false;
+        for scope in blamed(vector) {
+            let version = vector.get(scope).copied().unwrap_or_default();
+            let fresh = || Flapping { version, by: workload.clone(), since: now, at: now, evidence: evidence.clone() };
             let by = self.flapped.entry((scope.clone(), unstable.container.clone())).or_default();
-            by.retain(|_, flapping| flapping.holds(now));
-            by.insert(workload.namespace.clone(), Flapping { at: now, evidence });
+            by.retain(|_, flapping| now < flapping.at + resync);
+            let known = by.entry(workload.namespace.clone()).or_insert_with(|| {
+                news = true;
+                fresh()
+            });
+            news |= now >= known.at + ANSWERED_WITHIN / 2;
+            if now >= known.holds(version, workload, resync) && now > known.at {
+                // Whoever looked before has found nothing, or is gone.
+                known.by = workload.clone();
+            }
+            *known = Flapping { version, by: known.by.clone(), since: known.since, ..fresh() };
         }
+        news
     }
 
     /// Why a difference in image is not to be believed now in this namespace, if so: the injector gave another workload two answers.
     pub(super) fn flapping<'a>(
         &self,
+        key: &WorkloadKey,
         vector: &VersionVector,
-        namespace: &Name,
         mut differences: impl Iterator<Item = &'a SidecarDifference>,
-        now: Duration,
-    ) -> Option<String> {
-        let found = differences.find_map(|d| {
-            let holds = |scope: &Scope| {
-                let by = self.flapped.get(&(scope.clone(), d.sidecar.clone()))?;
-                let own = by.get(namespace).filter(|flapping| flapping.holds(now));
-                let mut others = by.values().filter(|flapping| flapping.holds(now));
-                let several = others.clone().count() >= NAMESPACES;
-                own.or_else(|| others.next().filter(|_| several))
-            };
-            injector_scopes(vector).find_map(holds).filter(|_| d.fields.iter().any(|f| f.pointer == compare::IMAGE))
-        })?;
-        Some(format!("its injector gives different answers: {}", found.evidence))
+        (resync, now): (Duration, Duration),
+    ) -> Option<Wavering> {
+        let image = |d: &&SidecarDifference| d.fields.iter().any(|f| f.pointer == compare::IMAGE);
+        differences.by_ref().filter(image).find_map(|d| self.wavers(key, vector, &d.sidecar, (resync, now)))
+    }
+
+    /// Whether the image of this container changes from one rendering to the next: as its namespace found, or several others did.
+    pub(super) fn wavers(
+        &self,
+        key: &WorkloadKey,
+        vector: &VersionVector,
+        container: &Name,
+        (resync, now): (Duration, Duration),
+    ) -> Option<Wavering> {
+        blamed(vector).find_map(|scope| {
+            let version = vector.get(scope).copied().unwrap_or_default();
+            let by = self.flapped.get(&(scope.clone(), container.clone()))?;
+            let holds = |flapping: &&Flapping| now < flapping.holds(version, key, resync);
+            let own = by.get(&key.namespace).filter(holds);
+            let mut others = by.values().filter(holds);
+            let several = others.clone().count() >= NAMESPACES;
+            let found = own.or_else(|| others.next().filter(|_| several))?;
+            let why = format!("its injector gives different answers: {}", found.evidence);
+            Some(Wavering { why, until: found.holds(version, key, resync), looks: found.by == *key })
+        })
+    }
+
+    /// Whether an injector of these gives different answers these days.
+    pub(super) fn is_flapping(&self, key: &WorkloadKey, vector: &VersionVector, times: (Duration, Duration)) -> bool {
+        self.flapped.keys().any(|(scope, container)| {
+            vector.contains_key(scope) && self.wavers(key, vector, container, times).is_some()
+        })
+    }
+
+    /// This workload was given the same so many times in a row. Returns whether what it found before is over.
+    pub(super) fn agreed(&mut self, key: &WorkloadKey, times: u32) -> bool {
+        let before = self.flaps();
+        if times >= SETTLED {
+            self.flapped.retain(|_, by| {
+                by.retain(|_, flapping| flapping.by != *key);
+                !by.is_empty()
+            });
+        }
+        self.flaps() < before
+    }
+
+    fn flaps(&self) -> usize {
+        self.flapped.values().map(BTreeMap::len).sum()
     }
 
     /// A real Pod has these sidecars otherwise than rendered. All injectors that may have had a hand in it are blamed, each
@@ -185,7 +268,7 @@ impl AdmissionEvidence {
     /// How many pieces of evidence are kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.contradicted.len() + self.flapped.len()
+        self.contradicted.len() + self.flaps()
     }
 
     /// Why a rendering of one of these sidecars in this namespace and under these scopes is not to be believed, if so.
@@ -199,12 +282,6 @@ impl AdmissionEvidence {
             |(scope, version): (&Scope, &u64)| self.contradicted.get(scope).filter(|known| known.version == *version);
         let against: Vec<_> = vector.iter().filter_map(against).collect();
         sidecars.find_map(|sidecar| against.iter().find_map(|known| known.counts_in(namespace, sidecar)))
-    }
-}
-
-impl Flapping {
-    fn holds(&self, now: Duration) -> bool {
-        now < self.at + FLAPPING_HOLDS
     }
 }
 
@@ -373,12 +450,15 @@ mod tests {
         let vector = under(mesh(), 1);
         let container = Name::from("proxy");
         let unstable = Unstable { container: container.clone(), images: (Some("p:1".into()), Some("p:2".into())) };
-        let workload = WorkloadKey {
+        let key = |name: &str| WorkloadKey {
             kind: crate::core::model::owner::Kind::DEPLOYMENT,
             namespace: "shop".into(),
-            name: "a".into(),
+            name: name.into(),
         };
-        evidence.flapped(&vector, &unstable, &workload, S * 10);
+        let workload = key("a");
+        let resync = Duration::from_hours(6);
+        assert!(evidence.flapped(&vector, &unstable, &workload, resync, S * 10));
+        assert!(!evidence.flapped(&vector, &unstable, &key("b"), resync, S * 10), "the others know already");
         let difference = |sidecar: &str, pointer: &str| SidecarDifference {
             sidecar: sidecar.into(),
             difference: crate::core::model::words::Difference::Changed,
@@ -389,19 +469,41 @@ mod tests {
                 rendered: None,
             }],
         };
-        let flapping = |d: SidecarDifference, now| evidence.flapping(&vector, &"shop".into(), [d].iter(), now);
-        assert!(flapping(difference("proxy", "/image"), S * 11).unwrap().contains("p:1, then p:2"));
-        assert_eq!(flapping(difference("proxy", "/args/0"), S * 11), None);
-        assert_eq!(flapping(difference("agent", "/image"), S * 11), None);
-        assert_eq!(flapping(difference("proxy", "/image"), S * 10 + FLAPPING_HOLDS), None);
+        let flapping = |evidence: &AdmissionEvidence, who: &str, d: SidecarDifference, now| {
+            evidence.flapping(&key(who), &vector, [d].iter(), (resync, now))
+        };
+        let image = || difference("proxy", "/image");
+        let found = flapping(&evidence, "c", image(), S * 11).unwrap();
+        assert!(found.why.contains("p:1, then p:2"));
+        let until = S * 10 + UNCERTAIN_RETRY;
+        assert_eq!((found.looks, found.until), (false, until + ANSWERED_WITHIN), "one looks, the others wait for it");
+        let looks = flapping(&evidence, "a", image(), S * 11).unwrap();
+        assert_eq!((looks.looks, looks.until), (true, until));
+        assert_eq!(flapping(&evidence, "c", difference("proxy", "/args/0"), S * 11), None);
+        assert_eq!(flapping(&evidence, "c", difference("agent", "/image"), S * 11), None);
+        assert_eq!(flapping(&evidence, "c", image(), S * 10 + UNCERTAIN_RETRY + ANSWERED_WITHIN), None);
+        // What goes on for hours is looked at ever more seldom, and a move of the injector is looked at soon.
+        let (mut looks, mut now) = (0, S * 10);
+        while now < Duration::from_hours(24) {
+            now = flapping(&evidence, "a", image(), now).unwrap().until;
+            evidence.flapped(&vector, &unstable, &workload, resync, now);
+            looks += 1;
+        }
+        assert!((30..60).contains(&looks), "{looks}");
+        let moved = evidence.flapping(&key("a"), &under(mesh(), 2), [image()].iter(), (resync, now)).unwrap();
+        assert_eq!(moved.until, now + UNCERTAIN_RETRY);
+        assert!(!evidence.agreed(&key("b"), SETTLED) && !evidence.agreed(&key("a"), SETTLED - 1));
+        assert!(evidence.agreed(&key("a"), SETTLED), "it has made up its mind");
+        assert_eq!(flapping(&evidence, "c", image(), now), None);
         // In another namespace only once a second one finds the same.
         let elsewhere = |evidence: &AdmissionEvidence, now| {
-            evidence.flapping(&vector, &"bank".into(), [difference("proxy", "/image")].iter(), now)
+            let key = WorkloadKey { namespace: "bank".into(), ..key("c") };
+            evidence.flapping(&key, &vector, [image()].iter(), (resync, now)).is_some()
         };
-        assert_eq!(elsewhere(&evidence, S * 11), None);
-        evidence.flapped(&vector, &unstable, &WorkloadKey { namespace: "other".into(), ..workload }, S * 12);
-        assert!(elsewhere(&evidence, S * 13).is_some());
-        assert_eq!(elsewhere(&evidence, S * 10 + FLAPPING_HOLDS), None, "the first has not found it again");
+        evidence.flapped(&vector, &unstable, &workload, resync, now);
+        assert!(!elsewhere(&evidence, now + S));
+        evidence.flapped(&vector, &unstable, &WorkloadKey { namespace: "other".into(), ..workload }, resync, now + S);
+        assert!(elsewhere(&evidence, now + S * 2));
     }
 
     #[test]

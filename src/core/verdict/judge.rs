@@ -10,7 +10,7 @@ use self::{
     observed_pods::{agreeing, contradicting, newer_than_the_last_rendering},
 };
 use super::{
-    admission_evidence::{ContradictingPod, UNCERTAIN_RETRY},
+    admission_evidence::{ContradictingPod, UNCERTAIN_RETRY, Wavering},
     case::{Failure, RenderSet},
     evidence::{Absence, Assessment, Evidence, ObservedPod, Want},
     judged::Judged,
@@ -199,15 +199,23 @@ fn doubtful(
         let doubtful = Judged::undetermined(reason, Some(why));
         Judged { pods: pods.count(), sidecars: sidecars.to_vec(), ..doubtful }
     };
+    let times = (e.policy.resync, now.elapsed);
     if let Some(what) = &set.unstable {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
+        let known = e.admission.wavers(&e.workload.key, &set.versions, &what.container, times);
+        let confirmed = set.confirmed.elapsed;
+        // What it was given long ago and what it is given now are no two answers.
+        let retry = || match confirmed + UNCERTAIN_RETRY {
+            soon if soon + UNCERTAIN_RETRY > now.elapsed => Want::Another(soon),
+            past => Want::Render(past),
+        };
+        let want = known.map_or_else(retry, |known| once_more(&known, set));
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
     let namespace = &e.workload.key.namespace;
-    if let Some(why) = e.admission.flapping(&set.versions, namespace, differing(), now.elapsed) {
-        let want = Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY);
-        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, why), want));
+    if let Some(found) = e.admission.flapping(&e.workload.key, &set.versions, differing(), times) {
+        let want = once_more(&found, set);
+        return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, found.why), want));
     }
     if let Some((pod, sidecars)) = contradicting(e, set, pods, compared) {
         let name = &pod.key.name;
@@ -227,6 +235,17 @@ fn doubtful(
         return Some(Assessment::new(doubt(UndeterminedReason::DryRunSensitive, why), Want::Periodic));
     }
     None
+}
+
+/// What is wanted of a workload whose injector gives different answers.
+fn once_more(found: &Wavering, set: &RenderSet) -> Want {
+    match () {
+        // It may have made up its mind.
+        () if found.looks && set.made > 1 => Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY),
+        () if found.looks => Want::Another(found.until),
+        // What it was given long ago and what it is given then are no two answers.
+        () => Want::Render(found.until),
+    }
 }
 
 /// What is masked and lost all the same: in the newest rendering it is not.

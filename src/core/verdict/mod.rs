@@ -13,6 +13,7 @@ mod answers;
 mod assess;
 mod case;
 mod evidence;
+mod failures;
 mod judge;
 mod judged;
 mod mask_healing;
@@ -20,7 +21,9 @@ mod pod_group;
 mod render_set;
 mod ripe_pods;
 mod samples;
+mod trouble;
 mod verdicts;
+mod waiting;
 mod witnesses;
 
 pub use self::{

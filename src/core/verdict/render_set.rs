@@ -79,6 +79,8 @@ pub(super) fn add_rendering(
         }
         Err(unstable) if more => {
             let last = set.renderings.pop();
+            let agree = last.as_ref().is_some_and(|last| is_like(last, &rendering, &set.mask));
+            set.made = if agree { set.made.saturating_add(1) } else { 1 };
             set.renderings = last.into_iter().chain([rendering]).collect();
             (set.newest, set.unstable) = (None, Some(unstable.into()));
         }
@@ -86,7 +88,7 @@ pub(super) fn add_rendering(
         Ok(masks) if masks.iter().all(|mask| within(mask, &set.mask)) => {
             let follows = first_of_another_pod(&set, &rendering).then(|| rendering.clone());
             set.newest = (!set.mask.is_empty()).then(|| rendering.clone());
-            (set.made, set.interrupted) = (set.made.saturating_add(1), 0);
+            (set.made, set.interrupted, set.unstable) = (set.made.saturating_add(1), 0, None);
             heal(&mut set, rendering, now);
             set.renderings.extend(follows);
         }

@@ -14,6 +14,8 @@ use super::{
     case::Case,
     evidence::{Evidence, ObservedPod, Want},
     judged::Judged,
+    trouble::Trouble,
+    waiting::Waiting,
 };
 use crate::core::{
     compare::{RenderedFor, Targets},
@@ -83,6 +85,8 @@ pub struct Verdicts {
     /// Which target fingerprint goes with which sidecars.
     pub(super) targets: Targets,
     pub(super) absences: Absences,
+    /// Workloads whose renderings come to nothing, by why.
+    pub(super) failing: Waiting<Trouble>,
     /// Workloads to be rendered, to tell whether what others lack is given.
     pub(super) asked_again: BTreeSet<WorkloadKey>,
     /// Who was looked at last for a witness.
@@ -175,7 +179,8 @@ impl Verdicts {
     }
 
     /// Marks the workloads whose time has come.
-    pub fn mark_due(&mut self, now: Now) {
+    pub fn mark_due(&mut self, resync: Duration, now: Now) {
+        self.retry_due(resync, now.elapsed);
         while self.rechecks.first().is_some_and(|(at, _)| *at <= now.elapsed) {
             let Some((at, key)) = self.rechecks.pop_first() else { return };
             if let Some(case) = self.cases.get_mut(&key) {
@@ -374,7 +379,7 @@ impl Verdicts {
     }
 
     /// `span` ± 20 %, the same for the same workload in one process.
-    fn jittered(&self, span: Duration, key: &WorkloadKey) -> Duration {
+    pub(super) fn jittered(&self, span: Duration, key: &WorkloadKey) -> Duration {
         let mut hasher = DefaultHasher::new();
         (self.seed, key).hash(&mut hasher);
         let thousandths = u32::try_from(hasher.finish() % 401).unwrap_or(0);
@@ -382,8 +387,9 @@ impl Verdicts {
     }
 
     fn forget(&mut self, key: &WorkloadKey, out: &mut Outbox) -> Judgement {
-        if let Some(at) = self.cases.remove(key).and_then(|case| case.recheck) {
-            self.rechecks.remove(&(at, key.clone()));
+        if let Some(case) = self.cases.remove(key) {
+            case.recheck.map(|at| self.rechecks.remove(&(at, key.clone())));
+            self.forget_troubles(key, &case);
         }
         self.absences.leave(key);
         out.invalidate_report(key);
@@ -432,15 +438,17 @@ impl Verdicts {
 
     /// When some workload is to be judged again though nothing happens.
     pub fn next_recheck(&self) -> Option<Duration> {
-        let again = self.absences.next();
-        self.rechecks.first().map(|(at, _)| *at).into_iter().chain(again).min()
+        let again = [self.absences.next(), self.failing.next()];
+        self.rechecks.first().map(|(at, _)| *at).into_iter().chain(again.into_iter().flatten()).min()
     }
 
     /// Entries of every map: what must not grow with what is gone.
     #[cfg(test)]
-    pub fn sizes(&self) -> [usize; 6] {
-        let Self { cases, affected, rechecks, candidates, admission, absences, .. } = self;
-        [cases.len(), affected.len(), rechecks.len(), candidates.len(), admission.len(), absences.len()]
+    pub fn sizes(&self) -> [usize; 7] {
+        let Self { cases, affected, rechecks, candidates, admission, absences, failing, .. } = self;
+        let all = [cases.len(), affected.len(), rechecks.len(), candidates.len()];
+        let [cases, affected, rechecks, candidates] = all;
+        [cases, affected, rechecks, candidates, admission.len(), absences.len(), failing.len()]
     }
 }
 

@@ -106,8 +106,8 @@ impl Verdicts {
     }
 
     /// The workloads that are to be rendered, to tell whether what others lack is given (rule R7).
-    pub fn take_asked_again(&mut self, now: Duration) -> BTreeSet<WorkloadKey> {
-        let mut all = self.absences.take_due(now);
+    pub fn take_asked_again(&mut self, resync: Duration, now: Duration) -> BTreeSet<WorkloadKey> {
+        let mut all = self.absences.take_due(resync, now);
         all.append(&mut self.asked_again);
         // Who waits for the next one of its set is asked in its time (rule R8).
         all.retain(|key| self.cases.get(key).is_some_and(|case| !case.is_adding()));

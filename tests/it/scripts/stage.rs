@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
 
@@ -43,6 +44,10 @@ pub(super) struct Hands {
     pub(super) rolls: Option<Duration>,
     /// How long a rendering takes.
     pub(super) took: Duration,
+    /// What renderings that are answered at once come to instead.
+    pub(super) fails: Option<RenderOutcome>,
+    /// What half of them are given instead, by chance.
+    pub(super) wavers: Vec<Container>,
     /// Probes of the guard are refused, as they must be; `None`: they are not answered.
     pub(super) guard: Option<bool>,
     /// What Prometheus says; `None`: nothing.
@@ -370,13 +375,21 @@ impl Stage {
     pub(super) fn render(&mut self, key: &WorkloadKey, outcome: Option<RenderOutcome>, read: bool) -> Result<()> {
         let at = self.renders.iter().position(|r| r.workload.key == *key);
         let request = self.renders.remove(at.with_context(|| format!("no rendering of {key} was asked for"))?);
-        let injected = self.injected_into(key);
+        let injected = if self.wavers_now() { self.hands.wavers.clone() } else { self.injected_into(key) };
+        let outcome = outcome.or_else(|| self.hands.fails.clone());
         let outcome =
             outcome.unwrap_or_else(|| RenderOutcome::Rendered(self.cluster.rendering(key, &injected, &request)));
         let confirmation = if request.confirm && read { self.cluster.confirmation(key) } else { None };
         let reply = RenderReply { ticket: request.ticket, took: self.hands.took, outcome, confirmation };
         self.inbox.push_back(Input::Rendered(Box::new(reply)));
         Ok(())
+    }
+
+    /// Whether a rendering is given the other thing; by chance, but the same each time the script is played.
+    fn wavers_now(&self) -> bool {
+        let mut hasher = DefaultHasher::new();
+        self.rendered.len().hash(&mut hasher);
+        !self.hands.wavers.is_empty() && hasher.finish().is_multiple_of(2)
     }
 
     /// Whether every request was answered.

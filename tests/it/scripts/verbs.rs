@@ -4,17 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
-    io::{
-        AlertsAnswer, EvictOutcome, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource,
-    },
-    model::{
-        Name, Object, PodWait, WorkloadKey,
-        owner::Kind,
-        words::{UndeterminedReason, Word as _},
-    },
+    io::{AlertsAnswer, Input, WatchEvent, WatchKind, WatchSource},
+    model::{Name, Object, PodWait, WorkloadKey, owner::Kind},
 };
 
 use super::{
+    answers::refusal,
     cluster::{database, owner},
     line::{Line, duration},
     objects,
@@ -67,10 +62,10 @@ impl Stage {
             "timer" => self.send(Input::Timer),
             "timers" => self.lateness = line.duration("late")?.unwrap_or_default(),
             "wait" => {}
-            "report" => {
-                let report = self.core()?.report(self.now());
-                self.out.extend(show::report(&report, true));
-            }
+            "report" => self.report(&mut line)?,
+            // Only reports are shown from here on: for scripts with many workloads, or many hours.
+            "brief" => self.blind = true,
+            "rendered" => self.count_renderings(&mut line)?,
             "auto" | "manual" => self.hands(&mut line, verb == "auto")?,
             "watches" => self.watches(&mut line)?,
             "interrupt" | "resume" => self.interrupt(&mut line, verb == "interrupt")?,
@@ -79,6 +74,10 @@ impl Stage {
             "render" => self.answer_render(&mut line)?,
             "patch" => self.answer_patch(&mut line)?,
             "evict" => self.answer_evict(&mut line)?,
+            // `answers api_error "why"`: what is answered at once comes to that; `answers`: it does no more.
+            "answers" => self.hands.fails = line.word().map(|word| refusal(&word, &mut line)).transpose()?,
+            // `wavers proxy=3`: half of the dry runs are given that instead; `wavers`: none is any more.
+            "wavers" => self.hands.wavers = containers(&mut line),
             "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
             "guard" => {
                 let in_force = line.expect("in_force or missing")? == "in_force";
@@ -144,6 +143,21 @@ impl Stage {
         line.done()
     }
 
+    /// `report`: of everything; `report shop/web bank/api`: the verdicts of these.
+    fn report(&mut self, line: &mut Line) -> Result<()> {
+        let report = self.core()?.report(self.now());
+        let whose: Vec<_> = std::iter::from_fn(|| line.word()).collect();
+        if whose.is_empty() {
+            self.out.extend(show::report(&report, true));
+        }
+        for path in whose {
+            let w = report.workloads.iter().find(|w| format!("{}/{}", w.namespace, w.name) == path);
+            let w = w.with_context(|| format!("nothing is known of {path}"))?;
+            self.out.push(show::verdict(w, &report));
+        }
+        Ok(())
+    }
+
     fn hands(&mut self, line: &mut Line, on: bool) -> Result<()> {
         while let Some(what) = line.word() {
             match what.as_str() {
@@ -206,85 +220,6 @@ impl Stage {
         let event = if down { WatchEvent::Interrupted } else { WatchEvent::Resumed };
         self.send(Input::Watch { source: WatchSource { kind, namespace: line.name("in") }, event });
         Ok(())
-    }
-
-    // Answers --------------------------------------------------------------------------------------------------------
-
-    fn answer_render(&mut self, line: &mut Line) -> Result<()> {
-        let whom = self.cluster.find(&line.expect("whose")?)?;
-        let read = !line.flag("unread");
-        if !line.flag("->") {
-            return self.render(&whom, None, read);
-        }
-        let message = |line: &mut Line| line.word().unwrap_or_else(|| "no reason given".to_owned());
-        let outcome = match line.word().as_deref() {
-            None | Some("nothing") => {
-                let request = self.renders.iter().find(|r| r.workload.key == whom).context("nothing was asked for")?;
-                RenderOutcome::Rendered(self.cluster.rendering(&whom, &containers(line), request))
-            }
-            Some("rejected") => RenderOutcome::Rejected { message: message(line) },
-            Some("gone") => RenderOutcome::Gone,
-            Some(word) => {
-                let reason = UndeterminedReason::ALL.iter().find(|r| r.as_str() == word);
-                let reason = *reason.with_context(|| format!("a rendering cannot come back as {word:?}"))?;
-                let retry_after = line.duration("retry")?;
-                RenderOutcome::Undetermined { reason, message: message(line), retry_after }
-            }
-        };
-        self.render(&whom, Some(outcome), read)
-    }
-
-    fn answer_patch(&mut self, line: &mut Line) -> Result<()> {
-        let whom = self.cluster.find(&line.expect("whose")?)?;
-        let answer = line.expect("how it ends")?;
-        let message = line.word().unwrap_or_else(|| "no reason given".to_owned());
-        let outcome = match answer.as_str() {
-            "ok" => return self.accept_patch(&whom),
-            "conflict" => PatchOutcome::Conflict,
-            "denied" => PatchOutcome::Denied { message },
-            "gone" => PatchOutcome::Gone,
-            "not_leader" => PatchOutcome::NotLeader,
-            "failed" => PatchOutcome::Failed { message, retry_after: line.duration("retry")? },
-            "unknown" => PatchOutcome::Unknown { message },
-            // Written, and the answer is lost; or written later (`land`).
-            "lost" | "late" => {
-                let request = self.take_patch(&whom)?;
-                if answer == "lost" {
-                    self.write_stamp(&whom, &request)?;
-                } else {
-                    self.late = Some(request.clone());
-                }
-                self.send(Input::Patched(PatchReply {
-                    ticket: request.ticket,
-                    outcome: PatchOutcome::Unknown { message },
-                }));
-                return Ok(());
-            }
-            other => bail!("a patch cannot end as {other:?}"),
-        };
-        let request = self.take_patch(&whom)?;
-        self.send(Input::Patched(PatchReply { ticket: request.ticket, outcome }));
-        Ok(())
-    }
-
-    fn answer_evict(&mut self, line: &mut Line) -> Result<()> {
-        let whom = self.cluster.find(&line.expect("whose Pod")?)?;
-        let answer = line.expect("how it ends")?;
-        let message = line.word().unwrap_or_else(|| "no reason given".to_owned());
-        let retry_after = line.duration("retry")?;
-        let (outcome, done) = match answer.as_str() {
-            "ok" => (EvictOutcome::Evicted, true),
-            "no_headroom" => (EvictOutcome::NoHeadroom { retry_after }, false),
-            "gone" => (EvictOutcome::Gone, false),
-            "denied" => (EvictOutcome::Denied { message }, false),
-            "not_leader" => (EvictOutcome::NotLeader, false),
-            "failed" => (EvictOutcome::Failed { message, retry_after }, false),
-            // The answer is lost; the Pod is on its way out, or not.
-            "lost" => (EvictOutcome::Unknown { message }, true),
-            "unknown" => (EvictOutcome::Unknown { message }, false),
-            other => bail!("an eviction cannot end as {other:?}"),
-        };
-        self.answer_eviction(&whom, outcome, done)
     }
 
     // Workloads ------------------------------------------------------------------------------------------------------
@@ -416,6 +351,6 @@ fn template(line: &mut Line) -> Vec<Container> {
 }
 
 /// Everything that is left are containers.
-fn containers(line: &mut Line) -> Vec<Container> {
+pub(super) fn containers(line: &mut Line) -> Vec<Container> {
     line.rest().into_iter().map(Container::parse).collect()
 }

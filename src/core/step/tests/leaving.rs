@@ -236,7 +236,11 @@ fn nothing_is_remembered_of_a_workload_that_leaves_in_any_state() {
             stage.patch();
             stage.pass(1);
             let Core { verdicts, renders, rollouts, reports, .. } = &stage.core;
-            assert_eq!(verdicts.sizes(), [0; 6], "{at}: cases, affected, rechecks, candidates, evidence, absences");
+            assert_eq!(
+                verdicts.sizes(),
+                [0; 7],
+                "{at}: cases, affected, rechecks, candidates, evidence, absences, failing"
+            );
             assert_eq!(renders.sizes(), [0; 5], "{at}: queue, older, read ahead, in flight, pending");
             assert_eq!(rollouts.sizes(), [0; 5], "{at}: soaking, running, ledger, pending writes, concerned");
             assert_eq!(reports.sizes()[0], 0, "{at}: reports");
@@ -288,6 +292,6 @@ fn a_day_of_coming_and_going_leaves_nothing() {
         stage.told.clear();
     }
     let Core { verdicts, renders, rollouts, reports, .. } = &stage.core;
-    assert_eq!((verdicts.sizes(), renders.sizes(), rollouts.sizes()), ([0; 6], [0; 5], [0; 5]));
+    assert_eq!((verdicts.sizes(), renders.sizes(), rollouts.sizes()), ([0; 7], [0; 5], [0; 5]));
     assert_eq!(reports.sizes()[0], 0);
 }
