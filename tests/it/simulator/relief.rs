@@ -46,7 +46,7 @@ impl World {
             Fault::NamespaceSays(at, key, _) => {
                 self.edit_namespace(namespace(at), |ns| drop(ns.says.remove(key)));
             }
-            Fault::PodsCrash(at) | Fault::PodsStuck(at) => self.set_fate(at, Fate::Ready),
+            Fault::PodsCrash(at) | Fault::PodsStuck(at) | Fault::PodsWithheld(at) => self.set_fate(at, Fate::Ready),
             Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, true)),
             Fault::BudgetShort(at) => self.put_budget(at, 1),
             Fault::ApiSlow => self.troubles.slow = false,
@@ -65,8 +65,9 @@ impl World {
             Fault::WatchLags(place, kind) => self.lag(place, kind, Duration::ZERO),
             Fault::WatchForbidden(place, kind) => {
                 let source = WatchSource { kind, namespace: None };
+                let blind = self.scenario.is_blind(kind);
                 let feed = self.process(place).and_then(|p| p.feeds.get_mut(&source));
-                if let Some(feed) = feed.filter(|feed| feed.forbidden) {
+                if let Some(feed) = feed.filter(|feed| feed.forbidden && !blind) {
                     feed.forbidden = false;
                     self.relist(place, &source);
                 }

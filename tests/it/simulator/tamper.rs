@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use sidecar_drift::core::{
     config::{AlertMatcher, Mode, Policy, window::windows},
-    io::{Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent, WorkloadRef},
+    io::{
+        Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent, WatchKind,
+        WorkloadRef,
+    },
     model::{Glob, Name, Object, Stamp, Strategy, owner::Kind, words::Gate},
     report::Report,
 };
 
 use super::{
     cluster::Cluster,
-    fault::{Fault, WINDOWS},
+    fault::{Fault, Notice, WINDOWS},
     scenario::Scenario,
+    weather::Weather,
 };
 
 /// What is wrong with the planner.
@@ -52,11 +56,15 @@ pub(super) enum Tamper {
     EvictsTwoAtOnce,
     EvictsWhileDown,
     EvictsImpatiently,
+    UndoesHandPatches,
+    IgnoresBudgets,
+    SeesNothingMissing,
+    KeepsTheFilter,
 }
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 31] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 35] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -88,6 +96,10 @@ impl Tamper {
         (Self::EvictsTwoAtOnce, &["two Pods of"]),
         (Self::EvictsWhileDown, &["while another Pod of it is down"]),
         (Self::EvictsImpatiently, &["too soon after its budget left no room"]),
+        (Self::UndoesHandPatches, &["which somebody patched by hand"]),
+        (Self::IgnoresBudgets, &["leaves room for", "be missing"]),
+        (Self::SeesNothingMissing, &["though nobody may see all"]),
+        (Self::KeepsTheFilter, &["its namespace left the filter"]),
     ];
 
     /// Makes a history one in which it matters.
@@ -145,6 +157,27 @@ impl Tamper {
                 policy.blocking_alerts = vec![AlertMatcher::critical()];
                 faults.push((20, 600, Fault::AlertFires));
             }
+            Self::UndoesHandPatches => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                faults.extend((0..all).map(|at| (1, 2, Fault::PodPatchedByHand(at))));
+                faults.extend([60, 200, 340].map(|at| (at, 2, Fault::InjectorMoves(Notice::Configuration))));
+            }
+            Self::IgnoresBudgets => {
+                (policy.max_rollouts_per_hour, policy.canary, policy.allow_downtime) = (None, 0, true);
+                for (_, replicas, strategy) in &mut scenario.fleet {
+                    *replicas = 3;
+                    *strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
+                }
+                faults.extend((0..all).map(|at| (1, 400, Fault::BudgetShort(at))));
+            }
+            Self::SeesNothingMissing => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                scenario.weather.push(Weather::Blind(WatchKind::DisruptionBudgets));
+            }
+            Self::KeepsTheFilter => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                scenario.weather.extend([Weather::FilterChanges(0), Weather::FilterChanges(1)]);
+            }
             Self::IgnoresWindows => policy.windows = windows(WINDOWS[3].0).unwrap_or_default(),
             Self::IgnoresLease => {
                 scenario.replicas = 2;
@@ -184,7 +217,7 @@ impl Tamper {
             Self::IgnoresWindows => policy.windows.clear(),
             Self::IgnoresAlerts => policy.blocking_alerts.clear(),
             Self::ForgetsGuard => policy.without_guard = true,
-            Self::ForgetsExclusion => {
+            Self::ForgetsExclusion | Self::KeepsTheFilter => {
                 policy.filter.exclude_namespaces.clear();
                 policy.roll_kinds = policy.kinds.clone();
             }
@@ -236,6 +269,19 @@ impl Tamper {
                 Object::Workload(w) => w.counts.available = w.counts.desired,
                 _ => {}
             },
+            (Self::UndoesHandPatches, Input::Watch { event: WatchEvent::Apply(Object::Pod(pod)), .. }) => {
+                pod.patched_images.clear();
+            }
+            (Self::IgnoresBudgets, Input::Watch { event: WatchEvent::Apply(object), .. }) => {
+                if let Object::DisruptionBudget(budget) = object {
+                    budget.allowed = 99;
+                }
+            }
+            (Self::SeesNothingMissing, Input::Watch { event, .. }) => {
+                if matches!(event, WatchEvent::Unavailable { .. }) {
+                    *event = WatchEvent::ResetDone;
+                }
+            }
             (Self::EvictsImpatiently, Input::Evicted(reply)) => {
                 if let EvictOutcome::NoHeadroom { .. } = reply.outcome {
                     reply.outcome = EvictOutcome::Gone;

@@ -18,9 +18,10 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, Pod},
     fault::{self, WINDOWS},
-    injection::{Content, Injector},
+    forbids::Forbids,
+    injection::{Asked, Content, Injector},
     scenario::Scenario,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Behind {
     pub(super) workloads: bool,
     /// Of Pods, or whose they are.
     pub(super) pods: bool,
+    /// Of PodDisruptionBudgets.
+    pub(super) budgets: bool,
 }
 
 /// A stamp that was written.
@@ -65,7 +68,7 @@ pub(super) struct Evicted {
 
 /// A rollout of ours that the platform has not finished.
 #[derive(Clone, Debug)]
-struct Flight {
+pub(super) struct Flight {
     uid: Name,
     template: Name,
     request: PatchRequest,
@@ -73,27 +76,29 @@ struct Flight {
 
 #[derive(Debug)]
 pub(super) struct Truth {
-    policy: Policy,
+    pub(super) policy: Policy,
     jumps: Duration,
     writes: Vec<Write>,
-    flights: BTreeMap<WorkloadKey, Flight>,
+    pub(super) flights: BTreeMap<WorkloadKey, Flight>,
     /// Whether a workload differed when a process read it last to confirm its rollout.
     differed: BTreeMap<(usize, WorkloadKey), bool>,
     /// When a person said last that a workload may be tried again.
-    retries: BTreeMap<WorkloadKey, Duration>,
+    pub(super) retries: BTreeMap<WorkloadKey, Duration>,
     /// When alerts held all rollouts, or nobody knew: from when to when.
     alarms: Vec<(Duration, Option<Duration>)>,
     /// Workloads whose Pods crashed at some time.
     crashed: BTreeSet<WorkloadKey>,
     /// The last eviction of each workload.
     evicted: BTreeMap<WorkloadKey, Evicted>,
+    /// What weather and people do that forbids a rollout.
+    pub(super) forbids: Forbids,
 }
 
 impl Truth {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             policy: scenario.policy.clone(),
-            jumps: fault::jumps(scenario.faults.iter().map(|(.., fault)| fault)),
+            jumps: scenario.jumps(),
             writes: Vec::new(),
             flights: BTreeMap::new(),
             differed: BTreeMap::new(),
@@ -101,6 +106,7 @@ impl Truth {
             alarms: Vec::new(),
             crashed: BTreeSet::new(),
             evicted: BTreeMap::new(),
+            forbids: Forbids::new(scenario),
         }
     }
 
@@ -192,6 +198,7 @@ impl Truth {
             self.within_caps(&key)?;
         }
         self.within_budgets(&write)?;
+        self.is_not_forbidden(&key, cluster, behind, write.at)?;
         if !self.policy.blocking_alerts.is_empty() {
             self.alarms_over(write.at)?;
         }
@@ -218,6 +225,7 @@ impl Truth {
         let may = self.policy.mode == Mode::Enforce && self.policy.evict_on_delete;
         ensure!(may, "{pod} of {key} is evicted without leave");
         self.is_included(&key)?;
+        self.is_not_forbidden(&key, cluster, behind, eviction.at)?;
         if !self.policy.blocking_alerts.is_empty() {
             self.alarms_over(eviction.at)?;
         }
@@ -383,20 +391,20 @@ pub(super) fn differs(cluster: &Cluster, injector: &Injector, key: &WorkloadKey,
     if injector.wavers || injector.dry_runs_differ {
         return true;
     }
-    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return true };
     // Once it is the same each time, what was another one each time differs like any other field.
-    let as_wanted = |content: &Content| {
-        let content = if injector.nonce { content.lasting() } else { *content };
-        content.sidecar == wanted.sidecar
+    let as_wanted = |pod: &Pod| {
+        let content = if injector.nonce { pod.content.lasting() } else { pod.content };
+        wanted(injector, pod, at).is_some_and(|wanted| content.sidecar == wanted.sidecar)
     };
-    !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(|pod| as_wanted(&pod.content))
+    !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(as_wanted)
 }
 
-/// Whether some Pod differs in a field that was never seen to be volatile.
+/// Whether some Pod differs, in whatever field, from what each Pod is given now.
 pub(super) fn differs_for_sure(cluster: &Cluster, injector: &Injector, key: &WorkloadKey, at: Duration) -> bool {
-    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return false };
-    let steady = |content: &Content| content.sidecar.map(|s| (s.version, s.native, s.by_hand));
-    let pods = cluster.pods_of(key);
-    injector.is_plain()
-        && pods.iter().filter_map(|pod| cluster.pods.get(pod)).any(|pod| steady(&pod.content) != steady(&wanted))
+    let other = |pod: &Pod| wanted(injector, pod, at).is_some_and(|wanted| pod.content.sidecar != wanted.sidecar);
+    injector.is_plain() && cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).any(other)
+}
+
+fn wanted(injector: &Injector, pod: &Pod, at: Duration) -> Option<Content> {
+    injector.wanted(Asked { key: &pod.owner, app: 0, ordinal: pod.ordinal, at })
 }
