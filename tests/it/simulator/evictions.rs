@@ -57,7 +57,9 @@ impl World {
     /// The disruption controller has counted.
     pub(super) fn tend_budgets(&mut self, whom: &WorkloadKey) {
         let of_it: Vec<_> = self.budgets.values().filter(|budget| budget.selects(whom)).cloned().collect();
-        of_it.iter().for_each(|budget| self.write_budget(budget));
+        for budget in &of_it {
+            self.write_budget(budget);
+        }
     }
 
     /// How many of the selected Pods are up, and how many are wanted.

@@ -25,9 +25,12 @@ pub(super) struct Forbids {
     excluded: BTreeMap<Name, Duration>,
     /// Pods that were patched, by uid.
     by_hand: BTreeMap<Name, Duration>,
-    /// What each budget allowed, and how many Pods it lets be missing, from when on.
-    budgets: BTreeMap<ObjectKey, (Budget, Vec<(Duration, u32, u32)>)>,
+    /// Each budget, and what it said.
+    budgets: BTreeMap<ObjectKey, (Budget, Vec<Said>)>,
 }
+
+/// From when on, what is allowed, and how many Pods may be missing.
+type Said = (Duration, u32, u32);
 
 impl Forbids {
     pub(super) fn new(scenario: &Scenario) -> Self {

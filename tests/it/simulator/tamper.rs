@@ -272,10 +272,8 @@ impl Tamper {
             (Self::UndoesHandPatches, Input::Watch { event: WatchEvent::Apply(Object::Pod(pod)), .. }) => {
                 pod.patched_images.clear();
             }
-            (Self::IgnoresBudgets, Input::Watch { event: WatchEvent::Apply(object), .. }) => {
-                if let Object::DisruptionBudget(budget) = object {
-                    budget.allowed = 99;
-                }
+            (Self::IgnoresBudgets, Input::Watch { event: WatchEvent::Apply(Object::DisruptionBudget(budget)), .. }) => {
+                budget.allowed = 99;
             }
             (Self::SeesNothingMissing, Input::Watch { event, .. }) => {
                 if matches!(event, WatchEvent::Unavailable { .. }) {

@@ -208,13 +208,16 @@ impl World {
             Fault::PodsWithheld(at) => {
                 self.set_fate(at, Fate::Withheld);
                 let pods = self.cluster.pods_of(&self.whose(at));
-                pods.iter().for_each(|pod| self.cluster.delete_pod(pod));
+                for pod in pods {
+                    self.cluster.delete_pod(&pod);
+                }
             }
             Fault::PodEvicted(at) => {
                 let key = self.whose(at);
                 let pods = self.cluster.pods_of(&key);
-                let there = pods.into_iter().find(|pod| !self.cluster.is_lost(pod));
-                there.into_iter().for_each(|pod| self.cluster.delete_pod(&pod));
+                if let Some(pod) = pods.into_iter().find(|pod| !self.cluster.is_lost(pod)) {
+                    self.cluster.delete_pod(&pod);
+                }
                 self.appoint(&key);
             }
             Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, false)),

@@ -403,7 +403,9 @@ impl World {
         let at = usize::try_from(self.random.below(self.scenario.fleet.len() as u64)).unwrap_or(0);
         let whom = self.whose(at);
         let gone: Option<ObjectKey> = self.cluster.pods_of(&whom).into_iter().find(|pod| !self.cluster.is_lost(pod));
-        gone.into_iter().for_each(|pod| self.cluster.delete_pod(&pod));
+        if let Some(pod) = gone {
+            self.cluster.delete_pod(&pod);
+        }
         self.disturb(&whom);
     }
 
