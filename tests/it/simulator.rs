@@ -4,6 +4,7 @@
 //!
 //! `make simulate SEEDS=10000` plays many; `make simulate SEED=17` plays one and prints all of it.
 
+mod agenda;
 mod cluster;
 mod controllers;
 mod coverage;
@@ -13,7 +14,10 @@ mod feeds;
 mod forbids;
 mod history;
 pub(crate) mod injection;
+mod inspect;
+mod order;
 mod process;
+mod quiet;
 mod random;
 pub(crate) mod recordings;
 mod relief;

@@ -66,6 +66,9 @@ impl Rules {
         let begins = effects.iter().any(|effect| matches!(effect, Effect::Patch(_)));
         self.within_caps(policy, &open, begins)?;
         let rolled: BTreeSet<[&Name; 3]> = open.iter().map(|r| [&r.kind, &r.namespace, &r.name]).collect();
+        let shown: BTreeSet<[&Name; 3]> = report.workloads.iter().map(|w| [&w.kind, &w.namespace, &w.name]).collect();
+        let hidden: Vec<_> = rolled.difference(&shown).collect();
+        ensure!(hidden.is_empty(), "{hidden:?} is rolled, and not shown");
         for w in &report.workloads {
             let differs =
                 !matches!(w.verdict, Verdict::Undetermined | Verdict::NoPods | Verdict::InSync | Verdict::NotInjected);

@@ -15,12 +15,17 @@ use super::{
 impl World {
     pub(super) fn fault_ends(&mut self, index: usize) {
         let fault = self.scenario.faults[index].2.clone();
+        if !self.injector.is_plain() || self.injector.down != Down::No {
+            self.moved_silently();
+            self.truth.moved(None, self.at);
+        }
         self.write_down(|| format!("* no more {fault:?}"));
         match fault {
             Fault::InjectorIgnoresFailures | Fault::InjectorFails => self.injector.down = Down::No,
             Fault::InjectorIsExchanged => self.appoint(&backend()),
             Fault::SwitchedOff(at) => {
                 self.injector.off.remove(namespace(at));
+                self.truth.moved(Some(namespace(at)), self.at);
                 self.edit_namespace(namespace(at), |ns| ns.hash = format!("{} on", ns.hash).into());
             }
             Fault::Wavers => self.injector.wavers = false,

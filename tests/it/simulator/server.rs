@@ -14,7 +14,7 @@ use sidecar_drift::core::{
 
 use super::{
     cluster::{Template, Workload},
-    injection::{Answer, Asked, Content, trouble},
+    injection::{Answer, Asked, Content, Down, trouble},
     process::LEASE,
     truth::{Behind, Write},
     world::{Call, Event, World},
@@ -236,7 +236,8 @@ impl World {
         let by_holder = self.lease.holder.is_some_and(|(holder, _)| holder == place);
         let write = Write { at: self.at, place, by_holder, request: request.clone(), unseen: false };
         let behind = self.behind(place);
-        self.truth.written(write, &self.cluster, behind)?;
+        let plain = self.injector.is_plain() && self.injector.down == Down::No;
+        self.truth.written(write, &self.cluster, behind, plain)?;
         self.cluster.edit_template(&key, Template::Stamp(request.stamp.clone()));
         if let Some(until) = self.fought.get(&key).copied().filter(|until| self.at < *until) {
             let soon = self.at + self.random.seconds(1, 8);

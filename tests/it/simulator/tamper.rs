@@ -5,11 +5,15 @@ use std::time::Duration;
 use sidecar_drift::core::{
     config::{AlertMatcher, Mode, Policy, window::windows},
     io::{
-        Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent, WatchKind,
-        WorkloadRef,
+        Canary, Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent,
+        WatchKind, WorkloadRef,
     },
-    model::{Glob, Name, Object, Stamp, Strategy, owner::Kind, words::Gate},
-    report::Report,
+    model::{
+        Glob, Name, Object, Stamp, Strategy,
+        owner::Kind,
+        words::{Gate, Verdict},
+    },
+    report::{Report, WorkloadReport},
 };
 
 use super::{
@@ -60,11 +64,17 @@ pub(super) enum Tamper {
     IgnoresBudgets,
     SeesNothingMissing,
     KeepsTheFilter,
+    ConvergesAtOnce,
+    ProvesAtOnce,
+    TakesNodesForDown,
+    TellsInSync,
+    HidesRollouts,
+    WritesStateInALoop,
 }
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 35] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 41] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -100,6 +110,12 @@ impl Tamper {
         (Self::IgnoresBudgets, &["leaves room for", "be missing"]),
         (Self::SeesNothingMissing, &["though nobody may see all"]),
         (Self::KeepsTheFilter, &["its namespace left the filter"]),
+        (Self::ConvergesAtOnce, &["none of its new Pods has been ready for"]),
+        (Self::ProvesAtOnce, &["no Pod that was born since the change"]),
+        (Self::TakesNodesForDown, &["though it is not so"]),
+        (Self::TellsInSync, &["and is told to be"]),
+        (Self::HidesRollouts, &["and not shown"]),
+        (Self::WritesStateInALoop, &["StateWrites in a minute", "effects of one input"]),
     ];
 
     /// Makes a history one in which it matters.
@@ -178,6 +194,15 @@ impl Tamper {
                 (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
                 scenario.weather.extend([Weather::FilterChanges(0), Weather::FilterChanges(1)]);
             }
+            Self::ConvergesAtOnce => {
+                (policy.max_rollouts_per_hour, policy.min_ready) = (None, seconds(30));
+            }
+            Self::ProvesAtOnce => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 1);
+                (policy.parallel_rollouts, policy.parallel_per_namespace) = (3, 3);
+                policy.windows.clear();
+            }
+            Self::TellsInSync => policy.mode = Mode::Report,
             Self::IgnoresWindows => policy.windows = windows(WINDOWS[3].0).unwrap_or_default(),
             Self::IgnoresLease => {
                 scenario.replicas = 2;
@@ -224,6 +249,7 @@ impl Tamper {
             Self::IgnoresStrategies => policy.allow_downtime = true,
             Self::IgnoresOperators => policy.include_operated = true,
             Self::EvictsWithoutLeave => policy.evict_on_delete = true,
+            Self::ConvergesAtOnce => policy.min_ready = Duration::ZERO,
             _ => {}
         }
         policy
@@ -274,6 +300,9 @@ impl Tamper {
             }
             (Self::IgnoresBudgets, Input::Watch { event: WatchEvent::Apply(Object::DisruptionBudget(budget)), .. }) => {
                 budget.allowed = 99;
+            }
+            (Self::TakesNodesForDown, Input::Watch { event: WatchEvent::Apply(Object::Node(node)), .. }) => {
+                node.ready = false;
             }
             (Self::SeesNothingMissing, Input::Watch { event, .. }) => {
                 if matches!(event, WatchEvent::Unavailable { .. }) {
@@ -333,6 +362,18 @@ impl Tamper {
                 let more: Vec<_> = wanted.filter_map(|request| self.spoil(request, cluster)).collect();
                 effects.extend(more.into_iter().map(Effect::Evict));
             }
+            Self::ProvesAtOnce => {
+                for effect in &mut effects {
+                    if let Effect::WriteState(state) = effect {
+                        let long_ago = |canary: &mut Canary| canary.converged = Some(jiff::Timestamp::UNIX_EPOCH);
+                        state.canaries.values_mut().for_each(long_ago);
+                    }
+                }
+            }
+            Self::WritesStateInALoop => {
+                let writes = effects.iter().find(|effect| matches!(effect, Effect::WriteState(_))).cloned();
+                effects.extend(writes.into_iter().flat_map(|write| std::iter::repeat_n(write, 70)));
+            }
             Self::LosesAnswers => {
                 effects.retain(|effect| !matches!(effect, Effect::Render(r) if r.ticket.is_multiple_of(7)));
             }
@@ -365,6 +406,15 @@ impl Tamper {
 
     /// What readers see.
     pub(super) fn report(self, mut report: Report) -> Report {
+        if self == Self::HidesRollouts {
+            let rolled = |name: &Name| report.rollouts.iter().any(|r| r.outcome.is_none() && r.name == *name);
+            report.workloads.retain(|w| !rolled(&w.name));
+        }
+        if self == Self::TellsInSync {
+            for w in report.workloads.iter_mut().filter(|w| w.verdict == Verdict::Drifted) {
+                *w = WorkloadReport { verdict: Verdict::InSync, gate: None, ..(**w).clone() }.into();
+            }
+        }
         if self == Self::HidesGates {
             for w in &mut report.workloads {
                 let mut shown = (**w).clone();

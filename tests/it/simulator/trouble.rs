@@ -115,6 +115,7 @@ impl World {
             Notice::Configuration => {
                 self.configure(next, false);
                 self.injector.version = next;
+                self.truth.moved(None, self.at);
             }
             Notice::Labels => {
                 let shop = namespace(0);
@@ -122,8 +123,13 @@ impl World {
                 *revision += 1;
                 let labels = *revision;
                 self.edit_namespace(shop, |ns| ns.hash = labels.to_string().into());
+                self.truth.moved(Some(shop), self.at);
             }
-            Notice::None => self.injector.version = next,
+            Notice::None => {
+                self.injector.version = next;
+                self.truth.moved(None, self.at);
+                self.moved_silently();
+            }
         }
     }
 
@@ -142,6 +148,7 @@ impl World {
             Fault::InjectorGoesBack => {
                 self.injector.version = self.injector.version.saturating_sub(1).max(1);
                 self.configure(10_000 + self.injector.version, false);
+                self.truth.moved(None, self.at);
             }
             Fault::InjectorIgnoresFailures => self.injector.down = Down::Ignored,
             Fault::InjectorFails => self.injector.down = Down::Fails,
@@ -156,6 +163,7 @@ impl World {
             }
             Fault::SwitchedOff(at) => {
                 self.injector.off.insert(namespace(at).into());
+                self.truth.moved(Some(namespace(at)), self.at);
                 self.edit_namespace(namespace(at), |ns| ns.hash = format!("{} off", ns.hash).into());
                 // It stays off in half of all histories.
                 ends = index.is_multiple_of(2);
@@ -253,6 +261,9 @@ impl World {
             | Fault::WatchLags(..)
             | Fault::WatchDown(..)
             | Fault::WatchForbidden(..) => self.trouble_process(&fault, lasts)?,
+        }
+        if !self.injector.is_plain() || self.injector.down != Down::No {
+            self.moved_silently();
         }
         self.truth.alarm(self.troubles.alert_fires || self.troubles.prometheus_down, self.at);
         if ends {

@@ -22,6 +22,7 @@ use super::{
     fault::{self, WINDOWS},
     forbids::Forbids,
     injection::{Asked, Content, Injector},
+    order::Order,
     scenario::Scenario,
 };
 
@@ -78,7 +79,7 @@ pub(super) struct Flight {
 pub(super) struct Truth {
     pub(super) policy: Policy,
     jumps: Duration,
-    writes: Vec<Write>,
+    pub(super) writes: Vec<Write>,
     pub(super) flights: BTreeMap<WorkloadKey, Flight>,
     /// Whether a workload differed when a process read it last to confirm its rollout.
     differed: BTreeMap<(usize, WorkloadKey), bool>,
@@ -92,6 +93,10 @@ pub(super) struct Truth {
     evicted: BTreeMap<WorkloadKey, Evicted>,
     /// What weather and people do that forbids a rollout.
     pub(super) forbids: Forbids,
+    /// What changed, and what proved itself since.
+    pub(super) order: Order,
+    /// Workloads of which a rollout did not end well.
+    ended_badly: BTreeSet<WorkloadKey>,
 }
 
 impl Truth {
@@ -107,6 +112,8 @@ impl Truth {
             crashed: BTreeSet::new(),
             evicted: BTreeMap::new(),
             forbids: Forbids::new(scenario),
+            order: Order::default(),
+            ended_badly: BTreeSet::new(),
         }
     }
 
@@ -157,6 +164,11 @@ impl Truth {
         Ok(())
     }
 
+    /// A rollout of it did not end well, or its Pods crashed.
+    pub(super) fn failed(&self, key: &WorkloadKey) -> bool {
+        self.ended_badly.contains(key) || self.crashed.contains(key)
+    }
+
     /// Whether this workload's rollout is over, or none of ours any more.
     pub(super) fn look(&mut self, cluster: &Cluster, key: &WorkloadKey) {
         if cluster.pods_of(key).iter().any(|pod| cluster.pod(pod).is_some_and(|p| p.state.crashing)) {
@@ -186,7 +198,7 @@ impl Truth {
     }
 
     /// A stamp is about to be written.
-    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: Behind) -> Result<()> {
+    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: Behind, plain: bool) -> Result<()> {
         let key = write.request.workload.key.clone();
         for other in self.flights.keys().cloned().collect::<Vec<_>>() {
             self.look(cluster, &other);
@@ -203,6 +215,7 @@ impl Truth {
             self.alarms_over(write.at)?;
         }
         self.is_another_target(&write)?;
+        self.is_its_turn(&write, plain)?;
         let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
         if let Some(w) = w {
             self.may_be_rolled(w)?;
@@ -337,6 +350,11 @@ impl Truth {
         for effect in effects {
             let Effect::Notify(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
             self.look(cluster, workload);
+            if *outcome == Outcome::Converged {
+                self.ended_badly.remove(workload);
+            } else {
+                self.ended_badly.insert(workload.clone());
+            }
             // It was in vain, so it may be made again, whatever for.
             if *outcome == Outcome::Superseded && message.contains("moved shortly before") {
                 self.retries.insert(workload.clone(), at);

@@ -358,7 +358,11 @@ impl World {
                 self.schedule(self.at + Duration::from_secs(after), Event::Weather(index));
             }
             Weather::DeadNode(_) => self.node_dies(),
-            Weather::SecondInjectorDown(_) => self.injector.agent = Some(Agent::Down),
+            Weather::SecondInjectorDown(_) => {
+                self.injector.agent = Some(Agent::Down);
+                self.truth.moved(None, self.at);
+                self.moved_silently();
+            }
             Weather::Throttling => self.troubles.throttles = true,
             Weather::NewPodsWait(at, wait) => {
                 let whom = self.whose(at);

@@ -12,17 +12,19 @@ use sidecar_drift::{
     config::Recording,
     core::{
         config::{Mode, Policy},
-        io::{Effect, EvictRequest, Input, PatchRequest, RenderRequest, StateRecord, WatchEvent, WatchSource},
+        io::{Effect, Input, StateRecord},
         model::{ObjectKey, WorkloadKey, time::Now},
     },
 };
 
+pub(super) use super::agenda::{Call, Event};
 use super::{
     cluster::Cluster,
     controllers::Round,
     coverage::Reached,
     evictions::Budget,
     injection::Injector,
+    inspect::Inspection,
     process::{Place, Process},
     random::Random,
     scenario::{EVICTED_IN_TURN, QUIET, Scenario, TROUBLED},
@@ -33,53 +35,6 @@ use crate::scripts::show;
 
 /// The API server's clock at the beginning.
 const BEGINNING: i64 = 1_772_445_600;
-
-/// What will happen.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A fault begins.
-    Begins(usize),
-    /// It ends.
-    Ends(usize),
-    /// A tool puts a template back, again and again until then.
-    Fights(WorkloadKey, Duration),
-    /// The injector has read its configuration.
-    TakesEffect(u32),
-    /// A controller looks at a workload.
-    Controller(WorkloadKey),
-    /// A process begins, in this place.
-    Starts(usize),
-    /// Something for the process of this incarnation.
-    Process(usize, u64, Call),
-    /// What lasts until the end comes again.
-    Weather(usize),
-    /// Everything is well from here on.
-    Heals,
-    LastMove,
-}
-
-/// What a process hears, or what it asked for has arrived at the API server.
-#[derive(Debug)]
-pub(super) enum Call {
-    Hears(Box<Input>),
-    Watch(WatchSource, Vec<WatchEvent>),
-    Relists(WatchSource),
-    Wakes(Duration),
-    Resumes,
-    Elects,
-    /// What comes of trying to renew the lease, sent then.
-    Renews(Duration),
-    Renders(Box<RenderRequest>, Duration),
-    Reads(Box<PatchRequest>),
-    Patches(Box<PatchRequest>),
-    SendsEviction(Box<EvictRequest>),
-    Evicts(Box<EvictRequest>),
-    WritesState(Box<StateRecord>),
-    HearsOfState,
-    Probes,
-    /// Which alerts fire, by the ticket of the question.
-    AsksAlerts(u64),
-}
 
 /// The state ConfigMap.
 #[derive(Debug, Default)]
@@ -140,6 +95,7 @@ pub(super) struct World {
     pub(super) policy: Policy,
     /// Workloads that never rest until the end, and when something befell the others last.
     pub(super) restless: BTreeMap<WorkloadKey, Option<Duration>>,
+    pub(super) inspection: Inspection,
     /// What of the weather came once already.
     pub(super) weather_began: BTreeSet<usize>,
     pub(super) truth: Truth,
@@ -190,6 +146,7 @@ impl World {
             policy: scenario.policy.clone(),
             restless: BTreeMap::new(),
             weather_began: BTreeSet::new(),
+            inspection: Inspection::default(),
             truth: Truth::new(&scenario),
             reached: Reached::default(),
             steps: 0,
@@ -224,6 +181,7 @@ impl World {
         for (index, (at, ..)) in self.scenario.faults.clone().into_iter().enumerate() {
             self.schedule(begin + at, Event::Begins(index));
         }
+        self.schedule(begin, Event::Inspects);
         for index in 0..self.scenario.weather.len() {
             self.schedule(begin, Event::Weather(index));
         }
@@ -266,7 +224,11 @@ impl World {
             Event::Begins(index) => self.fault_begins(index)?,
             Event::Ends(index) => self.fault_ends(index),
             Event::Fights(key, until) => self.fight(&key, until),
-            Event::TakesEffect(version) => self.injector.version = self.injector.version.max(version),
+            Event::TakesEffect(version) => {
+                self.injector.version = self.injector.version.max(version);
+                self.truth.moved(None, self.at);
+                self.moved_silently();
+            }
             Event::Controller(key) => {
                 self.appointed.remove(&key);
                 if self.reconcile(&key) {
@@ -287,6 +249,7 @@ impl World {
                 }
             }
             Event::Weather(index) => self.weather(index)?,
+            Event::Inspects => self.inspect()?,
             Event::Heals => self.heal(),
             Event::LastMove => self.last_move(),
         }
@@ -313,6 +276,7 @@ impl World {
         };
         let more = round.reconcile(key);
         self.truth.look(&self.cluster, key);
+        self.truth.note_proof(&self.cluster, &self.injector, key, self.at);
         self.tend_budgets(key);
         more
     }
@@ -420,6 +384,7 @@ impl World {
             process.rules.check(&self.policy, &effects, &report, now).with_context(|| format!("process {place}"))?;
         }
         self.truth.hear(place, &effects, &self.cluster, at)?;
+        self.converged_pods_stay(place, &effects)?;
         for effect in effects {
             self.carry_out(place, effect)?;
         }
