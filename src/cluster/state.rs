@@ -323,9 +323,12 @@ fn record(config_map: &Value) -> Option<StateRecord> {
 /// What a ConfigMap says, or why not. One that holds nothing yet (the chart's) says that nothing is stopped.
 fn parsed(config_map: &Value) -> Result<StateRecord, Unread> {
     let senseless = |why: serde_json::Error| Unread::Senseless(why.to_string());
-    let record = StateRecord::deserialize(content(config_map).map_err(senseless)?).map_err(senseless)?;
-    let version = config_map.pointer("/metadata/resourceVersion").and_then(Value::as_str).map(Name::from);
-    Ok(StateRecord { resource_version: version, ..record })
+    let content = content(config_map).map_err(senseless)?;
+    let holds_nothing = content.as_object().is_none_or(serde_json::Map::is_empty);
+    let record = StateRecord::deserialize(content).map_err(senseless)?;
+    let named = |at| config_map.pointer(at).and_then(Value::as_str).map(Name::from);
+    let incarnation = named("/metadata/uid").filter(|_| !holds_nothing);
+    Ok(StateRecord { resource_version: named("/metadata/resourceVersion"), incarnation, ..record })
 }
 
 /// The content of a ConfigMap, with what another version put into it. Empty where it holds nothing yet.

@@ -84,6 +84,7 @@ impl Config {
             display,
         } = given.or_from(&file);
         let daemon_runs = purpose == Purpose::Run;
+        let plans_a_rollout = matches!(purpose, Purpose::Rollout { .. });
         let watch = watch_set(&selection)?;
         let Listen(listen) = daemon.listen.unwrap_or(Listen(Some(LISTEN)));
         let Listen(api_listen) = daemon.api_listen.unwrap_or(Listen(Some(API_LISTEN)));
@@ -122,6 +123,7 @@ impl Config {
             outbound,
             recording: recording(record).filter(|_| daemon_runs),
             state_namespace: state_namespace.map(name),
+            plans_a_rollout,
             lease: LeaseId {
                 name: lease_name.map_or_else(|| Name::from(LEASE), name),
                 namespace: lease_namespace.map(name),

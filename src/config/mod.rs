@@ -67,6 +67,8 @@ pub struct Config {
     pub recording: Option<Recording>,
     /// The namespace of the state ConfigMap; `None`: our Pod's own, else that of the kubeconfig's context.
     pub state_namespace: Option<Name>,
+    /// What is on record holds, too, in what is only planned: it is read before anything is judged.
+    pub plans_a_rollout: bool,
     /// The Lease that says which replica leads.
     pub lease: LeaseId,
     /// How one of several replicas is chosen; `None`: there is no other, as for every one-shot command.

@@ -36,6 +36,7 @@ impl Config {
             metrics_by_namespace,
             recording,
             state_namespace,
+            plans_a_rollout: _, // Of one-shot commands.
             lease,
             election,
             log,

@@ -103,14 +103,14 @@ pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<
     let begin = |wanted| Recorder::begin(wanted, &config.policy, watches.sources(), seed, now);
     let recorder = config.recording.as_ref().map(begin).transpose()?;
     let mut first = Vec::new();
-    if config.policy.mode == Mode::Enforce {
-        // A rollout by hand starts at once, so the state must be known first.
-        if stop != StopWhen::Never {
-            match store.read().await {
-                Ok(state) => first.push(Input::State(state)),
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
-            }
+    if config.plans_a_rollout || (config.policy.mode == Mode::Enforce && stop != StopWhen::Never) {
+        // A rollout by hand starts at once, so the state must be known first; and its plan is made with what is known then.
+        match store.read().await {
+            Ok(state) => first.push(Input::State(state)),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the state is not known"),
         }
+    }
+    if config.policy.mode == Mode::Enforce {
         workers.spawn_for_life(store.watch(streaming, sender));
     }
     let (new_configs, changes) = mpsc::channel(1);

@@ -67,6 +67,7 @@ impl Installation {
     /// answer says why.
     pub async fn resume(&self) -> anyhow::Result<Option<String>> {
         let edit = self.state.edit(Begins::Anything, |state| {
+            state.resumed = Some(self.now());
             state.paused = None;
             state.breaker = None;
             // What opened the breaker is settled with it, and so is what a canary could not prove.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
 use testbed::{
     Testbed,
     injector::Sidecar,
@@ -178,6 +180,37 @@ async fn a_person_sees_a_plan_first_and_chooses_the_kinds() -> Result<()> {
         is_rolled(story, db, &before[1]).await?;
         assert_eq!(story.uids(web.0, web.1).await?, web_now);
         are_as_they_were(story, &[&[agent], &UNTOUCHED[..]].concat(), &before[2..]).await
+    })
+    .await
+}
+
+/// What only the state ConfigMap knows of (revisions are not retained, a tool takes stamps away) holds what a person would roll out,
+/// so the plan says so, too.
+#[tokio::test]
+async fn what_is_on_record_alone_holds_the_plan_as_it_holds_the_rollout() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("plan-record", Rights::Enforce, async |story| {
+        let _injector = fleet(story).await?;
+        story.create_state().await?;
+        let state = ["--state-namespace", story.ns.name()];
+        let plan = story.run(&[&["rollout"][..], &state].concat()).await?.success()?.out;
+        assert!(plan.contains("1 workload to roll out"), "{plan}");
+
+        let (kind, name) = DRIFTED[0];
+        let web = story.ns.workloads(kind)?.get(name).await?;
+        let uid: String = web.metadata.uid.unwrap_or_default().chars().filter(|c| *c != '-').take(12).collect();
+        let tried = format!("{} converged by_hand", jiff::Timestamp::now().as_second() - 60);
+        let record = json!({ "attempts": { uid: [tried] } }).to_string();
+        let api: Api<ConfigMap> = story.ns.api();
+        let patch = Patch::Merge(json!({ "data": { "state.json": record } }));
+        api.patch("sidecar-drift-state", &PatchParams::default(), &patch).await?;
+        for confirm in ["--confirm=false", "--confirm"] {
+            let held = story.run(&[&["rollout", confirm][..], &state].concat()).await?.success()?.out;
+            assert!(held.contains("cooldown") && !held.contains("1 workload to roll out"), "{confirm}: {held}");
+        }
+        Ok(())
     })
     .await
 }

@@ -228,6 +228,7 @@ scripts! {
         the_lead_comes_back_during_a_patch
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
+        the_state_is_made_anew
         the_state_vanishes_before_the_patch
         what_ended_is_not_adopted_again
     }
@@ -260,6 +261,7 @@ scripts! {
         a_retry_lifts_a_patch_by_hand
         a_shared_budget_lets_one_after_the_other
         a_slot_ends_when_the_new_pods_are_ready
+        a_slot_that_was_given_back
         a_slow_one_counts_once
         a_small_cluster_is_busy_from_a_quarter_on
         a_soak_that_ends_well
@@ -270,6 +272,7 @@ scripts! {
         a_watch_without_connection_holds
         allowed_all_the_same
         an_autoscaler_does_not_keep_it_from_converging
+        an_autoscaler_takes_no_slot_back
         an_image_that_cannot_be_pulled
         an_injector_that_goes_to_and_fro
         an_old_attempt_lands_late

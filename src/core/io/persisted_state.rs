@@ -14,6 +14,13 @@ pub struct StateRecord {
     /// The ConfigMap's resourceVersion that this was read at: a write holds only for it. Not part of the content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<Name>,
+    /// The ConfigMap's uid; `None`: it holds nothing yet. Not part of the content: one that was deleted and made anew, or emptied, says
+    /// nothing of what was on record before.
+    #[serde(skip)]
+    pub incarnation: Option<Name>,
+    /// When a person said `resume` last: what a ConfigMap that is new does not say then is not to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Timestamp>,
     /// Set: a person paused all rollouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Stop>,

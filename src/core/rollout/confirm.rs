@@ -223,7 +223,10 @@ impl Rollouts {
         let running = self.running.iter().filter(|(key, rollout)| all || concerned.contains(*key) || due(rollout));
         let due = |soaking: &Soaking| soaking.deadline() <= now.elapsed;
         let soaking = self.soaking.iter().filter(|(key, soaking)| concerned.contains(*key) || due(soaking));
-        running.map(|(key, _)| key).chain(soaking.map(|(key, _)| key)).cloned().collect()
+        let mut keys: Vec<_> = running.map(|(key, _)| key).chain(soaking.map(|(key, _)| key)).cloned().collect();
+        // One that takes its slot back does so before another is patched.
+        keys.sort_by_key(|key| self.running.get(key).is_some_and(|rollout| rollout.phase != Phase::Rolling));
+        keys
     }
 
     /// Its rendering is asked for, or will be; else it would wait for ever.

@@ -73,8 +73,8 @@ impl Rollouts {
         let late = rollout.is_late(policy, now);
         let workload = index.workload(key);
         let done = workload.map(|w| replaced(w, context.view)).unwrap_or_default();
-        if !matches!(next, Next::End(Outcome::Converged, _)) {
-            rollout.done = None;
+        if !matches!(next, Next::End(..)) {
+            self.keep_or_give_back_slot(key, context);
         }
         match next {
             Next::End(Outcome::Converged, message) => {
@@ -82,6 +82,13 @@ impl Rollouts {
                 self.converge(key, stay, message, late, context, emit);
             }
             Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
+            // Nothing is to be learned of it any more.
+            Next::Wait(_)
+                if self.running.get(key).and_then(|r| r.gives_up(policy)).is_some_and(|at| now.elapsed >= at) =>
+            {
+                let message = "finished, but its new Pods could not be checked".to_owned();
+                return self.end(key, Outcome::TimedOut, message, context, emit);
+            }
             Next::Hold(..) | Next::Wait(_) if late && policy.one_shot => {
                 return self.end(key, Outcome::TimedOut, format!("{done} replaced"), context, emit);
             }
@@ -102,7 +109,9 @@ impl Rollouts {
                 self.progress(key, &format!("{done} replaced; {what}"), late, context, emit);
             }
             Next::Confirm => {
-                rollout.eviction = Eviction::Confirming;
+                if let Some(rollout) = self.running.get_mut(key) {
+                    rollout.eviction = Eviction::Confirming;
+                }
                 emit.confirm(key, now.elapsed);
                 self.guard.want_probe(now.elapsed);
             }
@@ -111,6 +120,18 @@ impl Rollouts {
         if changed {
             self.schedule.request();
             emit.invalidate_report(key);
+        }
+    }
+
+    /// It has a slot while Pods are to be replaced, or those that it brought are not well. While they are checked it has none.
+    fn keep_or_give_back_slot(&mut self, key: &WorkloadKey, context: Context<'_>) {
+        if !matches!(self.choice(key, context.view), Some(Ok(None))) {
+            return self.take_slot_back(key, context);
+        }
+        let wake = self.running.get(key).and_then(|rollout| rollout.wake);
+        self.note_finished_platform(key, context);
+        if let Some(rollout) = self.running.get_mut(key) {
+            rollout.wake = [wake, rollout.wake].into_iter().flatten().min();
         }
     }
 

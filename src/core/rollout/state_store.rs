@@ -69,7 +69,7 @@ impl StateStore {
         let base = self.read.replace(read.clone());
         let version = base.as_ref().and_then(|base| base.resource_version.clone());
         self.wanted = Some(match self.wanted.take() {
-            Some(mine) => merged(mine, &base.unwrap_or_default(), &read),
+            Some(mine) => merged(mine, &base.filter(|base| follows(base, &read)).unwrap_or_default(), &read),
             None => read,
         });
         let moved = self.read.as_ref().and_then(|read| read.resource_version.clone()) != version;
@@ -107,10 +107,28 @@ impl StateStore {
     }
 }
 
+/// What `base` said and this does not is gone because somebody wanted that. Of a ConfigMap that was deleted and made anew, or emptied,
+/// only a person's `resume` says so.
+fn follows(base: &StateRecord, read: &StateRecord) -> bool {
+    read.incarnation == base.incarnation || read.resumed > base.resumed
+}
+
 /// Both say the same, but for attempts of which only their stamps tell that they were made.
 fn same(a: &StateRecord, b: &StateRecord) -> bool {
-    let StateRecord { resource_version: _, paused, breaker, recent, canaries, locks, retries, starts, attempts } = a;
-    (paused, breaker, recent) == (&b.paused, &b.breaker, &b.recent)
+    let StateRecord {
+        resource_version: _,
+        incarnation: _,
+        resumed,
+        paused,
+        breaker,
+        recent,
+        canaries,
+        locks,
+        retries,
+        starts,
+        attempts,
+    } = a;
+    (resumed, paused, breaker, recent) == (&b.resumed, &b.paused, &b.breaker, &b.recent)
         && (canaries, locks, retries, starts) == (&b.canaries, &b.locks, &b.retries, &b.starts)
         && attempts.that_matter().eq(b.attempts.that_matter())
 }
@@ -119,6 +137,8 @@ fn same(a: &StateRecord, b: &StateRecord) -> bool {
 fn merged(mine: StateRecord, base: &StateRecord, read: &StateRecord) -> StateRecord {
     StateRecord {
         resource_version: read.resource_version.clone(),
+        incarnation: read.incarnation.clone(),
+        resumed: mine.resumed.max(read.resumed),
         paused: if mine.paused == base.paused { read.paused.clone() } else { mine.paused },
         breaker: if mine.breaker == base.breaker { read.breaker.clone() } else { mine.breaker },
         recent: if mine.recent == base.recent { read.recent.clone() } else { mine.recent },

@@ -76,6 +76,19 @@ impl Rollouts {
         stay
     }
 
+    /// The platform was done with it, and is not any more. If the Pods that it brought are not well others wait for it again; of those
+    /// that come and go, as an autoscaler wants them, it has no slot.
+    pub(super) fn take_slot_back(&mut self, key: &WorkloadKey, context: Context<'_>) {
+        if self.running.get(key).is_none_or(|rollout| rollout.well.is_empty()) {
+            return;
+        }
+        let stay = self.note_well(key, context);
+        let Some(rollout) = self.running.get_mut(key).filter(|_| stay == Stay::No) else { return };
+        if rollout.done.take().is_some() {
+            rollout.wake = None;
+        }
+    }
+
     /// Its new Pods are as rendered: it converged, if they have stayed well.
     pub(super) fn converge(
         &mut self,

@@ -80,15 +80,7 @@ impl Rollouts {
         emit: &mut Emitter<'_>,
     ) {
         let View { policy, index, .. } = context.view;
-        if let Some(rollout) = self.running.get_mut(key)
-            && rollout.done.take().is_some()
-        {
-            // It was finished, and is not any more: a Pod was lost again.
-            rollout.wake = None;
-        }
-        if self.running.get(key).is_some_and(|rollout| !rollout.well.is_empty()) {
-            self.note_well(key, context);
-        }
+        self.take_slot_back(key, context);
         if self.note_crashes(key, workload, context.view) {
             let cause = self.stalled_by_pods(key, workload, context.view).map(|stall| format!("; {}", stall.cause));
             let message = format!("its new Pods crash: {message}{}", cause.unwrap_or_default());

@@ -63,8 +63,11 @@ impl Rules {
             self.carry_out(policy, effect, now)?;
         }
         let open: Vec<_> = report.rollouts.iter().filter(|r| r.outcome.is_none()).collect();
-        let begins = effects.iter().any(|effect| matches!(effect, Effect::Patch(_)));
-        self.within_caps(policy, &open, begins)?;
+        let begins = effects.iter().filter_map(|effect| match effect {
+            Effect::Patch(request) => Some(request.workload.key.namespace.clone()),
+            _ => None,
+        });
+        self.within_caps(policy, &open, &begins.collect())?;
         let rolled: BTreeSet<[&Name; 3]> = open.iter().map(|r| [&r.kind, &r.namespace, &r.name]).collect();
         let shown: BTreeSet<[&Name; 3]> = report.workloads.iter().map(|w| [&w.kind, &w.namespace, &w.name]).collect();
         let hidden: Vec<_> = rolled.difference(&shown).collect();
@@ -81,15 +84,17 @@ impl Rules {
     }
 
     /// Those that it found under way are not its doing: of ones that failed, or were late, it is not known any more that
-    /// they gave their slots up. But beside them it begins no other.
-    fn within_caps(&mut self, policy: &Policy, open: &[&RolloutReport], begins: bool) -> Result<()> {
+    /// they gave their slots up. The same of one that takes its slot back, because its new Pods are not well. But beside them it
+    /// begins no other: `begins` has the namespaces where it does.
+    fn within_caps(&mut self, policy: &Policy, open: &[&RolloutReport], begins: &BTreeSet<Name>) -> Result<()> {
         let key = |r: &&RolloutReport| [r.kind.clone(), r.namespace.clone(), r.name.clone()];
         // One whose new Pods are only watched disrupts nothing.
         let all: BTreeSet<_> = open.iter().filter(|r| !r.watched).map(key).collect();
         self.begun.retain(|key| all.contains(key));
-        let counted = if begins { &all } else { &self.begun };
+        let counted = if begins.is_empty() { &self.begun } else { &all };
         ensure!(counted.len() <= policy.parallel_rollouts, "{} rollouts at once", counted.len());
         for [_, namespace, _] in counted {
+            let counted = if begins.contains(namespace) { &all } else { &self.begun };
             let here = counted.iter().filter(|key| key[1] == *namespace).count();
             ensure!(here <= policy.parallel_per_namespace, "{here} rollouts at once in {namespace}");
         }

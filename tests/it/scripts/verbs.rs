@@ -215,6 +215,12 @@ impl Stage {
         match line.expect("how it changes")?.as_str() {
             "missing" => self.put_state(None),
             "empty" => self.put_state(Some(StateRecord::default())),
+            // It was deleted, and made anew: by the chart, or by a person's `pause` or `resume`.
+            "anew" => {
+                let paused = line.text("paused").map(|reason| Stop { reason, at });
+                let (incarnation, resumed) = (Some(at.to_string().into()), line.flag("by_resume").then_some(at));
+                self.put_state(Some(StateRecord { incarnation, paused, resumed, ..StateRecord::default() }));
+            }
             how @ ("paused" | "paused_unseen") => {
                 let stop = Stop { reason: line.expect("why")?, at };
                 self.put_state(Some(StateRecord { paused: Some(stop), ..state.unwrap_or_default() }));

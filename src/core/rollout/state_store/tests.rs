@@ -84,6 +84,62 @@ fn what_we_want_outlives_a_moment_in_which_it_cannot_be_read() {
     assert!(record.unwritten());
 }
 
+/// A ConfigMap that was made anew, and says so.
+fn anew(version: u32, change: impl FnOnce(&mut StateRecord)) -> StateRecord {
+    StateRecord { incarnation: Some("another".into()), ..read(version, change) }
+}
+
+#[test]
+fn a_state_that_was_made_anew_takes_nothing_back_and_adds_what_it_says() {
+    for (by, made) in [("the chart", anew(9, |_| {})), ("pause", anew(9, |r| r.paused = Some(stop("incident"))))] {
+        let mut store = StateStore::default();
+        let known = read(1, |r| {
+            r.incarnation = Some("first".into());
+            r.breaker = Some(stop("two failed"));
+            r.recent = vec![Outcome::Failed, Outcome::Failed];
+            r.canaries.insert("old".to_owned(), canary("a"));
+        });
+        store.take_in(Some(known.clone()), S);
+        store.take_in(None, S);
+        store.take_in(Some(made.clone()), S);
+        let now = store.get().unwrap();
+        assert_eq!(
+            (&now.breaker, &now.recent, &now.canaries),
+            (&known.breaker, &known.recent, &known.canaries),
+            "{by}"
+        );
+        assert_eq!(now.paused, made.paused, "{by}");
+        assert!(
+            store.unwritten() && store.take_write(S * 9).is_some_and(|w| w.resource_version.as_deref() == Some("9"))
+        );
+    }
+}
+
+#[test]
+fn an_emptied_state_takes_nothing_back_and_a_persons_pause_stays() {
+    let mut store = StateStore::default();
+    store
+        .take_in(Some(StateRecord { incarnation: Some("first".into()), ..read(1, |r| r.paused = Some(stop("x"))) }), S);
+    store.take_in(Some(read(2, |_| {})), S);
+    assert_eq!(store.get().unwrap().paused, Some(stop("x")));
+}
+
+#[test]
+fn what_resume_made_anew_says_all() {
+    let mut store = StateStore::default();
+    store.take_in(
+        Some(StateRecord { incarnation: Some("first".into()), ..read(1, |r| r.breaker = Some(stop("x"))) }),
+        S,
+    );
+    store.take_in(None, S);
+    store.take_in(Some(anew(9, |r| r.resumed = Some(test_objects::at(9).wall))), S);
+    assert_eq!(store.get().unwrap().breaker, None);
+    // And so does the one that it finds, as ever.
+    store.take_in(Some(anew(10, |r| r.breaker = Some(stop("y")))), S);
+    store.take_in(Some(anew(11, |_| {})), S);
+    assert_eq!(store.get().unwrap().breaker, None);
+}
+
 #[test]
 fn a_write_that_changes_nothing_is_repeated_ever_more_seldom() {
     let mut record = changed(|mine| mine.recent.push(Outcome::Failed));
