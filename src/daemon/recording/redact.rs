@@ -19,25 +19,8 @@ use crate::core::{
     },
 };
 
-/// What a Pod's controller gave it, which is nobody's secret and stays where it is part of a value: without it nobody could say
-/// what follows from who a Pod is (rule R3).
-#[derive(Clone, Copy)]
-struct Own<'a> {
-    /// The Pod's name.
-    name: Option<&'a str>,
-    /// The Node that it was made for.
-    node: Option<&'a str>,
-}
-
-impl<'a> Own<'a> {
-    /// Each with what stands for it while the text around it is hashed; no text contains that.
-    fn words(self) -> impl Iterator<Item = (char, &'a str)> {
-        let ordinal = self.name.and_then(|name| Some(name.rsplit_once('-')?.1));
-        let ordinal = ordinal.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let words = [('\u{1}', self.name), ('\u{2}', self.node), ('\u{3}', ordinal)];
-        words.into_iter().filter_map(|(mark, word)| Some((mark, word.filter(|word| !word.is_empty())?)))
-    }
-}
+/// Stands for a Pod's own name while the text around it is hashed; no text contains it.
+const NAME_PLACEHOLDER: &str = "\u{1}";
 
 /// Bytes of a hash that are kept: enough that no two values of a cluster have the same.
 const HASH_BYTES: usize = 8;
@@ -63,15 +46,13 @@ impl Redactor {
     pub(super) fn input(&self, input: &mut Input) {
         match input {
             Input::Watch { event: WatchEvent::Apply(Object::Pod(pod)), .. } => {
-                let own = Own { name: Some(&pod.key.name), node: pod.node.as_deref() };
-                pod.shape = self.shape(&pod.shape, own);
+                pod.shape = self.shape(&pod.shape, Some(&pod.key.name));
             }
             Input::Rendered(reply) => match &mut reply.outcome {
                 RenderOutcome::Rendered(rendering) => {
-                    let own = Own { name: rendering.pod_name.as_deref(), node: rendering.node.as_deref() };
-                    let (template, rendered) =
-                        (self.shape(&rendering.template, own), self.shape(&rendering.rendered, own));
-                    (rendering.template, rendering.rendered) = (template, rendered);
+                    let name = rendering.pod_name.as_deref();
+                    rendering.template = self.shape(&rendering.template, name);
+                    rendering.rendered = self.shape(&rendering.rendered, name);
                 }
                 RenderOutcome::Rejected { message } | RenderOutcome::Undetermined { message, .. } => {
                     remove_quotes(message);
@@ -100,14 +81,15 @@ impl Redactor {
         }
     }
 
-    fn shape(&self, shape: &PodShape, own: Own<'_>) -> Arc<PodShape> {
+    /// `name`: the Pod's own, which stays where it is part of a value (rule R3).
+    fn shape(&self, shape: &PodShape, name: Option<&str>) -> Arc<PodShape> {
         let containers = shape.containers.iter().map(|container| {
             let projection = container.projection.value();
             let projection = match projection.as_object() {
                 Some(fields) => {
-                    fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, own))).collect()
+                    fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, name))).collect()
                 }
-                None => self.all(&projection, own),
+                None => self.all(&projection, name),
             };
             let projection = Packed::of(&projection);
             Arc::new(ContainerShape {
@@ -119,60 +101,53 @@ impl Redactor {
         Arc::new(PodShape { containers: containers.collect(), ordered: shape.ordered })
     }
 
-    fn field(&self, field: &str, value: &Value, own: Own<'_>) -> Value {
+    fn field(&self, field: &str, value: &Value, name: Option<&str>) -> Value {
         match (field, value) {
             ("env", Value::Object(entries)) => {
-                entries.iter().map(|(variable, entry)| (variable.clone(), self.entry(entry, own))).collect()
+                entries.iter().map(|(variable, entry)| (variable.clone(), self.entry(entry, name))).collect()
             }
             // An image is nobody's secret, nor is where a value is taken from.
             ("image" | "envFrom" | "imagePullPolicy" | "resources" | "restartPolicy" | "securityContext", _) => {
                 value.clone()
             }
             // Whatever else there is may hold commands, headers and paths.
-            _ => self.all(value, own),
+            _ => self.all(value, name),
         }
     }
 
     /// `{"value": ..}`, or `{"valueFrom": ..}` with no value of its own.
-    fn entry(&self, entry: &Value, own: Own<'_>) -> Value {
-        let Value::Object(members) = entry else { return self.all(entry, own) };
+    fn entry(&self, entry: &Value, name: Option<&str>) -> Value {
+        let Value::Object(members) = entry else { return self.all(entry, name) };
         let member = |(key, value): (&String, &Value)| {
             // Of what a value refers to there is a hash, which a person could try values against.
             let secret = matches!(key.as_str(), "value" | "references");
-            (key.clone(), if secret { self.all(value, own) } else { value.clone() })
+            (key.clone(), if secret { self.all(value, name) } else { value.clone() })
         };
         members.iter().map(member).collect()
     }
 
-    fn all(&self, value: &Value, own: Own<'_>) -> Value {
+    fn all(&self, value: &Value, name: Option<&str>) -> Value {
         match value {
-            Value::String(text) => self.text(text, own).into(),
-            Value::Number(number) => self.text(&number.to_string(), own).into(),
-            Value::Array(elements) => elements.iter().map(|element| self.all(element, own)).collect(),
-            Value::Object(members) => members.iter().map(|(k, v)| (self.member(k, own), self.all(v, own))).collect(),
+            Value::String(text) => self.text(text, name).into(),
+            Value::Number(number) => self.text(&number.to_string(), None).into(),
+            Value::Array(elements) => elements.iter().map(|element| self.all(element, name)).collect(),
+            Value::Object(members) => members.iter().map(|(k, v)| (self.member(k, name), self.all(v, name))).collect(),
             Value::Null | Value::Bool(_) => value.clone(),
         }
     }
 
     /// What a value is made of is a value.
-    fn member(&self, member: &str, own: Own<'_>) -> String {
-        compare::hidden_member(member, own.name, &self.text(member, own))
+    fn member(&self, member: &str, name: Option<&str>) -> String {
+        compare::hidden_member(member, name, &self.text(member, name))
     }
 
-    fn text(&self, text: &str, own: Own<'_>) -> String {
-        let words: Vec<_> = own.words().collect();
-        let mut marked = text.to_owned();
-        for (mark, word) in &words {
-            marked = whole_word::replace(&marked, word, mark.encode_utf8(&mut [0; 4])).into_owned();
-        }
-        let mut out = String::new();
-        for part in marked.split_inclusive(['\u{1}', '\u{2}', '\u{3}']) {
-            let word = words.iter().find(|(mark, _)| part.ends_with(*mark));
-            let hidden = word.map_or(part, |(mark, _)| part.strip_suffix(*mark).unwrap_or(part));
-            out += &self.hash(hidden);
-            out += word.map_or("", |(_, word)| word);
-        }
-        out
+    fn text(&self, text: &str, name: Option<&str>) -> String {
+        let Some(name) = name else { return self.hash(text) };
+        let parts: Vec<_> = whole_word::replace(text, name, NAME_PLACEHOLDER)
+            .split(NAME_PLACEHOLDER)
+            .map(|part| self.hash(part))
+            .collect();
+        parts.join(name)
     }
 
     fn hash(&self, text: &str) -> String {
@@ -241,7 +216,7 @@ mod tests {
         }] } });
         let shape = PodShape::with(&pod, FieldSet::All);
         let redactor = Redactor::with_key(&[7; 32]).unwrap();
-        let hidden = redactor.shape(&shape, Own { name: Some("db-0"), node: None });
+        let hidden = redactor.shape(&shape, Some("db-0"));
         let text = serde_json::to_string(&hidden).unwrap();
         for secret in ["hunter2", "password", "12345", "login"] {
             assert!(!text.contains(secret), "{secret}: {text}");
@@ -249,6 +224,6 @@ mod tests {
         for open in ["USERS", "KEYS", "app:1", "livenessProbe", "db-0"] {
             assert!(text.contains(open), "{open}: {text}");
         }
-        assert_eq!(redactor.shape(&shape, Own { name: Some("db-0"), node: None }), hidden, "what is equal stays equal");
+        assert_eq!(redactor.shape(&shape, Some("db-0")), hidden, "what is equal stays equal");
     }
 }
