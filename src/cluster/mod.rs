@@ -8,6 +8,7 @@
 //! | [`render`] | [`Effect::Render`](crate::core::io::Effect::Render): dry-run Pod creations |
 //! | [`evict`] | [`Effect::Evict`](crate::core::io::Effect::Evict): one Pod, pinned to its uid |
 //! | [`rollout`] | [`Effect::Patch`](crate::core::io::Effect::Patch): the stamp, first as a dry run, then for real |
+//! | [`last_read`] | workloads from the confirmation of a rollout to its patch |
 //! | [`guard`] | [`Effect::ProbeGuard`](crate::core::io::Effect::ProbeGuard): a dry run that must be refused |
 //! | [`accept`] | the annotations by which a person accepts the drift of a workload |
 //! | [`events`] | [`Effect::WriteEvent`](crate::core::io::Effect::WriteEvent): Events about workloads |
@@ -23,6 +24,7 @@ pub mod convert;
 pub mod events;
 pub mod evict;
 pub mod guard;
+pub mod last_read;
 pub mod lease;
 mod paths;
 pub mod render;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Call, Cluster},
     convert::{StampKeys, TEMPLATE_GENERATION},
+    last_read::LastRead,
     paths,
 };
 use crate::core::{
@@ -26,20 +27,25 @@ const NAMED_CHANGES: usize = 5;
 pub async fn patch(
     cluster: &Cluster,
     stamp: &StampKeys,
+    last_read: &LastRead,
     request: &PatchRequest,
     may_write: &(dyn Fn() -> bool + Send + Sync),
 ) -> PatchReply {
-    let outcome = attempt(cluster, stamp, request, may_write).await.unwrap_or_else(|outcome| outcome);
+    let outcome = attempt(cluster, stamp, last_read, request, may_write).await.unwrap_or_else(|outcome| outcome);
     PatchReply { ticket: request.ticket, outcome }
 }
 
 async fn attempt(
     cluster: &Cluster,
     stamp: &StampKeys,
+    last_read: &LastRead,
     request: &PatchRequest,
     may_write: &(dyn Fn() -> bool + Send + Sync),
 ) -> Result<PatchOutcome, PatchOutcome> {
-    let object = read(cluster, request).await?;
+    let object = match last_read.take(&request.workload.uid, &request.resource_version) {
+        Some(object) => object,
+        None => read(cluster, request).await?,
+    };
     let patch = stamp_patch(stamp, request, &object);
     let mut expected = object;
     json_patch::patch(&mut expected, &patch).map_err(|error| failed(error.to_string()))?;
@@ -110,7 +116,7 @@ fn stamp_patch(keys: &StampKeys, request: &PatchRequest, object: &Value) -> Patc
         return Patch(operations);
     }
     let within = |more: &[&'static str]| at(&[row.template, more].concat());
-    // Looked up in the object that was just read, which is of the very version that the request names.
+    // Looked up in the object that was read, which is of the very version that the request names.
     for path in [within(&["metadata"]), within(&["metadata", "annotations"])] {
         if !object.pointer(path.as_str()).is_some_and(Value::is_object) {
             operations.push(PatchOperation::Add(AddOperation { path, value: json!({}) }));

@@ -17,6 +17,7 @@ use crate::{
         events::EventWriter,
         evict,
         guard::{self, Probe},
+        last_read::LastRead,
         render::Renderer,
         rollout,
         state::StateStore,
@@ -37,6 +38,8 @@ pub(super) struct Workers {
     own_namespace: String,
     keys: KeptKeys,
     renderer: Arc<Renderer>,
+    /// From the confirmation of a rollout to its patch.
+    last_read: LastRead,
     store: StateStore,
     /// Checked right before each write.
     leading: Leadership,
@@ -57,16 +60,30 @@ impl Workers {
         instance: &str,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
-        let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()));
+        let last_read = LastRead::default();
+        let renderer = Arc::new(Renderer::new(cluster.clone(), keys.clone()).leaving(last_read.clone()));
         let (events, writing) = events::start(EventWriter::new(cluster.clone(), instance), leading.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(writing);
-        Self { cluster, own_namespace, keys, renderer, store, leading, inputs, events, prometheus: None, tasks }
+        Self {
+            cluster,
+            own_namespace,
+            keys,
+            renderer,
+            last_read,
+            store,
+            leading,
+            inputs,
+            events,
+            prometheus: None,
+            tasks,
+        }
     }
 
     /// Sends dry runs as another user from now on.
     pub(super) fn render_as(&mut self, caller: Caller) {
-        self.renderer = Arc::new(Renderer::new(self.cluster.clone(), self.keys.clone()).calling_as(caller));
+        let renderer = Renderer::new(self.cluster.clone(), self.keys.clone()).leaving(self.last_read.clone());
+        self.renderer = Arc::new(renderer.calling_as(caller));
     }
 
     pub(super) fn render(&mut self, request: RenderRequest) {
@@ -84,9 +101,9 @@ impl Workers {
     /// `term`: in which the core decided it. A decision of an earlier term is not written.
     pub(super) fn patch(&mut self, request: PatchRequest, term: Option<u64>) {
         let (cluster, stamp, inputs) = (self.cluster.clone(), self.keys.stamp.clone(), self.inputs.clone());
-        let may_write = self.may_write(term);
+        let (last_read, may_write) = (self.last_read.clone(), self.may_write(term));
         self.tasks.spawn(async move {
-            let reply = rollout::patch(&cluster, &stamp, &request, &may_write).await;
+            let reply = rollout::patch(&cluster, &stamp, &last_read, &request, &may_write).await;
             _ = inputs.send(Input::Patched(reply)).await;
         });
     }

@@ -36,11 +36,11 @@ pub struct Status {
     complete: bool,
     /// All watches are synced; before that the list of workloads may be short.
     synced: bool,
-    /// How far the first sweep is.
-    progress: Progress,
+    /// How far the first sweep is; null on a replica that does not lead: it looks at nothing.
+    progress: Option<Progress>,
     /// The mode in force.
     mode: Mode,
-    /// This replica leads: it asks and rolls out. Another one only watches.
+    /// This replica leads: it renders and rolls out. Another one only watches, and knows neither verdicts nor rollouts.
     leader: bool,
     /// Who holds the Lease: a Pod and a number; null where there is no election, or nobody leads.
     leader_name: Option<Name>,
@@ -51,19 +51,19 @@ pub struct Status {
     paused: Option<Stopped>,
     /// Why the breaker is open; null when it is closed.
     breaker: Option<Stopped>,
-    /// Whether the API server holds us to dry runs; null where there is no need of it.
+    /// Whether the API server holds us to dry runs; null where there is no need of it, and on a replica that does not lead.
     guard: Option<bool>,
-    /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for.
+    /// Whether alerts of Prometheus hold all rollouts; null where they are not asked for, and on a replica that does not lead.
     alerts: Option<Alerts>,
     /// What could not be watched; verdicts may miss something.
     unavailable: Vec<String>,
-    /// How many workloads have which verdict, reason and gate.
-    summary: Summary,
-    /// What rollouts would change, the commonest change first.
-    changes: Vec<Change>,
-    /// Rollouts under way.
-    rollouts_in_flight: usize,
-    /// Rollouts that may still be started in this hour; null: no limit.
+    /// How many workloads have which verdict, reason and gate; null on a replica that does not lead.
+    summary: Option<Summary>,
+    /// What rollouts would change, the commonest change first; null on a replica that does not lead.
+    changes: Option<Vec<Change>>,
+    /// Rollouts under way; null on a replica that does not lead.
+    rollouts_in_flight: Option<usize>,
+    /// Rollouts that may still be started in this hour; null: no limit, or this replica does not lead.
     rollouts_left: Option<u32>,
     /// Dry runs since the start.
     renders: u64,
@@ -249,14 +249,17 @@ impl Status {
     /// How things stand in this report.
     pub fn of(report: &Report) -> Self {
         let (judged, of) = report.progress;
+        // What a follower would say here is its ignorance.
+        let leads = Some(()).filter(|()| report.leader);
+        let under_way = || report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count();
         Self {
             api_version: API_VERSION,
             kind: "Status",
             version: env!("CARGO_PKG_VERSION"),
             taken: report.taken.to_string(),
-            complete: report.complete,
+            complete: report.leader && report.complete,
             synced: report.synced,
-            progress: Progress { judged, of },
+            progress: leads.map(|()| Progress { judged, of }),
             mode: report.mode,
             leader: report.leader,
             leader_name: report.led_by.clone(),
@@ -266,10 +269,10 @@ impl Status {
             guard: report.guard,
             alerts: report.alerts.as_ref().map(Alerts::of),
             unavailable: report.unavailable.clone(),
-            summary: Summary::of(report),
-            changes: Change::all(report),
-            rollouts_in_flight: report.rollouts.iter().filter(|rollout| rollout.outcome.is_none()).count(),
-            rollouts_left: report.rollouts_left,
+            summary: leads.map(|()| Summary::of(report)),
+            changes: leads.map(|()| Change::all(report)),
+            rollouts_in_flight: leads.map(|()| under_way()),
+            rollouts_left: leads.and(report.rollouts_left),
             renders: report.renders,
             queued: report.queued,
         }

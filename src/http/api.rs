@@ -16,7 +16,7 @@ use super::{
     query::{self, BadQuery, Query},
 };
 use crate::{
-    core::report::Report,
+    core::{model::Name, report::Report},
     document::api::{GenerationList, OneWorkload, Plan, Problem, RolloutList, Status, WorkloadList},
 };
 
@@ -44,6 +44,8 @@ enum Refusal {
     NotFound(String),
     /// Nothing is known yet.
     NotYet,
+    /// Another replica leads, and it alone knows; `None`: nobody is known to lead.
+    Follows(Option<Name>),
 }
 
 impl From<BadQuery> for Refusal {
@@ -58,6 +60,9 @@ impl IntoResponse for Refusal {
             Self::Bad(bad) => problem(StatusCode::BAD_REQUEST, bad.to_string()),
             Self::NotFound(message) => problem(StatusCode::NOT_FOUND, message),
             Self::NotYet => problem(StatusCode::SERVICE_UNAVAILABLE, "nothing is known yet; ask again in a moment"),
+            Self::Follows(leader) => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, follower_knows_nothing(leader.as_deref()))
+            }
         }
     }
 }
@@ -74,6 +79,23 @@ fn report(reader: &Reader) -> Result<Arc<Report>, Refusal> {
     reader.published.report().ok_or(Refusal::NotYet)
 }
 
+/// The report of the leader: what a follower would say of workloads and rollouts is only that it asked for none.
+fn findings(reader: &Reader) -> Result<Arc<Report>, Refusal> {
+    let report = report(reader)?;
+    if report.leader { Ok(report) } else { Err(Refusal::Follows(report.led_by.clone())) }
+}
+
+/// What a follower says where it is asked for what only the leader knows.
+pub(super) fn follower_knows_nothing(leader: Option<&str>) -> String {
+    match leader {
+        Some(leader) => format!(
+            "this replica follows {leader}, which alone knows verdicts and rollouts: forward the port of that Pod (its name \
+             ends at the _)"
+        ),
+        None => "this replica does not lead, and nobody is known to: nobody renders, and nobody rolls out".to_owned(),
+    }
+}
+
 async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     query::reject_parameters(raw.as_deref())?;
     Ok(answer(&Status::of(&*report(&reader)?)))
@@ -81,7 +103,7 @@ async fn status(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result
 
 async fn workloads(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     let query = Query::parse(raw.as_deref())?;
-    let report = report(&reader)?;
+    let report = findings(&reader)?;
     Ok(answer(&WorkloadList::of(&report, query.select(&report), &reader.redaction)))
 }
 
@@ -91,7 +113,7 @@ async fn workload(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Refusal> {
     query::reject_parameters(raw.as_deref())?;
-    let report = report(&reader)?;
+    let report = findings(&reader)?;
     let found = find(&report, &namespace, &kind, &name);
     let w =
         found.ok_or_else(|| Refusal::NotFound(format!("there is no {kind} `{name}` in namespace `{namespace}`")))?;
@@ -105,12 +127,12 @@ async fn generations(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> R
 
 async fn rollouts(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     query::reject_parameters(raw.as_deref())?;
-    Ok(answer(&RolloutList::of(&*report(&reader)?)))
+    Ok(answer(&RolloutList::of(&*findings(&reader)?)))
 }
 
 async fn plan(State(reader): State<Reader>, RawQuery(raw): RawQuery) -> Result<Response, Refusal> {
     query::reject_parameters(raw.as_deref())?;
-    Ok(answer(&Plan::of(&*report(&reader)?)))
+    Ok(answer(&Plan::of(&*findings(&reader)?)))
 }
 
 async fn document(RawQuery(raw): RawQuery) -> Result<Response, Refusal> {

@@ -40,7 +40,7 @@ pub fn document() -> Value {
         let mut responses = json!({
             "200": response("What was asked for.", &answer),
             "400": response("The question makes no sense.", &problem),
-            "503": response("Nothing is known yet: the process has just started.", &problem),
+            "503": response("Nothing is known: the process has just started, or another replica leads.", &problem),
         });
         if path.contains('{') {
             responses["404"] = response("There is no such workload.", &problem);

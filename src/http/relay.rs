@@ -54,7 +54,7 @@ pub(super) async fn forward_to_leader(
                 );
                 problem(StatusCode::SERVICE_UNAVAILABLE, text)
             }
-            // The page says that this replica does not lead, and what it knows all the same.
+            // The page says that this replica does not lead, and who does.
             Err(_) => next.run(request).await,
         },
     };

@@ -36,18 +36,18 @@ fn write(report: &Report, by_namespace: bool) {
     }
     gauge!(STOPPED.name, "by" => "pause").set(flag(report.paused.is_some()));
     gauge!(STOPPED.name, "by" => "breaker").set(flag(report.breaker.is_some()));
-    gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false)));
-    gauge!(STOPPED.name, "by" => "alerts").set(flag(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
     if let Some(open) = report.window_open {
         gauge!(WINDOW.name).set(flag(open));
     }
-    // A follower asks nothing, so what it knows of workloads is old or nothing at all.
+    // A follower asks nothing, so what it knows of workloads, guard and alerts is old or nothing at all.
     if report.leader {
         write_findings(report, by_namespace);
     }
 }
 
 fn write_findings(report: &Report, by_namespace: bool) {
+    gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false)));
+    gauge!(STOPPED.name, "by" => "alerts").set(flag(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
     workloads(report, by_namespace);
     gauge!(COMPLETE.name).set(flag(report.complete));
     gauge!(OLDEST_DRIFT.name).set(oldest_difference(report));

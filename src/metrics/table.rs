@@ -83,13 +83,14 @@ metrics! {
          limit is too low for your fleet.";
     STOPPED = Gauge "sidecar_drift_stopped" ["by"],
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
-         missing `guard`, or `alerts` of `--block-on-alerts`. Alert on breaker and guard: neither mends itself.";
+         missing `guard`, or `alerts` of `--block-on-alerts`; only the leader knows of the last two. Alert on breaker and \
+         guard: neither mends itself.";
     WINDOW = Gauge "sidecar_drift_window_open" [],
         "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
          without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";
     LEADER = Gauge "sidecar_drift_leader" [],
-        "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads. Alert when the sum over the \
-         replicas is not 1 for some minutes.";
+        "1 on the replica that leads, 0 on those that follow it, which say nothing of workloads and rollouts. Alert when the \
+         sum over the replicas is not 1 for some minutes.";
     CLOCK_AHEAD = Gauge "sidecar_drift_clock_ahead_seconds" [],
         "By how many seconds the clock of this machine is ahead of the API server's, negative if it is behind; every comparison \
          corrects it, to within a second. Alert beyond 5: the clock of that Node, or of the control plane, is not synchronized.";

@@ -212,6 +212,8 @@ fn a_follower_says_nothing_of_workloads() {
     assert!(text.contains("sidecar_drift_leader 0\n"), "{text}");
     assert!(text.contains("sidecar_drift_stopped{by=\"pause\"} 0\n"), "{text}");
     for family in [
+        "stopped{by=\"guard\"}",
+        "stopped{by=\"alerts\"}",
         "workloads",
         "sidecar_workloads",
         "oldest_queued",

@@ -75,6 +75,17 @@ impl LeaseHolder {
     fn pod(&self) -> &str {
         self.holder.rsplit_once('_').map_or(&*self.holder, |(pod, _)| pod)
     }
+
+    /// How to ask it by hand. Anybody who may write the Lease chose its name, which is about to stand in a path, and in a line
+    /// for a shell: `None`, if no Pod can be called that.
+    fn by_hand(&self, namespace: &str) -> Option<String> {
+        let pod = self.pod();
+        Call::through_pod(namespace, pod, API_PORT, API_STATUS)?;
+        Some(format!(
+            "`kubectl -n {namespace} port-forward pod/{pod} {API_PORT}`, then `sidecar-drift status --api \
+             http://localhost:{API_PORT}`"
+        ))
+    }
 }
 
 impl Installation {
@@ -92,7 +103,7 @@ impl Installation {
         let now = self.now();
         let present = leader.as_ref().filter(|leader| !leader.is_gone(now));
         let api = match (api, present) {
-            (Some(address), _) => ask_address(address).await,
+            (Some(address), _) => ask_address(address, present.and_then(|leader| leader.by_hand(namespace))).await,
             (None, Some(leader)) => ask_leader(leader, namespace, cluster).await,
             (None, None) => Err(format!(
                 "not asked, because the Lease {its}/{lease} does not say which Pod to ask: name the right one by \
@@ -103,34 +114,45 @@ impl Installation {
     }
 }
 
-/// Asks the API at an address that a person gave.
-async fn ask_address(address: &Uri) -> Result<Value, String> {
+/// Asks the API at an address that a person gave, which may be that of a replica that does not lead.
+async fn ask_address(address: &Uri, leader_by_hand: Option<String>) -> Result<Value, String> {
     let not = |why: &dyn std::fmt::Display| format!("{address} does not answer: {why}");
     let uri = outbound::at(address, API_STATUS).map_err(|error| not(&error))?;
     let request = Request::get(uri).body(Full::<Bytes>::default()).map_err(|error| not(&error))?;
     let answer = Client::plain(Limits::REPLICA).ask(request).await.map_err(|why| not(&why))?;
-    understood(answer.status().as_u16(), answer.body())
+    let document = understood(answer.status().as_u16(), answer.body())?;
+    if leads(&document) {
+        return Ok(document);
+    }
+    let who =
+        document["leaderName"].as_str().map_or("nobody is known to lead".to_owned(), |who| format!("{who} leads"));
+    let help = leader_by_hand.map(|by_hand| format!(": {by_hand}")).unwrap_or_default();
+    Err(format!("the replica at {address} does not lead, so it knows neither verdicts nor rollouts; {who}{help}"))
 }
 
 /// Asks the API of the leader through the API server's proxy, if it does not listen on loopback only.
 async fn ask_leader(leader: &LeaseHolder, namespace: &str, cluster: &Cluster) -> Result<Value, String> {
-    let pod = leader.pod();
-    // Anybody who may write the Lease chose it, and it is about to stand in a path, and in a line for a shell.
-    let Some(call) = Call::through_pod(namespace, pod, leader.port.unwrap_or(API_PORT), API_STATUS) else {
+    let call = Call::through_pod(namespace, leader.pod(), leader.port.unwrap_or(API_PORT), API_STATUS);
+    let Some((call, by_hand)) = call.zip(leader.by_hand(namespace)) else {
         return Err("not asked: the holder of the Lease is called what no Pod can be called".to_owned());
     };
-    let by_hand = format!(
-        "`kubectl -n {namespace} port-forward pod/{pod} {API_PORT}`, then `sidecar-drift status --api \
-         http://localhost:{API_PORT}`"
-    );
     if leader.port.is_none() {
         return Err(format!("on loopback: {by_hand}"));
     }
     let answer = cluster.call(call).await.map_err(|error| format!("not reached: {}; {by_hand}", error.sentence()))?;
     match answer.status.as_u16() {
-        200 | 503 => understood(answer.status.as_u16(), &answer.body),
+        200 | 503 => {
+            let document = understood(answer.status.as_u16(), &answer.body)?;
+            let gone = || format!("{} does not lead any more; ask again in a moment", leader.holder);
+            leads(&document).then_some(document).ok_or_else(gone)
+        }
         _ => Err(format!("not reached: {}; {by_hand}", answer.message())),
     }
+}
+
+/// What a replica says that follows another one is its ignorance.
+fn leads(document: &Value) -> bool {
+    document["leader"] == true
 }
 
 fn understood(status: u16, body: &[u8]) -> Result<Value, String> {
@@ -159,5 +181,24 @@ mod tests {
         let leader =
             LeaseHolder { holder: "sd-7d9f_1".to_owned(), renewed: None, holds: Duration::ZERO, port: Some(8081) };
         assert!(ask_leader(&leader, "ops", &cluster).await.unwrap_err().starts_with("not reached: "));
+    }
+
+    /// What it would say of workloads is its ignorance: nobody is told "nothing has drifted" by it.
+    #[tokio::test]
+    async fn a_replica_that_does_not_lead_any_more_is_not_believed() {
+        let leader =
+            LeaseHolder { holder: "sd-7d9f_1".to_owned(), renewed: None, holds: Duration::ZERO, port: Some(8081) };
+        let says = |body: &'static str| {
+            let service =
+                tower::service_fn(
+                    move |_| async move { Ok::<_, std::io::Error>(http::Response::new(body.to_owned())) },
+                );
+            Cluster::from_service(service, "http://x", "ops")
+        };
+        let follows = says(r#"{"kind":"Status","leader":false,"leaderName":"sd-other_2","summary":null}"#);
+        let why = ask_leader(&leader, "ops", &follows).await.unwrap_err();
+        assert_eq!(why, "sd-7d9f_1 does not lead any more; ask again in a moment");
+        let leads = says(r#"{"kind":"Status","leader":true,"summary":{"workloads":6}}"#);
+        assert_eq!(ask_leader(&leader, "ops", &leads).await.unwrap()["summary"]["workloads"], 6);
     }
 }

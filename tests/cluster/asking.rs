@@ -68,6 +68,41 @@ async fn status_finds_the_lease_by_its_name_and_asks_the_api_that_it_is_shown() 
     .await
 }
 
+/// A port that is forwarded to `deploy/…` is a follower's as often as not (B12).
+#[tokio::test]
+async fn a_follower_knows_nothing_and_status_names_who_does() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("asking-follower", Rights::Enforce, async |story| {
+        let (leader, _, leads) = running(story, &[]).await?;
+        let second = story.account("second", Rights::Enforce).await?;
+        let follower = story.daemon_as(&second, &ELECTED)?;
+        let follows = follower.address_of("the API").await?;
+        let unknown = eventually("it watches, and knows who leads", DEADLINE, async || {
+            let status: Value = serde_json::from_str(&web::body(&follows, "/api/v1/status").await?)?;
+            Ok((status["synced"] == true && status["leaderName"].is_string()).then_some(status))
+        })
+        .await?;
+        for at in ["progress", "summary", "changes", "rolloutsInFlight"] {
+            assert_eq!(unknown.get(at), Some(&Value::Null), "{at}: {unknown:#}");
+        }
+        let page = web::body(&follows, "/").await?;
+        assert!(page.contains("This replica does not lead") && !page.contains("drifted"), "{page}");
+
+        let asked = status(story, &["--api", &format!("http://{follows}")]).await?;
+        assert_eq!(asked["api"], Value::Null, "{asked:#}");
+        let silent = asked["apiSilent"].as_str().context("no reason")?;
+        assert!(silent.contains("does not lead") && silent.contains("port-forward pod/"), "{silent}");
+        let asked = status(story, &["--api", &format!("http://{leads}")]).await?;
+        assert_eq!(asked["api"]["summary"]["verdicts"]["drifted"], 1, "{asked:#}");
+        ensure!(follower.terminate().await?.success());
+        ensure!(leader.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_look_beside_a_daemon_takes_none_of_its_ports_and_explains_one_workload() -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {

@@ -16,15 +16,15 @@ use crate::{
 impl Renderer {
     /// The workload as it was read, and the stamps in all its revisions. They count, not the live annotations alone:
     /// GitOps tools strip those.
-    pub(super) async fn confirm(
+    pub(super) fn confirm(
         &self,
         request: &RenderRequest,
         workload: &Value,
+        revisions: &[Value],
     ) -> Result<Confirmation, RenderOutcome> {
         let key = &request.workload.key;
         let snapshot = convert::workload(key.kind, workload, &self.keys)
             .ok_or_else(|| undetermined(format!("{key} was read without a name")))?;
-        let revisions = self.revisions(request, workload).await?;
         let template = match key.kind.row().revisions {
             RevisionKind::ReplicaSet | RevisionKind::Template => "/spec/template",
             RevisionKind::ControllerRevision => "/data/spec/template",
@@ -37,7 +37,7 @@ impl Renderer {
             found.ok_or_else(|| undetermined(format!("revision {} has no template", text(revision, "/metadata/name"))))
         };
         let mut history: Vec<Attempt> = Vec::from_iter(live);
-        for revision in &revisions {
+        for revision in revisions {
             history.extend(self.tried(&template_of(revision)?));
         }
         history.sort_by_cached_key(|a| (a.stamp.timestamp, a.stamp.fingerprint.clone(), a.template.clone()));
@@ -73,20 +73,12 @@ impl Renderer {
         self.keys.stamp.hash_without_stamp(&template)
     }
 
-    /// The name of the newest revision of a workload whose Pods do not tell it, because there are none.
-    pub(super) async fn newest_revision(
+    /// All retained revisions of a workload.
+    pub(super) async fn revisions(
         &self,
         request: &RenderRequest,
         workload: &Value,
-    ) -> Result<String, RenderOutcome> {
-        let number = |revision: &&Value| revision.get("revision").and_then(Value::as_i64);
-        let revisions = self.revisions(request, workload).await?;
-        let newest = revisions.iter().max_by_key(number).map(|revision| text(revision, "/metadata/name").to_owned());
-        newest.ok_or(RenderOutcome::Gone)
-    }
-
-    /// All retained revisions of a workload.
-    async fn revisions(&self, request: &RenderRequest, workload: &Value) -> Result<Vec<Value>, RenderOutcome> {
+    ) -> Result<Vec<Value>, RenderOutcome> {
         let key = &request.workload.key;
         let Some(plural) = key.kind.row().revisions.plural() else { return Ok(Vec::new()) };
         let selector = selector_text(workload.pointer("/spec/selector").unwrap_or(&Value::Null));

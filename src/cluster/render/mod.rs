@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     client::{Call, Cluster, NoAnswer},
     convert::{self, KeptKeys, Needed},
+    last_read::LastRead,
     paths,
 };
 use crate::config::Caller;
@@ -36,6 +37,8 @@ pub struct Renderer {
     rights: Rights,
     prefetch: Prefetch,
     caller: Caller,
+    /// What a confirmation read, for the patch that follows it.
+    last_read: LastRead,
 }
 
 /// What a Pod is made from, as it was read.
@@ -49,7 +52,15 @@ struct PodSource {
 impl Renderer {
     /// A renderer that keeps this of workloads.
     pub fn new(cluster: Cluster, keys: KeptKeys) -> Self {
-        Self { cluster, keys, rights: Rights::default(), prefetch: Prefetch::default(), caller: Caller::Own }
+        let (rights, prefetch, last_read) = (Rights::default(), Prefetch::default(), LastRead::default());
+        Self { cluster, keys, rights, prefetch, caller: Caller::Own, last_read }
+    }
+
+    /// Leaves what confirmations read for the patches that follow them.
+    #[must_use]
+    pub fn leaving(mut self, last_read: LastRead) -> Self {
+        self.last_read = last_read;
+        self
     }
 
     /// Sends dry runs as somebody else (rule R4).
@@ -73,41 +84,64 @@ impl Renderer {
         request: &RenderRequest,
         confirmation: &mut Option<Box<Confirmation>>,
     ) -> Result<RenderOutcome, RenderOutcome> {
-        let source = self.read(request).await?;
-        if request.confirm {
-            let workload = source.workload.as_ref().unwrap_or(&Value::Null);
-            *confirmation = Some(Box::new(self.confirm(request, workload).await?));
-        }
+        let source = self.read(request, confirmation).await?;
         self.ask(request, &source).await
     }
 
-    async fn read(&self, request: &RenderRequest) -> Result<PodSource, RenderOutcome> {
+    async fn read(
+        &self,
+        request: &RenderRequest,
+        confirmation: &mut Option<Box<Confirmation>>,
+    ) -> Result<PodSource, RenderOutcome> {
         let key = &request.workload.key;
         let in_replica_sets = key.kind.has_replica_sets();
-        let mut workload = None;
+        let (mut workload, mut retained) = (None, None);
         if request.confirm || !in_replica_sets {
             let object = self.get(&paths::workload(key)).await?;
             if text(&object, "/metadata/uid") != &*request.workload.uid {
                 return Err(RenderOutcome::Gone);
+            }
+            if request.confirm {
+                let all = self.revisions(request, &object).await?;
+                *confirmation = Some(Box::new(self.confirm(request, &object, &all)?));
+                self.last_read.keep(&request.workload.uid, object.clone());
+                retained = Some(all);
             }
             workload = Some(object);
         }
         if key.kind.has_template_only() {
             return self.source_from_workload(request, workload);
         }
-        let name = match revision_name(request) {
-            Some(name) => name,
-            None => self.newest_revision(request, workload.as_ref().unwrap_or(&Value::Null)).await?,
+        let (name, uid, template) = match (revision_name(request), retained) {
+            // What was tried stands in all of them, and the one that is asked for is among these.
+            (name, Some(all)) => from_retained(name.as_deref(), &all)?,
+            (name, None) => self.read_revision(request, name, workload.as_ref().unwrap_or(&Value::Null)).await?,
         };
-        let plural = key.kind.row().revisions.plural().unwrap_or_default();
-        let revision = self.revision(request, plural, &name).await?;
         let owner = if in_replica_sets {
-            let uid = text(&revision, "/metadata/uid").to_owned();
             OwnerIdentity { api_version: "apps/v1".to_owned(), kind: "ReplicaSet".to_owned(), name, uid }
         } else {
             workload_itself(request)
         };
-        Ok(PodSource { workload, owner, template: read::template(&revision) })
+        Ok(PodSource { workload, owner, template })
+    }
+
+    /// Name, uid and template of the revision of this name, or of the newest one.
+    async fn read_revision(
+        &self,
+        request: &RenderRequest,
+        name: Option<String>,
+        workload: &Value,
+    ) -> Result<(String, String, Template), RenderOutcome> {
+        let name = if let Some(name) = name {
+            name
+        } else {
+            let all = self.revisions(request, workload).await?;
+            newest_revision(&all).map(|newest| text(newest, "/metadata/name").to_owned()).ok_or(RenderOutcome::Gone)?
+        };
+        let plural = request.workload.key.kind.row().revisions.plural().unwrap_or_default();
+        let revision = self.revision(request, plural, &name).await?;
+        let uid = text(&revision, "/metadata/uid").to_owned();
+        Ok((name, uid, read::template(&revision)))
     }
 
     /// What Pods are made from that are made from the workload's own template, if that is the one that was asked for.
@@ -127,23 +161,21 @@ impl Renderer {
 
     /// The object that holds the template. Which one that is the watches say, and a controller never writes another template
     /// into it, so the API server may answer from its cache: that is a third of the work, and etcd has none. What is not in
-    /// the cache, yet, is asked for once more. Before a rollout etcd has its say, as for everything then.
+    /// the cache, yet, is asked for once more.
     async fn revision(&self, request: &RenderRequest, plural: &str, name: &str) -> Result<Value, RenderOutcome> {
         let path = paths::revision(plural, &request.workload.key.namespace, name);
         let ours = |revision: &Value| is_controlled_by(revision, &request.workload.uid);
-        if !request.confirm {
-            let namespace = &request.workload.key.namespace;
-            if !request.together.is_empty() {
-                self.prefetch.start(&self.cluster, namespace, &request.together);
-            }
-            if let Some(revision) = self.prefetch.find(namespace, name).await.filter(ours) {
-                return Ok(revision);
-            }
-            match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
-                Ok(revision) if ours(&revision) => return Ok(revision),
-                Ok(_) | Err(RenderOutcome::Gone) => {}
-                Err(outcome) => return Err(outcome),
-            }
+        let namespace = &request.workload.key.namespace;
+        if !request.together.is_empty() {
+            self.prefetch.start(&self.cluster, namespace, &request.together);
+        }
+        if let Some(revision) = self.prefetch.find(namespace, name).await.filter(ours) {
+            return Ok(revision);
+        }
+        match self.get_part(&format!("{path}?resourceVersion=0"), read::REVISION).await {
+            Ok(revision) if ours(&revision) => return Ok(revision),
+            Ok(_) | Err(RenderOutcome::Gone) => {}
+            Err(outcome) => return Err(outcome),
         }
         let revision = self.get_part(&path, read::REVISION).await?;
         if ours(&revision) { Ok(revision) } else { Err(RenderOutcome::Gone) }
@@ -254,6 +286,23 @@ fn revision_name(request: &RenderRequest) -> Option<String> {
         return Some(prefix + revision);
     }
     Some(revision.to_string())
+}
+
+/// Name, uid and template of the revision of this name among these whole ones, or of the newest.
+fn from_retained(name: Option<&str>, all: &[Value]) -> Result<(String, String, Template), RenderOutcome> {
+    let found = match name {
+        Some(name) => all.iter().find(|revision| text(revision, "/metadata/name") == name),
+        None => newest_revision(all),
+    };
+    let found = found.ok_or(RenderOutcome::Gone)?;
+    let template = found.pointer("/data/spec/template").or_else(|| found.pointer("/spec/template"));
+    let (name, uid) = (text(found, "/metadata/name").to_owned(), text(found, "/metadata/uid").to_owned());
+    Ok((name, uid, Template::of(template.unwrap_or(&Value::Null))))
+}
+
+/// The newest revision of a workload whose Pods do not tell it, because there are none.
+fn newest_revision(all: &[Value]) -> Option<&Value> {
+    all.iter().max_by_key(|revision| revision.get("revision").and_then(Value::as_i64))
 }
 
 /// The kind that a Pod's ownerReference names, as rights spell it.

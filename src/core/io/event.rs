@@ -60,10 +60,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    DriftDetected Normal "Compare" "its Pods run a sidecar that would be injected differently now, or not at all";
+    DriftDetected Normal "Compare" "its Pods run a sidecar that would be injected differently now, or not at all, and it is not rolled out by itself";
     Rejected Warning "Compare" "its Pods would be refused if they were recreated now";
-    RolloutStarted Normal "Rollout" "the stamp was written, and its Pods are being replaced";
-    RolloutConverged Normal "Rollout" "the rollout has finished, and the new Pods are as rendered";
+    RolloutStarted Normal "Rollout" "its Pods are being replaced; of a rollout that converges nothing more is said";
     RolloutFailed Warning "Rollout" "the rollout ended otherwise, or is late";
     NonConvergent Warning "Rollout" "the rollout has finished, but the new Pods still differ";
     BreakerOpen Warning "Plan" "too many rollouts went wrong, so it is not rolled out until `sidecar-drift resume`";
@@ -74,22 +73,21 @@ reasons! {
 /// The Event that says the same as a notice, if there is one: about which workload, why, and in which words.
 pub(super) fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, String)> {
     match notice {
-        Notice::VerdictChanged { workload, to, change, .. } => match to {
-            Verdict::Drifted | Verdict::Missing | Verdict::Removed => {
-                Some((workload, EventReason::DriftDetected, format!("{to}: {change}")))
-            }
+        Notice::VerdictChanged { workload, to, .. } => match to {
             // In whose words it would be refused is in the log and in `scan`: they may quote the Pod.
             Verdict::Rejected => Some((workload, EventReason::Rejected, EventReason::Rejected.meaning().to_owned())),
-            // Of one that did not converge its outcome tells.
-            Verdict::NonConvergent
+            // Drift that is rolled out is told by its rollout, and the other by what holds it: one Event for each, not three.
+            Verdict::Drifted
+            | Verdict::Missing
+            | Verdict::Removed
+            | Verdict::NonConvergent
             | Verdict::Undetermined
             | Verdict::NoPods
             | Verdict::InSync
             | Verdict::NotInjected => None,
         },
-        Notice::RolloutStarted { workload, reason } => Some((workload, EventReason::RolloutStarted, reason.clone())),
         Notice::RolloutEnded { workload, outcome, message, .. } => match outcome {
-            Outcome::Converged => Some((workload, EventReason::RolloutConverged, message.clone())),
+            Outcome::Converged => None,
             Outcome::NonConvergent => Some((workload, EventReason::NonConvergent, message.clone())),
             Outcome::TimedOut
             | Outcome::Stalled
@@ -106,6 +104,7 @@ pub(super) fn event_of(notice: &Notice) -> Option<(&WorkloadKey, EventReason, St
         | Notice::ScopeMoved { .. }
         | Notice::InjectorSlow { .. }
         | Notice::RenderLimit { .. }
+        | Notice::RolloutStarted { .. }
         | Notice::RolloutProgress { .. }
         | Notice::PodEvicted { .. }
         | Notice::RolloutHeld { .. }

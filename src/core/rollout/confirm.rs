@@ -43,7 +43,7 @@ impl Rollouts {
         }
         self.starts.plan(key, now);
         let entry = self.ledger.entry(key);
-        (entry.gate, entry.gate_in_enforce, entry.unseen) = (None, None, None);
+        (entry.gate, entry.gate_in_enforce, entry.unseen, entry.told) = (None, None, None, None);
         let scopes = self.candidate(key, &BTreeSet::new(), context).map(|candidate| candidate.proves());
         self.register_canary(key, &scopes.unwrap_or_default(), context.view);
         self.running.insert(key.clone(), rollout);

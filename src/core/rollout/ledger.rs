@@ -23,6 +23,8 @@ pub(super) struct Entry {
     pub(super) gate_in_enforce: Option<Gate>,
     /// What cannot be seen, where that holds it.
     pub(super) unseen: Option<String>,
+    /// The drift that its owner was told of last.
+    pub(super) told: Option<String>,
     /// The bad annotation that people were told of last.
     pub(super) bad_annotation: Option<String>,
     /// Rollouts in a row that were given up before anything was written.
@@ -59,10 +61,11 @@ impl Ledger {
         self.0.entry(key.clone()).or_default()
     }
 
-    /// Nothing holds this workload.
-    pub(super) fn clear_gate(&mut self, key: &WorkloadKey) {
+    /// Nothing holds this workload; perhaps because it is as rendered, and not only because that is not known.
+    pub(super) fn clear_gate(&mut self, key: &WorkloadKey, as_rendered: bool) {
         if let Some(entry) = self.0.get_mut(key) {
             (entry.gate, entry.gate_in_enforce, entry.unseen) = (None, None, None);
+            entry.told = entry.told.take().filter(|_| !as_rendered);
             if **entry == Entry::default() {
                 self.0.remove(key);
             }

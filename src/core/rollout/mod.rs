@@ -14,6 +14,7 @@ mod context;
 mod evict;
 pub mod gate;
 mod guard;
+mod holds;
 mod kept;
 mod ledger;
 mod patch;

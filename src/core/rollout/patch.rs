@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     injection::View,
-    io::{Effect, Notice, Outbox, PatchOutcome, PatchReply, PatchRequest, Tried, WorkloadRef},
+    io::{Effect, EventReason, Notice, Outbox, PatchOutcome, PatchReply, PatchRequest, Tried, WorkloadRef},
     model::{
         Stamp, WorkloadKey,
         owner::Restart,
@@ -31,6 +31,7 @@ impl Rollouts {
         let View { policy, index, now, .. } = context.view;
         let (Some(workload), Some(judged)) = (index.workload(key), context.verdicts.judged(key)) else { return };
         let reason = policy.rollout_reason.clone().unwrap_or_else(|| reason_for(judged));
+        let change = judged.change.clone();
         let timestamp = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);
         let stamp = match key.kind.row().restart {
             Restart::Stamp => Stamp { timestamp, reason: reason.clone(), fingerprint: Some(judged.target.clone()) },
@@ -54,6 +55,7 @@ impl Rollouts {
             stamp,
         }));
         if rollout.stamps.len() == 1 {
+            emit.outbox().record_event(key, EventReason::RolloutStarted, format!("{reason}: {change}"));
             emit.notify(Notice::RolloutStarted { workload: key.clone(), reason });
         }
     }

@@ -9,6 +9,7 @@ use super::{
     alerts::AlertGate,
     context::{Context, Emitter, RolloutEvent},
     guard::Guard,
+    holds::{record_drift, record_hold},
     ledger::{Entry, Ledger},
     plan_schedule::PlanSchedule,
     report::{AlertsReport, RolloutReport},
@@ -23,7 +24,7 @@ use crate::core::{
     io::{AlertsReply, AlertsRequest, Effect, Notice, Outbox, StateRecord},
     model::{Attempt, WorkloadKey, time::Now, words::Gate},
     render::Need,
-    verdict::{Judgement, Standing},
+    verdict::{Judged, Judgement, Standing},
 };
 
 /// Rollouts under way, the ledger of what was done, the budget, the state ConfigMap, the guard and the alerts.
@@ -146,7 +147,8 @@ impl Rollouts {
             match standing {
                 Standing::Candidate => self.adopt(key, context, &mut emit),
                 Standing::Settled => {
-                    self.ledger.clear_gate(key);
+                    let judged = context.verdicts.judged(key);
+                    self.ledger.clear_gate(key, judged.is_none_or(Judged::is_as_rendered));
                     self.adopt(key, context, &mut emit);
                 }
                 Standing::Left => self.leave(key),
@@ -238,6 +240,9 @@ impl Rollouts {
         let view = context.view;
         let unseen = view.index.workload(key).filter(|_| blind).and_then(|workload| view.unseen(workload));
         let entry = self.ledger.entry(key);
+        if let Some(judged) = context.verdicts.judged(key) {
+            record_drift(key, gate, judged, entry, emit.outbox());
+        }
         let same = entry.gate.is_some_and(|(held_by, _)| held_by == gate);
         if same && entry.gate_in_enforce == in_enforce && entry.unseen == unseen {
             return;
@@ -365,15 +370,4 @@ impl Rollouts {
     pub fn sizes(&self) -> [usize; 5] {
         [self.soaking.len(), self.running.len(), self.ledger.len(), self.pending_writes.len(), self.concerned.len()]
     }
-}
-
-/// Writes an Event of a workload's being held, if that is no part of the ordinary course of things.
-fn record_hold(key: &WorkloadKey, gate: Gate, out: &mut Outbox) {
-    use crate::core::io::EventReason::{BreakerOpen, GuardMissing};
-    let reason = match gate {
-        Gate::BreakerOpen => BreakerOpen,
-        Gate::GuardMissing => GuardMissing,
-        _ => return,
-    };
-    out.record_event(key, reason, reason.meaning().to_owned());
 }

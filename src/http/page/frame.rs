@@ -95,16 +95,6 @@ fn banners(report: &Report) -> Vec<Banner> {
         let text = format!("By a person, since {}: {}", stop.at.strftime("%F %H:%M UTC"), stop.reason);
         add("warn", "All rollouts are paused", text, Some("sidecar-drift resume"));
     }
-    if !report.leader {
-        let text = match &report.led_by {
-            Some(leader) => format!(
-                "{leader} leads: it asks and rolls out, and it knows the verdicts. Forward the port of that Pod (its name \
-                 ends at the _)."
-            ),
-            None => "Nobody is known to lead: nobody asks, and nobody rolls out.".to_owned(),
-        };
-        add("dim", "This replica does not lead", text, Some("kubectl get leases"));
-    }
     if !report.unavailable.is_empty() {
         let text = report.unavailable.join("; ");
         add("warn", "Some of the cluster cannot be seen", text, None);
@@ -133,5 +123,16 @@ pub(super) struct Message {
 impl Message {
     pub(super) fn new(report: &Report, headline: &'static str, text: String) -> Self {
         Self { frame: Frame::new(report, headline, ""), headline, text }
+    }
+
+    /// Instead of what only the leader knows.
+    pub(super) fn of_follower(report: &Report) -> Self {
+        let text = match &report.led_by {
+            Some(leader) => format!(
+                "{leader} leads: it alone knows verdicts and rollouts. Forward the port of that Pod (its name ends at the _)."
+            ),
+            None => "Nobody is known to lead: nobody renders, and nobody rolls out.".to_owned(),
+        };
+        Self::new(report, "This replica does not lead", text)
     }
 }

@@ -81,6 +81,9 @@ async fn workload(
     Path((namespace, kind, name)): Path<(String, String, String)>,
 ) -> Response {
     let Some(report) = reader.published.report() else { return not_yet() };
+    if !report.leader {
+        return render(&headers, StatusCode::OK, &report, &Message::of_follower(&report));
+    }
     if let Some(w) = api::find(&report, &namespace, &kind, &name) {
         return render(&headers, StatusCode::OK, &report, &workload::WorkloadPage::of(&report, w, &reader.redaction));
     }
@@ -90,11 +93,12 @@ async fn workload(
 
 /// There is nothing at this address.
 pub(super) async fn not_found(State(reader): State<Reader>, headers: HeaderMap) -> Response {
+    let Some(report) = reader.published.report() else { return not_yet() };
     let text = "There is nothing at this address.".to_owned();
-    show(&reader, &headers, StatusCode::NOT_FOUND, |report| Message::new(report, "Not found", text))
+    render(&headers, StatusCode::NOT_FOUND, &report, &Message::new(&report, "Not found", text))
 }
 
-/// The page that `make` makes of the newest report.
+/// The page that `make` makes of the newest report, if this replica leads: a follower's says only that it looked at nothing.
 fn show<T: Template>(
     reader: &Reader,
     headers: &HeaderMap,
@@ -102,7 +106,8 @@ fn show<T: Template>(
     make: impl FnOnce(&Arc<Report>) -> T,
 ) -> Response {
     match reader.published.report() {
-        Some(report) => render(headers, status, &report, &make(&report)),
+        Some(report) if report.leader => render(headers, status, &report, &make(&report)),
+        Some(report) => render(headers, StatusCode::OK, &report, &Message::of_follower(&report)),
         None => not_yet(),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::{
         convert::{KeptKeys, StampKeys, convert},
+        last_read::LastRead,
         render::Renderer,
         rollout::patch,
     },
@@ -185,7 +186,8 @@ async fn patched(kind: Kind, api: impl AsyncFnOnce(&mut Api)) -> PatchOutcome {
         },
     };
     let keys = StampKeys::new("sidecarRollout");
-    tokio::join!(patch(&cluster, &keys, &request, &|| true), api(&mut server)).0.outcome
+    let unread = LastRead::default();
+    tokio::join!(patch(&cluster, &keys, &unread, &request, &|| true), api(&mut server)).0.outcome
 }
 
 #[tokio::test]

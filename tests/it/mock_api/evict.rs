@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::StampKeys, evict::evict, rollout::patch},
+    cluster::{convert::StampKeys, evict::evict, last_read::LastRead, rollout::patch},
     core::{
         io::{EvictOutcome, EvictRequest, PatchOutcome, PatchRequest, WorkloadRef},
         model::{Stamp, WorkloadKey, owner::Kind},
@@ -124,6 +124,7 @@ async fn an_argo_rollout_is_restarted_by_its_own_field_and_not_stamped() {
         }
     };
     let keys = StampKeys::new("sidecarRollout");
-    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &request, &|| true), server);
+    let unread = LastRead::default();
+    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &unread, &request, &|| true), server);
     assert_eq!(reply.outcome, PatchOutcome::Patched { generation: 5 });
 }

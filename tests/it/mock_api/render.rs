@@ -432,8 +432,7 @@ async fn a_confirmation_reads_the_workload_before_it_is_rendered_and_all_stamps(
             "spec": { "selector": selector, "template": template(Some("2026-05-02T10:00:00Z")) },
         });
         api.expect("GET /apis/apps/v1/namespaces/shop/deployments/web").await.reply(200, &deployment);
-        // No cache has a say right before a rollout.
-        api.expect(NEWEST_REPLICA_SET).await.reply(200, &replica_set());
+        // No cache has a say right before a rollout, and the template is among what is read for the stamps.
         let list =
             "GET /apis/apps/v1/namespaces/shop/replicasets?&labelSelector=app%3Dweb%2Ctier+in+%28a%2Cb%29%2C%21old";
         let with = |name, stamp| controlled(name, &json!({ "spec": { "template": template(stamp) } }));

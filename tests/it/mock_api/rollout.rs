@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{convert::StampKeys, rollout::patch},
+    cluster::{convert::StampKeys, last_read::LastRead, render::Renderer, rollout::patch},
     core::{
-        io::{PatchOutcome, PatchRequest, WorkloadRef},
+        io::{PatchOutcome, PatchRequest, RenderRequest, WorkloadRef},
         model::{Stamp, WorkloadKey, owner::Kind},
     },
 };
@@ -63,7 +63,8 @@ async fn outcome_with(may_write: impl Fn() -> bool + Send + Sync, server: impl A
         server(&mut api).await;
         api.expect_silence().await;
     };
-    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &request, &may_write), server);
+    let unread = LastRead::default();
+    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &unread, &request, &may_write), server);
     assert_eq!(reply.ticket, 3);
     reply.outcome
 }
@@ -121,7 +122,8 @@ async fn existing_annotations_stay_and_a_slash_in_the_prefix_is_escaped() {
         assert_eq!(paths[2], "/spec/template/metadata/annotations/example.com~1sidecar.rollout.timestamp");
         trial.fail(409, "Conflict", "the object has been modified");
     };
-    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &request, &|| true), server);
+    let unread = LastRead::default();
+    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &unread, &request, &|| true), server);
     assert_eq!(reply.outcome, PatchOutcome::Conflict);
 }
 
@@ -241,4 +243,70 @@ async fn only_a_lost_answer_to_the_real_patch_leaves_it_open() {
         up_to_the_real_patch(api).await.fail(504, "Timeout", "request did not complete within the allowed duration");
     });
     assert!(matches!(real_failed.await, PatchOutcome::Unknown { .. }));
+}
+
+/// What was read right before is not read again: the patch holds for that version alone (B10).
+#[tokio::test]
+async fn a_workload_that_was_read_for_the_confirmation_is_not_read_again() {
+    let (renderer, mut api, last_read) = confirming();
+    let confirm = RenderRequest { confirm: true, ..super::render::request(Kind::DEPLOYMENT, "web", "web-5d") };
+    let mut read = workload();
+    read["spec"]["selector"] = json!({ "matchLabels": { "app": "web" } });
+    let confirmed = async |api: &mut Api| {
+        api.expect(READ).await.reply(200, &read);
+        let all = "GET /apis/apps/v1/namespaces/shop/replicasets?&labelSelector=app%3Dweb";
+        api.expect(all).await.reply(200, &json!({ "items": [super::render::replica_set()] }));
+        super::render::deny_blocking(api).await;
+        api.expect(super::render::CREATE).await.reply(201, &super::render::rendered());
+    };
+    let (reply, ()) = tokio::join!(renderer.render(&confirm), confirmed(&mut api));
+    assert!(reply.confirmation.is_some(), "{reply:?}");
+
+    let (cluster, mut api) = pair();
+    let (keys, may_write) = (StampKeys::new("sidecarRollout"), || true);
+    let first = async {
+        let trial = api.expect(TRIAL).await;
+        let mut reply = patched(&trial);
+        reply["spec"]["selector"] = read["spec"]["selector"].clone();
+        trial.reply(200, &reply);
+        api.expect(REAL).await.reply(200, &reply);
+    };
+    let request = request();
+    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &last_read, &request, &may_write), first);
+    assert_eq!(reply.outcome, PatchOutcome::Patched { generation: 5 });
+    // It is used up: who patches once more reads once more.
+    let second = async { api.expect(READ).await.fail(404, "NotFound", "it is gone") };
+    let (reply, ()) = tokio::join!(patch(&cluster, &keys, &last_read, &request, &may_write), second);
+    assert_eq!(reply.outcome, PatchOutcome::Gone);
+}
+
+/// The twin: a decision that was made on another version, or on another workload of that name, is not helped by it.
+#[tokio::test]
+async fn what_was_read_at_another_version_is_read_again() {
+    for (uid, version) in [("owner-uid", "42"), ("another-uid", "41")] {
+        let (renderer, mut api, last_read) = confirming();
+        let confirm = RenderRequest { confirm: true, ..super::render::request(Kind::DEPLOYMENT, "web", "web-5d") };
+        let server = async {
+            api.expect(READ).await.reply(200, &workload());
+            let all = "GET /apis/apps/v1/namespaces/shop/replicasets?&labelSelector=";
+            api.expect(all).await.reply(200, &json!({ "items": [super::render::replica_set()] }));
+            super::render::deny_blocking(&mut api).await;
+            api.expect(super::render::CREATE).await.reply(201, &super::render::rendered());
+        };
+        tokio::join!(renderer.render(&confirm), server);
+        let (cluster, mut api) = pair();
+        let (keys, may_write) = (StampKeys::new("sidecarRollout"), || true);
+        let mut request = PatchRequest { resource_version: version.into(), ..request() };
+        request.workload.uid = uid.into();
+        let server = async { api.expect(READ).await.fail(404, "NotFound", "it is gone") };
+        let (reply, ()) = tokio::join!(patch(&cluster, &keys, &last_read, &request, &may_write), server);
+        assert_eq!(reply.outcome, PatchOutcome::Gone, "{uid} {version}");
+    }
+}
+
+/// A renderer that leaves what it reads for patches.
+fn confirming() -> (Renderer, Api, LastRead) {
+    let (renderer, api) = super::render::renderer();
+    let last_read = LastRead::default();
+    (renderer.leaving(last_read.clone()), api, last_read)
 }

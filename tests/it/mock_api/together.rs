@@ -68,8 +68,11 @@ async fn templates_of_deployments_that_are_rendered_in_a_row_are_read_in_one_req
     let confirmed = RenderRequest { confirm: true, ..one_of_many("a") };
     let server = async {
         let workload = "GET /apis/apps/v1/namespaces/shop/deployments/a";
-        api.expect(workload).await.reply(200, &json!({ "metadata": { "name": "a", "uid": "owner-uid" } }));
-        api.expect("GET /apis/apps/v1/namespaces/shop/replicasets/a-5d").await.reply(404, &json!({}));
+        let selector = json!({ "matchLabels": { "app": "a" } });
+        let read = json!({ "metadata": { "name": "a", "uid": "owner-uid" }, "spec": { "selector": selector } });
+        api.expect(workload).await.reply(200, &read);
+        let all = "GET /apis/apps/v1/namespaces/shop/replicasets?&labelSelector=app%3Da";
+        api.expect(all).await.reply(200, &json!({ "items": [named("b")] }));
     };
     assert_eq!(tokio::join!(renderer.render(&confirmed), server).0.outcome, RenderOutcome::Gone);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sidecar_drift::{
-    cluster::{accept, convert::StampKeys, lease::LeaseStore, rollout::patch, state::StateStore},
+    cluster::{accept, convert::StampKeys, last_read::LastRead, lease::LeaseStore, rollout::patch, state::StateStore},
     core::{
         io::{Input, PatchOutcome, PatchRequest, RenderOutcome, RenderRequest, WatchEvent, WatchKind, WorkloadRef},
         model::{
@@ -187,7 +187,6 @@ async fn a_list_of_revisions_that_cannot_be_read_is_no_empty_history() {
         let request = RenderRequest { confirm: true, ..request(Kind::DEPLOYMENT, "web", "web-5d") };
         let server = async {
             api.next().await.reply(200, &workload);
-            api.next().await.reply(200, &replica_set());
             let revisions = api.next().await;
             assert!(revisions.line.contains("replicasets?"), "{}", revisions.line);
             revisions.reply_text(200, body);
@@ -234,7 +233,8 @@ async fn a_workload_that_cannot_be_read_is_not_patched_and_not_gone() {
         };
         let keys = StampKeys::new("sidecarRollout");
         let server = async { api.next().await.reply_text(200, body) };
-        let outcome = tokio::join!(patch(&cluster, &keys, &request, &|| true), server).0.outcome;
+        let unread = LastRead::default();
+        let outcome = tokio::join!(patch(&cluster, &keys, &unread, &request, &|| true), server).0.outcome;
         assert!(matches!(outcome, PatchOutcome::Failed { .. }), "{body}: {outcome:?}");
 
         let server = async { api.next().await.reply_text(200, body) };

@@ -156,9 +156,9 @@ fn it_follows_what_happens_and_survives_a_restart() {
     stage.until("document.querySelector('details') !== null");
     stage.browser.eval("window.here = true; document.querySelector('details').open = true");
     let mut changed = fleet::of(300);
-    changed.leader = false;
+    changed.guard = Some(false);
     stage.published.publish(Arc::new(changed));
-    stage.until("document.querySelector('.banner strong')?.textContent === 'This replica does not lead'");
+    stage.until("document.querySelector('.banner strong')?.textContent === 'The guard is missing'");
     assert_eq!(stage.browser.eval("window.here && document.querySelector('details').open"), true);
 
     stage.check();

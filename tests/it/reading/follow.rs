@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body, http::Request};
-use serde_json::json;
+use serde_json::{Value, json};
 use sidecar_drift::{
     core::report::Report,
     http::{LeaderEndpoint, Published},
@@ -17,11 +17,12 @@ const NAME: &str = "sidecar-drift-7d9f_1a2b3c4d";
 const OPEN: &str = "0.0.0.0:8081";
 const LOOPBACK: &str = "127.0.0.1:8081";
 
-/// A replica that follows one whose API is there, or on loopback; its report knows nothing of workloads.
+/// A replica that follows one whose API is there, or on loopback; its report is as it was when it led last.
 fn follower(api: Option<SocketAddr>) -> Published {
     let published = published();
     published.set_leader(Some(LeaderEndpoint { name: NAME.into(), api }));
-    published.publish(Arc::new(Report { leader: false, ..reports::empty() }));
+    // As it was when it led: none of that is known any more.
+    published.publish(Arc::new(Report { leader: false, ..reports::fleet() }));
     published
 }
 
@@ -73,6 +74,45 @@ async fn on_loopback_a_follower_answers_for_itself_and_names_the_leader() {
     assert_eq!((&status.json()["leader"], &status.json()["leaderName"]), (&json!(false), &json!(NAME)));
     let page = get(&router, "/").await.body;
     assert!(page.contains("This replica does not lead") && page.contains(NAME), "{page}");
+}
+
+/// Neither "0 of 6 looked at" nor "nothing has drifted": that it looked at nothing is no finding (B12).
+#[tokio::test]
+async fn a_follower_says_that_it_does_not_know() {
+    let router = routes(follower(None), LOOPBACK);
+    let status = get(&router, "/api/v1/status").await.json();
+    for unknown in ["progress", "summary", "changes", "rolloutsInFlight", "rolloutsLeft", "guard", "alerts"] {
+        assert!(status.get(unknown).is_some_and(Value::is_null), "{unknown}: {status}");
+    }
+    assert_eq!((&status["complete"], &status["synced"]), (&json!(false), &json!(true)));
+    let text = format!(
+        "this replica follows {NAME}, which alone knows verdicts and rollouts: forward the port of that Pod (its name ends \
+         at the _)"
+    );
+    for path in ["workloads", "workloads/shop/Deployment/cart", "workloads/shop/Deployment/none", "rollouts", "plan"] {
+        let answer = get(&router, &format!("/api/v1/{path}")).await;
+        assert_eq!((answer.status, &answer.json()["message"]), (503, &json!(text)), "{path}");
+    }
+    for path in ["/", "/workloads", "/workloads/shop/Deployment/cart", "/plan", "/activity"] {
+        let page = get(&router, path).await.body;
+        assert!(page.contains("<h1>This replica does not lead</h1>") && page.contains(NAME), "{path}: {page}");
+        for claim in ["drifted", "No workload", "No such workload", "Nothing"] {
+            assert!(!page.contains(claim), "{path}: {claim}: {page}");
+        }
+    }
+    // What is no question of verdicts is answered as by everybody.
+    assert_eq!(get(&router, "/api/v1/generations").await.status, 200);
+    assert_eq!(get(&router, "/api/v1/workloads?verdict=blue").await.status, 400);
+    assert_eq!(get(&router, "/nowhere").await.status, 404);
+
+    // Its twin leads, and says all of it.
+    let leads = published();
+    leads.publish(Arc::new(reports::fleet()));
+    let router = routes(leads, LOOPBACK);
+    let status = get(&router, "/api/v1/status").await.json();
+    assert_eq!((&status["progress"]["of"], &status["summary"]["workloads"]), (&json!(9), &json!(9)), "{status}");
+    assert!(get(&router, "/").await.body.contains("have drifted"));
+    assert_eq!(get(&router, "/api/v1/plan").await.status, 200);
 }
 
 #[tokio::test]
