@@ -38,6 +38,10 @@ test: control-plane ## All tests: unit, script, property, mock API, real control
 test-oldest: control-plane ## The tests on a real control plane, as the oldest supported Kubernetes
 	TESTBED_EMULATED_VERSION=1.33 $(CARGO) test --locked --test cluster --no-fail-fast
 
+.PHONY: test-injectors
+test-injectors: control-plane ## Injectors that people run, on a real control plane; builds them, and writes docs/injectors.md
+	$(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 injectors::
+
 # Our own code is made fast, and all that it uses is the same as in every other test run.
 SIMULATE = --config 'profile.dev.package.sidecar-drift.opt-level=1' \
   --config 'profile.dev.package.sidecar-drift.debug-assertions=false'
@@ -123,4 +127,4 @@ audit: ## Dependencies: security advisories (needs network)
 .PHONY: help
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -19,6 +19,7 @@ mod evictions;
 mod fidelity;
 mod half_rolled;
 mod hostile;
+mod injectors;
 mod install;
 mod late;
 mod leaders;

@@ -43,7 +43,7 @@ impl TestNamespace<'_> {
                 format!("--healthzPort={}", ports[1]),
             ],
         };
-        Ok(ArgoRollouts { process: Process::start(&program, testbed.run_directory())? })
+        Ok(ArgoRollouts { process: Process::start(&program, testbed.directory())? })
     }
 }
 

@@ -99,6 +99,22 @@ static OPENKRUISE_MODULE: Module = Module {
 static OPENKRUISE: Tool =
     Tool { binary: "openkruise", package: ".", module: &OPENKRUISE_MODULE, patience: "four minutes" };
 
+static VAULT_K8S_MODULE: Module = Module {
+    name: "vault-k8s",
+    go_mod: include_str!("../tools/vault-k8s/go.mod"),
+    go_sum: include_str!("../tools/vault-k8s/go.sum"),
+    sources: "",
+    ldflags: "-s -w",
+};
+
+/// Only `make test-injectors` needs it.
+static VAULT_K8S: Tool = Tool {
+    binary: "vault-k8s",
+    package: "github.com/hashicorp/vault-k8s",
+    module: &VAULT_K8S_MODULE,
+    patience: "four minutes",
+};
+
 /// No part of the control plane: only tests of the chart need it.
 static HELM: Tool =
     Tool { binary: "helm", package: "helm.sh/helm/v4/cmd/helm", module: &HELM_MODULE, patience: "two minutes" };
@@ -191,6 +207,16 @@ impl Assets {
     /// The folder of OpenKruise's sources, in which its CRDs are, in the version that is built.
     pub fn openkruise_sources() -> Result<PathBuf> {
         OPENKRUISE_MODULE.sources_of("github.com/openkruise/kruise")
+    }
+
+    /// Finds the Vault Agent Injector, and builds it if it is missing.
+    pub fn vault_k8s() -> Result<PathBuf> {
+        VAULT_K8S.alone()
+    }
+
+    /// The folder of its sources, in which its manifests are, in the version that is built.
+    pub fn vault_k8s_sources() -> Result<PathBuf> {
+        VAULT_K8S_MODULE.sources_of("github.com/hashicorp/vault-k8s")
     }
 
     pub(crate) fn locate(environment: &Environment) -> Result<Self> {
@@ -361,7 +387,7 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_by_its_module() {
-        for tool in TOOLS.iter().chain([&HELM, &ROLLOUTS_CONTROLLER]) {
+        for tool in TOOLS.iter().chain([&HELM, &ROLLOUTS_CONTROLLER, &VAULT_K8S]) {
             assert!(tool.module.go_mod.contains(tool.package), "{}", tool.package);
         }
     }

@@ -7,9 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
@@ -22,27 +23,43 @@ pub(crate) struct EgressProxy {
     _server: Task,
 }
 
-/// From `address:port` of a Service to our servers behind it. As in a real cluster a new connection goes to the next one,
-/// and stays there.
+/// From `address:port` of a Service to what is behind it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Routes(Arc<Mutex<HashMap<String, VecDeque<SocketAddr>>>>);
+pub(crate) struct Routes(Arc<Mutex<HashMap<String, Backend>>>);
+
+/// Our servers behind a Service. As in a real cluster a new connection goes to the next one, and stays there.
+#[derive(Debug, Default)]
+struct Backend {
+    servers: VecDeque<SocketAddr>,
+    /// How much later each answer comes.
+    delay: Duration,
+}
 
 impl Routes {
     /// Removes the route when the guard is dropped.
     #[must_use]
     pub(crate) fn add(&self, service: String, server: SocketAddr) -> Route {
-        self.table().entry(service.clone()).or_default().push_back(server);
+        self.table().entry(service.clone()).or_default().servers.push_back(server);
         Route { routes: self.clone(), service, server }
     }
 
     fn find(&self, service: &str) -> Option<SocketAddr> {
         let mut table = self.table();
-        let servers = table.get_mut(service)?;
+        let servers = &mut table.get_mut(service)?.servers;
         servers.rotate_left(usize::from(!servers.is_empty()));
         servers.back().copied()
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, VecDeque<SocketAddr>>> {
+    /// Lets whatever the Service answers come that much later, on connections that exist, too.
+    pub(crate) fn slow_down(&self, service: &str, delay: Duration) {
+        self.table().entry(service.to_owned()).or_default().delay = delay;
+    }
+
+    fn delay(&self, service: &str) -> Duration {
+        self.table().get(service).map_or(Duration::ZERO, |backend| backend.delay)
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Backend>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,8 +74,8 @@ pub(crate) struct Route {
 
 impl Drop for Route {
     fn drop(&mut self) {
-        if let Some(servers) = self.routes.table().get_mut(&self.service) {
-            servers.retain(|server| *server != self.server);
+        if let Some(backend) = self.routes.table().get_mut(&self.service) {
+            backend.servers.retain(|server| *server != self.server);
         }
     }
 }
@@ -105,13 +122,38 @@ async fn tunnel(stream: UnixStream, routes: &Routes) -> Result<()> {
         Some(address) => TcpStream::connect(address).await.ok(),
         None => None,
     };
-    let Some(mut server) = server else {
+    let Some(server) = server else {
         stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await?;
         return Ok(());
     };
     stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-    copy_bidirectional(&mut stream, &mut server).await?;
+    let (from_client, mut to_client) = tokio::io::split(stream);
+    let (from_server, mut to_server) = server.into_split();
+    tokio::try_join!(
+        relay(from_client, &mut to_server, || Duration::ZERO),
+        relay(from_server, &mut to_client, || routes.delay(&target)),
+    )?;
     Ok(())
+}
+
+/// Passes on what comes, each piece as late as it is to be then.
+async fn relay(
+    mut from: impl AsyncRead + Unpin,
+    to: &mut (impl AsyncWrite + Unpin),
+    delay: impl Fn() -> Duration,
+) -> Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        let Some(piece) = buffer.get(..length).filter(|piece| !piece.is_empty()) else {
+            return Ok(to.shutdown().await?);
+        };
+        let delay = delay();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        to.write_all(piece).await?;
+    }
 }
 
 /// Reads the request's head; the target if it is a CONNECT.

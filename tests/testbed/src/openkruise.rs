@@ -33,7 +33,7 @@ impl Testbed {
         self.serve("apps.kruise.io/v1beta1", &folder, &CRDS[1..2]).await?;
         let arguments = vec![format!("--kubeconfig={}", self.kubeconfig().display())];
         let program = Program { name: "openkruise", binary, arguments };
-        Ok(OpenKruise { process: Process::start(&program, self.run_directory())? })
+        Ok(OpenKruise { process: Process::start(&program, self.directory())? })
     }
 }
 

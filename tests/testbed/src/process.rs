@@ -28,11 +28,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; its output goes to `logs/<name>.log`.
-    pub(crate) fn start(program: &Program, directory: &RunDirectory) -> Result<Self> {
+    /// Starts it in a run directory; its output goes to `logs/<name>.log` there.
+    pub(crate) fn start(program: &Program, directory: &Path) -> Result<Self> {
         let log = directory.join("logs").join(format!("{}.log", program.name));
         let output = OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = directory.command(&program.binary);
+        let mut command = RunDirectory::command_in(directory, &program.binary);
         command.args(&program.arguments).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
 
         let background = background::enter()?;
@@ -44,7 +44,7 @@ impl Process {
 
         let (kill, mut killed) = mpsc::channel(1);
         let (exit, exited) = watch::channel(None);
-        let path = directory.path().to_owned();
+        let path = directory.to_owned();
         let pid = child.id();
         background::spawn(async move {
             tokio::select! {

@@ -98,8 +98,13 @@ impl RunDirectory {
     /// A command that dies with this process. In its own process group, so that Ctrl-C in a terminal reaches this process
     /// only, which then ends the rest in order.
     pub fn command(&self, program: &Path) -> Command {
+        Self::command_in(&self.path, program)
+    }
+
+    /// The same, for whoever knows no more of a run directory than where it is.
+    pub(crate) fn command_in(path: &Path, program: &Path) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", NOTE_PID_AND_EXEC]).arg(self.join("pids")).arg(program).process_group(0);
+        command.args(["-c", NOTE_PID_AND_EXEC]).arg(path.join("pids")).arg(program).process_group(0);
         command
     }
 

@@ -119,7 +119,7 @@ impl ControlPlane {
     pub(crate) async fn restart_api_server(&self) -> Result<()> {
         let mut api_server = self.api_server.lock().await;
         api_server.kill().await;
-        *api_server = Process::start(&self.api_server_program, &self.directory)?;
+        *api_server = Process::start(&self.api_server_program, self.directory.path())?;
         let client = kubeconfig::client(&self.files.admin).await?;
         ready(&client, &api_server).await
     }
@@ -182,12 +182,12 @@ async fn start_in(
         binary: assets.kube_apiserver.clone(),
         arguments: arguments::kube_apiserver(&files, ports, options),
     };
-    let etcd = Process::start(&etcd_program, &directory)?;
+    let etcd = Process::start(&etcd_program, directory.path())?;
     let clashed =
         |error: anyhow::Error, process: &Process| StartFailure { error, lost_a_port: process.lost_its_port() };
     // A first connection that is refused would cost the API server a second of back-off.
     listening(ports.etcd_client, &etcd).await.map_err(|error| clashed(error, &etcd))?;
-    let api_server = Process::start(&api_server_program, &directory)?;
+    let api_server = Process::start(&api_server_program, directory.path())?;
     let client = kubeconfig::client(&files.admin).await?;
     ready(&client, &api_server).await.map_err(|error| clashed(error, &api_server))?;
 
@@ -206,7 +206,7 @@ async fn start_in(
         Program { name: "kwok", binary: assets.kwok.clone(), arguments: arguments::kwok(&files) },
     ];
     for program in controllers.into_iter().filter(|_| options.controllers) {
-        others.push(Process::start(&program, &directory)?);
+        others.push(Process::start(&program, directory.path())?);
     }
 
     let control_plane = ControlPlane {

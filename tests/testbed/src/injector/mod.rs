@@ -1,6 +1,7 @@
 //! Injectors: what puts a sidecar into the Pods of a test, and can be told to put another one.
 
 mod policy;
+mod real;
 mod sidecar;
 mod webhook;
 
@@ -14,6 +15,7 @@ use crate::namespace::TestNamespace;
 use crate::workload::bare_pod;
 
 pub use policy::PolicyInjector;
+pub use real::{Product, RealInjector, VAULT};
 pub use sidecar::{Placement, Selection, Sidecar};
 pub use webhook::{Failure, Knobs, Reach, Review, WebhookInjector, WebhookOptions};
 
