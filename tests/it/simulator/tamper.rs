@@ -119,6 +119,7 @@ impl Tamper {
     ];
 
     /// Makes a history one in which it matters.
+    #[expect(clippy::too_many_lines, reason = "a few lines for each")]
     pub(super) fn provoke(self, scenario: &mut Scenario) {
         let seconds = Duration::from_secs;
         scenario.drifted_before = true;
