@@ -47,7 +47,9 @@ pub(super) fn log(notice: &Notice) {
         }
         Notice::Guard { in_force: true } => info!("the guard is in force: the API server holds us to dry runs"),
         Notice::Guard { in_force: false } => {
-            error!("the guard is missing: nothing is rolled out until the API server holds us to dry runs again");
+            error!(
+                "the guard is missing: the API server does not hold us to dry runs, and in enforce mode nothing is rolled out"
+            );
         }
         Notice::Alerts { blocking: true, message } => {
             warn!(reason = message, "nothing is rolled out because of alerts");

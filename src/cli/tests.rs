@@ -55,6 +55,9 @@ fn lines_are_broken_between_words_only() {
     assert_eq!(wrap("one two three", Some(8), "  "), "one two\n  three");
     assert_eq!(wrap("one unbreakable two", Some(5), ""), "one\nunbreakable\ntwo");
     assert_eq!(wrap("one two", None, ""), "one two");
+    // By the room that characters take, not by their number.
+    assert_eq!(wrap("日本 日本", Some(8), ""), "日本\n日本");
+    assert_eq!(wrap("日本 日本", Some(9), ""), "日本 日本");
 }
 
 #[test]

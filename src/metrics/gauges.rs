@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use ::metrics::{Label, gauge};
 
 use super::table::{
-    BUILD_INFO, CLOCK_AHEAD, COMPLETE, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE,
+    BUILD_INFO, CLOCK_AHEAD, COMPLETE, GUARD, HELD, IGNORED, LEADER, OLDEST_DRIFT, PODS_DIFFERING, QUEUE, QUEUE_AGE,
     RENDER_LIMIT, ROLLOUTS_IN_FLIGHT, ROLLOUTS_LEFT, SIDECARS, STOPPED, UNDETERMINED, WINDOW, WORKLOADS,
 };
 use crate::{
     core::{
+        config::Mode,
         model::words::{Verdict, Word},
         report::Report,
     },
@@ -46,7 +47,10 @@ fn write(report: &Report, by_namespace: bool) {
 }
 
 fn write_findings(report: &Report, by_namespace: bool) {
-    gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false)));
+    gauge!(STOPPED.name, "by" => "guard").set(flag(report.guard == Some(false) && report.mode == Mode::Enforce));
+    if let Some(in_force) = report.guard {
+        gauge!(GUARD.name).set(flag(in_force));
+    }
     gauge!(STOPPED.name, "by" => "alerts").set(flag(report.alerts.as_ref().is_some_and(|alerts| alerts.blocking)));
     workloads(report, by_namespace);
     gauge!(COMPLETE.name).set(flag(report.complete));

@@ -85,6 +85,9 @@ metrics! {
         "1 while something stops all rollouts: a person by `pause`, the `breaker` because too many went wrong, the \
          missing `guard`, or `alerts` of `--block-on-alerts`; only the leader knows of the last two. Alert on breaker and \
          guard: neither mends itself.";
+    GUARD = Gauge "sidecar_drift_guard_in_force" [],
+        "1 while the API server holds us to dry runs, 0 while it does not; absent with `--without-guard`. Alert when it stays \
+         0, in report mode, too: whoever takes over the ServiceAccount could create Pods.";
     WINDOW = Gauge "sidecar_drift_window_open" [],
         "1 while a maintenance window of the configuration is open, 0 while all are closed and nothing is started; absent \
          without windows. Alert when it stays 0 for longer than you meant your windows to be apart.";

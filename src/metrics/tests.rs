@@ -89,6 +89,7 @@ fn report() -> Report {
         }],
         rollouts_left: Some(19),
         clock_ahead: Some(jiff::SignedDuration::from_millis(-12_500)),
+        guard: Some(false),
         window_open: Some(false),
         ignore: vec![IgnoreReport { rule: "env A of *".to_owned(), fields: 3, workloads: 2 }],
         queued: 3,
@@ -189,6 +190,9 @@ fn gauges_say_what_the_report_says() {
         "sidecar_drift_rollouts_in_flight 1",
         "sidecar_drift_stopped{by=\"breaker\"} 0",
         "sidecar_drift_stopped{by=\"alerts\"} 0",
+        // In report mode the guard stops nothing, but it is missing all the same.
+        "sidecar_drift_stopped{by=\"guard\"} 0",
+        "sidecar_drift_guard_in_force 0",
         "sidecar_drift_leader 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

@@ -201,7 +201,7 @@ async fn what_is_on_record_alone_holds_the_plan_as_it_holds_the_rollout() -> Res
         let (kind, name) = DRIFTED[0];
         let web = story.ns.workloads(kind)?.get(name).await?;
         let uid: String = web.metadata.uid.unwrap_or_default().chars().filter(|c| *c != '-').take(12).collect();
-        let tried = format!("{} converged by_hand", jiff::Timestamp::now().as_second() - 60);
+        let tried = format!("{} converged by_hand", sidecar_drift::clock::now().wall.as_second() - 60);
         let record = json!({ "attempts": { uid: [tried] } }).to_string();
         let api: Api<ConfigMap> = story.ns.api();
         let patch = Patch::Merge(json!({ "data": { "state.json": record } }));

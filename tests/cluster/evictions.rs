@@ -62,19 +62,24 @@ async fn done_to_pods(story: &Story<'_>, since: Marker) -> Result<(Vec<String>, 
 /// Between two evictions the Pod that went was made anew and reported ready: in the order of the audit log.
 fn one_at_a_time(history: &[AuditEntry], controller: &str, replicas: usize) -> Result<()> {
     let ours = |entry: &AuditEntry| entry.user.ends_with(&format!(":{ACCOUNT}"));
-    let (mut evicted, mut down) = (0, None::<String>);
+    let (mut evicted, mut down, mut last_made) = (0, None::<String>, None::<String>);
     for entry in history.iter().filter(|entry| entry.resource == "pods" && entry.code.is_some_and(|code| code < 300)) {
         match (entry.verb.as_str(), entry.subresource.as_str()) {
             ("create", "eviction") if ours(entry) => {
                 ensure!(down.is_none(), "{} is evicted while {down:?} is down", entry.name);
-                down = Some(String::new());
+                (down, last_made) = (Some(String::new()), None);
                 evicted += 1;
             }
             ("create", "") if !entry.is_dry_run() && entry.user.ends_with(controller) => {
-                // kwok deletes by name, at times twice, and so takes the next one too: it is made again, and is still down.
-                let same = down.as_deref().is_some_and(|name| name.is_empty() || name == entry.name);
-                ensure!(same, "{} is created, but {down:?} is down", entry.name);
-                down = Some(entry.name.clone());
+                // kwok deletes by name, at times twice, and so takes the new Pod, too, even after it was ready: the
+                // controller makes it again, and until that one is ready it is down.
+                let awaited = down.as_deref().is_some_and(str::is_empty);
+                ensure!(
+                    awaited || last_made.as_deref() == Some(&entry.name),
+                    "{} is created, but {down:?} is down, and {last_made:?} was made last",
+                    entry.name
+                );
+                (down, last_made) = (Some(entry.name.clone()), Some(entry.name.clone()));
             }
             // As often as it likes; the last one says that it is ready.
             ("patch" | "update", "status") if down.as_deref() == Some(&entry.name) => down = None,

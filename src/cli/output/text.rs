@@ -1,6 +1,7 @@
 //! Text for people: safe to print, and no wider than their terminal.
 
 use jiff::Timestamp;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use crate::core::model::quoted::obeyed;
 
@@ -26,22 +27,13 @@ pub fn one_line(text: &str) -> String {
 /// A word that is longer than a line is left whole: it can then be copied.
 pub fn wrap(text: &str, width: Option<u16>, indent: &str) -> String {
     let Some(width) = width.map(usize::from) else { return text.to_owned() };
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
-            wrapped.push('\n');
-            wrapped.push_str(indent);
-            used = indent.chars().count();
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
-        }
-        wrapped.push_str(word);
-        used += length;
-    }
-    wrapped
+    let options = Options::new(width)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
+        .break_words(false)
+        .subsequent_indent(indent);
+    textwrap::fill(text, options)
 }
 
 /// How long ago something was, in one or two units: `45s`, `12m`, `3h20m`, `41d`.

@@ -12,7 +12,7 @@ use super::{
     Cluster,
     error::Error,
     layer::{MeteredLayer, READ_TIMEOUT},
-    places,
+    login, places,
     plugin::PluginFailed,
     transport,
 };
@@ -58,7 +58,11 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
     let clock = ServerClock::default();
     let metered = MeteredLayer { read_timeout, clock: clock.clone() };
+    let outdated = login::outdated(&config);
     let client = transport::client(config, &metered).map_err(|error| {
+        if let (kube::Error::RustlsTls(_), Some(subject)) = (&error, outdated) {
+            return Error::CertificateOutdated { subject };
+        }
         if let Some(failed) = PluginFailed::find(&error) {
             return Error::Credentials(failed.into());
         }

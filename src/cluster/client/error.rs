@@ -49,6 +49,14 @@ pub enum Error {
         "the credentials of the kubeconfig cannot be used: log in again, or correct its certificates, keys and plugins"
     )]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
+    /// The client certificate is of X.509 version 1.
+    #[error(
+        "the client certificate of {subject:?} in the kubeconfig is not an X.509 version 3 certificate: have it issued again as version 3"
+    )]
+    CertificateOutdated {
+        /// Whose it is.
+        subject: String,
+    },
     /// The ServiceAccount's files in our own Pod cannot be read.
     #[error(
         "the ServiceAccount of this Pod cannot be used: set automountServiceAccountToken, or name a kubeconfig with --kubeconfig"

@@ -6,6 +6,7 @@ mod error;
 mod first_list;
 mod items;
 mod layer;
+mod login;
 mod places;
 mod plugin;
 mod probe;

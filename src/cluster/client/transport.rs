@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
     client::{
@@ -22,11 +24,15 @@ use hyper_util::{
 };
 use kube::{
     Client, Config, Error,
-    client::{ClientBuilder, ConfigExt as _},
+    client::{Body, ClientBuilder, ConfigExt as _},
 };
-use tower::{BoxError, Service, ServiceBuilder};
+use rustls::pki_types::ServerName;
+use tower::{BoxError, Service, ServiceBuilder, util::BoxCloneSyncService};
 
-use super::layer::MeteredLayer;
+use super::{
+    layer::MeteredLayer,
+    login::{self, Renewing, Session},
+};
 
 /// What a connection reads at once, at most. Left alone, hyper reads up to 400 KB where a server sends as fast, and keeps that
 /// room for as long as the connection lives: of fourteen watches and as many dry runs as are in flight each would have it.
@@ -46,28 +52,40 @@ const ASKED_TIMES: u32 = 3;
 #[cfg(target_os = "linux")]
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
+/// Every connection to the server, by whatever way.
+type Connections = BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
+
 /// A client for the server that the configuration names.
 ///
 /// Must be called inside a tokio runtime.
 pub(super) fn client(config: Config, metered: &MeteredLayer) -> kube::Result<Client> {
+    let namespace = config.default_namespace.clone();
+    if !login::renewable(&config) {
+        let connections = session(&config)?.service;
+        return Ok(ClientBuilder::new(connections, namespace).with_layer(metered).build());
+    }
+    let renewing = Renewing::new(move || session(&config), metered.clock.clone())?;
+    Ok(ClientBuilder::new(renewing, namespace).with_layer(metered).build())
+}
+
+/// Reads the credentials, asks the login plugin if there is one, and prepares connections with them.
+fn session(config: &Config) -> kube::Result<Session<Connections>> {
     let tcp = tcp();
-    let Some(proxy) = config.proxy_url.clone() else { return through(tcp, config, metered) };
+    let Some(proxy) = config.proxy_url.clone() else { return through(tcp, config) };
     let unsupported = || Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) };
     let proxy = known(&proxy).ok_or_else(unsupported)?;
     match proxy.uri().scheme_str() {
         Some("socks5" | "socks5h") => {
             let socks = SocksV5::new(proxy.uri().clone(), tcp);
             match proxy.raw_auth() {
-                Some((user, password)) => {
-                    through(socks.with_auth(user.to_owned(), password.to_owned()), config, metered)
-                }
-                None => through(socks, config, metered),
+                Some((user, password)) => through(socks.with_auth(user.to_owned(), password.to_owned()), config),
+                None => through(socks, config),
             }
         }
-        Some("http") => through(tunnel(&proxy, tcp), config, metered),
+        Some("http") => through(tunnel(&proxy, tcp), config),
         Some("https") => {
             let tls = config.rustls_https_connector_with_connector(tcp)?;
-            through(tunnel(&proxy, tls), config, metered)
+            through(tunnel(&proxy, tls), config)
         }
         _ => Err(unsupported()),
     }
@@ -99,7 +117,7 @@ fn tcp() -> HttpConnector {
     tcp
 }
 
-fn through<C>(connector: C, config: Config, metered: &MeteredLayer) -> kube::Result<Client>
+fn through<C>(connector: C, config: &Config) -> kube::Result<Session<Connections>>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
     C::Response:
@@ -107,7 +125,14 @@ where
     C::Future: Send + 'static,
     C::Error: Into<BoxError> + Send + Sync + std::error::Error + 'static,
 {
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    let tls = config.rustls_client_config()?;
+    let certificate = login::validity(&tls);
+    let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = config.tls_server_name.clone() {
+        let name = ServerName::try_from(name).map_err(|error| Error::Service(error.into()))?;
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let mut connector = TimeoutConnector::new(builder.enable_http1().wrap_connector(connector));
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
     connector.set_write_timeout(config.write_timeout);
@@ -118,7 +143,7 @@ where
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(connections);
-    Ok(ClientBuilder::new(service, config.default_namespace).with_layer(metered).build())
+    Ok(Session { service: BoxCloneSyncService::new(service), certificate })
 }
 
 #[cfg(test)]

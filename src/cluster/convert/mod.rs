@@ -25,8 +25,9 @@ use serde_json::{Value, json};
 use crate::core::{
     io::WatchKind,
     model::{
-        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, NamespaceSnapshot, NodeSnapshot,
-        Object, ReplicaSetSnapshot, Selector, ServiceSnapshot, TriggerSnapshot, WorkloadSnapshot,
+        ConfigKind, ConfigSnapshot, DisruptionBudgetSnapshot, EndpointsSnapshot, InjectorEntry, Name,
+        NamespaceSnapshot, NodeSnapshot, Object, ReplicaSetSnapshot, Selector, ServiceSnapshot, TriggerSnapshot,
+        WorkloadSnapshot,
         owner::Kind,
         shape::{FieldSet, PodShape},
     },
@@ -84,7 +85,9 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &KeptKeys) -> Converted {
         WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),
         WatchKind::Injectors(kind) => injector::injector(kind, value, &faults).map(Object::Injector),
         WatchKind::Configs(kind) => config(kind, value, &faults).map(Object::Config),
-        WatchKind::Trigger(number) => trigger(value).map(|found| Object::Trigger(TriggerSnapshot { number, ..found })),
+        WatchKind::Trigger(number) => {
+            trigger(value, false).map(|found| Object::Trigger(TriggerSnapshot { number, ..found }))
+        }
         WatchKind::Services => service(value, &faults).map(Object::Service),
         WatchKind::EndpointSlices => endpoints(value, &faults).map(Object::Endpoints),
         WatchKind::DisruptionBudgets => disruption_budget(value, &faults).map(Object::DisruptionBudget),
@@ -103,14 +106,33 @@ pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) 
         object.retain(|member, _| member == "metadata");
     }
     let mut converted = convert(kind, &rest.object, keys);
-    if let Some(Object::DisruptionBudget(budget)) = &mut converted.object
-        && !rest.lost.is_empty()
-    {
-        // Whatever it says, it may hold everything.
-        (budget.selector, budget.allowed, budget.frees_unhealthy) = (Some(Selector::default()), 0, false);
+    if !rest.lost.is_empty() {
+        match &mut converted.object {
+            // Whatever it says, it may hold everything,
+            Some(Object::DisruptionBudget(budget)) => {
+                (budget.selector, budget.allowed, budget.frees_unhealthy) = (Some(Selector::default()), 0, false);
+            }
+            // it may inject into every Pod, or fail to,
+            Some(Object::Injector(injector)) => {
+                injector.entries = vec![InjectorEntry::unknown()];
+                injector.hash = of_this_version(&rest.object);
+            }
+            // and its owner may have opted out.
+            Some(Object::Namespace(namespace)) if namespace.says.get("mode").is_none_or(|mode| &**mode != "ignore") => {
+                namespace.says.insert("mode".into(), "report".into());
+            }
+            // What it says is unknown, but not that it changed.
+            Some(Object::Config(config)) => config.hash = of_this_version(&rest.object),
+            _ => {}
+        }
     }
     converted.lose(rest.lost);
     converted
+}
+
+/// Stands for a content that cannot be read: another one for each version of the object.
+fn of_this_version(object: &Value) -> Name {
+    metadata::hash(&json!(["unreadable", object["metadata"]["resourceVersion"]]))
 }
 
 /// A Pod, for which no stamp matters.
@@ -180,7 +202,9 @@ fn config(kind: ConfigKind, value: &Value, faults: &Faults) -> Option<ConfigSnap
 /// What a trigger names; its number is not known here. `None` without a name.
 ///
 /// The hash is keyed, because a short Secret could be guessed from a plain one.
-pub(super) fn trigger(value: &Value) -> Option<TriggerSnapshot> {
+///
+/// Where a part of it was lost, each version of the object is another content.
+pub(super) fn trigger(value: &Value, lost: bool) -> Option<TriggerSnapshot> {
     /// Drawn once for the process.
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     /// What changes without the object meaning anything else.
@@ -201,7 +225,8 @@ pub(super) fn trigger(value: &Value) -> Option<TriggerSnapshot> {
     let annotations =
         annotations.object().into_iter().flatten().filter(|(key, _)| !IGNORED_ANNOTATIONS.contains(&key.as_str()));
     let annotations: Value = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let hash = KEY.hash_one(json!([content, labels.value(), annotations]).to_string());
+    let version = lost.then(|| object.at("metadata").at("resourceVersion").value());
+    let hash = KEY.hash_one(json!([content, labels.value(), annotations, version]).to_string());
     let key = metadata::key(&object)?;
     let hash = format!("{hash:016x}").into();
     Some(TriggerSnapshot { number: 0, key, hash, changed_by: metadata::changed_by(&object) })

@@ -1,6 +1,7 @@
 mod injectors;
 mod owners;
 mod stamp;
+mod unreadable;
 
 use std::collections::BTreeMap;
 

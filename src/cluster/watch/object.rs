@@ -186,7 +186,7 @@ impl Content for Hashed {
     const METADATA_ONLY: bool = false;
 
     fn keep(object: Decoded) -> Self {
-        Self(convert::trigger(&object.object))
+        Self(convert::trigger(&object.object, !object.lost.is_empty()))
     }
 
     fn convert(self, kind: WatchKind, _: &KeptKeys) -> Converted {

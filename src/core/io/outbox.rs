@@ -19,6 +19,7 @@ pub struct Outbox {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "an entry lives for one step, and most are effects")]
 enum Entry {
     Effect(Effect),
     /// An Event, for which the workload's uid is looked up when the step ends.

@@ -89,6 +89,20 @@ pub struct InjectorEntry {
     pub refuses_dry_run: bool,
 }
 
+impl InjectorEntry {
+    /// What an entry may be that cannot be read: it matches every Pod, takes its time, and may fail without a word.
+    pub fn unknown() -> Self {
+        Self {
+            namespaces: Selector::default(),
+            objects: Selector::default(),
+            service: None,
+            ignores_failure: true,
+            timeout_seconds: 30,
+            refuses_dry_run: false,
+        }
+    }
+}
+
 /// A label selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {

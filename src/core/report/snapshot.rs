@@ -55,8 +55,8 @@ pub struct Report {
     pub paused: Option<Stop>,
     /// The breaker is open.
     pub breaker: Option<Stop>,
-    /// The API server holds us to dry runs; `None`: there is no need of it, because nothing is rolled out, or by a
-    /// person, or by `--without-guard`.
+    /// The API server holds us to dry runs; `None`: nobody asks it, because a person does what is done, or by
+    /// `--without-guard`.
     pub guard: Option<bool>,
     /// Whether alerts hold all rollouts; `None`: nobody wants that, or another replica leads.
     #[serde(default)]

@@ -29,9 +29,14 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Whether there is need of a guard: a person at a terminal works with rights of their own, and watches.
+    /// Whether rollouts wait for the guard: a person at a terminal works with rights of their own, and watches.
     pub(super) fn is_needed(policy: &Policy) -> bool {
-        policy.mode == Mode::Enforce && !policy.one_shot && !policy.without_guard
+        policy.mode == Mode::Enforce && Self::is_asked_for(policy)
+    }
+
+    /// Whether a daemon finds out if it is there: in report mode, too, its ServiceAccount may create Pods.
+    pub(super) fn is_asked_for(policy: &Policy) -> bool {
+        !policy.one_shot && !policy.without_guard
     }
 
     /// Whether it was found out at all.
@@ -70,7 +75,7 @@ impl Guard {
 
     /// When the next probe is to be sent; `None`: not before the answer to the last one, or never.
     pub(super) fn next_probe(&self, policy: &Policy) -> Option<Duration> {
-        if self.waiting || !Self::is_needed(policy) {
+        if self.waiting || !Self::is_asked_for(policy) {
             return None;
         }
         let Some(sent) = self.sent else { return Some(Duration::ZERO) };
@@ -78,6 +83,8 @@ impl Guard {
             return self.wanted;
         }
         let interval = policy.guard_interval;
-        Some(sent + if self.in_force.is_some() { interval } else { interval.min(RETRY) })
+        // Where nothing waits for it, nothing is in a hurry.
+        let soon = self.in_force.is_none() && Self::is_needed(policy);
+        Some(sent + if soon { interval.min(RETRY) } else { interval })
     }
 }

@@ -320,10 +320,10 @@ impl Rollouts {
         self.starts.left(policy, now)
     }
 
-    /// Whether the guard is in force; `None`: there is no need of it. A follower needs none, and does not probe it.
+    /// Whether the guard is in force; `None`: nobody asks, as a follower does not, or in report mode nobody answered yet.
     pub fn guard_report(&self, view: View<'_>) -> Option<bool> {
-        (Guard::is_needed(view.policy) && view.lifecycle.leader)
-            .then(|| self.guard.is_in_force(view.policy, view.now.elapsed))
+        let asked = Guard::is_needed(view.policy) || (Guard::is_asked_for(view.policy) && self.guard.answered());
+        (asked && view.lifecycle.leader).then(|| self.guard.is_in_force(view.policy, view.now.elapsed))
     }
 
     /// Whether alerts hold all rollouts; `None`: nobody wants that. A follower does not ask.

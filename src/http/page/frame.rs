@@ -84,9 +84,13 @@ fn banners(report: &Report) -> Vec<Banner> {
         add("bad", "The breaker is open", text, Some("sidecar-drift resume"));
     }
     if report.guard == Some(false) {
-        let text = "Nothing is rolled out, because the API server does not hold us to dry runs. Install the chart's \
-                    admission policies, or find out who removed them.";
-        add("bad", "The guard is missing", text.to_owned(), Some("kubectl get validatingadmissionpolicies"));
+        let (tone, text) = if report.mode == Mode::Enforce {
+            ("bad", "Nothing is rolled out, because the API server does not hold us to dry runs.")
+        } else {
+            ("warn", "The API server does not hold us to dry runs. In enforce mode nothing would be rolled out.")
+        };
+        let text = format!("{text} Install the chart's admission policies, or find out who removed them.");
+        add(tone, "The guard is missing", text, Some("kubectl get validatingadmissionpolicies"));
     }
     if let Some(alerts) = report.alerts.as_ref().filter(|alerts| alerts.blocking) {
         add("warn", "Alerts hold all rollouts", alerts.message.clone(), None);

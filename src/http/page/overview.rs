@@ -202,7 +202,7 @@ impl PlanPage {
         let guard = match report.guard {
             Some(true) => "in force",
             Some(false) => "missing",
-            None => "not needed",
+            None => "not asked for",
         };
         Self {
             frame: Frame::new(report, "Plan", "/plan"),
