@@ -51,7 +51,7 @@ SIMULATE = --config 'profile.dev.package.sidecar-drift.opt-level=1' \
   --config 'profile.dev.package.sidecar-drift.debug-assertions=false'
 
 .PHONY: simulate
-simulate: ## Play many random histories and check each step (SEEDS=10000; SEED=17: one, printed in full)
+simulate: ## Play many random histories and check each step (SEEDS=10000 FROM=1 CORES=2; SEED=17: one, printed in full)
 	SEEDS=$(or $(SEEDS),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it $(SIMULATE) -- \
 	  --ignored --nocapture simulator::
 

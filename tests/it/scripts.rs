@@ -276,12 +276,14 @@ scripts! {
         a_slow_one_counts_once
         a_small_cluster_is_busy_from_a_quarter_on
         a_soak_that_ends_well
+        a_start_that_is_seen_before_its_answer
         a_stripped_canary
         a_wait_of_a_day_after_a_patch
         a_wait_without_end_after_a_rendering
         a_wait_without_end_after_an_eviction
         a_watch_without_connection_holds
         allowed_all_the_same
+        an_answer_that_comes_after_what_it_wrote
         an_autoscaler_does_not_keep_it_from_converging
         an_autoscaler_takes_no_slot_back
         an_image_that_cannot_be_pulled

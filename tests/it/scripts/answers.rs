@@ -41,19 +41,10 @@ impl Stage {
             "failed" => PatchOutcome::Failed { message, retry_after: line.duration("retry")? },
             "unknown" => PatchOutcome::Unknown { message },
             // Written, and the answer is lost; or written later (`land`).
-            "lost" | "late" => {
-                let request = self.take_patch(&whom)?;
-                if answer == "lost" {
-                    self.write_stamp(&whom, &request)?;
-                } else {
-                    self.late = Some(request.clone());
-                }
-                self.send(Input::Patched(PatchReply {
-                    ticket: request.ticket,
-                    outcome: PatchOutcome::Unknown { message },
-                }));
-                return Ok(());
-            }
+            "lost" | "late" => return self.lose_answer(&whom, answer == "late", message),
+            // Written, and the answer is still to come: `answered`, or one of the others.
+            "seen" => return self.write_unanswered(&whom),
+            "answered" => self.answer_of_written(&whom)?,
             other => bail!("a patch cannot end as {other:?}"),
         };
         let request = self.take_patch(&whom)?;

@@ -69,6 +69,14 @@ impl Rules {
         });
         self.within_caps(policy, &open, &begins.collect())?;
         let rolled: BTreeSet<[&Name; 3]> = open.iter().map(|r| [&r.kind, &r.namespace, &r.name]).collect();
+        let shown: BTreeSet<[&Name; 3]> = report.workloads.iter().map(|w| [&w.kind, &w.namespace, &w.name]).collect();
+        // Of one whose request is on its way nobody knows yet whether it began.
+        let under_way = |key: &[&Name; 3]| {
+            let mut asked = self.patches.values().map(|of| &of.key);
+            asked.any(|of| *of.kind.as_str() == **key[0] && [&of.namespace, &of.name] == [key[1], key[2]])
+        };
+        let hidden: Vec<_> = rolled.difference(&shown).filter(|key| !under_way(key)).collect();
+        ensure!(hidden.is_empty(), "{hidden:?} is rolled, and not shown");
         for w in &report.workloads {
             let differs =
                 !matches!(w.verdict, Verdict::Undetermined | Verdict::NoPods | Verdict::InSync | Verdict::NotInjected);

@@ -427,6 +427,32 @@ impl Stage {
         Ok(())
     }
 
+    /// Nobody hears whether a patch was written: it was, or will be.
+    pub(super) fn lose_answer(&mut self, key: &WorkloadKey, late: bool, message: String) -> Result<()> {
+        let request = self.take_patch(key)?;
+        let ticket = request.ticket;
+        if late {
+            self.late = Some(request);
+        } else {
+            self.write_stamp(key, &request)?;
+        }
+        self.send(Input::Patched(PatchReply { ticket, outcome: PatchOutcome::Unknown { message } }));
+        Ok(())
+    }
+
+    /// A patch is written, and the watches tell of it before its answer comes.
+    pub(super) fn write_unanswered(&mut self, key: &WorkloadKey) -> Result<()> {
+        let request = self.patches.iter().find(|p| p.workload.key == *key).cloned();
+        let request = request.with_context(|| format!("no patch of {key} was asked for"))?;
+        self.write_stamp(key, &request).map(drop)
+    }
+
+    /// What the API server answers to it.
+    pub(super) fn answer_of_written(&self, key: &WorkloadKey) -> Result<PatchOutcome> {
+        let written = self.cluster.workload(key).with_context(|| format!("{key} is gone"))?;
+        Ok(PatchOutcome::Patched { generation: written.generation })
+    }
+
     /// The stamp is written, whether or not anybody hears of it.
     pub(super) fn write_stamp(&mut self, key: &WorkloadKey, request: &PatchRequest) -> Result<i64> {
         self.schedule_rollout(key);

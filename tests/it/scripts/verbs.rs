@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use sidecar_drift::core::{
-    io::{AlertsAnswer, Input, WatchEvent, WatchKind, WatchSource},
+    io::{AlertsAnswer, Input, PatchOutcome, PatchReply, RenderOutcome, WatchEvent, WatchKind, WatchSource},
     model::{Name, Object, PodWait, WorkloadKey, owner::Kind},
 };
 

@@ -1,13 +1,13 @@
 //! The API server's objects, as watches would bring them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sidecar_drift::core::{
     io::WatchKind,
     model::{
-        Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, ReplicaSetSnapshot, Stamp, Strategy,
-        TemplateSnapshot, WorkloadKey, WorkloadSnapshot, owner::Kind,
+        Attempt, Counts, Name, Object, ObjectKey, Owner, PodSnapshot, PodState, PodWait, ReplicaSetSnapshot, Stamp,
+        Strategy, TemplateSnapshot, WorkloadKey, WorkloadSnapshot, owner::Kind,
     },
 };
 
@@ -26,6 +26,12 @@ pub(super) enum Fate {
     Crash,
     /// New Pods never become ready.
     Stuck,
+    /// New Pods are held by a scheduling gate, find no Node, or cannot pull their image.
+    Waits(PodWait),
+    /// No new Pod is made.
+    Withheld,
+    /// Pods are ready, and are not, in turn.
+    Flickers,
 }
 
 /// A change of a Pod template.
@@ -71,6 +77,8 @@ pub(super) struct Pod {
     pub(super) ordinal: u32,
     /// When it becomes ready, in seconds.
     pub(super) ready_at: u64,
+    /// Since when it is ready, in seconds.
+    pub(super) ready_since: Option<u64>,
     pub(super) fate: Fate,
 }
 
@@ -82,6 +90,8 @@ pub(super) struct Cluster {
     /// What every Pod that ever ran was made of, by uid.
     pub(super) contents: BTreeMap<Name, Content>,
     pub(super) shapes: Shapes,
+    /// Nodes that are gone for good: what ran there is never seen to end.
+    pub(super) dead_nodes: BTreeSet<u32>,
     version: u64,
 }
 
@@ -339,6 +349,12 @@ impl Cluster {
         if pod != before {
             self.objects.put(Object::Pod(pod));
         }
+    }
+
+    /// Whether a Pod runs on a Node that is gone for good: the ordinal of a DaemonSet's Pod is that of its Node.
+    pub(super) fn is_lost(&self, pod: &ObjectKey) -> bool {
+        let on = |pod: &Pod| pod.owner.kind == Kind::DAEMON_SET && self.dead_nodes.contains(&pod.ordinal);
+        self.pods.get(pod).is_some_and(on)
     }
 
     pub(super) fn pods_of(&self, key: &WorkloadKey) -> Vec<ObjectKey> {

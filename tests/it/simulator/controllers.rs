@@ -5,12 +5,15 @@ use sidecar_drift::core::model::{Counts, ObjectKey, Strategy, WorkloadKey, Workl
 
 use super::{
     cluster::{Cluster, Fate, Pod, Revision},
-    injection::{Answer, Injector},
+    injection::{Answer, Asked, Injector},
     random::Random,
 };
 
 /// A Deployment that does not move on for so many seconds has exceeded its deadline.
 const PROGRESS_DEADLINE: u64 = 150;
+
+/// A readiness that flickers comes and goes in so many seconds.
+const FLICKER: u64 = 50;
 
 /// One controller's round.
 pub(super) struct Round<'a> {
@@ -67,22 +70,31 @@ impl Round<'_> {
     fn age_pods(&mut self, key: &WorkloadKey) {
         let fate = self.cluster.workloads.get(key).map_or(Fate::Ready, |w| w.fate);
         for pod in self.cluster.pods_of(key) {
+            let lost = self.cluster.is_lost(&pod);
             if self.cluster.pod(&pod).is_some_and(|p| p.state.terminating) {
-                self.cluster.delete_pod(&pod);
+                if !lost {
+                    self.cluster.delete_pod(&pod);
+                }
                 continue;
             }
             let Some(record) = self.cluster.pods.get_mut(&pod) else { continue };
-            // Whatever was wrong with them is over.
-            if fate == Fate::Ready {
-                record.fate = Fate::Ready;
+            // Whatever was wrong with them is over; and who flickers, does with all of them.
+            if matches!(fate, Fate::Ready | Fate::Flickers) {
+                record.fate = fate;
             }
             let (fate, due) = (record.fate, record.ready_at <= self.second);
+            let on = (self.second + u64::from(record.ordinal) * 5) % FLICKER < FLICKER / 2;
+            let ready = due && !lost && (fate == Fate::Ready || (fate == Fate::Flickers && on));
+            record.ready_since = record.ready_since.filter(|_| ready).or_else(|| ready.then_some(self.second));
             let mut news = false;
             self.cluster.edit_pod(&pod, |p| {
-                let ready = due && fate == Fate::Ready;
                 news = ready && !p.state.ready;
                 p.state.ready = ready;
                 p.state.crashing = due && fate == Fate::Crash;
+                p.state.waits_for = match fate {
+                    Fate::Waits(wait) => Some(wait),
+                    _ => None,
+                };
             });
             if news && let Some(work) = self.cluster.workloads.get_mut(key) {
                 work.moved_on = self.second;
@@ -205,7 +217,7 @@ impl Round<'_> {
     }
 
     fn remove(&mut self, pod: &ObjectKey) {
-        if self.random.percent(50) {
+        if !self.cluster.is_lost(pod) && self.random.percent(50) {
             return self.cluster.delete_pod(pod);
         }
         self.cluster.edit_pod(pod, |p| {
@@ -221,15 +233,27 @@ impl Round<'_> {
         {
             return true;
         }
-        let at = std::time::Duration::from_secs(self.second);
-        let Answer::Created(content) = self.injector.admit(&key.namespace, revision.app, false, at) else {
-            return false;
-        };
         let fate = self.cluster.workloads.get(key).map_or(Fate::Ready, |w| w.fate);
+        let Some(ordinal) = self.room(key, ordinal).filter(|_| fate != Fate::Withheld) else { return false };
+        let at = std::time::Duration::from_secs(self.second);
+        let asked = Asked { key, app: revision.app, ordinal, at };
+        let Answer::Created(content) = self.injector.admit(asked, false) else { return false };
         let ready_at = self.second + 1 + self.random.below(4);
-        let pod = Pod { owner: key.clone(), content, revision: revision.name.clone(), ordinal, ready_at, fate };
+        let revision_name = revision.name.clone();
+        let owner = key.clone();
+        let pod = Pod { owner, content, revision: revision_name, ordinal, ready_at, ready_since: None, fate };
         self.cluster.create_pod(key, pod, revision, self.wall);
         true
+    }
+
+    /// A DaemonSet's Pod is made for a Node that has none, nor one that is on its way out.
+    fn room(&self, key: &WorkloadKey, ordinal: u32) -> Option<u32> {
+        if key.kind != Kind::DAEMON_SET {
+            return Some(ordinal);
+        }
+        let taken: Vec<_> = self.cluster.pods.values().filter(|p| p.owner == *key).map(|p| p.ordinal).collect();
+        let desired = self.cluster.workload(key).map_or(0, |w| w.counts.desired);
+        (0..desired).find(|node| !taken.contains(node))
     }
 
     /// Writes the status.
@@ -237,12 +261,19 @@ impl Round<'_> {
         let pods = self.seen(key, revision);
         let count = |of: &dyn Fn(&Seen) -> bool| u32::try_from(pods.iter().filter(|pod| of(pod)).count()).unwrap_or(0);
         let (ready, updated) = (count(&|pod| pod.ready), count(&|pod| pod.current));
+        // A Node counts as long as the Pod on it is there.
+        let leaving = self.cluster.pods_of(key).iter().filter(|pod| self.cluster.is_lost(pod)).count();
+        let current = if key.kind == Kind::DAEMON_SET && leaving > 0 {
+            u32::try_from(self.cluster.pods_of(key).len()).unwrap_or(0)
+        } else {
+            count(&|_| true)
+        };
         let moved_on = self.cluster.workloads.get(key).map_or(0, |w| w.moved_on);
         let second = self.second;
         self.cluster.edit(key, |w| {
             let desired = w.counts.desired;
             w.observed_generation = w.generation;
-            w.counts = Counts { desired, current: count(&|_| true), updated, ready, available: ready };
+            w.counts = Counts { desired, current, updated, ready, available: ready };
             match key.kind {
                 Kind::DEPLOYMENT => {
                     w.revision = revision.number;

@@ -7,7 +7,7 @@ use sidecar_drift::core::{
     report::Report,
 };
 
-use super::fault;
+use super::{fault, weather};
 use crate::scripts::words;
 
 /// The words that one history reached, each with its vocabulary.
@@ -52,6 +52,7 @@ impl Coverage {
         all(Gate::VOCABULARY, here::<Gate>());
         all(Outcome::VOCABULARY, here::<Outcome>());
         all("fault", fault::NAMES.to_vec());
+        all("weather", weather::NAMES.to_vec());
         all("evictions", vec!["carried out", "no headroom"]);
         Self { histories: 0, reached }
     }

@@ -17,6 +17,22 @@ use super::{
 };
 use crate::objects::key;
 
+/// A PodDisruptionBudget.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    pub(super) key: ObjectKey,
+    /// `None`: all of its namespace.
+    pub(super) whom: Option<WorkloadKey>,
+    /// How many Pods may be missing.
+    pub(super) may_miss: u32,
+}
+
+impl Budget {
+    pub(super) fn selects(&self, key: &WorkloadKey) -> bool {
+        self.key.namespace == key.namespace && self.whom.as_ref().is_none_or(|whom| whom == key)
+    }
+}
+
 impl World {
     /// Half of all workloads that wait for deletions have a budget from the beginning.
     pub(super) fn found_budgets(&mut self) {
@@ -29,41 +45,51 @@ impl World {
     /// So many Pods of a workload may be missing.
     pub(super) fn put_budget(&mut self, at: usize, may_miss: u32) {
         let whom = self.whose(at);
-        self.budgets.insert(whom.clone(), may_miss);
-        self.tend_budget(&whom);
+        let key = key(&whom.namespace, &whom.name);
+        self.add_budget(Budget { key, whom: Some(whom), may_miss });
+    }
+
+    pub(super) fn add_budget(&mut self, budget: Budget) {
+        self.write_budget(&budget);
+        self.budgets.insert(budget.key.clone(), budget);
     }
 
     /// The disruption controller has counted.
-    pub(super) fn tend_budget(&mut self, whom: &WorkloadKey) {
-        let Some(may_miss) = self.budgets.get(whom) else { return };
-        let desired = self.cluster.workload(whom).map_or(0, |w| w.counts.desired);
-        let allowed = (self.up(whom) + may_miss).saturating_sub(desired);
-        self.write_budget(whom, allowed);
+    pub(super) fn tend_budgets(&mut self, whom: &WorkloadKey) {
+        let of_it: Vec<_> = self.budgets.values().filter(|budget| budget.selects(whom)).cloned().collect();
+        for budget in &of_it {
+            self.write_budget(budget);
+        }
     }
 
-    fn up(&self, whom: &WorkloadKey) -> u32 {
+    /// How many of the selected Pods are up, and how many are wanted.
+    fn counted(&self, budget: &Budget) -> (u32, u32) {
         let up = |pod: &ObjectKey| self.cluster.pod(pod).is_some_and(|p| p.state.ready && !p.state.terminating);
-        u32::try_from(self.cluster.pods_of(whom).iter().filter(|pod| up(pod)).count()).unwrap_or(0)
+        let selected: Vec<_> = self.cluster.workloads.keys().filter(|key| budget.selects(key)).collect();
+        let ready = selected.iter().flat_map(|key| self.cluster.pods_of(key)).filter(up).count();
+        let desired = selected.iter().filter_map(|key| self.cluster.workload(key)).map(|w| w.counts.desired).sum();
+        (u32::try_from(ready).unwrap_or(0), desired)
     }
 
-    fn budget(&self, whom: &WorkloadKey) -> Option<u32> {
-        match self.cluster.objects.get(WatchKind::DisruptionBudgets, &key(&whom.namespace, &whom.name))? {
-            Object::DisruptionBudget(budget) => Some(budget.allowed),
-            _ => None,
-        }
+    fn write_budget(&mut self, budget: &Budget) {
+        let (up, desired) = self.counted(budget);
+        self.allow(budget, (up + budget.may_miss).saturating_sub(desired), up + budget.may_miss >= desired);
     }
 
-    fn write_budget(&mut self, whom: &WorkloadKey, allowed: u32) {
-        if self.budget(whom) == Some(allowed) {
-            return;
-        }
-        let requirement = Requirement { key: "app".into(), operator: Operator::In, values: vec![whom.name.clone()] };
-        self.cluster.objects.put(Object::DisruptionBudget(DisruptionBudgetSnapshot {
-            key: key(&whom.namespace, &whom.name),
-            selector: Some(Selector { requirements: vec![requirement] }),
+    fn allow(&mut self, budget: &Budget, allowed: u32, frees_unhealthy: bool) {
+        let name = budget.whom.iter().map(|whom| whom.name.clone());
+        let requirement = |name| Requirement { key: "app".into(), operator: Operator::In, values: vec![name] };
+        let made = DisruptionBudgetSnapshot {
+            key: budget.key.clone(),
+            selector: Some(Selector { requirements: name.map(requirement).collect() }),
             allowed,
-            frees_unhealthy: false,
-        }));
+            frees_unhealthy,
+        };
+        let same = |found: &Object| matches!(found, Object::DisruptionBudget(found) if *found == made);
+        if !self.cluster.objects.get(WatchKind::DisruptionBudgets, &budget.key).is_some_and(same) {
+            self.truth.allowed(budget, allowed, self.at);
+            self.cluster.objects.put(Object::DisruptionBudget(made));
+        }
     }
 
     /// The daemon looks at whether it leads, and sends it.
@@ -108,8 +134,14 @@ impl World {
             return Ok(EvictOutcome::Denied { message: "a policy".to_owned() });
         }
         if self.troubles.patches_fail && self.random.percent(70) {
-            let retry_after = self.random.percent(50).then_some(Duration::from_secs(7));
+            let retry_after = self.retry_after();
             return Ok(EvictOutcome::Failed { message: "too many requests".to_owned(), retry_after });
+        }
+        let selecting = self.budgets.values().filter(|budget| budget.selects(whom)).count();
+        if selecting > 1 {
+            let message = "This pod has more than one PodDisruptionBudget".to_owned();
+            self.truth.evicted_in_vain(whom, self.at)?;
+            return Ok(EvictOutcome::Denied { message });
         }
         if !found.state.terminating && !self.takes_headroom(whom, &found) {
             let retry_after = self.random.percent(50).then_some(Duration::from_secs(10));
@@ -134,17 +166,21 @@ impl World {
 
     /// One that is not ready is not counted, as long as the others are enough.
     fn takes_headroom(&mut self, whom: &WorkloadKey, pod: &PodSnapshot) -> bool {
-        let (Some(allowed), Some(may_miss)) = (self.budget(whom), self.budgets.get(whom).copied()) else { return true };
+        let Some(budget) = self.budgets.values().find(|budget| budget.selects(whom)).cloned() else { return true };
+        let (up, desired) = self.counted(&budget);
         if !pod.state.ready {
-            let desired = self.cluster.workload(whom).map_or(0, |w| w.counts.desired);
-            return self.up(whom) + may_miss >= desired;
+            return up + budget.may_miss >= desired;
         }
+        let allowed = match self.cluster.objects.get(WatchKind::DisruptionBudgets, &budget.key) {
+            Some(Object::DisruptionBudget(found)) => found.allowed,
+            _ => 0,
+        };
         // Somebody else took what was left, a moment ago.
         if allowed == 0 || self.random.percent(10) {
             self.reached.word("evictions", "no headroom".to_owned());
             return false;
         }
-        self.write_budget(whom, allowed - 1);
+        self.allow(&budget, allowed - 1, up + budget.may_miss >= desired);
         true
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sidecar_drift::core::{
     io::WatchKind,
-    model::{Strategy, WorkloadKey, owner::Kind, words::UndeterminedReason},
+    model::{InjectorKind, Strategy, WorkloadKey, owner::Kind, words::UndeterminedReason},
 };
 
 use super::{
@@ -61,6 +61,7 @@ pub(super) enum Fault {
     // The platform
     PodsCrash(usize),
     PodsStuck(usize),
+    PodsWithheld(usize),
     PodEvicted(usize),
     NodesDown,
     BudgetShort(usize),
@@ -85,6 +86,7 @@ pub(super) enum Fault {
     WatchLost(usize, WatchKind),
     WatchLags(usize, WatchKind),
     WatchForbidden(usize, WatchKind),
+    WatchDown(usize, WatchKind),
     // People
     PersonPauses,
     PersonResumes,
@@ -142,6 +144,7 @@ pub(super) const NAMES: &[&str] = &[
     "StrayPod",
     "PodsCrash",
     "PodsStuck",
+    "PodsWithheld",
     "PodEvicted",
     "NodesDown",
     "BudgetShort",
@@ -164,6 +167,7 @@ pub(super) const NAMES: &[&str] = &[
     "WatchLost",
     "WatchLags",
     "WatchForbidden",
+    "WatchDown",
     "PersonPauses",
     "PersonResumes",
     "PersonRetries",
@@ -201,7 +205,7 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
     let namespace = usize::try_from(random.below(2)).unwrap_or(0);
     let process = usize::try_from(random.below(2)).unwrap_or(0);
     let watch = watch(random);
-    match random.below(78) {
+    match random.below(82) {
         0..=2 => Fault::InjectorMoves(Notice::ConfigMap),
         3..=5 => Fault::InjectorMoves(Notice::Configuration),
         6 => Fault::InjectorMoves(Notice::Labels),
@@ -264,6 +268,8 @@ pub(super) fn any(random: &mut Random, fleet: &[(WorkloadKey, u32, Strategy)]) -
         69..=71 => Fault::PersonRetries(at),
         72 | 73 => Fault::PatchesConflict,
         76 => Fault::NamespaceSays(namespace, SAYS[6].0, SAYS[6].1),
+        77 | 78 => Fault::PodsWithheld(at),
+        79 | 80 => Fault::WatchDown(process, watch),
         _ => Fault::PersonResumes,
     }
 }
@@ -276,6 +282,9 @@ fn watch(random: &mut Random) -> WatchKind {
         WatchKind::Workloads(Kind::DAEMON_SET),
         WatchKind::ReplicaSets,
         WatchKind::Namespaces,
+        WatchKind::Nodes,
+        WatchKind::DisruptionBudgets,
+        WatchKind::Injectors(InjectorKind::MutatingWebhookConfiguration),
     ])
 }
 

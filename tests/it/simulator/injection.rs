@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use sidecar_drift::core::{
     io::RenderOutcome,
-    model::{Name, shape::PodShape, words::UndeterminedReason},
+    model::{Name, WorkloadKey, owner::Kind, shape::PodShape, words::UndeterminedReason},
 };
 
 /// The sidecar's name.
@@ -28,7 +28,7 @@ pub(super) struct Content {
     pub(super) sidecar: Option<Sidecar>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Sidecar {
     pub(super) version: u32,
     pub(super) native: bool,
@@ -38,6 +38,10 @@ pub(super) struct Sidecar {
     pub(super) period: u64,
     /// Somebody changed the image of the running container by hand.
     pub(super) by_hand: bool,
+    /// What a second mutator adds to it.
+    pub(super) role: bool,
+    /// The ordinal of its Pod, in a StatefulSet.
+    pub(super) ordinal: Option<u32>,
 }
 
 impl Content {
@@ -68,6 +72,13 @@ impl Content {
                 { "name": "PERIOD", "value": sidecar.period.to_string() },
                 { "name": "TOKEN", "value": SECRET },
             ]});
+            let env = container["env"].as_array_mut();
+            env.filter(|_| sidecar.role)
+                .into_iter()
+                .for_each(|env| env.push(json!({ "name": "ROLE", "value": "one" })));
+            if let Some(ordinal) = sidecar.ordinal {
+                container["args"] = json!([format!("--shard={ordinal}")]);
+            }
             if sidecar.native {
                 container["restartPolicy"] = json!("Always");
                 init.push(container);
@@ -136,7 +147,30 @@ pub(super) struct Injector {
     pub(super) refuses: BTreeSet<Name>,
     /// Dry runs of these namespaces come to nothing, for that reason.
     pub(super) troubles: BTreeMap<Name, UndeterminedReason>,
+    /// A second mutator that adds to the sidecar, if there is one.
+    pub(super) agent: Option<Agent>,
+    /// It selects by a label that only the Pods of a Deployment are given.
+    pub(super) deployments_only: bool,
+    /// It copies the ordinal of a StatefulSet's Pod into the sidecar.
+    pub(super) copies_ordinals: bool,
     pub(super) requests: u64,
+}
+
+/// A mutator that fails open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Agent {
+    Up,
+    Down,
+}
+
+/// A Pod that is to be created.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) key: &'a WorkloadKey,
+    pub(super) app: u32,
+    /// Of a StatefulSet's Pod.
+    pub(super) ordinal: u32,
+    pub(super) at: Duration,
 }
 
 /// The API server's answer to the creation of a Pod.
@@ -149,22 +183,23 @@ pub(super) enum Answer {
 
 impl Injector {
     /// What admission makes of a Pod that is created now.
-    pub(super) fn admit(&mut self, namespace: &Name, app: u32, dry_run: bool, at: Duration) -> Answer {
+    pub(super) fn admit(&mut self, asked: Asked<'_>, dry_run: bool) -> Answer {
+        let namespace = &asked.key.namespace;
         if self.refuses.contains(namespace) {
             return Answer::Refused;
         }
         self.requests += 1;
-        let mut content = Content { digest: self.digest, ..Content::plain(app) };
+        let mut content = Content { digest: self.digest, ..Content::plain(asked.app) };
         match self.down {
-            _ if self.off.contains(namespace) => return Answer::Created(content),
+            _ if !self.selects(asked.key) => return Answer::Created(content),
             Down::Ignored => return Answer::Created(content),
             Down::Fails => return Answer::Failed,
             Down::No => {}
         }
         let wavering = if self.wavers { u32::try_from(self.requests % 2).unwrap_or(0) * 1000 } else { 0 };
         let otherwise = if self.dry_runs_differ && dry_run { 5000 } else { 0 };
-        content.sidecar =
-            Some(Sidecar { version: self.version_in(namespace) + wavering + otherwise, ..self.plain(at) });
+        let plain = self.plain(asked);
+        content.sidecar = Some(Sidecar { version: plain.version + wavering + otherwise, ..plain });
         if self.nonce
             && let Some(sidecar) = &mut content.sidecar
         {
@@ -174,15 +209,20 @@ impl Injector {
     }
 
     /// What a real Pod may be given now, the same each time; `None`: no Pod can be created.
-    pub(super) fn wanted(&self, namespace: &Name, app: u32, at: Duration) -> Option<Content> {
-        if self.refuses.contains(namespace) || self.down == Down::Fails {
+    pub(super) fn wanted(&self, asked: Asked<'_>) -> Option<Content> {
+        let selects = self.selects(asked.key);
+        if self.refuses.contains(&asked.key.namespace) || (selects && self.down == Down::Fails) {
             return None;
         }
-        let mut content = Content { digest: self.digest, ..Content::plain(app) };
-        if !self.off.contains(namespace) && self.down == Down::No {
-            content.sidecar = Some(Sidecar { version: self.version_in(namespace), ..self.plain(at) });
+        let mut content = Content { digest: self.digest, ..Content::plain(asked.app) };
+        if selects && self.down == Down::No {
+            content.sidecar = Some(self.plain(asked));
         }
         Some(content)
+    }
+
+    fn selects(&self, key: &WorkloadKey) -> bool {
+        !self.off.contains(&key.namespace) && (!self.deployments_only || key.kind == Kind::DEPLOYMENT)
     }
 
     /// It gives everybody the same, always.
@@ -190,9 +230,17 @@ impl Injector {
         !self.wavers && !self.nonce && self.period.is_none() && !self.dry_runs_differ
     }
 
-    fn plain(&self, at: Duration) -> Sidecar {
-        let period = self.period.map_or(0, |period| at.as_secs() / period.as_secs().max(1));
-        Sidecar { version: 0, native: self.native, nonce: 0, period, by_hand: false }
+    fn plain(&self, asked: Asked<'_>) -> Sidecar {
+        let of_a_set = self.copies_ordinals && asked.key.kind == Kind::STATEFUL_SET;
+        Sidecar {
+            version: self.version_in(&asked.key.namespace),
+            native: self.native,
+            nonce: 0,
+            period: self.period.map_or(0, |period| asked.at.as_secs() / period.as_secs().max(1)),
+            by_hand: false,
+            role: self.agent == Some(Agent::Up),
+            ordinal: of_a_set.then_some(asked.ordinal),
+        }
     }
 
     fn version_in(&self, namespace: &Name) -> u32 {

@@ -9,12 +9,15 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::daemon::recording::{Replayed, replay};
 
-use super::{injection::SECRET, scenario::Scenario, tamper::Tamper, world::World};
+use super::{injection::SECRET, scenario::Scenario, tamper::Tamper, weather::Weather, world::World};
 
 /// Plays a history; returns the recordings of all its processes.
 pub(crate) fn recorded(seed: u64, plain: bool) -> Result<(tempfile::TempDir, Vec<PathBuf>)> {
     let directory = tempfile::tempdir()?;
-    let mut world = World::new(Scenario::new(seed), Tamper::Nothing, false);
+    let mut scenario = Scenario::new(seed);
+    // A number that is hidden does not show any more that it is the Pod's ordinal.
+    scenario.weather.retain(|weather| plain || *weather != Weather::Ordinals);
+    let mut world = World::new(scenario, Tamper::Nothing, false);
     world.record_in = Some((directory.path().to_owned(), plain));
     world.play()?;
     drop(world);

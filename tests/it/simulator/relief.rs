@@ -15,12 +15,17 @@ use super::{
 impl World {
     pub(super) fn fault_ends(&mut self, index: usize) {
         let fault = self.scenario.faults[index].2.clone();
+        if !self.injector.is_plain() || self.injector.down != Down::No {
+            self.moved_silently();
+            self.truth.moved(None, self.at);
+        }
         self.write_down(|| format!("* no more {fault:?}"));
         match fault {
             Fault::InjectorIgnoresFailures | Fault::InjectorFails => self.injector.down = Down::No,
             Fault::InjectorIsExchanged => self.appoint(&backend()),
             Fault::SwitchedOff(at) => {
                 self.injector.off.remove(namespace(at));
+                self.truth.moved(Some(namespace(at)), self.at);
                 self.edit_namespace(namespace(at), |ns| ns.hash = format!("{} on", ns.hash).into());
             }
             Fault::Wavers => self.injector.wavers = false,
@@ -46,7 +51,7 @@ impl World {
             Fault::NamespaceSays(at, key, _) => {
                 self.edit_namespace(namespace(at), |ns| drop(ns.says.remove(key)));
             }
-            Fault::PodsCrash(at) | Fault::PodsStuck(at) => self.set_fate(at, Fate::Ready),
+            Fault::PodsCrash(at) | Fault::PodsStuck(at) | Fault::PodsWithheld(at) => self.set_fate(at, Fate::Ready),
             Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, true)),
             Fault::BudgetShort(at) => self.put_budget(at, 1),
             Fault::ApiSlow => self.troubles.slow = false,
@@ -65,8 +70,9 @@ impl World {
             Fault::WatchLags(place, kind) => self.lag(place, kind, Duration::ZERO),
             Fault::WatchForbidden(place, kind) => {
                 let source = WatchSource { kind, namespace: None };
+                let blind = self.scenario.is_blind(kind);
                 let feed = self.process(place).and_then(|p| p.feeds.get_mut(&source));
-                if let Some(feed) = feed.filter(|feed| feed.forbidden) {
+                if let Some(feed) = feed.filter(|feed| feed.forbidden && !blind) {
                     feed.forbidden = false;
                     self.relist(place, &source);
                 }

@@ -10,12 +10,13 @@ use sidecar_drift::core::{
     report::Report,
 };
 
-use super::{fault, truth::speaks_for_it, waiting::Waiting, world::at_of_history};
+use super::{fault, quiet::Quiet, truth::speaks_for_it, waiting::Waiting, world::at_of_history};
 use crate::scripts::rules::Rules as Every;
 
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     every: Every,
+    quiet: Quiet,
     /// What the state ConfigMap said last.
     state: Option<StateRecord>,
     /// What namespaces say.
@@ -43,10 +44,12 @@ impl Rules {
             waiting.hear(input, now);
         }
         self.every.take(input, now);
+        self.quiet.hear(input, now);
     }
 
     pub(super) fn check(&mut self, policy: &Policy, effects: &[Effect], report: &Report, now: Now) -> Result<()> {
         self.every.check_effects(policy, effects, report, now)?;
+        self.quiet.check(policy, effects, report.workloads.len())?;
         for effect in effects {
             match effect {
                 Effect::Patch(request) => self.check_patch(policy, &request.workload.key, now)?,

@@ -12,6 +12,7 @@ use super::{
     fault::{self, Fault},
     random::Random,
     theme,
+    weather::Weather,
 };
 
 /// When all is well again, at the latest.
@@ -42,6 +43,8 @@ pub(super) struct Scenario {
     pub(super) last_move: bool,
     /// A timer may come so much later than it was asked for.
     pub(super) lateness: Duration,
+    /// What lasts until the end.
+    pub(super) weather: Vec<Weather>,
 }
 
 impl Scenario {
@@ -67,10 +70,12 @@ impl Scenario {
             faults,
             last_move: random.percent(50),
             lateness: random.one_of(&[Duration::ZERO, Duration::from_millis(200), Duration::from_secs(3)]),
+            weather: Vec::new(),
         };
         if random.percent(20) {
             theme::set(&mut scenario, &mut random);
         }
+        scenario.set_weather();
         scenario
     }
 

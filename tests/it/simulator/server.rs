@@ -14,7 +14,7 @@ use sidecar_drift::core::{
 
 use super::{
     cluster::{Template, Workload},
-    injection::{Answer, Content, trouble},
+    injection::{Answer, Asked, Content, Down, trouble},
     process::LEASE,
     truth::{Behind, Write},
     world::{Call, Event, World},
@@ -132,13 +132,20 @@ impl World {
         if let Some(reason) = self.injector.troubles.get(&key.namespace) {
             return trouble(*reason);
         }
-        match self.injector.admit(&key.namespace, revision.app, true, self.at) {
+        if self.troubles.throttles && self.random.percent(3) {
+            let (reason, retry_after) = (UndeterminedReason::Throttled, self.retry_after());
+            return RenderOutcome::Undetermined { reason, message: "too many requests".to_owned(), retry_after };
+        }
+        // It is another one than that of the rendering before, so that two of them show what follows from it.
+        let ordinal = request.ordinals.map_or(0, |(_, last)| last + 1);
+        let ordinal = if request.other_than == Some(ordinal) { ordinal + 1 } else { ordinal };
+        match self.injector.admit(Asked { key, app: revision.app, ordinal, at: self.at }, true) {
             Answer::Refused => RenderOutcome::Rejected { message: "a policy refuses it".to_owned() },
             Answer::Failed => trouble(UndeterminedReason::InjectorUnavailable),
             Answer::Created(content) => RenderOutcome::Rendered(Rendering {
                 template: self.cluster.shapes.of(Content::plain(revision.app)),
                 rendered: self.cluster.shapes.of(content),
-                pod_name: request.ordinals.map(|(_, last)| Name::from(format!("{}-{}", key.name, last + 1))),
+                pod_name: request.ordinals.map(|_| Name::from(format!("{}-{ordinal}", key.name))),
                 ..Rendering::default()
             }),
         }
@@ -159,10 +166,9 @@ impl World {
             Some((_, version)) if version != request.resource_version => Some(PatchOutcome::Conflict),
             Some(_) if self.troubles.patches_conflict => Some(PatchOutcome::Conflict),
             Some(_) if self.troubles.patches_denied => Some(PatchOutcome::Denied { message: "a policy".to_owned() }),
-            Some(_) if self.troubles.patches_fail && self.random.percent(70) => Some(PatchOutcome::Failed {
-                message: "too many requests".to_owned(),
-                retry_after: self.random.percent(50).then_some(Duration::from_secs(7)),
-            }),
+            Some(_) if self.refuses_for_now() => {
+                Some(PatchOutcome::Failed { message: "too many requests".to_owned(), retry_after: self.retry_after() })
+            }
             Some(_) if !leads => Some(PatchOutcome::NotLeader),
             Some(_) => None,
         };
@@ -172,6 +178,19 @@ impl World {
                 self.later(place, (5, 150), Call::Patches(request));
             }
         }
+    }
+
+    /// The API server is busy.
+    fn refuses_for_now(&mut self) -> bool {
+        let percent = if self.troubles.patches_fail { 70 } else { 15 };
+        (self.troubles.patches_fail || self.troubles.throttles) && self.random.percent(percent)
+    }
+
+    /// What it says of when it will not be.
+    pub(super) fn retry_after(&mut self) -> Option<Duration> {
+        let long = self.troubles.throttles && self.random.percent(50);
+        let seconds = if long { self.random.one_of(&[86_400, u64::MAX]) } else { 7 };
+        self.random.percent(50).then_some(Duration::from_secs(seconds))
     }
 
     fn patch(&mut self, place: usize, request: &PatchRequest) -> Result<()> {
@@ -217,7 +236,8 @@ impl World {
         let by_holder = self.lease.holder.is_some_and(|(holder, _)| holder == place);
         let write = Write { at: self.at, place, by_holder, request: request.clone(), unseen: false };
         let behind = self.behind(place);
-        self.truth.written(write, &self.cluster, behind)?;
+        let plain = self.injector.is_plain() && self.injector.down == Down::No;
+        self.truth.written(write, &self.cluster, behind, plain)?;
         self.cluster.edit_template(&key, Template::Stamp(request.stamp.clone()));
         if let Some(until) = self.fought.get(&key).copied().filter(|until| self.at < *until) {
             let soon = self.at + self.random.seconds(1, 8);
@@ -228,7 +248,9 @@ impl World {
     }
 
     pub(super) fn behind(&self, place: usize) -> Behind {
-        let Some(process) = self.processes[place].as_ref() else { return Behind { workloads: false, pods: false } };
+        let Some(process) = self.processes[place].as_ref() else {
+            return Behind { workloads: false, pods: false, budgets: false };
+        };
         let suspended = process.suspended.is_some();
         let out_of_order = |wanted: fn(&WatchKind) -> bool| {
             let feeds = process.feeds.iter().filter(|(source, _)| wanted(&source.kind));
@@ -239,6 +261,7 @@ impl World {
             pods: out_of_order(|kind| {
                 matches!(kind, WatchKind::Pods | WatchKind::ReplicaSets | WatchKind::Workloads(_))
             }),
+            budgets: out_of_order(|kind| matches!(kind, WatchKind::DisruptionBudgets)),
         }
     }
 

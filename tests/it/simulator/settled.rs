@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use sidecar_drift::core::{
     config::Mode,
-    io::Canary,
+    io::{Canary, WatchKind},
     model::{
+        Name,
         rollout_status::{self, Progress},
         words::{Gate, UndeterminedReason, Verdict},
     },
@@ -17,6 +18,7 @@ use sidecar_drift::core::{
 
 use super::{
     truth::{differs, differs_for_sure},
+    weather::Weather,
     world::World,
 };
 use crate::scripts::rules::Rules as Every;
@@ -46,21 +48,31 @@ impl World {
         let report = self.tamper.report(leader.core.report(now));
         self.reached.read(&report);
         ensure!(report.synced, "the leader has not heard of everything");
-        Every::nothing_pending(&report)?;
+        let restless = |namespace: &Name, name: &Name| {
+            let mut of = self.cluster.workloads.keys().filter(|k| k.namespace == *namespace && k.name == *name);
+            of.any(|key| self.is_restless(key))
+        };
+        let mut resting = report.clone();
+        resting.workloads.retain(|w| !restless(&w.namespace, &w.name));
+        Every::nothing_pending(&resting)?;
         // One that was asked for just now is still on its way.
         let idle = leader.rules.idle() || self.at < self.asked + Duration::from_secs(30);
         ensure!(idle, "somebody waits for an answer that was given");
         let open: Vec<_> = report.rollouts.iter().filter(|r| r.outcome.is_none()).collect();
-        let left: Vec<_> = open.iter().filter(|r| !held_between(r, &report)).collect();
+        let left = open.iter().filter(|r| !held_between(r, &report) && !restless(&r.namespace, &r.name));
+        let left: Vec<_> = left.collect();
         let states = report.workloads.iter().map(|w| (&w.name, w.verdict, w.reason, w.gate));
         ensure!(left.is_empty(), "still open: {left:?} of {:?}", states.collect::<Vec<_>>());
-        for w in &report.workloads {
-            self.ends_well(w, &report)
+        // A slot, or a canary, of one that never rests may hold others.
+        let busy = open.iter().any(|r| restless(&r.namespace, &r.name));
+        for w in &resting.workloads {
+            self.ends_well(w, &report, busy)
                 .with_context(|| format!("in the end {}/{} is {}: {:?}", w.namespace, w.name, w.verdict, w.message))?;
         }
         for key in self.cluster.workloads.keys() {
             let progress = self.cluster.workload(key).map(rollout_status::progress);
-            ensure!(progress == Some(Progress::Done) || self.rests(key), "{key} never got done: {progress:?}");
+            let may = self.rests(key) || self.is_restless(key);
+            ensure!(progress == Some(Progress::Done) || may, "{key} never got done: {progress:?}");
         }
         Ok(())
     }
@@ -74,7 +86,7 @@ impl World {
         })
     }
 
-    fn ends_well(&self, w: &WorkloadReport, report: &Report) -> Result<()> {
+    fn ends_well(&self, w: &WorkloadReport, report: &Report, busy: bool) -> Result<()> {
         let wild = !self.injector.is_plain();
         let Some(key) = self.cluster.workloads.keys().find(|key| key.namespace == w.namespace && key.name == w.name)
         else {
@@ -95,14 +107,19 @@ impl World {
                 ensure!(self.cluster.pods_of(key).is_empty() && !wants, "it has Pods, or wants some, in truth");
             }
             Verdict::Rejected => ensure!(false, "nothing refuses it, in truth"),
+            Verdict::Undetermined if self.weather_says_why(w) => {}
             Verdict::Undetermined => may_be_open(w)?,
         }
         let Some(gate) = w.gate else { return Ok(()) };
         let alone = report.breaker.is_none() && report.paused.is_none() && report.breakers.is_empty();
         // One that is made step by step keeps its slot while its owner holds it.
         let full = matches!(gate, Gate::Concurrency | Gate::NamespaceConcurrency)
-            && report.rollouts.iter().any(|r| r.outcome.is_none() && held_between(r, report));
-        ensure!(full || !TRANSIENT.contains(&gate) || !alone || report.mode < Mode::Enforce, "{gate} still holds it");
+            && (busy || report.rollouts.iter().any(|r| r.outcome.is_none() && held_between(r, report)));
+        let blind = gate == Gate::Unseen && self.scenario.weather.iter().any(|w| matches!(w, Weather::Blind(_)));
+        ensure!(
+            full || blind || !TRANSIENT.contains(&gate) || !alone || report.mode < Mode::Enforce,
+            "{gate} still holds it"
+        );
         ensure!(gate != Gate::RateLimit || self.truth.hour_is_spent(self.at), "the hour is not spent, in truth");
         ensure!(gate != Gate::Paused || self.stays_paused(w), "it is still paused");
         ensure!(gate != Gate::GuardMissing, "the guard is in force, in truth");
@@ -110,6 +127,15 @@ impl World {
             self.canary_failed(report)?;
         }
         Ok(())
+    }
+
+    /// What lasts of the weather is the reason.
+    fn weather_says_why(&self, w: &WorkloadReport) -> bool {
+        self.scenario.weather.iter().any(|weather| match weather {
+            Weather::Throttling => w.reason == Some(UndeterminedReason::Throttled),
+            Weather::Blind(WatchKind::Injectors(_)) => w.reason == Some(UndeterminedReason::Forbidden),
+            _ => false,
+        })
     }
 
     fn stays_paused(&self, w: &WorkloadReport) -> bool {
@@ -123,7 +149,9 @@ impl World {
         let verdict = |name: &str| report.workloads.iter().find(|w| &*w.name == name).map(|w| w.verdict);
         let fine = |v| matches!(v, Some(Verdict::InSync | Verdict::NotInjected));
         let failed = |c: &Canary| c.converged.is_none() && !c.workloads.iter().all(|key| fine(verdict(&key.name)));
-        ensure!(record.canaries.values().any(failed), "no canary of {:?} has failed", record.canaries);
+        let restless = |c: &Canary| c.converged.is_none() && c.workloads.iter().any(|key| self.is_restless(key));
+        let waits = record.canaries.values().any(|c| failed(c) || restless(c));
+        ensure!(waits, "no canary of {:?} has failed", record.canaries);
         Ok(())
     }
 }

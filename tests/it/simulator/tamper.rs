@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use sidecar_drift::core::{
     config::{AlertMatcher, Mode, Policy, window::windows},
-    io::{Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent, WorkloadRef},
-    model::{Glob, Name, Object, Stamp, Strategy, owner::Kind, words::Gate},
-    report::Report,
+    io::{
+        Canary, Confirmation, Effect, EvictOutcome, EvictRequest, Input, PatchRequest, StateRecord, WatchEvent,
+        WatchKind, WorkloadRef,
+    },
+    model::{
+        Glob, Name, Object, Stamp, Strategy,
+        owner::Kind,
+        words::{Gate, Verdict},
+    },
+    report::{Report, WorkloadReport},
 };
 
 use super::{
     cluster::Cluster,
-    fault::{Fault, WINDOWS},
+    fault::{Fault, Notice, WINDOWS},
     scenario::Scenario,
+    weather::Weather,
 };
 
 /// What is wrong with the planner.
@@ -52,11 +60,21 @@ pub(super) enum Tamper {
     EvictsTwoAtOnce,
     EvictsWhileDown,
     EvictsImpatiently,
+    UndoesHandPatches,
+    IgnoresBudgets,
+    SeesNothingMissing,
+    KeepsTheFilter,
+    ConvergesAtOnce,
+    ProvesAtOnce,
+    TakesNodesForDown,
+    TellsInSync,
+    HidesRollouts,
+    WritesStateInALoop,
 }
 
 impl Tamper {
     /// Each with what the rule says that catches it.
-    pub(super) const ALL: [(Self, &'static [&'static str]); 31] = [
+    pub(super) const ALL: [(Self, &'static [&'static str]); 41] = [
         (Self::ForgetsParallel, &["is rolled beside {", "rollouts at once"]),
         (Self::ForgetsNamespaceCap, &["of its namespace", "rollouts at once in"]),
         (Self::ForgetsDailyCap, &["times in a day"]),
@@ -88,9 +106,20 @@ impl Tamper {
         (Self::EvictsTwoAtOnce, &["two Pods of"]),
         (Self::EvictsWhileDown, &["while another Pod of it is down"]),
         (Self::EvictsImpatiently, &["too soon after its budget left no room"]),
+        (Self::UndoesHandPatches, &["which somebody patched by hand"]),
+        (Self::IgnoresBudgets, &["leaves room for", "be missing"]),
+        (Self::SeesNothingMissing, &["though nobody may see all"]),
+        (Self::KeepsTheFilter, &["its namespace left the filter"]),
+        (Self::ConvergesAtOnce, &["none of its new Pods has been ready for"]),
+        (Self::ProvesAtOnce, &["no Pod that was born since the change"]),
+        (Self::TakesNodesForDown, &["though it is not so"]),
+        (Self::TellsInSync, &["and is told to be"]),
+        (Self::HidesRollouts, &["and not shown"]),
+        (Self::WritesStateInALoop, &["StateWrites in a minute", "effects of one input"]),
     ];
 
     /// Makes a history one in which it matters.
+    #[expect(clippy::too_many_lines, reason = "a few lines for each")]
     pub(super) fn provoke(self, scenario: &mut Scenario) {
         let seconds = Duration::from_secs;
         scenario.drifted_before = true;
@@ -145,6 +174,36 @@ impl Tamper {
                 policy.blocking_alerts = vec![AlertMatcher::critical()];
                 faults.push((20, 600, Fault::AlertFires));
             }
+            Self::UndoesHandPatches => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                faults.extend((0..all).map(|at| (1, 2, Fault::PodPatchedByHand(at))));
+                faults.extend([60, 200, 340].map(|at| (at, 2, Fault::InjectorMoves(Notice::Configuration))));
+            }
+            Self::IgnoresBudgets => {
+                (policy.max_rollouts_per_hour, policy.canary, policy.allow_downtime) = (None, 0, true);
+                for (_, replicas, strategy) in &mut scenario.fleet {
+                    *replicas = 3;
+                    *strategy = Strategy::RollingUpdate { max_unavailable: 1, max_surge: 0, partition: 0 };
+                }
+                faults.extend((0..all).map(|at| (1, 400, Fault::BudgetShort(at))));
+            }
+            Self::SeesNothingMissing => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                scenario.weather.push(Weather::Blind(WatchKind::DisruptionBudgets));
+            }
+            Self::KeepsTheFilter => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 0);
+                scenario.weather.extend([Weather::FilterChanges(0), Weather::FilterChanges(1)]);
+            }
+            Self::ConvergesAtOnce => {
+                (policy.max_rollouts_per_hour, policy.min_ready) = (None, seconds(30));
+            }
+            Self::ProvesAtOnce => {
+                (policy.max_rollouts_per_hour, policy.canary) = (None, 1);
+                (policy.parallel_rollouts, policy.parallel_per_namespace) = (3, 3);
+                policy.windows.clear();
+            }
+            Self::TellsInSync => policy.mode = Mode::Report,
             Self::IgnoresWindows => policy.windows = windows(WINDOWS[3].0).unwrap_or_default(),
             Self::IgnoresLease => {
                 scenario.replicas = 2;
@@ -184,13 +243,14 @@ impl Tamper {
             Self::IgnoresWindows => policy.windows.clear(),
             Self::IgnoresAlerts => policy.blocking_alerts.clear(),
             Self::ForgetsGuard => policy.without_guard = true,
-            Self::ForgetsExclusion => {
+            Self::ForgetsExclusion | Self::KeepsTheFilter => {
                 policy.filter.exclude_namespaces.clear();
                 policy.roll_kinds = policy.kinds.clone();
             }
             Self::IgnoresStrategies => policy.allow_downtime = true,
             Self::IgnoresOperators => policy.include_operated = true,
             Self::EvictsWithoutLeave => policy.evict_on_delete = true,
+            Self::ConvergesAtOnce => policy.min_ready = Duration::ZERO,
             _ => {}
         }
         policy
@@ -239,6 +299,20 @@ impl Tamper {
                 Object::Workload(w) => w.counts.available = w.counts.desired,
                 _ => {}
             },
+            (Self::UndoesHandPatches, Input::Watch { event: WatchEvent::Apply(Object::Pod(pod)), .. }) => {
+                pod.patched_images.clear();
+            }
+            (Self::IgnoresBudgets, Input::Watch { event: WatchEvent::Apply(Object::DisruptionBudget(budget)), .. }) => {
+                budget.allowed = 99;
+            }
+            (Self::TakesNodesForDown, Input::Watch { event: WatchEvent::Apply(Object::Node(node)), .. }) => {
+                node.ready = false;
+            }
+            (Self::SeesNothingMissing, Input::Watch { event, .. }) => {
+                if matches!(event, WatchEvent::Unavailable { .. }) {
+                    *event = WatchEvent::ResetDone;
+                }
+            }
             (Self::EvictsImpatiently, Input::Evicted(reply)) => {
                 if let EvictOutcome::NoHeadroom { .. } = reply.outcome {
                     reply.outcome = EvictOutcome::Gone;
@@ -293,6 +367,18 @@ impl Tamper {
                 let more: Vec<_> = wanted.filter_map(|request| self.spoil(request, cluster)).collect();
                 effects.extend(more.into_iter().map(Effect::Evict));
             }
+            Self::ProvesAtOnce => {
+                for effect in &mut effects {
+                    if let Effect::WriteState(state) = effect {
+                        let long_ago = |canary: &mut Canary| canary.converged = Some(jiff::Timestamp::UNIX_EPOCH);
+                        state.canaries.values_mut().for_each(long_ago);
+                    }
+                }
+            }
+            Self::WritesStateInALoop => {
+                let writes = effects.iter().find(|effect| matches!(effect, Effect::WriteState(_))).cloned();
+                effects.extend(writes.into_iter().flat_map(|write| std::iter::repeat_n(write, 70)));
+            }
             Self::LosesAnswers => {
                 effects.retain(|effect| !matches!(effect, Effect::Render(r) if r.ticket.is_multiple_of(7)));
             }
@@ -325,6 +411,15 @@ impl Tamper {
 
     /// What readers see.
     pub(super) fn report(self, mut report: Report) -> Report {
+        if self == Self::HidesRollouts {
+            let rolled = |name: &Name| report.rollouts.iter().any(|r| r.outcome.is_none() && r.name == *name);
+            report.workloads.retain(|w| !rolled(&w.name));
+        }
+        if self == Self::TellsInSync {
+            for w in report.workloads.iter_mut().filter(|w| w.verdict == Verdict::Drifted) {
+                *w = WorkloadReport { verdict: Verdict::InSync, gate: None, ..(**w).clone() }.into();
+            }
+        }
         if self == Self::HidesGates {
             for w in &mut report.workloads {
                 let mut shown = (**w).clone();

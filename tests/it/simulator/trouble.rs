@@ -32,7 +32,7 @@ impl World {
         for name in NAMESPACES.iter().chain(&["mesh"]) {
             self.put_namespace(name, 0, BTreeMap::new());
         }
-        for name in ["n1", "n2", "n3"] {
+        for name in ["n1", "n2", "n3", "n4", "n5", "n6"] {
             self.put_node(name, true);
         }
         self.configure(1, false);
@@ -86,7 +86,7 @@ impl World {
             policy: "".into(),
             entries: vec![InjectorEntry {
                 namespaces: Selector::default(),
-                objects: Selector::default(),
+                objects: self.selects_objects(),
                 service: Some(key("mesh", "injector")),
                 ignores_failure: true,
                 timeout_seconds: 10,
@@ -115,6 +115,7 @@ impl World {
             Notice::Configuration => {
                 self.configure(next, false);
                 self.injector.version = next;
+                self.truth.moved(None, self.at);
             }
             Notice::Labels => {
                 let shop = namespace(0);
@@ -122,8 +123,13 @@ impl World {
                 *revision += 1;
                 let labels = *revision;
                 self.edit_namespace(shop, |ns| ns.hash = labels.to_string().into());
+                self.truth.moved(Some(shop), self.at);
             }
-            Notice::None => self.injector.version = next,
+            Notice::None => {
+                self.injector.version = next;
+                self.truth.moved(None, self.at);
+                self.moved_silently();
+            }
         }
     }
 
@@ -142,6 +148,7 @@ impl World {
             Fault::InjectorGoesBack => {
                 self.injector.version = self.injector.version.saturating_sub(1).max(1);
                 self.configure(10_000 + self.injector.version, false);
+                self.truth.moved(None, self.at);
             }
             Fault::InjectorIgnoresFailures => self.injector.down = Down::Ignored,
             Fault::InjectorFails => self.injector.down = Down::Fails,
@@ -156,6 +163,7 @@ impl World {
             }
             Fault::SwitchedOff(at) => {
                 self.injector.off.insert(namespace(at).into());
+                self.truth.moved(Some(namespace(at)), self.at);
                 self.edit_namespace(namespace(at), |ns| ns.hash = format!("{} off", ns.hash).into());
                 // It stays off in half of all histories.
                 ends = index.is_multiple_of(2);
@@ -201,17 +209,23 @@ impl World {
                 self.fought.insert(key.clone(), until);
                 self.fight(&key, until);
             }
-            Fault::PodPatchedByHand(at) => {
-                let pods = self.cluster.pods_of(&self.whose(at));
-                pods.first().into_iter().for_each(|pod| self.cluster.patch_by_hand(pod));
-            }
+            Fault::PodPatchedByHand(at) => self.patch_pod_by_hand(at),
             Fault::StrayPod => self.put_stray(),
             Fault::PodsCrash(at) => self.set_fate(at, Fate::Crash),
             Fault::PodsStuck(at) => self.set_fate(at, Fate::Stuck),
+            Fault::PodsWithheld(at) => {
+                self.set_fate(at, Fate::Withheld);
+                let pods = self.cluster.pods_of(&self.whose(at));
+                for pod in pods {
+                    self.cluster.delete_pod(&pod);
+                }
+            }
             Fault::PodEvicted(at) => {
                 let key = self.whose(at);
                 let pods = self.cluster.pods_of(&key);
-                pods.first().into_iter().for_each(|pod| self.cluster.delete_pod(pod));
+                if let Some(pod) = pods.into_iter().find(|pod| !self.cluster.is_lost(pod)) {
+                    self.cluster.delete_pod(&pod);
+                }
                 self.appoint(&key);
             }
             Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, false)),
@@ -245,7 +259,11 @@ impl World {
             | Fault::ClockJumps(..)
             | Fault::WatchLost(..)
             | Fault::WatchLags(..)
+            | Fault::WatchDown(..)
             | Fault::WatchForbidden(..) => self.trouble_process(&fault, lasts)?,
+        }
+        if !self.injector.is_plain() || self.injector.down != Down::No {
+            self.moved_silently();
         }
         self.truth.alarm(self.troubles.alert_fires || self.troubles.prometheus_down, self.at);
         if ends {
@@ -295,6 +313,7 @@ impl World {
             }
             Fault::WatchLost(place, kind) => self.break_watches(place, Some(kind)),
             Fault::WatchLags(place, kind) => self.lag(place, kind, lasts.min(Duration::from_mins(1))),
+            Fault::WatchDown(place, kind) => self.cut_watch(place, kind, until),
             Fault::WatchForbidden(place, kind) => {
                 let source = WatchSource { kind, namespace: None };
                 if let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(&source)) {
@@ -306,6 +325,20 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A watch has no connection until then. After a minute that is said.
+    fn cut_watch(&mut self, place: usize, kind: WatchKind, until: Duration) {
+        let source = WatchSource { kind, namespace: None };
+        let Some(feed) = self.process(place).and_then(|p| p.feeds.get_mut(&source)) else { return };
+        feed.broken = true;
+        let said = self.at + Duration::from_mins(1);
+        if said < until {
+            let event = |event| Call::Watch(source.clone(), vec![event]);
+            self.later_at(place, said, event(WatchEvent::Interrupted));
+            self.later_at(place, until, event(WatchEvent::Resumed));
+        }
+        self.later_at(place, until, Call::Relists(source));
     }
 
     pub(super) fn lag(&mut self, place: usize, kind: WatchKind, lag: Duration) {
@@ -363,7 +396,7 @@ impl World {
     }
 
     fn put_stray(&mut self) {
-        let sidecar = Sidecar { version: 1, native: false, nonce: 0, period: 0, by_hand: false };
+        let sidecar = Sidecar { version: 1, ..Sidecar::default() };
         let content = Content { sidecar: Some(sidecar), ..Content::plain(1) };
         let born = true_wall(self.at);
         self.cluster.put_stray(namespace(0), &format!("stray-{SIDECAR}"), content, born);

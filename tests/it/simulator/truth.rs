@@ -18,9 +18,11 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, Pod},
     fault::{self, WINDOWS},
-    injection::{Content, Injector},
+    forbids::Forbids,
+    injection::{Asked, Content, Injector},
+    order::Order,
     scenario::Scenario,
 };
 
@@ -38,6 +40,8 @@ pub(super) struct Behind {
     pub(super) workloads: bool,
     /// Of Pods, or whose they are.
     pub(super) pods: bool,
+    /// Of PodDisruptionBudgets.
+    pub(super) budgets: bool,
 }
 
 /// A stamp that was written.
@@ -65,7 +69,7 @@ pub(super) struct Evicted {
 
 /// A rollout of ours that the platform has not finished.
 #[derive(Clone, Debug)]
-struct Flight {
+pub(super) struct Flight {
     uid: Name,
     template: Name,
     request: PatchRequest,
@@ -73,27 +77,33 @@ struct Flight {
 
 #[derive(Debug)]
 pub(super) struct Truth {
-    policy: Policy,
+    pub(super) policy: Policy,
     jumps: Duration,
-    writes: Vec<Write>,
-    flights: BTreeMap<WorkloadKey, Flight>,
+    pub(super) writes: Vec<Write>,
+    pub(super) flights: BTreeMap<WorkloadKey, Flight>,
     /// Whether a workload differed when a process read it last to confirm its rollout.
     differed: BTreeMap<(usize, WorkloadKey), bool>,
     /// When a person said last that a workload may be tried again.
-    retries: BTreeMap<WorkloadKey, Duration>,
+    pub(super) retries: BTreeMap<WorkloadKey, Duration>,
     /// When alerts held all rollouts, or nobody knew: from when to when.
     alarms: Vec<(Duration, Option<Duration>)>,
     /// Workloads whose Pods crashed at some time.
     crashed: BTreeSet<WorkloadKey>,
     /// The last eviction of each workload.
     evicted: BTreeMap<WorkloadKey, Evicted>,
+    /// What weather and people do that forbids a rollout.
+    pub(super) forbids: Forbids,
+    /// What changed, and what proved itself since.
+    pub(super) order: Order,
+    /// Workloads of which a rollout did not end well.
+    ended_badly: BTreeSet<WorkloadKey>,
 }
 
 impl Truth {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             policy: scenario.policy.clone(),
-            jumps: fault::jumps(scenario.faults.iter().map(|(.., fault)| fault)),
+            jumps: scenario.jumps(),
             writes: Vec::new(),
             flights: BTreeMap::new(),
             differed: BTreeMap::new(),
@@ -101,6 +111,9 @@ impl Truth {
             alarms: Vec::new(),
             crashed: BTreeSet::new(),
             evicted: BTreeMap::new(),
+            forbids: Forbids::new(scenario),
+            order: Order::default(),
+            ended_badly: BTreeSet::new(),
         }
     }
 
@@ -151,6 +164,11 @@ impl Truth {
         Ok(())
     }
 
+    /// A rollout of it did not end well, or its Pods crashed.
+    pub(super) fn failed(&self, key: &WorkloadKey) -> bool {
+        self.ended_badly.contains(key) || self.crashed.contains(key)
+    }
+
     /// Whether this workload's rollout is over, or none of ours any more.
     pub(super) fn look(&mut self, cluster: &Cluster, key: &WorkloadKey) {
         if cluster.pods_of(key).iter().any(|pod| cluster.pod(pod).is_some_and(|p| p.state.crashing)) {
@@ -180,7 +198,7 @@ impl Truth {
     }
 
     /// A stamp is about to be written.
-    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: Behind) -> Result<()> {
+    pub(super) fn written(&mut self, write: Write, cluster: &Cluster, behind: Behind, plain: bool) -> Result<()> {
         let key = write.request.workload.key.clone();
         for other in self.flights.keys().cloned().collect::<Vec<_>>() {
             self.look(cluster, &other);
@@ -192,10 +210,12 @@ impl Truth {
             self.within_caps(&key)?;
         }
         self.within_budgets(&write)?;
+        self.is_not_forbidden(&key, cluster, behind, write.at)?;
         if !self.policy.blocking_alerts.is_empty() {
             self.alarms_over(write.at)?;
         }
         self.is_another_target(&write)?;
+        self.is_its_turn(&write, plain)?;
         let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
         if let Some(w) = w {
             self.may_be_rolled(w)?;
@@ -218,6 +238,7 @@ impl Truth {
         let may = self.policy.mode == Mode::Enforce && self.policy.evict_on_delete;
         ensure!(may, "{pod} of {key} is evicted without leave");
         self.is_included(&key)?;
+        self.is_not_forbidden(&key, cluster, behind, eviction.at)?;
         if !self.policy.blocking_alerts.is_empty() {
             self.alarms_over(eviction.at)?;
         }
@@ -329,6 +350,11 @@ impl Truth {
         for effect in effects {
             let Effect::Notify(Notice::RolloutEnded { workload, outcome, message, .. }) = effect else { continue };
             self.look(cluster, workload);
+            if *outcome == Outcome::Converged {
+                self.ended_badly.remove(workload);
+            } else {
+                self.ended_badly.insert(workload.clone());
+            }
             // It was in vain, so it may be made again, whatever for.
             if *outcome == Outcome::Superseded && message.contains("moved shortly before") {
                 self.retries.insert(workload.clone(), at);
@@ -385,20 +411,20 @@ pub(super) fn differs(cluster: &Cluster, injector: &Injector, key: &WorkloadKey,
     if injector.wavers || injector.dry_runs_differ {
         return true;
     }
-    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return true };
     // Once it is the same each time, what was another one each time differs like any other field.
-    let as_wanted = |content: &Content| {
-        let content = if injector.nonce { content.lasting() } else { *content };
-        content.sidecar == wanted.sidecar
+    let as_wanted = |pod: &Pod| {
+        let content = if injector.nonce { pod.content.lasting() } else { pod.content };
+        wanted(injector, pod, at).is_some_and(|wanted| content.sidecar == wanted.sidecar)
     };
-    !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(|pod| as_wanted(&pod.content))
+    !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(as_wanted)
 }
 
-/// Whether some Pod differs in a field that was never seen to be volatile.
+/// Whether some Pod differs, in whatever field, from what each Pod is given now.
 pub(super) fn differs_for_sure(cluster: &Cluster, injector: &Injector, key: &WorkloadKey, at: Duration) -> bool {
-    let Some(wanted) = injector.wanted(&key.namespace, 0, at) else { return false };
-    let steady = |content: &Content| content.sidecar.map(|s| (s.version, s.native, s.by_hand));
-    let pods = cluster.pods_of(key);
-    injector.is_plain()
-        && pods.iter().filter_map(|pod| cluster.pods.get(pod)).any(|pod| steady(&pod.content) != steady(&wanted))
+    let other = |pod: &Pod| wanted(injector, pod, at).is_some_and(|wanted| pod.content.sidecar != wanted.sidecar);
+    injector.is_plain() && cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).any(other)
+}
+
+fn wanted(injector: &Injector, pod: &Pod, at: Duration) -> Option<Content> {
+    injector.wanted(Asked { key: &pod.owner, app: 0, ordinal: pod.ordinal, at })
 }

@@ -11,18 +11,20 @@ use jiff::{SignedDuration, Timestamp};
 use sidecar_drift::{
     config::Recording,
     core::{
-        config::Mode,
-        io::{Effect, EvictRequest, Input, PatchRequest, RenderRequest, StateRecord, WatchEvent, WatchSource},
-        model::{WorkloadKey, time::Now},
+        config::{Mode, Policy},
+        io::{Effect, Input, StateRecord},
+        model::{ObjectKey, WorkloadKey, time::Now},
     },
 };
 
+pub(super) use super::agenda::{Call, Event};
 use super::{
     cluster::Cluster,
     controllers::Round,
     coverage::Reached,
-    fault,
+    evictions::Budget,
     injection::Injector,
+    inspect::Inspection,
     process::{Place, Process},
     random::Random,
     scenario::{EVICTED_IN_TURN, QUIET, Scenario, TROUBLED},
@@ -33,51 +35,6 @@ use crate::scripts::show;
 
 /// The API server's clock at the beginning.
 const BEGINNING: i64 = 1_772_445_600;
-
-/// What will happen.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A fault begins.
-    Begins(usize),
-    /// It ends.
-    Ends(usize),
-    /// A tool puts a template back, again and again until then.
-    Fights(WorkloadKey, Duration),
-    /// The injector has read its configuration.
-    TakesEffect(u32),
-    /// A controller looks at a workload.
-    Controller(WorkloadKey),
-    /// A process begins, in this place.
-    Starts(usize),
-    /// Something for the process of this incarnation.
-    Process(usize, u64, Call),
-    /// Everything is well from here on.
-    Heals,
-    LastMove,
-}
-
-/// What a process hears, or what it asked for has arrived at the API server.
-#[derive(Debug)]
-pub(super) enum Call {
-    Hears(Box<Input>),
-    Watch(WatchSource, Vec<WatchEvent>),
-    Relists(WatchSource),
-    Wakes(Duration),
-    Resumes,
-    Elects,
-    /// What comes of trying to renew the lease, sent then.
-    Renews(Duration),
-    Renders(Box<RenderRequest>, Duration),
-    Reads(Box<PatchRequest>),
-    Patches(Box<PatchRequest>),
-    SendsEviction(Box<EvictRequest>),
-    Evicts(Box<EvictRequest>),
-    WritesState(Box<StateRecord>),
-    HearsOfState,
-    Probes,
-    /// Which alerts fire, by the ticket of the question.
-    AsksAlerts(u64),
-}
 
 /// The state ConfigMap.
 #[derive(Debug, Default)]
@@ -108,6 +65,8 @@ pub(super) struct Troubles {
     pub(super) alert_fires: bool,
     pub(super) prometheus_down: bool,
     pub(super) state_unwritable: bool,
+    /// Some requests are to be sent again in a day.
+    pub(super) throttles: bool,
 }
 
 #[derive(Debug)]
@@ -130,8 +89,15 @@ pub(super) struct World {
     pub(super) incarnations: u64,
     /// Templates that a tool puts back whenever they change, until then.
     pub(super) fought: BTreeMap<WorkloadKey, Duration>,
-    /// How many Pods of a workload may be missing by its PodDisruptionBudget.
-    pub(super) budgets: BTreeMap<WorkloadKey, u32>,
+    /// The PodDisruptionBudgets.
+    pub(super) budgets: BTreeMap<ObjectKey, Budget>,
+    /// What the configuration is now.
+    pub(super) policy: Policy,
+    /// Workloads that never rest until the end, and when something befell the others last.
+    pub(super) restless: BTreeMap<WorkloadKey, Option<Duration>>,
+    pub(super) inspection: Inspection,
+    /// What of the weather came once already.
+    pub(super) weather_began: BTreeSet<usize>,
     pub(super) truth: Truth,
     pub(super) reached: Reached,
     pub(super) steps: u64,
@@ -173,10 +139,14 @@ impl World {
             lease: Lease::default(),
             troubles: Troubles::default(),
             processes: (0..scenario.replicas).map(|_| None).collect(),
-            clocks: (0..scenario.replicas).map(|_| SignedDuration::ZERO).collect(),
+            clocks: (0..scenario.replicas).map(|place| scenario.skew(place)).collect(),
             incarnations: 0,
             fought: BTreeMap::new(),
             budgets: BTreeMap::new(),
+            policy: scenario.policy.clone(),
+            restless: BTreeMap::new(),
+            weather_began: BTreeSet::new(),
+            inspection: Inspection::default(),
             truth: Truth::new(&scenario),
             reached: Reached::default(),
             steps: 0,
@@ -190,6 +160,7 @@ impl World {
     }
 
     fn begin(&mut self) {
+        self.weather_is_set();
         self.found();
         for (key, replicas, strategy) in self.scenario.fleet.clone() {
             self.cluster.create(&key, replicas, strategy, self.scenario.operator_of(&key));
@@ -198,6 +169,7 @@ impl World {
             }
         }
         self.found_budgets();
+        self.weather_is_found();
         self.cluster.objects.news.clear();
         if self.scenario.drifted_before {
             self.injector.version += 1;
@@ -208,6 +180,10 @@ impl World {
         }
         for (index, (at, ..)) in self.scenario.faults.clone().into_iter().enumerate() {
             self.schedule(begin + at, Event::Begins(index));
+        }
+        self.schedule(begin, Event::Inspects);
+        for index in 0..self.scenario.weather.len() {
+            self.schedule(begin, Event::Weather(index));
         }
         self.schedule(begin + Duration::from_secs(TROUBLED), Event::Heals);
         if self.scenario.last_move {
@@ -230,7 +206,7 @@ impl World {
     pub(super) fn play(&mut self) -> Result<()> {
         // To a process whose clock is behind, each new Pod is from the future for so long, and evictions wait for one after
         // the other.
-        let behind = fault::jumps(self.scenario.faults.iter().map(|(.., fault)| fault)) * EVICTED_IN_TURN;
+        let behind = self.scenario.jumps() * EVICTED_IN_TURN;
         let end = self.at + Duration::from_secs(30 + TROUBLED + QUIET) + behind;
         while let Some(((at, _), event)) = self.agenda.pop_first() {
             if at > end {
@@ -248,7 +224,11 @@ impl World {
             Event::Begins(index) => self.fault_begins(index)?,
             Event::Ends(index) => self.fault_ends(index),
             Event::Fights(key, until) => self.fight(&key, until),
-            Event::TakesEffect(version) => self.injector.version = self.injector.version.max(version),
+            Event::TakesEffect(version) => {
+                self.injector.version = self.injector.version.max(version);
+                self.truth.moved(None, self.at);
+                self.moved_silently();
+            }
             Event::Controller(key) => {
                 self.appointed.remove(&key);
                 if self.reconcile(&key) {
@@ -268,6 +248,8 @@ impl World {
                     _ => {}
                 }
             }
+            Event::Weather(index) => self.weather(index)?,
+            Event::Inspects => self.inspect()?,
             Event::Heals => self.heal(),
             Event::LastMove => self.last_move(),
         }
@@ -294,7 +276,8 @@ impl World {
         };
         let more = round.reconcile(key);
         self.truth.look(&self.cluster, key);
-        self.tend_budget(key);
+        self.truth.note_proof(&self.cluster, &self.injector, key, self.at);
+        self.tend_budgets(key);
         more
     }
 
@@ -318,12 +301,12 @@ impl World {
             limit: u64::MAX,
             plain: *plain,
         });
-        let process = Process::new(&self.scenario.policy, self.tamper, begun, recording.as_ref())?;
+        let process = Process::new(&self.policy, self.tamper, begun, recording.as_ref())?;
         let sources: Vec<_> = process.feeds.keys().cloned().collect();
         self.processes[place] = Some(process);
         self.hear(place, Input::Leadership(false))?;
         for source in sources {
-            self.relist(place, &source);
+            self.open_watch(place, source)?;
         }
         if self.scenario.policy.mode == Mode::Enforce {
             self.later(place, (100, 900), Call::HearsOfState);
@@ -398,12 +381,10 @@ impl World {
         if told || !quiet || self.steps.is_multiple_of(16) {
             let report = self.tamper.report(process.core.report(now));
             self.reached.read(&report);
-            process
-                .rules
-                .check(&self.scenario.policy, &effects, &report, now)
-                .with_context(|| format!("process {place}"))?;
+            process.rules.check(&self.policy, &effects, &report, now).with_context(|| format!("process {place}"))?;
         }
         self.truth.hear(place, &effects, &self.cluster, at)?;
+        self.converged_pods_stay(place, &effects)?;
         for effect in effects {
             self.carry_out(place, effect)?;
         }
@@ -447,7 +428,9 @@ impl World {
     /// In quiet times timers may come much later: there is nothing that they could miss.
     fn lateness(&self) -> Duration {
         // But an answer of Prometheus is old soon.
-        let late = self.at.as_secs() > TROUBLED + 600 && self.scenario.policy.blocking_alerts.is_empty();
+        let late = self.at.as_secs() > TROUBLED + 600
+            && self.scenario.policy.blocking_alerts.is_empty()
+            && self.scenario.weather.is_empty();
         if late { Duration::from_secs(40) } else { self.scenario.lateness }
     }
 
