@@ -340,6 +340,7 @@ scripts! {
         our_own_rollout_fails_at_its_first_pod
         parallel_and_one_in_a_namespace
         plain_replica_sets_are_evicted
+        pods_that_are_ready_between_crashes
         progress_deadline
         regardless_of_drift
         regardless_of_drift_is_not_the_default

@@ -69,7 +69,7 @@ pub(super) struct Rollout {
     /// Somebody else began it, by hand or not, and counts it.
     pub(super) foreign: bool,
     /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
-    pub(super) crashes: Option<(Duration, bool)>,
+    pub(super) crashes: Option<Crashes>,
     /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
     pub(super) done: Option<Duration>,
     /// The new Pods that were there when it said so first, and since when each has been well; `None`: it is not ready.
@@ -178,12 +178,12 @@ impl Rollout {
             Phase::Rolling if !self.late => {
                 let late = self.stepped.saturating_add(policy.timeout);
                 // While none crashes the next one is an event.
-                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
+                let crashes = self.crashes.and_then(Crashes::fails_at);
                 self.wake.into_iter().chain(crashes).chain([late]).min()
             }
             // Until it is done for good, an event is waited for.
             Phase::Rolling => {
-                let crashes = self.crashes.filter(|(_, now)| *now).map(|(since, _)| since + CRASHING);
+                let crashes = self.crashes.and_then(Crashes::fails_at);
                 self.wake.into_iter().chain(crashes).chain(self.gives_up(policy)).min()
             }
             Phase::Confirming | Phase::Patching => None,
@@ -223,8 +223,7 @@ pub(super) struct Soaking {
 impl Soaking {
     /// When something is to be done about it though nothing happens.
     pub(super) fn deadline(&self) -> Duration {
-        let crashes = self.rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since + CRASHING);
-        crashes.unwrap_or(self.until)
+        self.rollout.crashes.and_then(Crashes::fails_at).unwrap_or(self.until)
     }
 }
 
@@ -266,6 +265,25 @@ pub(super) enum Eviction {
     Leaving,
     /// The answer was lost: it may go.
     Unsure,
+}
+
+/// New Pods that crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crashes {
+    /// Since when.
+    pub(super) since: Duration,
+    /// One of them waits for its next start.
+    pub(super) now: bool,
+    /// All of them are ready: how often they were started again until then, and when they have been ready for long enough to
+    /// say that they crash no more.
+    pub(super) calm: Option<(u32, Duration)>,
+}
+
+impl Crashes {
+    /// When those that crash now have for too long.
+    pub(super) fn fails_at(self) -> Option<Duration> {
+        self.now.then(|| self.since.saturating_add(CRASHING))
+    }
 }
 
 /// New Pods that crash after this long will not come up by themselves. A container is started again after 10, 20 and 40

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     context::{Context, Emitter},
-    rollout_state::{CRASHING, Rollout, Soaking, Well},
+    rollout_state::{Crashes, Rollout, Soaking, Well},
     rollouts::Rollouts,
 };
 use crate::core::{
+    config::Policy,
     injection::View,
     inventory::{Pod, current_revision, pods_in},
     model::{
@@ -41,7 +42,7 @@ impl Rollouts {
         if rollout.well.is_empty() {
             rollout.well = pods.iter().map(|pod| (pod.uid.clone(), None)).collect();
         }
-        let least = policy.min_ready.max(Duration::from_secs(workload.min_ready_seconds.into()));
+        let least = least(workload, policy);
         let mut ends = Some(Duration::ZERO).filter(|_| !rollout.well.is_empty());
         for (uid, well) in &mut rollout.well {
             let Some(state) = there.get(uid).map(|pod| pod.state) else { continue };
@@ -134,16 +135,16 @@ impl Rollouts {
             return;
         };
         rollout.crashes = crashes(rollout, workload, context.view);
-        let still = rollout.crashes.filter(|(_, still)| *still).map(|(since, _)| since);
+        let fails_at = rollout.crashes.and_then(Crashes::fails_at);
         let gave_up = matches!(rollout_status::progress(workload), Progress::Failed(_));
-        if gave_up || still.is_some_and(|since| now.elapsed >= since + CRASHING) {
+        if gave_up || fails_at.is_some_and(|at| now.elapsed >= at) {
             let Some(Soaking { mut rollout, .. }) = self.soaking.remove(key) else { return };
             "its new Pods were well at first, and crash now".clone_into(&mut rollout.message);
             let report = rollout.report(key, Some(Outcome::Failed), now);
             self.close_causes(key, &rollout.message, context.view);
             self.schedule.request();
             self.report_end(report, key, Some(Outcome::Converged), Outcome::Failed, context, emit);
-        } else if still.is_none() && now.elapsed >= *until {
+        } else if fails_at.is_none() && now.elapsed >= *until {
             self.soaking.remove(key);
         }
     }
@@ -157,15 +158,29 @@ pub(super) fn new_pods<'a>(rollout: &Rollout, workload: &'a WorkloadSnapshot, vi
     pods
 }
 
-/// Since when new Pods crash, and whether one does now. One that runs for a moment between two crashes is not well yet; one
-/// that is ready is.
-pub(super) fn crashes(rollout: &Rollout, workload: &WorkloadSnapshot, view: View<'_>) -> Option<(Duration, bool)> {
+/// How long new Pods have to stay ready at least.
+fn least(workload: &WorkloadSnapshot, policy: &Policy) -> Duration {
+    policy.min_ready.max(Duration::from_secs(workload.min_ready_seconds.into()))
+}
+
+/// Since when new Pods crash. One that is ready between two crashes is not well yet: it is once it stayed ready for as long as
+/// the kubelet would have waited to start it once more, and no less than any other has to. One that was never started again,
+/// because its image could not be pulled, is at once.
+pub(super) fn crashes(rollout: &Rollout, workload: &WorkloadSnapshot, view: View<'_>) -> Option<Crashes> {
+    let now = view.now.elapsed;
     let new = new_pods(rollout, workload, view);
-    let crashes = new.iter().any(|pod| pod.state.crashing);
-    let well = !crashes && new.iter().all(|pod| pod.state.ready);
-    match rollout.crashes {
-        Some(_) if well => None,
-        Some((since, _)) => Some((since, crashes)),
-        None => crashes.then_some((view.now.elapsed, true)),
+    let crashing = new.iter().any(|pod| pod.state.crashing);
+    let lasting = |crashes: &Crashes| crashes.calm.is_none_or(|(_, until)| now < until);
+    let Some(known) = rollout.crashes.filter(lasting) else {
+        return crashing.then_some(Crashes { since: now, now: true, calm: None });
+    };
+    let restarts = new.iter().map(|pod| u32::from(pod.state.restarts)).sum();
+    let back_off = new.iter().map(|pod| pod.state.back_off()).max().unwrap_or_default();
+    let ready = !crashing && new.iter().all(|pod| pod.state.ready);
+    if ready && restarts == 0 {
+        return None;
     }
+    let until = now.saturating_add(back_off.max(least(workload, view.policy)));
+    let same = known.calm.filter(|(before, _)| *before == restarts);
+    Some(Crashes { now: crashing, calm: ready.then(|| same.unwrap_or((restarts, until))), ..known })
 }

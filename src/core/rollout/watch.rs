@@ -8,7 +8,7 @@ use super::{
     breaker::{self, Opened},
     context::{Context, Emitter},
     report::RolloutReport,
-    rollout_state::{CRASHING, Phase, QUIET, Reached},
+    rollout_state::{Crashes, Phase, QUIET, Reached},
     rollouts::Rollouts,
     stays_well::crashes,
 };
@@ -182,7 +182,7 @@ impl Rollouts {
     fn note_crashes(&mut self, key: &WorkloadKey, workload: &WorkloadSnapshot, view: View<'_>) -> bool {
         let Some(rollout) = self.running.get_mut(key) else { return false };
         rollout.crashes = crashes(rollout, workload, view);
-        rollout.crashes.is_some_and(|(since, still)| still && view.now.elapsed >= since + CRASHING)
+        rollout.crashes.and_then(Crashes::fails_at).is_some_and(|at| view.now.elapsed >= at)
     }
 
     pub(super) fn progress(
