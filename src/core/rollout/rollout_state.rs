@@ -68,7 +68,7 @@ pub(super) struct Rollout {
     pub(super) blocked: bool,
     /// Somebody else began it, by hand or not, and counts it.
     pub(super) foreign: bool,
-    /// Since when new Pods crash, and whether one does now; `None`: none does, or all are ready again.
+    /// `None`: no new Pod crashes, or none does any more.
     pub(super) crashes: Option<Crashes>,
     /// When the platform said that it is finished: from then on it disrupts nothing, and holds no slot.
     pub(super) done: Option<Duration>,
