@@ -49,7 +49,7 @@ async fn drift_fires_an_alert_that_its_rollout_resolves() -> Result<()> {
         let ns = &story.ns;
         let mut injector = Injector::install(ns, Sidecar::new("mesh-proxy")).await?;
         ns.deploy(deployment("web", 2).pod_label(injector.label())).await?;
-        let daemon = story.daemon(&LISTEN)?;
+        let daemon = story.daemon(&[&LISTEN[..], &["--without-guard"]].concat())?;
         daemon.until_verdict("Deployment/web", "in_sync", None).await?;
         let address = metrics_of(&daemon).await?;
         let Some(prometheus) = Prometheus::start(ns, &[&address]).await? else { return Ok(()) };
@@ -107,7 +107,7 @@ async fn what_is_wrong_with_workloads_is_told_apart() -> Result<()> {
             ns.deploy(deployment("mailer", 1).pod_label(vault.label())),
             ns.deploy(deployment("search", 1).pod_label(silent.label())),
         )?;
-        let daemon = story.daemon(&[&LISTEN[..], &["--absence=3s"]].concat())?;
+        let daemon = story.daemon(&[&LISTEN[..], &["--absence=3s", "--without-guard"]].concat())?;
         for name in ["cart", "web", "ledger", "mailer", "search"] {
             daemon.until_verdict(&format!("Deployment/{name}"), "in_sync", None).await?;
         }
@@ -173,7 +173,7 @@ async fn what_may_not_be_seen_or_asked_is_told() -> Result<()> {
         let injector = Injector::install(ns, Sidecar::new("mesh-proxy")).await?;
         ns.deploy(deployment("web", 1).pod_label(injector.label())).await?;
         take_away(ns, "poddisruptionbudgets").await?;
-        let daemon = story.daemon(&LISTEN)?;
+        let daemon = story.daemon(&[&LISTEN[..], &["--without-guard"]].concat())?;
         let address = metrics_of(&daemon).await?;
         let Some(prometheus) = Prometheus::start(ns, &[&address]).await? else { return Ok(()) };
         let wrong = ["SidecarDriftUndetermined", "SidecarDriftWatchDown"];
@@ -220,10 +220,18 @@ async fn a_daemon_that_may_not_act_does_not_lead_or_is_not_there_is_told() -> Re
         prometheus.until_exactly(&["SidecarDriftGuardMissing"]).await?;
         runbook::holds("SidecarDriftGuardMissing", None, ns).await?;
         // As rollouts that go wrong would open it.
-        let breaker = json!({ "reason": "2 of the last 2 rollouts went wrong: Deployment/shop/cart failed, \
-                               Deployment/shop/web failed", "at": "2026-11-22T15:20:11Z" });
-        let state = Patch::Merge(json!({ "data": { "state.json": json!({ "breaker": breaker }).to_string() } }));
-        ns.api::<ConfigMap>().patch("sidecar-drift-state", &PatchParams::default(), &state).await?;
+        let breaker = |where_from: &str| {
+            let reason = format!("2 of the last 2 rollouts {where_from}, Deployment/shop/web last: failed");
+            json!({ "reason": reason, "at": "2026-11-22T15:20:11Z" })
+        };
+        let put = async |record: Value| {
+            let state = Patch::Merge(json!({ "data": { "state.json": record.to_string() } }));
+            ns.api::<ConfigMap>().patch("sidecar-drift-state", &PatchParams::default(), &state).await
+        };
+        put(json!({ "breakers": { "shop": breaker("in shop went wrong") } })).await?;
+        prometheus.until_exactly(&["SidecarDriftGuardMissing", "SidecarDriftBreakerOpenInNamespace"]).await?;
+        runbook::holds("SidecarDriftBreakerOpenInNamespace", Some(&api_of(&daemon).await?), ns).await?;
+        put(json!({ "breaker": breaker("went wrong, in more than one namespace") })).await?;
         prometheus.until_exactly(&["SidecarDriftGuardMissing", "SidecarDriftBreakerOpen"]).await?;
         runbook::holds("SidecarDriftBreakerOpen", Some(&api_of(&daemon).await?), ns).await?;
         let here = ["resume", "--state-namespace", ns.name()];
@@ -287,11 +295,13 @@ async fn what_does_not_converge_is_told() -> Result<()> {
 
 #[test]
 fn every_alert_and_its_runbook_are_here() -> Result<()> {
+    // It fires of a daemon that is broken, and after 20 minutes: its rule has a test of its own, beside the rules.
+    const BROKEN: &str = "SidecarDriftLoops";
     let rules: Value = serde_saphyr::from_str(&fs::read_to_string("deploy/alerts/rules.yaml")?)?;
     let here = include_str!("mod.rs");
     for rule in rules["groups"][0]["rules"].as_array().context("no rules")? {
         let name = rule["alert"].as_str().context("a rule without a name")?;
-        ensure!(here.contains(&format!("\"{name}\"")), "{name} is not shown to fire");
+        ensure!(name == BROKEN || here.contains(&format!("\"{name}\"")), "{name} is not shown to fire");
     }
     Ok(())
 }
