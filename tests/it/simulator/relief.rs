@@ -55,7 +55,10 @@ impl World {
             Fault::NodesDown => ["n1", "n2"].into_iter().for_each(|name| self.put_node(name, true)),
             Fault::BudgetShort(at) => self.put_budget(at, 1),
             Fault::ApiSlow => self.troubles.slow = false,
-            Fault::ApiDown => self.troubles.down = false,
+            Fault::ApiDown => {
+                self.troubles.down = false;
+                self.watch_state_anew();
+            }
             Fault::PatchesFail => self.troubles.patches_fail = false,
             Fault::PatchesDenied => self.troubles.patches_denied = false,
             Fault::PatchesConflict => self.troubles.patches_conflict = false,

@@ -272,6 +272,11 @@ impl World {
         self.stored.version += 1;
         let version = Some(Name::from(self.stored.version.to_string()));
         self.stored.record = record.map(|r| StateRecord { resource_version: version, ..r });
+        self.watch_state_anew();
+    }
+
+    /// A watch that is taken up again says what there is.
+    pub(super) fn watch_state_anew(&mut self) {
         for place in 0..self.processes.len() {
             self.later(place, (10, 600), Call::HearsOfState);
         }
