@@ -170,16 +170,16 @@ impl Rollouts {
         }
     }
 
-    /// How many Pods the rollouts under way may still take down, by the budgets that they share with others: what is down
-    /// already the budgets count themselves.
+    /// How many Pods the rollouts under way may take down, by the budgets that they share with others. What is down already the
+    /// budgets count, too: it is counted twice, because a budget may tell of a Pod that is ready before its workload does, and
+    /// between two Pods of a rollout there is no room for another one.
     fn reserved(&self, view: View<'_>, without: Option<&WorkloadKey>) -> BTreeMap<ObjectKey, u32> {
         let mut reserved = BTreeMap::new();
         let holds_slot = |key: &WorkloadKey| self.running.get(key).is_none_or(Rollout::holds_slot);
         for key in self.under_way().filter(|key| Some(*key) != without && holds_slot(key)) {
             let waits = self.running.get(key).is_some_and(|rollout| rollout.held().is_some());
             let Some(workload) = view.index.workload(key).filter(|_| !waits) else { continue };
-            let down = workload.counts.desired.saturating_sub(workload.counts.ready);
-            let taken = gate::takes_down(workload, view.policy).saturating_sub(down);
+            let taken = gate::takes_down(workload, view.policy);
             for budget in view.index.budgets_of(workload).filter(|_| taken > 0) {
                 *reserved.entry(budget.key.clone()).or_default() += taken;
             }
