@@ -95,7 +95,11 @@ async fn two_deployments_that_share_a_budget_are_rolled_one_after_the_other() ->
         let progress = |name: &str| {
             // From its start until the platform was done with it: that is what takes Pods down.
             let (started, ended) = span(&lines, name)?;
-            let done = |line: &Line| line.is_about("Deployment", name) && line.text("status").contains("checking");
+            let done = |line: &Line| {
+                let status = line.text("status");
+                let finished = status.contains("checking") || status.contains("watching whether");
+                line.is_about("Deployment", name) && finished
+            };
             Ok::<_, anyhow::Error>((started, lines.iter().position(done).unwrap_or(ended)))
         };
         ensure!(!overlap(progress("one")?, progress("two")?), "they were rolled together: {lines:#?}");
