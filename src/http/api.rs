@@ -86,7 +86,7 @@ fn findings(reader: &Reader) -> Result<Arc<Report>, Refusal> {
 }
 
 /// What a follower says where it is asked for what only the leader knows.
-pub(super) fn follower_knows_nothing(leader: Option<&str>) -> String {
+fn follower_knows_nothing(leader: Option<&str>) -> String {
     match leader {
         Some(leader) => format!(
             "this replica follows {leader}, which alone knows verdicts and rollouts: forward the port of that Pod (its name \

@@ -125,8 +125,8 @@ pub fn rendered(outcome: &RenderOutcome, took: Duration) {
 /// Counts a request to the API server, by the API's verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`),
 /// by what it is for, one of [`PURPOSES`], and by the HTTP status; `timeout` or `error` when no answer came.
 pub fn api_request(verb: &'static str, purpose: &'static str, code: &str) {
-    let labels = [("verb", verb.to_owned()), ("for", purpose.to_owned()), ("code", code.to_owned())];
-    ::metrics::counter!(table::API_REQUESTS.name, &labels).increment(1);
+    let name = table::API_REQUESTS.name;
+    ::metrics::counter!(name, "verb" => verb, "for" => purpose, "code" => code.to_owned()).increment(1);
     if code == "429" {
         ::metrics::counter!(table::THROTTLED.name, "who" => "api_server").increment(1);
     }

@@ -58,9 +58,11 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
     let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
     let clock = ServerClock::default();
     let metered = MeteredLayer { read_timeout, clock: clock.clone() };
-    let outdated = login::outdated(&config);
+    let user = config.auth_info.clone();
     let client = transport::client(config, &metered).map_err(|error| {
-        if let (kube::Error::RustlsTls(_), Some(subject)) = (&error, outdated) {
+        if matches!(error, kube::Error::RustlsTls(_))
+            && let Some(subject) = login::outdated(&user)
+        {
             return Error::CertificateOutdated { subject };
         }
         if let Some(failed) = PluginFailed::find(&error) {

@@ -182,16 +182,25 @@ fn without_excerpt(error: &str) -> String {
     error.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
-/// Whether an error of this type is among the causes. An `io::Error` hides the error that it was made from, so that one
-/// is opened.
+/// Whether an error of this type is among the causes.
 fn chain_has<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    find_cause(error, &|cause| cause.downcast_ref::<E>().map(drop)).is_some()
+}
+
+/// What is found in an error, or in one of its causes. An `io::Error` hides the error that it was made from, so that one is
+/// opened.
+pub(super) fn find_cause<T>(
+    error: &(dyn StdError + 'static),
+    find: &dyn Fn(&(dyn StdError + 'static)) -> Option<T>,
+) -> Option<T> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<E>() || inner.is_some_and(|inner| chain_has::<E>(inner)) {
-            return true;
+        let found = find(error).or_else(|| inner.and_then(|inner| find_cause(inner, find)));
+        if found.is_some() {
+            return found;
         }
         cause = error.source();
     }
-    false
+    None
 }

@@ -81,9 +81,8 @@ pub(super) fn verb(method: &Method, uri: &Uri) -> &'static str {
     }
 }
 
-/// What a request is for, by what it asks: one of [`metrics::PURPOSES`].
-pub(super) fn purpose(method: &Method, uri: &Uri) -> &'static str {
-    let verb = verb(method, uri);
+/// What a request with this verb is for, by what it asks: one of [`metrics::PURPOSES`].
+pub(super) fn purpose(verb: &str, uri: &Uri) -> &'static str {
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let resource = match segments.as_slice() {
         ["api", _, "namespaces", _, rest @ ..]
@@ -172,7 +171,7 @@ where
             return Box::pin(std::future::ready(Err(NotADryRun.into())));
         }
         let verb = verb(request.method(), request.uri());
-        let purpose = purpose(request.method(), request.uri());
+        let purpose = purpose(verb, request.uri());
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
         let as_it_comes = verb == "watch" || request.extensions().get::<Streamed>().is_some();
         let limit = match verb {

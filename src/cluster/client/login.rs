@@ -5,6 +5,7 @@
 //! longer knows us, and before a client certificate ends.
 
 use std::{
+    error::Error as StdError,
     fmt,
     future::Future,
     pin::Pin,
@@ -16,12 +17,12 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use kube::{Config, client::Body};
+use kube::{Config, client::Body, config::AuthInfo};
 use rustls::{ClientConfig, SignatureScheme};
 use tower::{BoxError, Service, ServiceExt as _};
 use x509_parser::{parse_x509_certificate, pem::parse_x509_pem, time::ASN1Time, x509::X509Version};
 
-use super::call::chain;
+use super::{call::chain, error::find_cause};
 use crate::clock::{self, ServerClock};
 
 /// Where the API server does not know us, we log in again this often at most: a plugin may ask a person, or a server of others.
@@ -72,8 +73,7 @@ pub(super) fn validity(tls: &ClientConfig) -> Option<Validity> {
 }
 
 /// The subject of a client certificate that is older than X.509 version 3, which TLS libraries of today do not take.
-pub(super) fn outdated(config: &Config) -> Option<String> {
-    let user = &config.auth_info;
+pub(super) fn outdated(user: &AuthInfo) -> Option<String> {
     let pem = match (&user.client_certificate_data, &user.client_certificate) {
         (Some(data), _) => STANDARD.decode(data).ok()?,
         (None, Some(file)) => std::fs::read(file).ok()?,
@@ -193,16 +193,11 @@ fn unknown<B>(answer: &Result<Response<B>, BoxError>) -> bool {
     match answer {
         Ok(response) => response.status() == StatusCode::UNAUTHORIZED,
         Err(error) => {
-            let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
-            while let Some(error) = cause {
-                if matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(_))) {
-                    return true;
-                }
-                // An `io::Error` hides the error that it was made from.
-                let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-                cause = inner.map(|inner| inner as _).or_else(|| error.source());
-            }
-            false
+            let alert = |cause: &(dyn StdError + 'static)| match cause.downcast_ref() {
+                Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
+                _ => None,
+            };
+            find_cause(&**error, &alert).is_some()
         }
     }
 }

@@ -3,9 +3,11 @@
 //! kube's errors quote all that a plugin wrote and all that it was started with, and in that there may be a token. What we
 //! say of such an error must not.
 
-use std::{error::Error as StdError, io};
+use std::error::Error as StdError;
 
 use kube::client::AuthError;
+
+use super::error::find_cause;
 
 /// A login plugin did not give us credentials.
 #[derive(Debug, thiserror::Error)]
@@ -15,18 +17,7 @@ pub(super) struct PluginFailed(String);
 impl PluginFailed {
     /// What can be said of the plugin's failure among the causes of an error, if there is one.
     pub(super) fn find(error: &(dyn StdError + 'static)) -> Option<Self> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(failed) = error.downcast_ref::<AuthError>().and_then(Self::of) {
-                return Some(failed);
-            }
-            // An `io::Error` hides the error that it was made from.
-            if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                return Self::find(inner);
-            }
-            cause = error.source();
-        }
-        None
+        find_cause(error, &|cause| cause.downcast_ref::<AuthError>().and_then(Self::of))
     }
 
     fn of(error: &AuthError) -> Option<Self> {

@@ -85,9 +85,7 @@ pub fn convert(kind: WatchKind, value: &Value, keys: &KeptKeys) -> Converted {
         WatchKind::Namespaces => namespace(value, &faults).map(Object::Namespace),
         WatchKind::Injectors(kind) => injector::injector(kind, value, &faults).map(Object::Injector),
         WatchKind::Configs(kind) => config(kind, value, &faults).map(Object::Config),
-        WatchKind::Trigger(number) => {
-            trigger(value, false).map(|found| Object::Trigger(TriggerSnapshot { number, ..found }))
-        }
+        WatchKind::Trigger(number) => trigger(value).map(|found| Object::Trigger(TriggerSnapshot { number, ..found })),
         WatchKind::Services => service(value, &faults).map(Object::Service),
         WatchKind::EndpointSlices => endpoints(value, &faults).map(Object::Endpoints),
         WatchKind::DisruptionBudgets => disruption_budget(value, &faults).map(Object::DisruptionBudget),
@@ -128,6 +126,13 @@ pub(super) fn convert_rest(kind: WatchKind, mut rest: Decoded, keys: &KeptKeys) 
     }
     converted.lose(rest.lost);
     converted
+}
+
+/// What a trigger names, of which this cannot be decoded.
+pub(super) fn trigger_rest(rest: &Decoded) -> Option<TriggerSnapshot> {
+    let found = trigger(&rest.object)?;
+    let hash = if rest.lost.is_empty() { found.hash } else { of_this_version(&rest.object) };
+    Some(TriggerSnapshot { hash, ..found })
 }
 
 /// Stands for a content that cannot be read: another one for each version of the object.
@@ -202,9 +207,7 @@ fn config(kind: ConfigKind, value: &Value, faults: &Faults) -> Option<ConfigSnap
 /// What a trigger names; its number is not known here. `None` without a name.
 ///
 /// The hash is keyed, because a short Secret could be guessed from a plain one.
-///
-/// Where a part of it was lost, each version of the object is another content.
-pub(super) fn trigger(value: &Value, lost: bool) -> Option<TriggerSnapshot> {
+fn trigger(value: &Value) -> Option<TriggerSnapshot> {
     /// Drawn once for the process.
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     /// What changes without the object meaning anything else.
@@ -225,8 +228,7 @@ pub(super) fn trigger(value: &Value, lost: bool) -> Option<TriggerSnapshot> {
     let annotations =
         annotations.object().into_iter().flatten().filter(|(key, _)| !IGNORED_ANNOTATIONS.contains(&key.as_str()));
     let annotations: Value = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let version = lost.then(|| object.at("metadata").at("resourceVersion").value());
-    let hash = KEY.hash_one(json!([content, labels.value(), annotations, version]).to_string());
+    let hash = KEY.hash_one(json!([content, labels.value(), annotations]).to_string());
     let key = metadata::key(&object)?;
     let hash = format!("{hash:016x}").into();
     Some(TriggerSnapshot { number: 0, key, hash, changed_by: metadata::changed_by(&object) })

@@ -186,7 +186,7 @@ impl Content for Hashed {
     const METADATA_ONLY: bool = false;
 
     fn keep(object: Decoded) -> Self {
-        Self(convert::trigger(&object.object, !object.lost.is_empty()))
+        Self(convert::trigger_rest(&object))
     }
 
     fn convert(self, kind: WatchKind, _: &KeptKeys) -> Converted {

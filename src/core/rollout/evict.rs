@@ -82,12 +82,8 @@ impl Rollouts {
                 self.converge(key, stay, message, late, context, emit);
             }
             Next::End(outcome, message) => return self.end(key, outcome, message, context, emit),
-            // Nothing is to be learned of it any more.
-            Next::Wait(_)
-                if self.running.get(key).and_then(|r| r.gives_up(policy)).is_some_and(|at| now.elapsed >= at) =>
-            {
-                let message = "finished, but its new Pods could not be checked".to_owned();
-                return self.end(key, Outcome::TimedOut, message, context, emit);
+            Next::Wait(_) if self.running.get(key).is_some_and(|rollout| rollout.has_given_up(policy, now)) => {
+                return self.end_unchecked(key, context, emit);
             }
             Next::Hold(..) | Next::Wait(_) if late && policy.one_shot => {
                 return self.end(key, Outcome::TimedOut, format!("{done} replaced"), context, emit);

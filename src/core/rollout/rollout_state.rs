@@ -167,8 +167,13 @@ impl Rollout {
     }
 
     /// When it is finished, and nothing more is waited for.
-    pub(super) fn gives_up(&self, policy: &Policy) -> Option<Duration> {
+    fn gives_up(&self, policy: &Policy) -> Option<Duration> {
         self.done.map(|done| done.max(self.stepped).saturating_add(policy.timeout))
+    }
+
+    /// It is finished, and nothing more is waited for.
+    pub(super) fn has_given_up(&self, policy: &Policy, now: Now) -> bool {
+        self.gives_up(policy).is_some_and(|at| now.elapsed >= at)
     }
 
     /// When something is to be done about it though nothing happens.

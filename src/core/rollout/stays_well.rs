@@ -104,8 +104,8 @@ impl Rollouts {
         if stay == Stay::Long {
             return self.end(key, Outcome::Converged, message, context, emit);
         }
-        let gives_up = self.running.get(key).and_then(|rollout| rollout.gives_up(policy));
-        if (late && policy.one_shot) || gives_up.is_some_and(|at| now.elapsed >= at) {
+        let given_up = self.running.get(key).is_some_and(|rollout| rollout.has_given_up(policy, now));
+        if (late && policy.one_shot) || given_up {
             let message = "finished, but its new Pods do not stay ready".to_owned();
             return self.end(key, Outcome::TimedOut, message, context, emit);
         }

@@ -118,20 +118,22 @@ impl Rollouts {
         let stay = self.note_finished_platform(key, context);
         let Some(rollout) = self.running.get(key) else { return };
         let late = late && rollout.is_late(policy, now);
-        let gives_up = rollout.gives_up(policy).is_some_and(|at| now.elapsed >= at);
+        let given_up = rollout.has_given_up(policy, now);
         if self.note_crashes(key, workload, context.view) {
             return self.end(key, Outcome::Failed, "its new Pods crash".to_owned(), context, emit);
         }
         match self.verified(key, context, emit) {
             Some((Outcome::Converged, message)) => self.converge(key, stay, message, late, context, emit),
             Some((outcome, message)) => self.end(key, outcome, message, context, emit),
-            // Nothing is to be learned of it any more.
-            None if gives_up => {
-                let message = "finished, but its new Pods could not be checked".to_owned();
-                self.end(key, Outcome::TimedOut, message, context, emit);
-            }
+            None if given_up => self.end_unchecked(key, context, emit),
             None => self.progress(key, "checking the new Pods", late, context, emit),
         }
+    }
+
+    /// Nothing is to be learned of it any more.
+    pub(super) fn end_unchecked(&mut self, key: &WorkloadKey, context: Context<'_>, emit: &mut Emitter<'_>) {
+        let message = "finished, but its new Pods could not be checked".to_owned();
+        self.end(key, Outcome::TimedOut, message, context, emit);
     }
 
     /// Notes how far the platform got: the time-out counts from the last step ahead. A Pod that comes and goes is none: only
