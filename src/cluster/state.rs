@@ -15,7 +15,7 @@ use super::{
 };
 use crate::core::{
     io::{Input, StateRecord, WatchKind},
-    model::{ConfigKind, Name},
+    model::{ConfigKind, Name, resource_version::resource_version},
 };
 
 /// The ConfigMap's name.
@@ -378,7 +378,7 @@ fn merged(found: Value, base: &Value, state: Value) -> Value {
 
 /// A resourceVersion as a number: they grow. One that is no number is always taken for news.
 fn version(state: Option<&StateRecord>) -> Option<u64> {
-    state?.resource_version.as_deref()?.parse().ok()
+    state?.resource_version.as_deref().and_then(resource_version)
 }
 
 fn json(state: &StateRecord) -> Value {

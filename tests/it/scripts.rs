@@ -262,6 +262,7 @@ scripts! {
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
+        a_lost_race_while_a_pod_comes_back
         a_lowered_hourly_limit_counts_what_was_begun
         a_move_needs_a_canary_of_its_own
         a_new_pod_that_is_not_ready_keeps_the_slot

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::core::{
     io::{Effect, Notice, Outbox, WatchEvent, WatchSource},
-    model::{InjectorSnapshot, Name, WorkloadSnapshot},
+    model::{InjectorSnapshot, Name, WorkloadSnapshot, resource_version::is_older},
 };
 
 /// What one input changed in the inventory.
@@ -53,9 +53,14 @@ impl Index {
         std::mem::replace(&mut state.interrupted, down) != down
     }
 
-    /// Takes in a workload as it was just read: a watch that is behind must not undo it.
+    /// Takes in a workload as it was just read: a watch may be behind. So may the answer, and no later event would put right
+    /// what an old answer undid.
     pub fn take_read(&mut self, workload: WorkloadSnapshot) -> Option<Change> {
         let key = workload.key.clone();
+        let known = self.workload(&key).filter(|known| known.uid == workload.uid);
+        if known.is_some_and(|known| is_older(&workload.resource_version, &known.resource_version)) {
+            return None;
+        }
         self.put_workload(Box::new(workload)).map(|old| Change::Workload { old, key })
     }
 

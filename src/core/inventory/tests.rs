@@ -255,3 +255,23 @@ fn shapes_are_shared_and_dropped_when_nobody_has_them() {
     let left = [index.made.len(), index.shape_count(), index.names.len()];
     assert!(left[0] <= 260 && left[1] <= 260 && left[2] <= 268, "{left:?}");
 }
+
+#[test]
+fn an_old_answer_does_not_undo_what_the_watch_has_said_since() {
+    const WORKLOADS: WatchSource = WatchSource { kind: WatchKind::Workloads(Kind::DEPLOYMENT), namespace: None };
+    let mut index = Index::expecting([WORKLOADS]);
+    let at = |uid: &str, version: &str, ready| {
+        let mut workload = test_objects::workload(Kind::DEPLOYMENT, "web");
+        (workload.uid, workload.resource_version, workload.counts.ready) = (uid.into(), version.into(), ready);
+        workload
+    };
+    let ready = |index: &Index| index.workloads().map(|(_, workload)| workload.counts.ready).collect::<Vec<_>>();
+    index.apply(&WORKLOADS, WatchEvent::Apply(Object::Workload(Box::new(at("u1", "100", 3)))));
+    assert!(index.take_read(at("u1", "99", 2)).is_none());
+    assert_eq!(ready(&index), [3], "it was read before, and answered late");
+    // What is newer, what nobody can compare, and another object of that name are news.
+    for (uid, version, count) in [("u1", "101", 1), ("u1", "opaque", 2), ("u2", "1", 3)] {
+        assert!(index.take_read(at(uid, version, count)).is_some());
+        assert_eq!(ready(&index), [count]);
+    }
+}

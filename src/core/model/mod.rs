@@ -17,6 +17,7 @@ mod object;
 pub mod owner;
 pub mod quoted;
 pub mod recent;
+pub mod resource_version;
 pub mod rollout_status;
 pub mod shape;
 #[cfg(test)]
