@@ -42,12 +42,11 @@ impl Forbids {
 impl Truth {
     /// A namespace leaves the filter, or comes back, also one that was left out from the beginning.
     pub(super) fn excluded(&mut self, namespace: &str, since: Option<Duration>) {
-        match since {
-            Some(at) => drop(self.forbids.excluded.insert(namespace.into(), at)),
-            None => {
-                self.forbids.excluded.remove(namespace);
-                self.policy.filter.exclude_namespaces.remove(&Glob::new(namespace));
-            }
+        if let Some(at) = since {
+            self.forbids.excluded.insert(namespace.into(), at);
+        } else {
+            self.forbids.excluded.remove(namespace);
+            self.policy.filter.exclude_namespaces.remove(&Glob::new(namespace));
         }
     }
 
