@@ -55,15 +55,8 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let mut signals = Signals::listen()?;
-    let connection = Connection::from(&config.connection);
-    let connecting = async move { Ok(connect(&connection).await?) };
-    let cluster = match signals.unless_stopped(connecting).await? {
-        Ok(cluster) => cluster,
-        Err(by) => return Ok(stopped_before_start(config.policy, by)),
-    };
-    progress(Told::Connected(&cluster.place()));
-    let server = match signals.unless_stopped(probe(cluster.clone(), config.clone(), stop)).await? {
-        Ok(server) => server,
+    let (cluster, server) = match connected(&config, stop, &mut signals, progress).await? {
+        Ok(connected) => connected,
         Err(by) => return Ok(stopped_before_start(config.policy, by)),
     };
     let namespaces = match &config.watch {
@@ -179,6 +172,24 @@ fn stand_for_election(
     let (leading, release, keeper) =
         leadership::keep_lease(election, *times, store, published.clone(), cluster.clock().clone());
     (leading, Some(release), Some(Box::pin(keeper)))
+}
+
+/// Connects, says where it leads, and finds out what is there; or the signal that came before.
+async fn connected(
+    config: &Config,
+    stop: StopWhen,
+    signals: &mut Signals,
+    progress: &mut Progress<'_>,
+) -> anyhow::Result<Result<(Cluster, Server), StopSignal>> {
+    let connection = Connection::from(&config.connection);
+    let connecting = async move { Ok(connect(&connection).await?) };
+    let cluster = match signals.unless_stopped(connecting).await? {
+        Ok(cluster) => cluster,
+        Err(by) => return Ok(Err(by)),
+    };
+    progress(Told::Connected(&cluster.place()));
+    let probed = signals.unless_stopped(probe(cluster.clone(), config.clone(), stop)).await?;
+    Ok(probed.map(|server| (cluster, server)))
 }
 
 /// Probes what the server supports, and checks that the configured namespaces exist.

@@ -1,5 +1,7 @@
 //! Which cluster, and which namespaces of it, are looked at: the first line that a person reads.
 
+use std::collections::BTreeSet;
+
 use super::{summary::many, text::one_line};
 use crate::{
     config::{WatchSet, values::listed},
@@ -15,11 +17,11 @@ pub fn sentence(watch: &WatchSet, filter: &Filter, place: &Place) -> String {
 }
 
 fn namespaces(watch: &WatchSet, filter: &Filter) -> String {
-    let globs = |globs: &std::collections::BTreeSet<Glob>| {
+    let globs = |globs: &BTreeSet<Glob>| {
         let globs: Vec<_> = globs.iter().map(ToString::to_string).collect();
         listed(&globs.iter().map(String::as_str).collect::<Vec<_>>(), "and")
     };
-    let mut said = match watch {
+    let watched = match watch {
         WatchSet::Cluster if filter.include_namespaces.is_empty() => "all namespaces".to_owned(),
         WatchSet::Cluster => "the namespaces".to_owned(),
         WatchSet::Namespaces(names) => {
@@ -31,16 +33,13 @@ fn namespaces(watch: &WatchSet, filter: &Filter) -> String {
             }
         }
     };
-    if !filter.include_namespaces.is_empty() {
-        said += &format!(" that match {}", globs(&filter.include_namespaces));
-    }
-    if !filter.exclude_namespaces.is_empty() {
-        said += &format!(" but {}", globs(&filter.exclude_namespaces));
-    }
-    if filter.namespaces.is_some() {
-        said += " with the labels of --namespace-selector";
-    }
-    said
+    let chosen = |chosen: &BTreeSet<Glob>, word: &str| {
+        if chosen.is_empty() { String::new() } else { format!(" {word} {}", globs(chosen)) }
+    };
+    let (included, excluded) =
+        (chosen(&filter.include_namespaces, "that match"), chosen(&filter.exclude_namespaces, "but"));
+    let labels = if filter.namespaces.is_some() { " with the labels of --namespace-selector" } else { "" };
+    format!("{watched}{included}{excluded}{labels}")
 }
 
 /// More names than these are counted.

@@ -233,8 +233,8 @@ impl EventUser {
         let Self { username, uid, groups, extra } = self;
         let uid = if uid.is_empty() { String::new() } else { format!(" uid {uid}") };
         let groups = if groups.is_empty() { String::new() } else { format!(" in {}", groups.join(" ")) };
-        let extra: String = extra.iter().map(|(key, values)| format!(" {key}={}", values.join("+"))).collect();
-        format!("{username}{uid}{groups}{extra}")
+        let extra: Vec<_> = extra.iter().map(|(key, values)| format!(" {key}={}", values.join("+"))).collect();
+        format!("{username}{uid}{groups}{}", extra.concat())
     }
 }
 
