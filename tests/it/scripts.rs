@@ -262,12 +262,14 @@ scripts! {
         a_failed_start_costs_no_budget
         a_lost_answer_of_a_patch_that_was_not_written
         a_lost_answer_of_a_patch_that_was_written
+        a_lost_race_before_the_lead_is_lost_counts_for_nothing
         a_lost_race_while_a_pod_comes_back
         a_lowered_hourly_limit_counts_what_was_begun
         a_move_needs_a_canary_of_its_own
         a_new_pod_that_is_not_ready_keeps_the_slot
         a_patch_by_hand_during_evictions
         a_patch_by_hand_is_not_undone
+        a_patch_in_vain_counts_for_nothing
         a_person_does_not_roll_unseen
         a_proof_that_is_lost_before_the_patch
         a_retry_lifts_a_patch_by_hand

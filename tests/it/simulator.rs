@@ -171,6 +171,16 @@ fn a_few_histories_break_no_rule() -> Result<()> {
     play_all(1..30, Tamper::Nothing, None).map(drop)
 }
 
+/// What failed once: a confirmation without a rendering that was patched; patches in vain that spent the hour; the second canary
+/// of a change whose first one stalled.
+#[test]
+fn histories_that_failed_once_break_no_rule() -> Result<()> {
+    for seed in [153, 5088, 5222, 7586] {
+        play(Scenario::new(seed), Tamper::Nothing, false).1.with_context(|| format!("seed {seed}"))?;
+    }
+    Ok(())
+}
+
 #[test]
 #[ignore = "for make simulate: it takes minutes"]
 fn each_fault_of_the_planner_is_caught_by_its_rule() -> Result<()> {

@@ -108,6 +108,9 @@ impl Rollouts {
         if let Err(gate) = self.still_planned(key, context) {
             return self.abandon(key, gate, context, emit);
         }
+        if !rendered(key, context) {
+            return self.abandon(key, None, context, emit);
+        }
         let view = context.view;
         let versions = view.index.workload(key).map(|w| view.versions_of(w)).unwrap_or_default();
         let sidecars = context.verdicts.judged(key).map(|judged| judged.sidecars.clone()).unwrap_or_default();
@@ -264,8 +267,7 @@ impl Rollouts {
 
     /// The rendering that was asked for before the next eviction came back.
     pub(super) fn eviction_confirmed(&mut self, key: &WorkloadKey, holds: bool, read: bool, context: Context<'_>) {
-        // What was rendered before may still be shown, and is not what was asked for.
-        let rendered = context.verdicts.case(key).is_some_and(Case::has_not_failed);
+        let rendered = rendered(key, context);
         let now = context.view.now;
         let Some(rollout) = self.running.get_mut(key).filter(|r| r.eviction == Eviction::Confirming) else { return };
         self.concerned.insert(key.clone());
@@ -276,4 +278,10 @@ impl Rollouts {
             rollout.step_aside("it could not be confirmed that the others still differ", EVICT_AGAIN, now);
         }
     }
+}
+
+/// Whether the newest answer was a rendering. What was rendered before may still be shown, or the Pods of an older revision still
+/// differ, and neither is what was asked for.
+fn rendered(key: &WorkloadKey, context: Context<'_>) -> bool {
+    context.verdicts.case(key).is_some_and(Case::has_not_failed)
 }

@@ -66,6 +66,9 @@ impl Rollouts {
         let now = context.view.now.elapsed;
         let Some(key) = self.pending_writes.remove(&reply.ticket) else { return emit.into_events() };
         self.schedule.request();
+        if matches!(reply.outcome, PatchOutcome::Conflict | PatchOutcome::Denied { .. }) {
+            self.note_refusal(&key);
+        }
         let patching = self.running.get_mut(&key).filter(|r| r.phase == Phase::Patching);
         let Some(rollout) = patching else { return emit.into_events() };
         match reply.outcome {
@@ -108,6 +111,15 @@ impl Rollouts {
             }
         }
         emit.into_events()
+    }
+
+    /// What was not written does not count, also where the answer comes when another replica leads.
+    fn note_refusal(&mut self, key: &WorkloadKey) {
+        match self.running.get(key) {
+            Some(rollout) if rollout.unsure => {}
+            Some(_) => self.starts.refused(key),
+            None => self.starts.give_back(key),
+        }
     }
 
     pub(super) fn confirm_again(

@@ -76,6 +76,13 @@ impl RecentStarts {
         }
     }
 
+    /// What was sent last was not written, for sure: until it is sent again it is only planned.
+    pub(super) fn refused(&mut self, key: &WorkloadKey) {
+        if let Some(start) = self.newest(key) {
+            start.stamp = None;
+        }
+    }
+
     fn newest(&mut self, key: &WorkloadKey) -> Option<&mut Start> {
         self.0.iter_mut().find(|start| start.newest && start.workload == *key)
     }

@@ -16,9 +16,10 @@ use sidecar_drift::core::{
 };
 
 use super::{
-    fault,
+    fault::{self, Fault},
     injection::Down,
     process::Process,
+    scenario::Scenario,
     truth::differs_for_sure,
     weather::Weather,
     world::{Event, World},
@@ -37,8 +38,8 @@ pub(super) struct Inspection {
     troubled: Duration,
     /// When the injector changed last, and nobody said so.
     silent: Duration,
-    /// Since when each workload differs, whatever moved meanwhile.
-    differs: BTreeMap<WorkloadKey, Duration>,
+    /// Since when each workload differs, whatever moved meanwhile, and was told to be something else at each look.
+    untold: BTreeMap<WorkloadKey, Duration>,
     /// Since when what a gate says is not so.
     untrue: BTreeMap<(WorkloadKey, Gate), Duration>,
 }
@@ -52,13 +53,6 @@ impl World {
     pub(super) fn inspect(&mut self) -> Result<()> {
         self.schedule(self.at + EVERY, Event::Inspects);
         let at = self.at;
-        for key in self.cluster.workloads.keys() {
-            if !differs_for_sure(&self.cluster, &self.injector, key, at) {
-                self.inspection.differs.remove(key);
-            } else if !self.inspection.differs.contains_key(key) {
-                self.inspection.differs.insert(key.clone(), at);
-            }
-        }
         let leader = self.processes.iter().flatten().find(|p| p.leads && p.may_write(at));
         let Some(leader) = leader.filter(|leader| self.is_calm(leader)) else {
             self.inspection.troubled = at;
@@ -110,29 +104,34 @@ impl World {
     }
 
     /// One that differs is not said to be in sync, and does not stay undecided.
-    fn is_told(&self, key: &WorkloadKey, w: &WorkloadReport) -> Result<()> {
-        let Inspection { troubled, silent, differs, .. } = &self.inspection;
-        let Some(since) = differs.get(key).map(|since| *since.max(troubled)) else { return Ok(()) };
+    fn is_told(&mut self, key: &WorkloadKey, w: &WorkloadReport) -> Result<()> {
         let undecided = matches!(w.reason, Some(UndeterminedReason::Pending | UndeterminedReason::Settling));
         let wrong = matches!(w.verdict, Verdict::InSync | Verdict::NotInjected) || undecided;
-        let lasts = self.at.saturating_sub(since);
+        if !wrong || !differs_for_sure(&self.cluster, &self.injector, key, self.at) {
+            self.inspection.untold.remove(key);
+            return Ok(());
+        }
+        let since = *self.inspection.untold.entry(key.clone()).or_insert(self.at);
+        let Inspection { troubled, silent, .. } = &self.inspection;
+        let lasts = self.at.saturating_sub(since.max(*troubled));
         let resync = self.policy.resync + self.policy.resync / 5;
-        // A mask goes after five renderings that agree (R8), and nothing else may ask for one.
-        let masked = self
-            .scenario
-            .faults
-            .iter()
-            .any(|f| matches!(f.2, fault::Fault::Nonce | fault::Fault::Wavers | fault::Fault::Period));
+        // A mask goes after five renderings that agree (R8), and nothing else may ask for one. The second injector may go down
+        // between two renderings that are compared.
+        let Scenario { faults, weather, .. } = &self.scenario;
+        let masks = |fault: &Fault| matches!(fault, Fault::Nonce | Fault::Wavers | Fault::Period);
+        let masked = faults.iter().any(|(.., fault)| masks(fault))
+            || weather.iter().any(|weather| matches!(weather, Weather::SecondInjectorDown(_)));
         let looks = if masked { 6 } else { 1 };
         let found_out = *silent + resync * looks + SOON < self.at || self.at < *silent;
         // To a process whose clock is behind a new Pod is from the future, and too young, for so long.
         let soon = SOON + self.scenario.jumps();
         ensure!(
-            !wrong || lasts < soon || !found_out,
-            "{key} differs for {}s and is told to be {} ({:?})",
+            lasts < soon || !found_out,
+            "{key} differs for {}s and is told to be {} ({:?}: {:?})",
             lasts.as_secs(),
             w.verdict,
-            w.reason
+            w.reason,
+            w.message
         );
         Ok(())
     }

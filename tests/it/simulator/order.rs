@@ -58,8 +58,15 @@ impl Truth {
         }
     }
 
+    /// One that stalled before any Pod of it was born went first in vain: it says nothing of the change, and gave up its place.
+    fn came_to_nothing(&self, write: &Write, cluster: &Cluster) -> bool {
+        let key = &write.request.workload.key;
+        let mut pods = cluster.pods_of(key).into_iter().filter_map(|pod| cluster.pod(&pod));
+        self.stalled.contains(key) && !pods.any(|pod| pod.created >= true_wall(write.at))
+    }
+
     /// Another one went first, and has proven itself.
-    pub(super) fn is_its_turn(&self, write: &Write, plain: bool) -> Result<()> {
+    pub(super) fn is_its_turn(&self, write: &Write, cluster: &Cluster, plain: bool) -> Result<()> {
         let key = &write.request.workload.key;
         let moved = self.order.last_move(&key.namespace);
         let fresh = moved + ON_ITS_WAY > write.at || self.order.wild + Duration::from_mins(30) > write.at;
@@ -70,6 +77,7 @@ impl Truth {
         let everywhere = self.order.moved.get(&None).copied().unwrap_or_default() >= moved;
         let concerned = |other: &WorkloadKey| everywhere || other.namespace == key.namespace;
         let since = self.writes.iter().filter(|w| w.at >= moved + ON_ITS_WAY && concerned(&w.request.workload.key));
+        let since = since.filter(|w| !self.came_to_nothing(w, cluster));
         let mut first: Vec<_> = since.map(|w| &w.request.workload.key).filter(|other| *other != key).collect();
         first.sort();
         first.dedup();

@@ -28,6 +28,8 @@ enum Count {
 pub(super) struct Quiet {
     began: Duration,
     counts: BTreeMap<Count, u32>,
+    /// The most workloads that it had to do with: some leave in the middle of a minute.
+    workloads: usize,
 }
 
 impl Quiet {
@@ -42,6 +44,8 @@ impl Quiet {
     }
 
     pub(super) fn check(&mut self, policy: &Policy, effects: &[Effect], workloads: usize) -> Result<()> {
+        self.workloads = self.workloads.max(workloads);
+        let workloads = self.workloads;
         let all = u32::try_from(workloads).unwrap_or(u32::MAX);
         let work = 40 + 8 * workloads;
         ensure!(effects.len() <= work, "{} effects of one input, for {workloads} workloads", effects.len());
@@ -76,13 +80,15 @@ fn most(what: Count, policy: &Policy, workloads: u32) -> u32 {
     match what {
         Count::Wakes => 300 + 20 * workloads,
         Count::Renders => renders + 2 * workloads,
-        Count::Patches => 10 + 3 * workloads,
+        // Three tries that somebody else forestalls, and after half a minute three more.
+        Count::Patches => 10 + 6 * workloads,
         Count::Evictions => 30 + 3 * workloads,
         Count::StateWrites => 62,
         // One in five seconds.
         Count::Probes => 13,
         Count::Questions => 12,
-        Count::Notices => 20 + 10 * workloads,
+        // Ten a Pod where they are evicted one after the other, and the slot goes round.
+        Count::Notices => 30 + 20 * workloads,
         // Each step says when it wants to be woken.
         Count::Others => u32::MAX,
     }

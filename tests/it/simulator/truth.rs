@@ -97,6 +97,8 @@ pub(super) struct Truth {
     pub(super) order: Order,
     /// Workloads of which a rollout did not end well.
     ended_badly: BTreeSet<WorkloadKey>,
+    /// Workloads of which the last rollout stalled.
+    pub(super) stalled: BTreeSet<WorkloadKey>,
 }
 
 impl Truth {
@@ -114,7 +116,13 @@ impl Truth {
             forbids: Forbids::new(scenario),
             order: Order::default(),
             ended_badly: BTreeSet::new(),
+            stalled: BTreeSet::new(),
         }
+    }
+
+    /// When a stamp was written last.
+    pub(super) fn last_write(&self) -> Duration {
+        self.writes.last().map_or(Duration::ZERO, |write| write.at)
     }
 
     /// A person says that it may be tried again.
@@ -215,7 +223,8 @@ impl Truth {
             self.alarms_over(write.at)?;
         }
         self.is_another_target(&write)?;
-        self.is_its_turn(&write, plain)?;
+        self.is_its_turn(&write, cluster, plain)?;
+        self.stalled.remove(&key);
         let w = cluster.workload(&key).filter(|w| w.uid == write.request.workload.uid);
         if let Some(w) = w {
             self.may_be_rolled(w)?;
@@ -363,7 +372,7 @@ impl Truth {
             match outcome {
                 Outcome::TimedOut => continue,
                 // It may go on, without us and without a slot.
-                Outcome::Stalled => {}
+                Outcome::Stalled => drop(self.stalled.insert(workload.clone())),
                 // Nobody goes on with it: the Pods that were not evicted stay.
                 _ if *outcome != Outcome::Converged && waits_for_deletions(cluster, workload) => {}
                 // Its owner took it out of what is looked at: the platform goes on, and we do not.

@@ -33,6 +33,9 @@ use super::{
 };
 use crate::scripts::show;
 
+/// A rollout takes no longer than this, if all is well.
+const ENDING: Duration = Duration::from_mins(5);
+
 /// The API server's clock at the beginning.
 const BEGINNING: i64 = 1_772_445_600;
 
@@ -209,7 +212,8 @@ impl World {
         let behind = self.scenario.jumps() * EVICTED_IN_TURN;
         let end = self.at + Duration::from_secs(30 + TROUBLED + QUIET) + behind;
         while let Some(((at, _), event)) = self.agenda.pop_first() {
-            if at > end {
+            // What was begun in the last moments is given its time.
+            if at > end.max(self.truth.last_write().min(end + ENDING * 4) + ENDING) {
                 break;
             }
             self.at = self.at.max(at);
