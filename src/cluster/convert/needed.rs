@@ -105,8 +105,11 @@ const STATUS: Needed = Members(&[
     ("containerStatuses", Each(&CONTAINER_STATUS)),
 ]);
 
-const CONTAINER_STATUS: Needed =
-    Members(&[("restartCount", All), ("state", Members(&[("waiting", Members(&[("reason", All)]))]))]);
+const CONTAINER_STATUS: Needed = Members(&[
+    ("ready", All),
+    ("restartCount", All),
+    ("state", Members(&[("waiting", Members(&[("reason", All)])), ("terminated", Members(&[("exitCode", All)]))])),
+]);
 
 /// Volumes: those are looked for that hold a token.
 const VOLUMES: Needed = Each(&Members(&[("name", All), ("projected", All)]));
@@ -417,6 +420,8 @@ mod tests {
             json!({ "phase": "Running", "containerStatuses": [
             { "name": "app", "ready": false, "restartCount": 3, "state": { "waiting": { "reason": reason } } }] })
         };
+        let ended = json!({ "phase": "Running", "containerStatuses": [
+            { "name": "app", "ready": false, "restartCount": 3, "state": { "terminated": { "exitCode": 1 } } }] });
         let waits = |state: PodState| state.waits_for.is_some();
         let restarted = |state: PodState| state.restarts == 3 && state.crashing;
         for (status, is_read) in [
@@ -424,6 +429,7 @@ mod tests {
             (unscheduled("SchedulingGated"), &waits),
             (started("ImagePullBackOff"), &waits),
             (started("CrashLoopBackOff"), &restarted),
+            (ended, &restarted),
         ] {
             let pod = pod(status);
             let pruned = decoded(&pod.to_string(), self::pod(FieldSet::Default, false));

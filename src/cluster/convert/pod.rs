@@ -102,6 +102,11 @@ fn state(object: &Field<'_>) -> PodState {
         let mut reasons = statuses().filter_map(|status| status.at("state").at("waiting").at("reason").text());
         reasons.any(|reason| of.contains(&reason))
     };
+    // Until it says that it backs off, and for as long as it does not, the kubelet leaves the end of the last run there. An init
+    // container that has done its work is ready.
+    let ended = |status: Field<'_>| status.at("state").at("terminated").is_some() && !status.at("ready").flag();
+    let terminating = object.at("metadata").at("deletionTimestamp").is_some();
+    let finished = matches!(status.at("phase").text(), Some("Succeeded" | "Failed"));
     let restarts = statuses().filter_map(|status| status.at("restartCount").int()).max().unwrap_or_default();
     let unscheduled = |reason: &str| {
         has_condition(&status, "PodScheduled", |condition| {
@@ -109,11 +114,11 @@ fn state(object: &Field<'_>) -> PodState {
         })
     };
     PodState {
-        terminating: object.at("metadata").at("deletionTimestamp").is_some(),
-        finished: matches!(status.at("phase").text(), Some("Succeeded" | "Failed")),
+        terminating,
+        finished,
         mirror: metadata::annotation(object, "kubernetes.io/config.mirror").is_some(),
         ready: has_condition(&status, "Ready", |condition| condition.at("status").text() == Some("True")),
-        crashing: waits(&CRASHING) || waits(&NO_IMAGE),
+        crashing: waits(&CRASHING) || waits(&NO_IMAGE) || !terminating && !finished && statuses().any(ended),
         restarts: u8::try_from(restarts.clamp(0, i64::from(PodState::MOST_RESTARTS))).unwrap_or_default(),
         waits_for: match () {
             () if unscheduled("SchedulingGated") => Some(PodWait::SchedulingGate),

@@ -1,6 +1,7 @@
 mod injectors;
 mod owners;
 mod stamp;
+mod standing;
 mod unreadable;
 
 use std::collections::BTreeMap;
@@ -128,20 +129,6 @@ fn the_revision_of_a_pod_is_in_the_label_that_its_own_controller_writes() {
     assert_eq!(&*revision("CloneSet", short), "web-5d");
     assert_eq!(&*revision("DaemonSet", json!({ "controller-revision-hash": "5d" })), "5d");
     assert_eq!(&*revision("CloneSet", json!({})), "");
-}
-
-#[test]
-fn the_standing_of_a_pod_is_read_from_its_status() {
-    let waiting = |list: &str, reason: &str| {
-        let statuses = json!([{ "name": "x", "state": { "waiting": { "reason": reason } } }]);
-        pod(&with(&json!({ "status": { list: statuses } }))).state.crashing
-    };
-    assert!(waiting("containerStatuses", "CrashLoopBackOff"));
-    assert!(waiting("initContainerStatuses", "ImagePullBackOff"));
-    assert!(!waiting("containerStatuses", "ContainerCreating"));
-    assert!(pod(&with(&json!({ "metadata": { "deletionTimestamp": "2026-05-01T10:00:00Z" } }))).state.terminating);
-    assert!(pod(&with(&json!({ "status": { "phase": "Failed" } }))).state.finished);
-    assert!(pod(&with(&json!({ "metadata": { "annotations": { "kubernetes.io/config.mirror": "x" } } }))).state.mirror);
 }
 
 /// The entry of a controller that created a Pod.

@@ -12,7 +12,7 @@ use testbed::{
 
 use crate::support::{DEADLINE, Rights, Story, story_on};
 
-const IMAGES: [Image; 7] = [
+const IMAGES: [Image; 8] = [
     Image { name: "registry.test/app:1", script: SERVES },
     Image { name: "registry.test/proxy:v1", script: SERVES },
     Image { name: "registry.test/proxy:v2", script: SERVES },
@@ -20,10 +20,11 @@ const IMAGES: [Image; 7] = [
     Image { name: "registry.test/mesh:v2", script: SERVES },
     Image { name: "registry.test/proxy:ends-at-once", script: "exit 1" },
     Image { name: "registry.test/proxy:ends-after-1s", script: "/busybox sleep 1; exit 1" },
+    Image { name: "registry.test/proxy:ends-after-25s", script: "/busybox sleep 25; exit 1" },
 ];
 
 /// The last one is nowhere.
-const BAD: [&str; 3] = ["ends-at-once", "ends-after-1s", "nowhere"];
+const BAD: [&str; 4] = ["ends-at-once", "ends-after-1s", "ends-after-25s", "nowhere"];
 
 const WORKLOADS: [(&str, &str); 3] = [("Deployment", "web"), ("StatefulSet", "db"), ("DaemonSet", "agent")];
 
