@@ -108,7 +108,8 @@ impl Rollouts {
         let mut canaries = record.canaries.clone();
         for (name, canary) in &mut canaries {
             let Ok(scope) = name.parse() else { continue };
-            let uncovered = waiting(&scope, context).filter(|(key, target)| !canary.covers.contains(key, target)).count();
+            let uncovered =
+                waiting(&scope, context).filter(|(key, target)| !canary.covers.contains(key, target)).count();
             if self.own_canaries.contains(&scope) {
                 let converged = canary.converged;
                 self.reconcile_canary(canary, context);
