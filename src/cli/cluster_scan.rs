@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     context::Context,
-    engine::{Stopped, run_expecting_workloads},
+    engine::{Stopped, Told, run_expecting_workloads},
     exit::{Exit, UsageError},
     log_lines,
     output::{
@@ -14,7 +14,7 @@ use super::{
         redaction::Redaction,
         table::Form,
     },
-    progress::ProgressDisplay,
+    progress::{Heading, ProgressDisplay},
     workload_name::WorkloadName,
 };
 use crate::{
@@ -121,9 +121,12 @@ impl Context<'_> {
     /// Scans the cluster once.
     pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
         let (show, redaction) = (config.display, Self::redaction(&config)?);
+        let heading = Heading::of(&config);
         let mut bar = ProgressDisplay::new(self.console);
-        let ended =
-            run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |report, _| bar.judged(report))?;
+        let ended = run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |told| match told {
+            Told::Connected(place) => bar.begins(heading.as_ref(), place),
+            Told::Moved(report, _) => bar.judged(report),
+        })?;
         drop(bar);
         if ended.stopped.is_some() && !ended.report.synced {
             self.console.print_error("error: stopped before the cluster was listed");

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use crate::{
-    daemon::{Progress, RunResult, StopSignal, Stopped},
+    daemon::{Place, Progress, RunResult, StopSignal, Stopped, Told},
     operator::{DaemonStatus, LeaseHolder, NamedWorkload},
 };
 
@@ -115,9 +115,11 @@ pub(super) fn run_expecting_workloads(
     progress: &mut Progress<'_>,
 ) -> anyhow::Result<RunResult> {
     let mut unseen = BTreeSet::new();
-    let ended = engine.run(config, stop, &mut |report, notices| {
-        unseen.extend(notices.iter().filter_map(unseen_workloads).cloned());
-        progress(report, notices);
+    let ended = engine.run(config, stop, &mut |told| {
+        if let Told::Moved(_, notices) = told {
+            unseen.extend(notices.iter().filter_map(unseen_workloads).cloned());
+        }
+        progress(told);
     })?;
     if ended.report.workloads.is_empty() && !unseen.is_empty() {
         let kinds: BTreeSet<_> = unseen.iter().filter_map(|source| plural(source.kind)).collect();

@@ -51,11 +51,14 @@ use self::{
 };
 pub use self::{
     args::{Args, definition},
-    engine::{Daemon, DaemonStatus, Engine, LeaseHolder, NamedWorkload, Progress, RunResult, StopSignal, Stopped},
+    engine::{
+        Daemon, DaemonStatus, Engine, LeaseHolder, NamedWorkload, Place, Progress, RunResult, StopSignal, Stopped, Told,
+    },
     exit::Exit,
     output::Console,
 };
 use crate::{
+    cluster::client,
     config::{ConfigError, File},
     document::schema,
 };
@@ -74,7 +77,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, console: &mut Console, eng
         Err(error) if is_broken_pipe(&error) => Exit::Ok,
         Err(error) => {
             console.print_error(&format!("error: {}", output::text::one_line(&format!("{error:#}"))));
-            let usage = error.chain().any(|cause| cause.is::<ConfigError>() || cause.is::<UsageError>());
+            let usage = error.chain().any(|cause| {
+                cause.is::<ConfigError>()
+                    || cause.is::<UsageError>()
+                    || cause.downcast_ref().is_some_and(client::Error::is_usage)
+            });
             if usage { Exit::Usage } else { Exit::Error }
         }
     }

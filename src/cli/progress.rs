@@ -4,8 +4,40 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{notices, output::Console, output::text::one_line};
-use crate::core::{io::Notice, model::words::Gate, report::Report};
+use super::{
+    engine::Place,
+    notices,
+    output::{
+        Console, looked_at,
+        text::{one_line, wrap},
+    },
+};
+use crate::{
+    config::{Config, OutputFormat, WatchSet},
+    core::{config::Filter, io::Notice, model::words::Gate, report::Report},
+};
+
+/// What the first line says beside the cluster.
+pub(super) struct Heading {
+    watch: WatchSet,
+    filter: Filter,
+}
+
+impl Heading {
+    /// `None`: the result is for a machine.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        let people = matches!(config.display.format, OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown);
+        let Config { watch, policy, .. } = config;
+        let for_people = people && !config.display.as_lines;
+        for_people.then(|| Self { watch: watch.clone(), filter: policy.filter.clone() })
+    }
+
+    pub(super) fn write(heading: Option<&Self>, place: &Place, console: &mut Console) {
+        let Some(Self { watch, filter }) = heading else { return };
+        let sentence = looked_at::sentence(watch, filter, place);
+        console.note(&wrap(&sentence, console.width(), ""));
+    }
+}
 
 /// Shows progress on stderr.
 pub(super) struct ProgressDisplay<'a> {
@@ -34,6 +66,11 @@ impl<'a> ProgressDisplay<'a> {
             Live { all, bar, rollouts: BTreeMap::new() }
         });
         Self { console, live }
+    }
+
+    /// Says what is looked at.
+    pub(super) fn begins(&mut self, heading: Option<&Heading>, place: &Place) {
+        Heading::write(heading, place, self.console);
     }
 
     /// Shows how many workloads have been judged.

@@ -9,7 +9,7 @@ use super::{
     cluster_scan::form,
     confirm::{self, Chosen},
     context::Context,
-    engine::run_expecting_workloads,
+    engine::{Told, run_expecting_workloads},
     exit::{Exit, UsageError},
     log_lines, notices,
     output::{
@@ -18,7 +18,7 @@ use super::{
         table::{Form, Page},
         text::wrap,
     },
-    progress::ProgressDisplay,
+    progress::{Heading, ProgressDisplay},
 };
 use crate::{
     config::{Config, Display, OutputFormat, Purpose, Rendering, Rollouts, Selection, Settings, State, StopWhen},
@@ -140,9 +140,14 @@ fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Resul
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     let (show, redaction) = (config.display, Context::redaction(&config)?);
+    let heading = Heading::of(&config);
     let mut bar = ProgressDisplay::new(context.console);
     let mut begun = None;
-    let ended = run_expecting_workloads(context.engine, config, StopWhen::RolledOut, &mut |report, notices| {
+    let ended = run_expecting_workloads(context.engine, config, StopWhen::RolledOut, &mut |told| {
+        let (report, notices) = match told {
+            Told::Connected(place) => return bar.begins(heading.as_ref(), place),
+            Told::Moved(report, notices) => (report, notices),
+        };
         begun.get_or_insert(report.taken);
         if show.logged {
             notices.iter().for_each(notices::log);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{context::Context, exit::Exit, log_lines, notices, output::rollout::Tally};
+use super::{context::Context, engine::Told, exit::Exit, log_lines, notices, output::rollout::Tally};
 use crate::{
     config::{
         Daemon, Kinds, Leadership, LeaseAt, Purpose, Record, Rendering, Rollouts, Selection, Settings, State, StopWhen,
@@ -61,7 +61,11 @@ impl Run {
         if stop != StopWhen::Never {
             (config.listen, config.api_listen) = (None, None);
         }
-        let ended = context.engine.run(config, stop, &mut |_, notices| notices.iter().for_each(notices::log))?;
+        let ended = context.engine.run(config, stop, &mut |told| {
+            if let Told::Moved(_, notices) = told {
+                notices.iter().for_each(notices::log);
+            }
+        })?;
         if ended.stopped.is_some_and(|stopped| stopped.at_once) {
             anyhow::bail!("stopped at once, by the second signal");
         }

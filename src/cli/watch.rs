@@ -3,7 +3,7 @@
 use super::{
     cluster_scan::form,
     context::Context,
-    engine::run_expecting_workloads,
+    engine::{Told, run_expecting_workloads},
     exit::Exit,
     log_lines,
     output::{
@@ -13,6 +13,7 @@ use super::{
         scan,
         table::Page,
     },
+    progress::Heading,
 };
 use crate::{
     config::{Config, OutputFormat, OutputOptions, StopWhen},
@@ -25,8 +26,13 @@ pub(super) fn watch(context: &mut Context<'_>, config: Config, all: bool) -> any
     let (show, redaction) = (config.display, Context::redaction(&config)?);
     let mut shown = String::new();
     let mut failed = None;
+    let heading = Heading::of(&config);
     let console = &mut *context.console;
-    let ended = run_expecting_workloads(context.engine, config, StopWhen::Never, &mut |report, _| {
+    let ended = run_expecting_workloads(context.engine, config, StopWhen::Never, &mut |told| {
+        let report = match told {
+            Told::Connected(place) => return Heading::write(heading.as_ref(), place, console),
+            Told::Moved(report, _) => report,
+        };
         if failed.is_none() && report.synced {
             failed = refresh(console, report, &redaction, show, all, &mut shown).err();
         }

@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use http::Uri;
 
 use super::{
-    Alerts, Client, Config, ConfigError, Connection, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt,
-    LeaseId, Log, LogFormat, LogLevel, Notify, NotifyFormat, Outbound, OutputFormat, OutputOptions, Record, Recording,
-    Rendering, Rollouts, Selection, Settings, State, Voice, WatchSet,
+    Alerts, Config, ConfigError, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt, LeaseId, Log,
+    LogFormat, LogLevel, Notify, NotifyFormat, Outbound, OutputFormat, OutputOptions, Record, Recording, Rendering,
+    Rollouts, Selection, Settings, State, Voice, WatchSet,
     address::{AdvertisedAddress, Listen},
+    connection,
     selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
         ActOn, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, Number, OwnWorkload, Period, Positive,
@@ -19,9 +20,6 @@ use crate::core::{
     config::{AlertMatcher, Filter, Mode, Policy},
     model::{Name, lease::LeaseTimes, owner::Kind, shape::FieldSet},
 };
-
-/// Reading from the API server that takes longer is given up.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Loopback: opening the port to others is a decision.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -111,7 +109,7 @@ impl Config {
         Ok(Self {
             policy,
             owners,
-            connection: connection(client)?,
+            connection: connection::build(client)?,
             render_as,
             watch,
             listen: listen.filter(|_| daemon_runs),
@@ -161,13 +159,6 @@ fn drop_conflicting(given: &Selection, file: &mut File) {
     if given.exclude_namespace.is_some() {
         file.include_namespace = None;
     }
-}
-
-fn connection(client: Client) -> Result<Connection, ConfigError> {
-    let Client { kubeconfig, context, as_user, request_timeout } = client;
-    let request_timeout = request_timeout.map_or(Ok(REQUEST_TIMEOUT), |period| nonzero("request-timeout", period))?;
-    let as_user = as_user.filter(|user| !user.is_empty());
-    Ok(Connection { kubeconfig, context, as_user, request_timeout })
 }
 
 fn watch_set(selection: &Selection) -> Result<WatchSet, ConfigError> {
@@ -445,7 +436,7 @@ fn size(setting: &'static str, number: Option<Positive>) -> Result<Option<usize>
     number.map(|Positive(n)| usize::try_from(n).map_err(|_| invalid(setting, "is too large"))).transpose()
 }
 
-fn nonzero(setting: &'static str, Period(time): Period) -> Result<Duration, ConfigError> {
+pub(super) fn nonzero(setting: &'static str, Period(time): Period) -> Result<Duration, ConfigError> {
     if time.is_zero() { Err(invalid(setting, "cannot be zero")) } else { Ok(time) }
 }
 
@@ -453,6 +444,6 @@ fn name(label: DnsLabel) -> Name {
     Name::from(label.0)
 }
 
-fn invalid(setting: &'static str, message: &str) -> ConfigError {
+pub(super) fn invalid(setting: &'static str, message: &str) -> ConfigError {
     ConfigError::Senseless { setting, message: message.to_owned() }
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod build;
+mod connection;
 mod environment;
 mod error;
 mod file;
@@ -29,7 +30,7 @@ pub use self::{
         Client, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Record, Rendering, Rollouts, Selection,
         Settings, State, Voice,
     },
-    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat},
+    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat, Token},
 };
 use crate::core::{
     config::Policy,
@@ -88,10 +89,33 @@ pub struct Connection {
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; `None`: its current one.
     pub context: Option<String>,
-    /// Act as this user.
-    pub as_user: Option<String>,
+    /// What holds whatever the kubeconfig says.
+    pub overrides: Overrides,
     /// For reading; dry runs and writes have their own.
     pub request_timeout: Duration,
+}
+
+/// What is said of the connection over the kubeconfig. Each means what kubectl's flag of that name means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// A cluster of the kubeconfig.
+    pub cluster: Option<String>,
+    /// A user of the kubeconfig.
+    pub user: Option<String>,
+    /// The API server's address.
+    pub server: Option<String>,
+    /// A bearer token.
+    pub token: Option<Token>,
+    /// The name in the API server's certificate.
+    pub tls_server_name: Option<String>,
+    /// Whatever certificate the API server shows is accepted.
+    pub insecure_skip_tls_verify: bool,
+    /// Act as this user,
+    pub as_user: Option<String>,
+    /// as a member of these groups,
+    pub as_groups: Vec<String>,
+    /// under this UID.
+    pub as_uid: Option<String>,
 }
 
 /// Who is notified.

@@ -15,7 +15,8 @@ use super::{
     selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
-        LogLevel, NotifyFormat, Number, OutputFormat, OwnWorkload, Period, Positive, Rate, TriggerName, WindowText,
+        LogLevel, NotifyFormat, Number, OutputFormat, OwnWorkload, Period, Positive, Rate, Token, TriggerName,
+        WindowText,
     },
 };
 use crate::core::config::AlertMatcher;
@@ -88,9 +89,35 @@ settings! {
         /// Uses this context of the kubeconfig [default: its current context].
         #[arg(long, global = true, value_name = "NAME")]
         context: String,
+        /// Uses this cluster of the kubeconfig [default: that of the context].
+        #[arg(long, global = true, value_name = "NAME")]
+        cluster: String,
+        /// Uses the credentials of this user of the kubeconfig [default: that of the context].
+        #[arg(long, global = true, value_name = "NAME")]
+        user: String,
+        /// Reaches the API server at this address [default: that of the cluster].
+        #[arg(long, short, global = true, value_name = "URL")]
+        server: String,
+        /// Authenticates to the API server with this bearer token. Others on this machine can read command lines: put it into
+        /// the environment [default: the user's own].
+        #[arg(long, global = true, value_name = "TOKEN")]
+        token: Token,
+        /// Expects this name in the API server's certificate [default: the host of its address].
+        #[arg(long, global = true, value_name = "NAME")]
+        tls_server_name: String,
+        /// Accepts any certificate of the API server, so that whoever is between it and you can read and change everything
+        /// [default: as the cluster says].
+        #[arg(long, global = true)]
+        insecure_skip_tls_verify: bool,
         /// Acts as this user, which takes the right to impersonate [default: the kubeconfig's own].
         #[arg(long, visible_alias = "as", global = true, value_name = "USER")]
         as_user: String,
+        /// Acts as a member of this group, with --as-user; repeatable [default: the kubeconfig's own].
+        #[arg(long, global = true, value_name = "GROUP")]
+        as_group: Vec<String>,
+        /// Acts under this UID, with --as-user [default: the kubeconfig's own].
+        #[arg(long, global = true, value_name = "UID")]
+        as_uid: String,
         /// Gives up on reading from the API server after this duration; dry runs and writes may take 35s regardless,
         /// because the server itself waits up to 34s for injectors [default: 10s].
         #[arg(long, global = true, value_name = "DURATION")]

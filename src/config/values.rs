@@ -47,10 +47,36 @@ read_as_text!(
     DnsLabel,
     AnnotationPrefix,
     Caller,
+    Token,
     TriggerName,
     WindowText,
     OwnWorkload
 );
+
+/// A bearer token, which is in no message and no log line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret itself.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
 
 /// The longest duration.
 const LONGEST: Duration = Duration::from_hours(3650 * 24);

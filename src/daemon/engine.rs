@@ -6,12 +6,11 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 use tokio::{
     sync::mpsc,
-    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
-    Progress, RunResult, StopSignal, Stopped,
+    Progress, RunResult, StopSignal, Stopped, Told,
     leadership::{self, Leadership, LeaseRelease},
     recording::Recorder,
     signals::Signals,
@@ -56,13 +55,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
     let mut signals = Signals::listen()?;
-    // In a task of its own, so that a signal stops it while a server or a login plugin blocks.
-    let mut connecting = JoinSet::new();
-    connecting.spawn(connect_and_probe(config.clone(), stop));
-    let (cluster, server) = tokio::select! {
-        biased;
-        by = signals.received() => return Ok(stopped_before_start(config.policy, by)),
-        Some(connected) = connecting.join_next() => connected.context("cannot begin")??,
+    let (cluster, server) = match connected(&config, stop, &mut signals, progress).await? {
+        Ok(connected) => connected,
+        Err(by) => return Ok(stopped_before_start(config.policy, by)),
     };
     let namespaces = match &config.watch {
         WatchSet::Cluster => None,
@@ -179,9 +174,26 @@ fn stand_for_election(
     (leading, Some(release), Some(Box::pin(keeper)))
 }
 
-/// Connects, probes what the server supports, and checks that the configured namespaces exist.
-async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cluster, Server)> {
-    let cluster = connect(&Connection::from(&config.connection)).await?;
+/// Connects, says where it leads, and finds out what is there; or the signal that came before.
+async fn connected(
+    config: &Config,
+    stop: StopWhen,
+    signals: &mut Signals,
+    progress: &mut Progress<'_>,
+) -> anyhow::Result<Result<(Cluster, Server), StopSignal>> {
+    let connection = Connection::from(&config.connection);
+    let connecting = async move { Ok(connect(&connection).await?) };
+    let cluster = match signals.unless_stopped(connecting).await? {
+        Ok(cluster) => cluster,
+        Err(by) => return Ok(Err(by)),
+    };
+    progress(Told::Connected(&cluster.place()));
+    let probed = signals.unless_stopped(probe(cluster.clone(), config.clone(), stop)).await?;
+    Ok(probed.map(|server| (cluster, server)))
+}
+
+/// Probes what the server supports, and checks that the configured namespaces exist.
+async fn probe(cluster: Cluster, config: Config, stop: StopWhen) -> anyhow::Result<Server> {
     let mut somewhere = None;
     if let WatchSet::Namespaces(namespaces) = &config.watch {
         somewhere = namespaces.first().map(|n| &**n);
@@ -202,7 +214,7 @@ async fn connect_and_probe(config: Config, stop: StopWhen) -> anyhow::Result<(Cl
         let exists = cluster.has_namespace(namespace).await != Some(false);
         anyhow::ensure!(exists, "there is no namespace `{namespace}`: check `--what-if-namespace`");
     }
-    Ok((cluster, server))
+    Ok(server)
 }
 
 /// The result of a run that a signal ended before it began.
@@ -312,7 +324,7 @@ impl Engine {
                 last = now.elapsed;
                 unpublished = false;
                 self.publish(now);
-                progress(&self.report, &[]);
+                progress(Told::Moved(&self.report, &[]));
                 if self.done(now) {
                     return Ok(self.result(false));
                 }
@@ -374,7 +386,7 @@ impl Engine {
                     notifier.notice(notice, !self.first_scan_notified);
                 }
             }
-            progress(&self.report, notices);
+            progress(Told::Moved(&self.report, notices));
         }
     }
 

@@ -11,14 +11,24 @@ mod workers;
 
 use std::sync::Arc;
 
+pub use crate::cluster::client::Place;
 use crate::{
     config::{Config, StopWhen},
     core::{io::Notice, report::Report},
 };
 use anyhow::Context as _;
 
-/// A callback for progress: takes the newest report, and the notices since the last call.
-pub type Progress<'a> = dyn FnMut(&Report, &[Notice]) + Send + 'a;
+/// What is told while a run goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// Where it leads; nothing was asked there yet.
+    Connected(&'a Place),
+    /// The newest report, and the notices since the last one.
+    Moved(&'a Report, &'a [Notice]),
+}
+
+/// A callback for progress.
+pub type Progress<'a> = dyn FnMut(Told<'_>) + Send + 'a;
 
 /// The result of a run.
 #[derive(Clone, Debug)]

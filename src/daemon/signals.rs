@@ -1,7 +1,10 @@
 //! The signals that stop the process.
 
 use anyhow::Context as _;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
 
 use super::StopSignal;
 
@@ -27,6 +30,21 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => StopSignal::Terminate,
             _ = self.interrupt.recv() => StopSignal::Interrupt,
+        }
+    }
+
+    /// The result of `work`, or the signal that came before. `work` has a task of its own, so that a signal stops it while a
+    /// server or a login plugin blocks.
+    pub(super) async fn unless_stopped<T: Send + 'static>(
+        &mut self,
+        work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+    ) -> anyhow::Result<Result<T, StopSignal>> {
+        let mut working = JoinSet::new();
+        working.spawn(work);
+        tokio::select! {
+            biased;
+            by = self.received() => Ok(Err(by)),
+            Some(done) = working.join_next() => Ok(Ok(done.context("cannot begin")??)),
         }
     }
 }

@@ -11,15 +11,19 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 24] = [
+const DECIDED: [&str; 32] = [
     "all_namespaces",
     "api_advertise",
     "api_listen",
+    "as_group",
+    "as_uid",
     "as_user",
     "block_on_alerts_token",
+    "cluster",
     "context",
     "events",
     "identity",
+    "insecure_skip_tls_verify",
     "kubeconfig",
     "leader_election",
     "lease_name",
@@ -32,10 +36,14 @@ const DECIDED: [&str; 24] = [
     "record_limit",
     "record_values",
     "render_as",
+    "server",
     "show_values",
     "state_namespace",
+    "tls_server_name",
+    "token",
     "own_workload",
     "trigger",
+    "user",
 ];
 
 fn file(path: &str) -> PathBuf {

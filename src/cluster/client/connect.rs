@@ -2,21 +2,23 @@
 
 use std::{io::ErrorKind, path::PathBuf, time::Duration};
 
-use http::HeaderValue;
 use kube::{
     Config,
-    config::{InClusterError, KubeConfigOptions, KubeconfigError},
+    config::{InClusterError, Kubeconfig, KubeconfigError},
 };
 
 use super::{
     Cluster,
     error::Error,
     layer::{MeteredLayer, READ_TIMEOUT},
-    login, places,
+    login, overrides, places,
     plugin::PluginFailed,
     transport,
 };
-use crate::{clock::ServerClock, config};
+use crate::{
+    clock::ServerClock,
+    config::{self, Overrides},
+};
 
 /// A connection that is not made within this time will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,16 +30,16 @@ pub struct Connection {
     pub kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context; `None`: its current one.
     pub context: Option<String>,
-    /// Act as this user (needs the right to impersonate).
-    pub as_user: Option<String>,
+    /// What holds whatever the kubeconfig says.
+    pub overrides: Overrides,
     /// Reads that take longer are given up; `None`: 10 s. Writes, dry runs among them, take as long as the server lets them.
     pub request_timeout: Option<Duration>,
 }
 
 impl From<&config::Connection> for Connection {
     fn from(configured: &config::Connection) -> Self {
-        let config::Connection { kubeconfig, context, as_user, request_timeout } = configured.clone();
-        Self { kubeconfig, context, as_user, request_timeout: Some(request_timeout) }
+        let config::Connection { kubeconfig, context, overrides, request_timeout } = configured.clone();
+        Self { kubeconfig, context, overrides, request_timeout: Some(request_timeout) }
     }
 }
 
@@ -45,15 +47,11 @@ impl From<&config::Connection> for Connection {
 ///
 /// Must be called inside a tokio runtime.
 pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
-    let mut config = load(options).await?;
+    let (mut config, context) = load(options)?;
     // Retries are our queues' business: kube's would repeat a patch long after the lease was checked.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    if let Some(user) = &options.as_user {
-        HeaderValue::from_str(user).map_err(|error| Error::Credentials(error.into()))?;
-        config.auth_info.impersonate = Some(user.clone());
-    }
-    let url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let namespace = config.default_namespace.clone();
     let read_timeout = options.request_timeout.unwrap_or(READ_TIMEOUT);
     let clock = ServerClock::default();
@@ -75,31 +73,54 @@ pub async fn connect(options: &Connection) -> Result<Cluster, Error> {
             error => Error::KubeconfigInvalid(error.into()),
         }
     })?;
-    Ok(Cluster::through(client, clock, &url, &namespace))
+    Ok(Cluster::through(client, clock, Place { server, context }, &namespace))
 }
 
-/// The place that a person names wins; an existing file is never passed over because it is broken.
-async fn load(options: &Connection) -> Result<Config, Error> {
+/// Where a connection leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The API server's address.
+    pub server: String,
+    /// The kubeconfig's context; `None`: there is none.
+    pub context: Option<String>,
+}
+
+/// The place that a person names wins; an existing file is never passed over because it is broken. With the name of the context.
+fn load(options: &Connection) -> Result<(Config, Option<String>), Error> {
+    let over = &options.overrides;
     let named = match &options.kubeconfig {
         Some(path) => Some(places::file(path)),
         None => places::from_env(),
     };
-    let nothing_named = named.is_none() && options.context.is_none();
+    let nothing_named = named.is_none() && options.context.is_none() && over.cluster.is_none() && over.user.is_none();
     let kubeconfig = match named.unwrap_or_else(places::usual) {
-        Err(KubeconfigError::ReadConfig(error, _)) if nothing_named && error.kind() == ErrorKind::NotFound => {
-            return in_cluster();
+        Err(error) if nothing_named && is_missing(&error) => match in_cluster(over) {
+            // An address, and with it what kubectl needs to know.
+            Err(Error::NoKubeconfig) if over.server.is_some() => Kubeconfig::default(),
+            config => return config.map(|config| (config, None)),
+        },
+        // A list of files that are not made yet says nothing, so that an address on the command line is enough.
+        Err(error) if is_missing(&error) && options.kubeconfig.is_none() && over.server.is_some() => {
+            Kubeconfig::default()
         }
-        Err(KubeconfigError::FindPath) if nothing_named => return in_cluster(),
         read => read.map_err(|error| Error::of_kubeconfig(error, Vec::new()))?,
     };
-    let known = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
-    let wanted = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-    places::config(kubeconfig, &wanted).await.map_err(|error| Error::of_kubeconfig(error, known))
+    let chosen = overrides::choose(&kubeconfig, options.context.as_deref(), over)?;
+    let context = chosen.context.clone();
+    Ok((places::config(chosen)?, context))
 }
 
-fn in_cluster() -> Result<Config, Error> {
-    Config::incluster().map_err(|error| match error {
+fn is_missing(error: &KubeconfigError) -> bool {
+    match error {
+        KubeconfigError::ReadConfig(error, _) => error.kind() == ErrorKind::NotFound,
+        error => matches!(error, KubeconfigError::FindPath),
+    }
+}
+
+fn in_cluster(over: &Overrides) -> Result<Config, Error> {
+    let config = Config::incluster().map_err(|error| match error {
         InClusterError::ReadEnvironmentVariable(_) => Error::NoKubeconfig,
         error => Error::InCluster(error.into()),
-    })
+    })?;
+    overrides::over_service_account(config, over)
 }

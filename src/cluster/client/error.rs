@@ -44,11 +44,38 @@ pub enum Error {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// The cluster that was asked for is not in the kubeconfig.
+    #[error("the kubeconfig has no cluster {cluster:?}: {}", among(known, "--cluster"))]
+    UnknownCluster {
+        /// The one that was asked for.
+        cluster: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The user that was asked for is not in the kubeconfig.
+    #[error("the kubeconfig has no user {user:?}: {}", among(known, "--user"))]
+    UnknownUser {
+        /// The one that was asked for.
+        user: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A group or a UID to act under, but no user.
+    #[error("a group, a UID or more is given to act as, but no user: name one with --as-user")]
+    ActsAsNobody,
+    /// Two ways to say who we are.
+    #[error(
+        "there is a token, and a name with a password: leave one out, because only one can be shown to the API server"
+    )]
+    TwoCredentials,
     /// A certificate, key, token or login plugin of the kubeconfig does not work.
     #[error(
         "the credentials of the kubeconfig cannot be used: log in again, or correct its certificates, keys and plugins"
     )]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
+    /// The certificates of the authorities that may vouch for the API server cannot be used.
+    #[error("the certificate-authority of the kubeconfig cannot be used: correct it")]
+    Authority(#[source] Box<dyn StdError + Send + Sync>),
     /// The client certificate is of X.509 version 1.
     #[error(
         "the client certificate of {subject:?} in the kubeconfig is not an X.509 version 3 certificate: have it issued again as version 3"
@@ -131,21 +158,42 @@ fn choose(known: &[String]) -> String {
     if known.is_empty() {
         "there are no contexts in it, name another kubeconfig with --kubeconfig".to_owned()
     } else {
-        format!("choose one of {} with --context", known.join(", "))
+        among(known, "--context")
+    }
+}
+
+fn among(known: &[String], flag: &str) -> String {
+    if known.is_empty() {
+        "name another kubeconfig with --kubeconfig".to_owned()
+    } else {
+        format!("choose one of {} with {flag}", known.join(", "))
     }
 }
 
 impl Error {
+    /// Whether it lies in what was said on the command line or in a file: nothing was contacted.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::KubeconfigUnreadable { .. }
+                | Self::KubeconfigInvalid(_)
+                | Self::UnknownContext { .. }
+                | Self::UnknownCluster { .. }
+                | Self::UnknownUser { .. }
+                | Self::NoContext { .. }
+                | Self::Authority(_)
+                | Self::ActsAsNobody
+                | Self::TwoCredentials
+        )
+    }
+
     pub(super) fn of_kubeconfig(error: KubeconfigError, known: Vec<String>) -> Self {
         match error {
             KubeconfigError::CurrentContextNotSet => Self::NoContext { known },
             KubeconfigError::LoadContext(context) => Self::UnknownContext { context, known },
             KubeconfigError::ReadConfig(source, path) => Self::KubeconfigUnreadable { path, source },
             KubeconfigError::FindPath => Self::NoKubeconfig,
-            error @ (KubeconfigError::LoadCertificateAuthority(_)
-            | KubeconfigError::LoadClientCertificate(_)
-            | KubeconfigError::LoadClientKey(_)
-            | KubeconfigError::ParseCertificates(_)) => Self::Credentials(error.into()),
+            error @ KubeconfigError::LoadCertificateAuthority(_) => Self::Authority(error.into()),
             KubeconfigError::Parse(error) => Self::KubeconfigInvalid(without_excerpt(&error.to_string()).into()),
             error => Self::KubeconfigInvalid(error.into()),
         }

@@ -7,9 +7,11 @@ mod first_list;
 mod items;
 mod layer;
 mod login;
+mod overrides;
 mod places;
 mod plugin;
 mod probe;
+mod proxies;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -25,7 +27,7 @@ use crate::{clock::ServerClock, metrics::Watches};
 
 pub(in crate::cluster) use call::chain;
 pub use call::{Answer, Call, NoAnswer, Unreadable};
-pub use connect::{Connection, connect};
+pub use connect::{Connection, Place, connect};
 pub use error::Error;
 use first_list::FirstList;
 pub use probe::Server;
@@ -44,7 +46,7 @@ pub struct Cluster {
     client: kube::Client,
     /// The same, for watches that begin with a long list.
     long_lists: kube::Client,
-    url: Arc<str>,
+    place: Arc<Place>,
     namespace: Arc<str>,
     watches: Watches,
     clock: ServerClock,
@@ -65,17 +67,23 @@ impl Cluster {
         let clock = ServerClock::default();
         let metered = layer::MeteredLayer { read_timeout: layer::READ_TIMEOUT, clock: clock.clone() };
         let client = ClientBuilder::new(service, namespace).with_layer(&metered).build();
-        Self::through(client, clock, url, namespace)
+        Self::through(client, clock, Place { server: url.to_owned(), context: None }, namespace)
     }
 
-    fn through(client: kube::Client, clock: ServerClock, url: &str, namespace: &str) -> Self {
+    fn through(client: kube::Client, clock: ServerClock, place: Place, namespace: &str) -> Self {
         let long_lists = kube::Client::new(FirstList::new(client.clone()), namespace);
-        Self { client, long_lists, url: url.into(), namespace: namespace.into(), watches: Watches::default(), clock }
+        let (place, watches) = (Arc::new(place), Watches::default());
+        Self { client, long_lists, place, namespace: namespace.into(), watches, clock }
     }
 
     /// The server's address.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.place.server
+    }
+
+    /// Where it leads.
+    pub fn place(&self) -> Place {
+        Place::clone(&self.place)
     }
 
     /// The namespace that the kubeconfig's context names, or the one that our Pod runs in.
@@ -107,6 +115,9 @@ impl Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster").field("url", &self.url).field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("place", &self.place)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }

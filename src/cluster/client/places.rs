@@ -1,20 +1,24 @@
-//! What kubectl makes of a kubeconfig and of the environment beside what kube does: several files, of which some may be missing,
-//! servers without a scheme, and which proxy leads to a server.
+//! What kubectl makes of a kubeconfig and of the environment: several files, of which some may be missing, servers without a
+//! scheme, and to whom credentials are shown.
 
 use std::{
     env,
+    error::Error as StdError,
     ffi::OsStr,
+    fs,
     io::ErrorKind,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{Uri, uri::Scheme};
-use hyper_util::client::proxy::matcher::Matcher;
 use kube::{
     Config,
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError},
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::{error::Error, overrides::Chosen, proxies};
 
 /// The files that the variable `KUBECONFIG` names, as one; `None`: it names none.
 #[expect(clippy::disallowed_methods, reason = "the variable is kubectl's, and kube would read it, too")]
@@ -61,24 +65,60 @@ fn without_empty_context(kubeconfig: Kubeconfig) -> Kubeconfig {
     Kubeconfig { current_context, ..kubeconfig }
 }
 
-/// What leads to the cluster of a context.
-pub(super) async fn config(kubeconfig: Kubeconfig, options: &KubeConfigOptions) -> Result<Config, KubeconfigError> {
-    let said = said_proxy(&kubeconfig, options.context.as_deref());
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, options).await?;
+/// What leads to the cluster that was chosen.
+///
+/// Not by kube's own loader: that one refuses a `NO_PROXY` that kubectl understands.
+pub(super) fn config(chosen: Chosen) -> Result<Config, Error> {
+    let Chosen { context: _, namespace, cluster, mut user } = chosen;
+    if let Some(exec) = user.exec.as_mut().filter(|exec| exec.provide_cluster_info) {
+        let told = (&cluster).try_into().map_err(|error| Error::of_kubeconfig(error, Vec::new()))?;
+        exec.cluster = Some(told);
+    }
+    let invalid = |error: KubeconfigError| Error::KubeconfigInvalid(error.into());
+    let server = cluster.server.as_deref().filter(|server| !server.is_empty());
+    let server = server.ok_or_else(|| invalid(KubeconfigError::MissingClusterUrl))?;
+    let server = server.parse().map_err(|error| invalid(KubeconfigError::ParseClusterUrl(error)))?;
+    let mut config = Config::new(server);
+    if let Some(namespace) = namespace {
+        config.default_namespace = namespace;
+    }
+    config.root_cert = authorities(&cluster)?;
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.tls_server_name = cluster.tls_server_name.filter(|name| !name.is_empty());
+    config.auth_info = user;
     config.cluster_url = with_scheme(&config);
-    #[expect(clippy::disallowed_methods, reason = "the variables are everybody's, and kube would read them, too")]
+    if config.cluster_url.scheme() == Some(&Scheme::HTTP) && !proxies::is_here(&config.cluster_url) {
+        config.auth_info = without_secrets(config.auth_info);
+    }
+    #[expect(clippy::disallowed_methods, reason = "the variables are everybody's, and kubectl reads them, too")]
     let env = |name: &str| env::var(name).ok();
-    let proxy = proxy(said.as_deref(), env, &config.cluster_url);
-    config.proxy_url = proxy.map_err(KubeconfigError::ParseProxyUrl)?;
+    let said = cluster.proxy_url.as_deref().filter(|proxy| !proxy.is_empty());
+    let proxy = proxies::proxy(said, env, &config.cluster_url);
+    config.proxy_url = proxy.map_err(|error| invalid(KubeconfigError::ParseProxyUrl(error)))?;
     Ok(config)
 }
 
-/// `proxy-url` of the context's cluster.
-fn said_proxy(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
-    let context = context.or(kubeconfig.current_context.as_deref())?;
-    let context = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
-    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?.cluster.as_ref()?;
-    cluster.proxy_url.clone().filter(|proxy| !proxy.is_empty())
+/// The certificates of the authorities that may vouch for the API server; `None`: those of the system.
+fn authorities(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    let unusable = |error: Box<dyn StdError + Send + Sync>| Error::Authority(error);
+    let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let pem = match (some(&cluster.certificate_authority_data), some(&cluster.certificate_authority)) {
+        (Some(data), _) => STANDARD.decode(data).map_err(|error| unusable(error.into()))?,
+        (None, Some(file)) => fs::read(&file).map_err(|error| unusable(format!("{file}: {error}").into()))?,
+        (None, None) => return Ok(None),
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| unusable(error.to_string().into()))?;
+    if certificates.is_empty() {
+        return Err(unusable("there is no certificate in it".into()));
+    }
+    Ok(Some(certificates.iter().map(|certificate| certificate.to_vec()).collect()))
+}
+
+/// Who somebody is is said to nobody in clear, but for a program on this machine, such as `kubectl proxy`.
+fn without_secrets(user: AuthInfo) -> AuthInfo {
+    let AuthInfo { impersonate, impersonate_uid, impersonate_groups, impersonate_user_extra, .. } = user;
+    AuthInfo { impersonate, impersonate_uid, impersonate_groups, impersonate_user_extra, ..AuthInfo::default() }
 }
 
 /// `host:port` is spoken to by TLS where anything is said of that.
@@ -95,40 +135,12 @@ fn with_scheme(config: &Config) -> Uri {
     whole.unwrap_or_else(|_| url.clone())
 }
 
-/// The proxy that leads to a server: the one that the kubeconfig names, always; else that of the environment, unless `NO_PROXY`
-/// names the server or it is this machine.
-fn proxy(
-    said: Option<&str>,
-    env: impl Fn(&str) -> Option<String>,
-    server: &Uri,
-) -> Result<Option<Uri>, http::uri::InvalidUri> {
-    if let Some(said) = said {
-        return said.parse().map(Some);
-    }
-    let host = server.host().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
-        return Ok(None);
-    }
-    let first = |names: [&str; 2]| names.into_iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
-    let of_scheme = match server.scheme_str() {
-        Some("http") => ["HTTP_PROXY", "http_proxy"],
-        _ => ["HTTPS_PROXY", "https_proxy"],
-    };
-    let Some(proxy) = first(of_scheme) else { return Ok(None) };
-    let no = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
-    if Matcher::builder().all(proxy.as_str()).no(no).build().intercept(server).is_none() {
-        return Ok(None);
-    }
-    let proxy = if proxy.contains("://") { proxy } else { format!("http://{proxy}") };
-    proxy.parse().map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
-    use super::*;
+    use super::{super::overrides::choose, *};
+    use crate::config::Overrides;
 
     const GOOD: &str = "apiVersion: v1\nkind: Config\ncurrent-context: good\nclusters: [{ name: c, cluster: { server: \
                         'https://10.0.0.1' } }]\ncontexts: [{ name: good, context: { cluster: c } }]\n";
@@ -163,42 +175,45 @@ mod tests {
         assert!(list(&[file("broken", "{ not: [ yaml"), good]).is_err());
     }
 
-    async fn server(text: &str) -> String {
+    fn server(text: &str) -> String {
         let kubeconfig = serde_saphyr::from_str(text).unwrap();
-        config(kubeconfig, &KubeConfigOptions::default()).await.unwrap().cluster_url.to_string()
-    }
-
-    #[tokio::test]
-    async fn a_server_without_a_scheme_is_asked_by_tls_where_anything_is_said_of_that() {
-        let plain = GOOD.replace("https://10.0.0.1", "10.0.0.1:6443");
-        assert_eq!(server(&plain).await, "http://10.0.0.1:6443/");
-        let tls = plain.replace("6443'", "6443', insecure-skip-tls-verify: true");
-        assert_eq!(server(&tls).await, "https://10.0.0.1:6443/");
-        assert_eq!(server(GOOD).await, "https://10.0.0.1/");
+        let chosen = choose(&kubeconfig, None, &Overrides::default()).unwrap();
+        config(chosen).unwrap().cluster_url.to_string()
     }
 
     #[test]
-    fn the_proxy_is_the_one_that_kubectl_would_take() {
-        let taken = |said: Option<&str>, env: &[(&str, &str)], server: &str| {
-            let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            proxy(said, env, &server.parse().unwrap()).unwrap().map(|proxy| proxy.to_string())
+    fn a_server_without_a_scheme_is_asked_by_tls_where_anything_is_said_of_that() {
+        let plain = GOOD.replace("https://10.0.0.1", "10.0.0.1:6443");
+        assert_eq!(server(&plain), "http://10.0.0.1:6443/");
+        let tls = plain.replace("6443'", "6443', insecure-skip-tls-verify: true");
+        assert_eq!(server(&tls), "https://10.0.0.1:6443/");
+        assert_eq!(server(GOOD), "https://10.0.0.1/");
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_clear_over_the_network() {
+        let sent = |server: &str| {
+            let user = AuthInfo {
+                token: Some("hunter2".to_owned().into()),
+                impersonate: Some("jane".to_owned()),
+                ..AuthInfo::default()
+            };
+            let cluster = Cluster { server: Some(server.to_owned()), ..Cluster::default() };
+            let config = config(Chosen { context: None, namespace: None, cluster, user }).unwrap();
+            assert_eq!(config.auth_info.impersonate.as_deref(), Some("jane"));
+            config.auth_info.token.is_some()
         };
-        let some = |proxy: &str| Some(proxy.to_owned());
-        let proxy = ("HTTPS_PROXY", "http://proxy:3128");
-        assert_eq!(taken(None, &[proxy], "https://k8s.example"), some("http://proxy:3128/"));
-        assert_eq!(taken(None, &[("https_proxy", "proxy:3128")], "https://k8s.example"), some("http://proxy:3128/"));
-        assert_eq!(taken(None, &[proxy], "http://k8s.example"), None);
-        // Not by NO_PROXY, and never to this machine.
-        assert_eq!(taken(None, &[proxy, ("NO_PROXY", "10.0.0.0/8,.example")], "https://k8s.example"), None);
-        assert_eq!(taken(None, &[proxy, ("no_proxy", "10.0.0.0/8")], "https://10.1.2.3:6443"), None);
-        assert_eq!(taken(None, &[proxy, ("NO_PROXY", "proxy")], "https://k8s.example"), some("http://proxy:3128/"));
-        for here in ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443"] {
-            assert_eq!(taken(None, &[proxy], here), None, "{here}");
-        }
-        // What the kubeconfig says holds whatever the environment says.
-        let here =
-            taken(Some("http://127.0.0.1:18888"), &[("NO_PROXY", "localhost,127.0.0.1")], "https://127.0.0.1:6443");
-        assert_eq!(here, some("http://127.0.0.1:18888/"));
-        assert_eq!(taken(Some("socks5://proxy:1080"), &[proxy], "https://k8s.example"), some("socks5://proxy:1080/"));
+        assert!(sent("https://10.0.0.1:6443") && sent("http://127.0.0.1:8001") && sent("http://localhost:8001"));
+        assert!(!sent("http://10.0.0.1:8001") && !sent("10.0.0.1:8001"));
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_told() {
+        let of = |data: &str| {
+            let data = Some(STANDARD.encode(data));
+            authorities(&Cluster { certificate_authority_data: data, ..Cluster::default() }).unwrap_err().to_string()
+        };
+        assert!(of("none").contains("certificate-authority"), "{}", of("none"));
+        assert_eq!(authorities(&Cluster::default()).unwrap(), None);
     }
 }

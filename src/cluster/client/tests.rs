@@ -185,7 +185,7 @@ async fn each_failure_says_what_is_wrong_and_what_to_do() {
     the kubeconfig names no current context: there are no contexts in it, name another kubeconfig with --kubeconfig
     the kubeconfig names no current context: choose one of blue, green with --context
     the kubeconfig has no context "red": choose one of blue, green with --context
-    the credentials of the kubeconfig cannot be used: log in again, or correct its certificates, keys and plugins
+    the certificate-authority of the kubeconfig cannot be used: correct it
     the API server at http://127.0.0.1:1 does not answer: check the address, the network, and that the server is up
     there is no kubeconfig, and this is not a Pod of a cluster: name a kubeconfig with --kubeconfig or the variable KUBECONFIG
     the certificate of the API server at https://127.0.0.1:6443 is not trusted: check the certificate-authority and the address in the kubeconfig

@@ -145,6 +145,23 @@ fn bad_globs() {
     ]));
 }
 
+/// None of these repeats the value, which may be a secret.
+#[test]
+fn bad_connections() {
+    assert_snapshot!(golden(&[
+        "scan·--server·not an address",
+        "scan·--server·https://",
+        "scan·--tls-server-name·a b",
+        "scan·--token·hunter2\nx",
+        "scan·--token·hunter2 x",
+        "scan·--token·hunter2·--token·hunter3",
+        "scan·--as·jane\nroot",
+        "scan·--as-group·ops\nroot",
+        "scan·--as-uid·\u{7f}",
+        "scan·--insecure-skip-tls-verify=perhaps",
+    ]));
+}
+
 #[test]
 fn bad_annotations() {
     assert_snapshot!(golden(&[
@@ -210,6 +227,11 @@ fn bad_kubeconfigs() {
         ("another document", Some("just words".to_owned()), ""),
         ("an unknown current context", Some(one("there", server, "")), ""),
         ("an unknown context", Some(one("here", server, "")), "--context=elsewhere"),
+        ("an unknown cluster", Some(one("here", server, "")), "--cluster=elsewhere"),
+        ("an unknown user", Some(one("here", server, "")), "--user=somebody"),
+        ("a group, and no user", Some(one("here", server, "")), "--as-group=ops"),
+        ("groups in the file, and no user", Some(one("here", server, "as-groups: [ops]")), ""),
+        ("a token and a password", Some(one("here", server, "username: me, password: hunter2")), "--token=hunter3"),
         ("no server", Some(one("here", "", "")), ""),
         ("no address", Some(one("here", "server: not an address", "")), ""),
         (
@@ -239,8 +261,13 @@ fn bad_kubeconfigs() {
         command.args(std::iter::once(flag).filter(|flag| !flag.is_empty()));
         let output = command.output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{what}: {stderr}");
-        _ = write!(golden, "{what}\n    {}", stderr.replace(&directory.path().display().to_string(), ""));
+        assert_eq!(stderr.lines().count(), 1, "{what}: {stderr}");
+        let code = output.status.code().unwrap();
+        _ = write!(
+            golden,
+            "{what} (exit code {code})\n    {}",
+            stderr.replace(&directory.path().display().to_string(), "")
+        );
     }
     assert_snapshot!(golden);
 }

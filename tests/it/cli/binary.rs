@@ -53,7 +53,7 @@ fn a_flag_beats_its_opposite_in_the_environment() {
         for flags in [&flags[..], &[]] {
             let output = run().args(flags).output().unwrap();
             let stderr = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{stderr}");
+            assert_eq!(output.status.code(), Some(2), "{stderr}");
             assert!(stderr.contains("/nowhere/config cannot be read"), "{stderr}");
         }
     }

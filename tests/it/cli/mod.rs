@@ -29,7 +29,7 @@ use std::{
 use http::Uri;
 use jiff::Timestamp;
 use sidecar_drift::{
-    cli::{Console, DaemonStatus, Engine, Exit, NamedWorkload, Progress, RunResult, Stopped},
+    cli::{Console, DaemonStatus, Engine, Exit, NamedWorkload, Place, Progress, RunResult, Stopped, Told},
     config::{Config, StopWhen},
     core::{
         io::{Notice, WorkloadRef},
@@ -156,7 +156,9 @@ impl Fake {
 impl Engine for Fake {
     fn run(&self, config: Config, stop: StopWhen, progress: &mut Progress<'_>) -> anyhow::Result<RunResult> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked::Run(Box::new(config), stop));
-        progress(&self.report, &self.notices);
+        let place = Place { server: "https://10.0.0.1:6443".to_owned(), context: Some("prod".to_owned()) };
+        progress(Told::Connected(&place));
+        progress(Told::Moved(&self.report, &self.notices));
         Ok(RunResult { report: self.report.clone(), stopped: self.stopped })
     }
 

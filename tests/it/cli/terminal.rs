@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use insta::assert_snapshot;
 use sidecar_drift::{
-    cli::{self, Console, DaemonStatus, Engine, Exit, NamedWorkload, Progress, RunResult, Stopped},
+    cli::{self, Console, DaemonStatus, Engine, Exit, NamedWorkload, Progress, RunResult, Stopped, Told},
     config::{Config, StopWhen},
     core::{
         config::Mode,
@@ -96,11 +96,11 @@ impl Engine for Staged {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(config);
         let fleet = reports::fleet();
         if stop == StopWhen::Never {
-            progress(&fleet, &[]);
+            progress(Told::Moved(&fleet, &[]));
             self.scene(1);
             let mut mended = Report { taken: at(60), ..fleet };
             mended.workloads.retain(|w| &*w.name != "cart");
-            progress(&mended, &[]);
+            progress(Told::Moved(&mended, &[]));
             self.scene(2);
             let stopped = Some(Stopped { by: cli::StopSignal::Interrupt, at_once: false });
             return Ok(RunResult { report: Arc::new(mended), stopped });
@@ -110,10 +110,10 @@ impl Engine for Staged {
         }
         assert_eq!(mode, Mode::Enforce);
         let listing = Report { synced: false, complete: false, progress: (0, 0), ..reports::empty() };
-        progress(&listing, &[]);
+        progress(Told::Moved(&listing, &[]));
         self.scene(1);
         let asking = Report { complete: false, progress: (3, 9), mode, ..fleet.clone() };
-        progress(&asking, &[]);
+        progress(Told::Moved(&asking, &[]));
         self.scene(2);
         let started = Notice::RolloutStarted { workload: cart(), reason: "Update sidecars istio-proxy".to_owned() };
         let rolling = |message, seconds| Report {
@@ -122,9 +122,9 @@ impl Engine for Staged {
             rollouts: vec![rollout(None, message, seconds)],
             ..fleet.clone()
         };
-        progress(&rolling("1 of 7 updated", 4), &[started]);
+        progress(Told::Moved(&rolling("1 of 7 updated", 4), &[started]));
         self.scene(3);
-        progress(&rolling("6 of 7 updated Pods available", 31), &[]);
+        progress(Told::Moved(&rolling("6 of 7 updated Pods available", 31), &[]));
         self.scene(4);
         let message = "the new Pods are as rendered";
         let ended = Notice::RolloutEnded {
@@ -141,7 +141,7 @@ impl Engine for Staged {
                 Arc::make_mut(w).gate = w.gate_in_enforce;
             }
         }
-        progress(&last, &[ended]);
+        progress(Told::Moved(&last, &[ended]));
         Ok(RunResult { report: Arc::new(last), stopped: None })
     }
 

@@ -30,6 +30,8 @@ pub struct Marker(u64);
 pub struct AuditEntry {
     /// Who: `system:serviceaccount:ns:name`, `testbed-admin`, ...
     pub user: String,
+    /// As whom, with UID, groups and more; empty: as itself.
+    pub acts_as: String,
     /// The client's name for itself.
     pub user_agent: String,
     /// `get`, `list`, `watch`, `create`, `patch`, ...
@@ -169,7 +171,8 @@ fn parse(text: &str) -> Result<Vec<AuditEntry>> {
         let event: Event = serde_json::from_str(line).with_context(|| format!("not an audit event: {line}"))?;
         let id = event.audit_id.clone();
         match entries.get_mut(&id) {
-            None if event.stage == Stage::RequestReceived => {
+            // Who is not known is refused before the request is taken in: that is its only line.
+            None if event.stage == Stage::RequestReceived || event.code() == Some(401) => {
                 order.push(id.clone());
                 entries.insert(id, event.into());
             }
@@ -178,6 +181,9 @@ fn parse(text: &str) -> Result<Vec<AuditEntry>> {
                 let later = AuditEntry::from(event);
                 // The name of a created object is known only at the end.
                 entry.code = later.code.or(entry.code);
+                // Neither is as whom at the beginning.
+                entry.acts_as =
+                    if later.acts_as.is_empty() { std::mem::take(&mut entry.acts_as) } else { later.acts_as };
                 entry.stage = entry.stage.max(later.stage);
                 entry.reached = entry.reached.max(later.reached);
                 entry.name = if later.name.is_empty() { std::mem::take(&mut entry.name) } else { later.name };
@@ -198,6 +204,8 @@ struct Event {
     verb: String,
     user: EventUser,
     #[serde(default)]
+    impersonated_user: Option<EventUser>,
+    #[serde(default)]
     user_agent: String,
     #[serde(default)]
     object_ref: ObjectRef,
@@ -212,6 +220,22 @@ struct Event {
 struct EventUser {
     #[serde(default)]
     username: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+impl EventUser {
+    fn text(&self) -> String {
+        let Self { username, uid, groups, extra } = self;
+        let uid = if uid.is_empty() { String::new() } else { format!(" uid {uid}") };
+        let groups = if groups.is_empty() { String::new() } else { format!(" in {}", groups.join(" ")) };
+        let extra: Vec<_> = extra.iter().map(|(key, values)| format!(" {key}={}", values.join("+"))).collect();
+        format!("{username}{uid}{groups}{}", extra.concat())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -229,9 +253,17 @@ struct ResponseStatus {
     code: Option<u16>,
 }
 
+impl Event {
+    fn code(&self) -> Option<u16> {
+        self.response_status.as_ref().and_then(|status| status.code)
+    }
+}
+
 impl From<Event> for AuditEntry {
     fn from(event: Event) -> Self {
         Self {
+            code: event.code(),
+            acts_as: event.impersonated_user.as_ref().map(EventUser::text).unwrap_or_default(),
             user: event.user.username,
             user_agent: event.user_agent,
             verb: event.verb,
@@ -241,7 +273,6 @@ impl From<Event> for AuditEntry {
             namespace: event.object_ref.namespace,
             name: event.object_ref.name,
             request_uri: event.request_uri,
-            code: event.response_status.and_then(|status| status.code),
             stage: event.stage,
             received: event.request_received_timestamp,
             reached: event.stage_timestamp,

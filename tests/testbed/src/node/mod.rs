@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use tokio::net::{TcpStream, UnixListener};
+use tokio::sync::watch;
 
 use crate::Assets;
 use crate::background::{self, Task};
@@ -39,6 +40,7 @@ const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 pub struct RealNode {
     name: String,
     process: Process,
+    connected: watch::Sender<bool>,
     _way_to_the_api_server: Task,
 }
 
@@ -80,7 +82,8 @@ impl RealNode {
         let script = folder.join("node.sh");
         fs::write(&script, SCRIPT)?;
         let port = testbed.api_url().rsplit(':').next().context("an API server without a port")?.to_owned();
-        let way = lead(&folder.join("api.sock"), port.parse()?)?;
+        let connected = watch::Sender::new(true);
+        let way = lead(&folder.join("api.sock"), port.parse()?, connected.subscribe())?;
         let arguments = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh"];
         let mut arguments: Vec<String> = arguments.map(ToOwned::to_owned).to_vec();
         let plugins = plugins().context("no CNI plugins")?;
@@ -88,7 +91,7 @@ impl RealNode {
         arguments.extend(paths.iter().map(|path| path.display().to_string()));
         let program = Program { name: "kubelet", binary: "unshare".into(), arguments };
         let process = Process::start(&program, testbed.directory())?;
-        let node = Self { name, process, _way_to_the_api_server: way };
+        let node = Self { name, process, connected, _way_to_the_api_server: way };
         let nodes: Api<Node> = Api::all(testbed.client().await?);
         eventually(format_args!("{} is ready", node.name), DEADLINE, async || {
             node.process.check().map_err(give_up)?;
@@ -110,6 +113,16 @@ impl RealNode {
         .await
     }
 
+    /// Cuts it off from the API server: its Pods run on, and nobody hears of them.
+    pub fn cut_off(&self) {
+        self.connected.send_replace(false);
+    }
+
+    /// It reaches the API server again.
+    pub fn reconnect(&self) {
+        self.connected.send_replace(true);
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -121,15 +134,22 @@ fn plugins() -> Option<PathBuf> {
 }
 
 /// Lets whoever connects to the socket reach the API server, which listens where the Node's namespaces do not lead.
-fn lead(socket: &Path, port: u16) -> Result<Task> {
+fn lead(socket: &Path, port: u16, connected: watch::Receiver<bool>) -> Result<Task> {
     let _background = background::enter()?;
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     Task::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut near, _)) = listener.accept().await {
+            let mut connected = connected.clone();
             connections.spawn(async move {
-                let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
-                tokio::io::copy_bidirectional(&mut near, &mut far).await
+                let carried = async {
+                    let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                };
+                tokio::select! {
+                    _ = connected.wait_for(|connected| !connected) => Ok((0, 0)),
+                    carried = carried => carried,
+                }
             });
         }
     })
