@@ -367,11 +367,17 @@ impl Tamper {
                 let more: Vec<_> = wanted.filter_map(|request| self.spoil(request, cluster)).collect();
                 effects.extend(more.into_iter().map(Effect::Evict));
             }
+            // As soon as it was patched.
             Self::ProvesAtOnce => {
+                let patched = |canary: &Canary| {
+                    let stamps = canary.workloads.iter().filter_map(|key| cluster.workloads.get(key));
+                    let mut stamps = stamps.flat_map(|w| &w.revisions).filter_map(|revision| revision.stamp.as_ref());
+                    stamps.any(|stamp| stamp.timestamp.as_second() >= canary.started.as_second())
+                };
                 for effect in &mut effects {
                     if let Effect::WriteState(state) = effect {
-                        let long_ago = |canary: &mut Canary| canary.converged = Some(jiff::Timestamp::UNIX_EPOCH);
-                        state.canaries.values_mut().for_each(long_ago);
+                        let proven = state.canaries.values_mut().filter(|canary| patched(canary));
+                        proven.for_each(|canary| canary.converged = Some(jiff::Timestamp::UNIX_EPOCH));
                     }
                 }
             }
