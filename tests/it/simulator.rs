@@ -174,7 +174,7 @@ fn a_few_histories_break_no_rule() -> Result<()> {
 #[test]
 #[ignore = "for make simulate: it takes minutes"]
 fn each_fault_of_the_planner_is_caught_by_its_rule() -> Result<()> {
-    for (tamper, says) in Tamper::ALL.into_iter().filter(|t| std::env::var("TAMPER").map_or(true, |w| format!("{:?}", t.0) == w)) {
+    for (tamper, says) in Tamper::ALL {
         let mut others = Vec::new();
         let caught = (1..=60).find_map(|seed| {
             let mut scenario = Scenario::new(seed);
