@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use testbed::{
-    Image, Options, RealNode, SERVES, Testbed,
+    Image, ImageRoot, Options, RealNode, SERVES, Testbed,
     injector::{PolicyInjector, Sidecar},
     skip,
     workload::{daemon_set, deployment, stateful_set},
@@ -11,6 +11,7 @@ use testbed::{
 use crate::support::{Rights, Story, story_on};
 
 mod bad_sidecars;
+mod installed;
 mod living_pods;
 mod lost;
 
@@ -60,11 +61,16 @@ async fn what_drifted_is_rolled_once_and_runs() -> Result<()> {
 
 /// Runs a test on a control plane whose only Node is real.
 async fn on_a_node(test: impl AsyncFnOnce(&Testbed, &RealNode) -> Result<()>) -> Result<()> {
+    on_a_node_with(&[], test).await
+}
+
+/// The same on one that has these images, too.
+async fn on_a_node_with(images: &[ImageRoot], test: impl AsyncFnOnce(&Testbed, &RealNode) -> Result<()>) -> Result<()> {
     if let Some(why) = RealNode::impossible() {
         return skip(why);
     }
     let testbed = Testbed::start(Options { nodes: 0, ..Options::default() }).await?;
-    let node = RealNode::start(&testbed, &IMAGES).await?;
+    let node = RealNode::start(&testbed, &IMAGES, images).await?;
     test(&testbed, &node).await?;
     node.end().await
 }

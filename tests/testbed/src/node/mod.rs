@@ -19,7 +19,7 @@ use crate::namespace::random_suffix;
 use crate::process::{Process, Program};
 use crate::testbed::Testbed;
 
-pub use image::{Image, SERVES};
+pub use image::{Image, ImageRoot, SERVES};
 
 /// The first process of the Node.
 const SCRIPT: &str = include_str!("node.sh");
@@ -39,6 +39,7 @@ const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 #[derive(Debug)]
 pub struct RealNode {
     name: String,
+    folder: PathBuf,
     process: Process,
     connected: watch::Sender<bool>,
     _way_to_the_api_server: Task,
@@ -68,7 +69,7 @@ impl RealNode {
     }
 
     /// Starts one that has these images, and waits until it is ready.
-    pub async fn start(testbed: &Testbed, images: &[Image]) -> Result<Self> {
+    pub async fn start(testbed: &Testbed, images: &[Image], more: &[ImageRoot]) -> Result<Self> {
         remove_groups(|name| !lives(name));
         let kubelet = tokio::task::spawn_blocking(Assets::kubelet).await??;
         let name = format!("{PREFIX}{}", random_suffix());
@@ -77,6 +78,9 @@ impl RealNode {
         let pause = Image { name: "registry.test/pause:1", script: SERVES };
         for (number, image) in images.iter().chain([&pause]).enumerate() {
             image::write(*image, Path::new("/bin/busybox"), &folder.join(format!("images/{number}.tar")))?;
+        }
+        for (number, image) in more.iter().enumerate() {
+            image::write_root(image, &folder.join(format!("images/more-{number}.tar")))?;
         }
         fs::copy(testbed.kubeconfig(), folder.join("kubeconfig"))?;
         let script = folder.join("node.sh");
@@ -91,7 +95,7 @@ impl RealNode {
         arguments.extend(paths.iter().map(|path| path.display().to_string()));
         let program = Program { name: "kubelet", binary: "unshare".into(), arguments };
         let process = Process::start(&program, testbed.directory())?;
-        let node = Self { name, process, connected, _way_to_the_api_server: way };
+        let node = Self { name, folder, process, connected, _way_to_the_api_server: way };
         let nodes: Api<Node> = Api::all(testbed.client().await?);
         eventually(format_args!("{} is ready", node.name), DEADLINE, async || {
             node.process.check().map_err(give_up)?;
@@ -111,6 +115,25 @@ impl RealNode {
             Ok((!Path::new(CGROUPS).join("memory").join(&self.name).exists()).then_some(()))
         })
         .await
+    }
+
+    /// What the containers of this name have written, one text for each Pod of the namespace; those that are gone, too, for
+    /// as long as the kubelet keeps it.
+    pub fn logs(&self, namespace: &str, container: &str) -> Result<Vec<String>> {
+        let mut logs = Vec::new();
+        for pod in fs::read_dir(self.folder.join("var/log/pods"))? {
+            let pod = pod?;
+            let folder = pod.path().join(container);
+            if !pod.file_name().to_string_lossy().starts_with(&format!("{namespace}_")) || !folder.exists() {
+                continue;
+            }
+            let mut text = String::new();
+            for file in fs::read_dir(folder)? {
+                text += &fs::read_to_string(file?.path())?;
+            }
+            logs.push(text);
+        }
+        Ok(logs)
     }
 
     /// Cuts it off from the API server: its Pods run on, and nobody hears of them.
