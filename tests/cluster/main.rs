@@ -24,6 +24,7 @@ mod half_rolled;
 mod hostile;
 mod injectors;
 mod install;
+mod kubectl_output;
 mod late;
 mod leaders;
 mod many_replicas;
