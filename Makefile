@@ -44,15 +44,13 @@ test-injectors: control-plane ## Injectors that people run, on a real control pl
 
 .PHONY: test-node
 test-node: control-plane ## A real kubelet with containerd, as root: sidecars that run, crash, and cannot be pulled
-	$(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 node::
-
-# Our own code is made fast, and all that it uses is the same as in every other test run.
-SIMULATE = --config 'profile.dev.package.sidecar-drift.opt-level=1' \
-  --config 'profile.dev.package.sidecar-drift.debug-assertions=false'
+	@root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && .ci/image build "$$root" && \
+	  SIDECAR_DRIFT_IMAGE_ROOT=$$root \
+	  $(CARGO) test --locked --test cluster -- --ignored --nocapture --test-threads=1 node::
 
 .PHONY: simulate
 simulate: ## Play many random histories and check each step (SEEDS=10000 FROM=1 CORES=2; SEED=17: one, printed in full)
-	SEEDS=$(or $(SEEDS),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it $(SIMULATE) -- \
+	SEEDS=$(or $(SEEDS),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --profile simulate --test it -- \
 	  --ignored --nocapture simulator::
 
 .PHONY: control-plane

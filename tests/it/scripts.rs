@@ -271,6 +271,7 @@ scripts! {
         a_person_does_not_roll_unseen
         a_proof_that_is_lost_before_the_patch
         a_retry_lifts_a_patch_by_hand
+        a_scaled_out_one_is_given_up
         a_shared_budget_lets_one_after_the_other
         a_slot_ends_when_the_new_pods_are_ready
         a_slot_that_was_given_back
@@ -283,6 +284,7 @@ scripts! {
         a_wait_without_end_after_a_rendering
         a_wait_without_end_after_an_eviction
         a_watch_without_connection_holds
+        all_new_pods_that_go_take_the_slot_back
         allowed_all_the_same
         an_answer_that_comes_after_what_it_wrote
         an_autoscaler_does_not_keep_it_from_converging

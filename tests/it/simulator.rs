@@ -60,9 +60,17 @@ fn play(scenario: Scenario, tamper: Tamper, written_down: bool) -> (World, Resul
     (world, played)
 }
 
-/// The same history with fewer faults, as long as it fails.
+/// Which rule it is that is broken: what it says, without numbers and names.
+fn rule_of(scenario: &Scenario, tamper: Tamper) -> Option<String> {
+    let why = format!("{:#}", play(scenario.clone(), tamper, false).1.err()?);
+    let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+    Some(why.split_whitespace().filter(is_word).collect::<Vec<_>>().join(" "))
+}
+
+/// The same history with fewer faults, as long as it breaks the same rule.
 fn shrunk(scenario: Scenario, tamper: Tamper) -> Scenario {
     let mut least = scenario;
+    let rule = rule_of(&least, tamper);
     loop {
         let without = |at: usize| {
             let mut fewer = least.clone();
@@ -73,7 +81,7 @@ fn shrunk(scenario: Scenario, tamper: Tamper) -> Scenario {
             fewer
         };
         let mut fewer = (0..least.faults.len() + least.weather.len()).rev().map(without);
-        let Some(found) = fewer.find(|fewer| play(fewer.clone(), tamper, false).1.is_err()) else { return least };
+        let Some(found) = fewer.find(|fewer| rule_of(fewer, tamper) == rule) else { return least };
         least = found;
     }
 }

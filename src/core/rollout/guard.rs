@@ -1,7 +1,7 @@
 //! The guard: whether the API server itself holds us to dry runs and to the stamp.
 //!
 //! It is found out by asking for something that the guard must refuse. A refusal is believed for a little longer than
-//! the time between two probes, and a rollout needs one that was asked for after it was planned.
+//! the time between two probes, and a rollout needs one that was asked for after it was planned, or a moment before.
 
 use std::time::Duration;
 
@@ -13,6 +13,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// After a probe that was not refused, the next one comes soon: it may have been a lost connection.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// A probe that was sent so long before a rollout was planned is good enough for it: however many are planned one after the
+/// other, none is sent sooner after the last.
+const MOMENT: Duration = Duration::from_secs(5);
+
 /// What is known of the guard.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -20,7 +24,7 @@ pub(super) struct Guard {
     sent: Option<Duration>,
     /// Its answer is outstanding.
     waiting: bool,
-    /// A probe sent before this is too old for a rollout that was planned meanwhile.
+    /// A rollout was planned then, and no probe is fresh enough for it.
     wanted: Option<Duration>,
     /// What the newest answer was.
     refused: Option<bool>,
@@ -52,12 +56,15 @@ impl Guard {
 
     /// Whether a rollout that was planned then may be patched now.
     pub(super) fn lets(&self, planned: Duration, policy: &Policy, now: Duration) -> bool {
-        !Self::is_needed(policy) || (self.is_in_force(policy, now) && self.in_force.is_some_and(|sent| sent >= planned))
+        !Self::is_needed(policy)
+            || (self.is_in_force(policy, now) && self.in_force.is_some_and(|sent| is_fresh(sent, planned)))
     }
 
-    /// A rollout is planned: a probe of now is wanted before it is patched.
+    /// A rollout is planned: a fresh probe is wanted before it is patched.
     pub(super) fn want_probe(&mut self, now: Duration) {
-        self.wanted = Some(now);
+        if !self.sent.is_some_and(|sent| is_fresh(sent, now)) {
+            self.wanted = Some(now);
+        }
     }
 
     /// Takes the answer to a probe in. Returns whether it is another than before.
@@ -86,5 +93,32 @@ impl Guard {
         // Where nothing waits for it, nothing is in a hurry.
         let soon = self.in_force.is_none() && Self::is_needed(policy);
         Some(sent + if soon { interval.min(RETRY) } else { interval })
+    }
+}
+
+/// Whether a probe that was sent then will do for a rollout of that time.
+fn is_fresh(sent: Duration, planned: Duration) -> bool {
+    sent + MOMENT > planned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_of_a_moment_before_is_good_enough_for_the_next_one_that_is_planned() {
+        let mut guard = Guard::default();
+        let policy = Policy { mode: Mode::Enforce, ..Policy::default() };
+        let seconds = Duration::from_secs;
+        guard.probing(seconds(100));
+        // Its answer is still to come: what is planned meanwhile needs no other one.
+        guard.want_probe(seconds(104));
+        assert!(!guard.lets(seconds(104), &policy, seconds(104)), "nobody has answered");
+        guard.take(true);
+        assert_eq!(guard.next_probe(&policy), Some(seconds(100) + policy.guard_interval));
+        assert!(guard.lets(seconds(104), &policy, seconds(106)));
+        assert!(!guard.lets(seconds(105), &policy, seconds(106)), "the probe is too old for this one");
+        guard.want_probe(seconds(105));
+        assert_eq!(guard.next_probe(&policy), Some(seconds(105)));
     }
 }

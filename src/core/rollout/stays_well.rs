@@ -80,13 +80,13 @@ impl Rollouts {
     /// The platform was done with it, and is not any more. If the Pods that it brought are not well others wait for it again; of those
     /// that come and go, as an autoscaler wants them, it has no slot.
     pub(super) fn take_slot_back(&mut self, key: &WorkloadKey, context: Context<'_>) {
-        if self.running.get(key).is_none_or(|rollout| rollout.well.is_empty()) {
+        // When all that it brought are gone, they are not well.
+        if self.running.get(key).is_none_or(|rollout| rollout.well.is_empty() && rollout.done.is_none()) {
             return;
         }
         let stay = self.note_well(key, context);
-        let Some(rollout) = self.running.get_mut(key).filter(|_| stay == Stay::No) else { return };
-        if rollout.done.take().is_some() {
-            rollout.wake = None;
+        if let Some(rollout) = self.running.get_mut(key).filter(|_| stay == Stay::No) {
+            rollout.done = None;
         }
     }
 

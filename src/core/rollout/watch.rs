@@ -79,8 +79,12 @@ impl Rollouts {
         context: Context<'_>,
         emit: &mut Emitter<'_>,
     ) {
-        let View { policy, index, .. } = context.view;
+        let View { policy, index, now, .. } = context.view;
         self.take_slot_back(key, context);
+        if let Some(rollout) = self.running.get_mut(key) {
+            // Time alone brings nothing until the platform is done.
+            rollout.wake = None;
+        }
         if self.note_crashes(key, workload, context.view) {
             let cause = self.stalled_by_pods(key, workload, context.view).map(|stall| format!("; {}", stall.cause));
             let message = format!("its new Pods crash: {message}{}", cause.unwrap_or_default());
@@ -97,6 +101,9 @@ impl Rollouts {
         }
         if late && let Some(stall) = self.stalled_by_pods(key, workload, context.view) {
             return self.stall(key, &message, &stall, context, emit);
+        }
+        if self.running.get(key).is_some_and(|rollout| rollout.has_given_up(policy, now)) {
+            return self.end_unchecked(key, context, emit);
         }
         if late && policy.one_shot {
             // Whoever waits at a terminal is told, and may look later; the daemon goes on watching.

@@ -5,7 +5,7 @@ mod fields;
 mod guard;
 mod guard_missing;
 mod guarded_kinds;
-mod helm;
+pub(crate) mod helm;
 mod manifests;
 mod meaning;
 mod missing_right;

@@ -1,30 +1,44 @@
 //! The product beside a real kubelet, with containers that really run, crash and cannot be pulled: `make test-node`.
 
 use anyhow::{Context as _, Result, ensure};
-use futures::future::try_join_all;
-use serde_json::json;
 use testbed::{
-    Image, Options, RealNode, SERVES, Testbed, eventually,
+    Image, ImageRoot, Options, RealNode, SERVES, Testbed,
     injector::{PolicyInjector, Sidecar},
     skip,
     workload::{daemon_set, deployment, stateful_set},
 };
 
-use crate::support::{DEADLINE, Rights, Story, story_on};
+use crate::support::{Rights, Story, story_on};
 
-const IMAGES: [Image; 8] = [
+mod bad_sidecars;
+mod installed;
+mod living_pods;
+mod lost;
+
+const IMAGES: [Image; 12] = [
     Image { name: "registry.test/app:1", script: SERVES },
     Image { name: "registry.test/proxy:v1", script: SERVES },
     Image { name: "registry.test/proxy:v2", script: SERVES },
     Image { name: "registry.test/mesh:v1", script: SERVES },
     Image { name: "registry.test/mesh:v2", script: SERVES },
+    Image { name: "registry.test/mesh:emergency", script: SERVES },
+    Image { name: "registry.test/proxy:eats-memory", script: EATS_MEMORY },
+    Image { name: "registry.test/proxy:listens", script: LISTENS },
+    Image { name: "registry.test/proxy:listens-now-and-then", script: LISTENS_NOW_AND_THEN },
     Image { name: "registry.test/proxy:ends-at-once", script: "exit 1" },
     Image { name: "registry.test/proxy:ends-after-1s", script: "/busybox sleep 1; exit 1" },
     Image { name: "registry.test/proxy:ends-after-25s", script: "/busybox sleep 25; exit 1" },
 ];
 
-/// The last one is nowhere.
-const BAD: [&str; 4] = ["ends-at-once", "ends-after-1s", "ends-after-25s", "nowhere"];
+/// Twice as much at each turn.
+const EATS_MEMORY: &str = "/busybox sleep 1; a=0123456789abcdef; while :; do a=$a$a; done";
+
+/// A port that is open.
+const LISTENS: &str = "exec /busybox httpd -f -p 15021 -h /";
+
+/// A port that is open for eight seconds, and closed for as long.
+const LISTENS_NOW_AND_THEN: &str = "trap 'exit 0' TERM; while :; do /busybox timeout 8 /busybox httpd -f -p 15021 -h /; \
+                                    /busybox sleep 8; done";
 
 const WORKLOADS: [(&str, &str); 3] = [("Deployment", "web"), ("StatefulSet", "db"), ("DaemonSet", "agent")];
 
@@ -34,7 +48,7 @@ const ENFORCE: [&str; 5] =
 #[tokio::test]
 #[ignore = "for make test-node"]
 async fn what_drifted_is_rolled_once_and_runs() -> Result<()> {
-    on_a_node(async |testbed| {
+    on_a_node(async |testbed, _| {
         for (name, sidecar) in [("ordinary", Sidecar::new("proxy")), ("native", Sidecar::native("mesh"))] {
             let rolled =
                 story_on(testbed, name, Rights::Enforce, async |story| rolls_what_drifted(story, sidecar).await);
@@ -45,28 +59,19 @@ async fn what_drifted_is_rolled_once_and_runs() -> Result<()> {
     .await
 }
 
-#[tokio::test]
-#[ignore = "for make test-node"]
-async fn a_sidecar_that_does_not_stay_up_is_a_failed_rollout_and_is_not_tried_again() -> Result<()> {
-    on_a_node(async |testbed| {
-        let all = BAD.map(|version| async move {
-            let failed =
-                story_on(testbed, version, Rights::Enforce, async |story| does_not_converge(story, version).await);
-            failed.await.context(version)
-        });
-        try_join_all(all).await.map(drop)
-    })
-    .await
+/// Runs a test on a control plane whose only Node is real.
+async fn on_a_node(test: impl AsyncFnOnce(&Testbed, &RealNode) -> Result<()>) -> Result<()> {
+    on_a_node_with(&[], test).await
 }
 
-/// Runs a test on a control plane whose only Node is real.
-async fn on_a_node(test: impl AsyncFnOnce(&Testbed) -> Result<()>) -> Result<()> {
+/// The same on one that has these images, too.
+async fn on_a_node_with(images: &[ImageRoot], test: impl AsyncFnOnce(&Testbed, &RealNode) -> Result<()>) -> Result<()> {
     if let Some(why) = RealNode::impossible() {
         return skip(why);
     }
     let testbed = Testbed::start(Options { nodes: 0, ..Options::default() }).await?;
-    let node = RealNode::start(&testbed, &IMAGES).await?;
-    test(&testbed).await?;
+    let node = RealNode::start(&testbed, &IMAGES, images).await?;
+    test(&testbed, &node).await?;
     node.end().await
 }
 
@@ -99,30 +104,6 @@ async fn rolls_what_drifted(story: &Story<'_>, sidecar: Sidecar) -> Result<()> {
         }
         ensure!(patches(story, beginning, name).await? == 1, "{kind} {name} was patched more than once");
     }
-    Ok(())
-}
-
-/// A new sidecar that is no good: the rollout is not called a success, and is not begun again.
-async fn does_not_converge(story: &Story<'_>, version: &str) -> Result<()> {
-    let ns = &story.ns;
-    let mut injector = PolicyInjector::install(ns, Sidecar::new("proxy")).await?;
-    let web = deployment("web", 2).with(|web| web["spec"]["progressDeadlineSeconds"] = json!(40));
-    ns.deploy(web.pod_label(injector.label())).await?;
-    story.create_state().await?;
-    injector.set_version(version).await?;
-    let beginning = story.marker()?.context("our own audit log")?;
-    let daemon = story.daemon(&ENFORCE)?;
-    let ended = daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
-    ensure!(ended.text("outcome") == "failed", "{ended:?}");
-    // Between two starts nothing of it crashes.
-    eventually("the report names the Pods that crash", DEADLINE, async || {
-        let report = story.run(&["scan", "--output=json"]).await?.document()?;
-        let crashing = &report.workload("Deployment/web")?["podsCrashing"];
-        Ok(crashing.as_array().is_some_and(|pods| !pods.is_empty()).then_some(()))
-    })
-    .await?;
-    ensure!(daemon.terminate().await?.success());
-    ensure!(patches(story, beginning, "web").await? == 1, "patched more than once");
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, ensure};
-use sidecar_drift::core::model::{Name, ObjectKey, Strategy, WorkloadKey};
+use sidecar_drift::core::model::{Glob, Name, ObjectKey, Strategy, WorkloadKey};
 
 use super::{
     cluster::Cluster,
@@ -40,11 +40,13 @@ impl Forbids {
 }
 
 impl Truth {
-    /// A namespace leaves the filter, or comes back.
+    /// A namespace leaves the filter, or comes back, also one that was left out from the beginning.
     pub(super) fn excluded(&mut self, namespace: &str, since: Option<Duration>) {
-        match since {
-            Some(at) => drop(self.forbids.excluded.insert(namespace.into(), at)),
-            None => drop(self.forbids.excluded.remove(namespace)),
+        if let Some(at) = since {
+            self.forbids.excluded.insert(namespace.into(), at);
+        } else {
+            self.forbids.excluded.remove(namespace);
+            self.policy.filter.exclude_namespaces.remove(&Glob::new(namespace));
         }
     }
 

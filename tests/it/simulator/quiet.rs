@@ -79,7 +79,8 @@ fn most(what: Count, policy: &Policy, workloads: u32) -> u32 {
         Count::Patches => 10 + 3 * workloads,
         Count::Evictions => 30 + 3 * workloads,
         Count::StateWrites => 62,
-        Count::Probes => 8,
+        // One in five seconds.
+        Count::Probes => 13,
         Count::Questions => 12,
         Count::Notices => 20 + 10 * workloads,
         // Each step says when it wants to be woken.

@@ -386,8 +386,13 @@ impl World {
     }
 
     fn disturb(&mut self, whom: &WorkloadKey) {
-        self.restless.entry(whom.clone()).and_modify(|since| *since = since.map(|_| self.at)).or_insert(Some(self.at));
+        self.befalls(whom);
         self.appoint(whom);
+    }
+
+    /// What never rests goes on so.
+    fn befalls(&mut self, whom: &WorkloadKey) {
+        self.restless.entry(whom.clone()).and_modify(|since| *since = since.map(|_| self.at)).or_insert(Some(self.at));
     }
 
     /// Nothing may be said of how it ends: something befell it a moment ago, or never stops to.
@@ -442,7 +447,7 @@ impl World {
         self.truth.excluded(name, excluded.then_some(self.at));
         let of_it = self.scenario.fleet.iter().map(|(key, ..)| key.clone()).filter(|key| &*key.namespace == name);
         for whom in of_it.collect::<Vec<_>>() {
-            self.restless.insert(whom, Some(self.at));
+            self.befalls(&whom);
         }
         self.reload()
     }

@@ -37,7 +37,7 @@ pub use environment::no_color;
 pub use eventually::{eventually, give_up};
 pub use http_server::{Body as ServedBody, HttpServer};
 pub use namespace::TestNamespace;
-pub use node::{Image, RealNode, SERVES};
+pub use node::{Image, ImageRoot, RealNode, SERVES};
 pub use openkruise::OpenKruise;
 pub use progress::skip;
 pub use run_directory::RunDirectory;

@@ -62,7 +62,8 @@ impl Files {
             etcd_data: directory.join("etcd"),
         };
 
-        let server = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+        // The last one is where Pods on a real Node look for it.
+        let server = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1"])?;
         write(&files.authority, &authority.certificate())?;
         write(&files.server_certificate, &server.certificate)?;
         write(&files.server_key, &server.key)?;

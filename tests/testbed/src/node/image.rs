@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,19 +18,38 @@ pub struct Image {
     pub script: &'static str,
 }
 
+/// An image with another root than busybox.
+#[derive(Debug, Clone)]
+pub struct ImageRoot {
+    /// `registry.test/product:1`
+    pub name: &'static str,
+    /// The folder that becomes its root.
+    pub folder: PathBuf,
+    /// What runs in a container of it.
+    pub entrypoint: Vec<&'static str>,
+    /// As whom.
+    pub user: &'static str,
+}
+
 /// Serves until it is told to stop.
 pub const SERVES: &str = "trap 'exit 0' TERM; while :; do /busybox sleep 0.1; done";
 
 /// Writes an archive that containerd imports.
 pub(super) fn write(image: Image, busybox: &Path, archive: &Path) -> Result<()> {
+    let root = tempfile::tempdir()?;
+    fs::copy(busybox, root.path().join("busybox")).context("no busybox")?;
+    let folder = root.path().to_owned();
+    let entrypoint = vec!["/busybox", "sh", "-c", image.script];
+    write_root(&ImageRoot { name: image.name, folder, entrypoint, user: "" }, archive)
+}
+
+/// The same of an image with a root of its own.
+pub(super) fn write_root(image: &ImageRoot, archive: &Path) -> Result<()> {
     let work = tempfile::tempdir()?;
     let blobs = work.path().join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
-    let root = work.path().join("root");
-    fs::create_dir(&root)?;
-    fs::copy(busybox, root.join("busybox")).context("no busybox")?;
     let layer = work.path().join("layer");
-    pack(&root, &["busybox"], &layer)?;
+    pack(&image.folder, &["."], &layer)?;
     let keep = |content: &[u8], media_type: &str| -> Result<Value> {
         let digest = Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -43,7 +62,7 @@ pub(super) fn write(image: Image, busybox: &Path, archive: &Path) -> Result<()> 
     let configuration = json!({
         "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
         "os": "linux",
-        "config": {"Entrypoint": ["/busybox", "sh", "-c", image.script]},
+        "config": {"Entrypoint": image.entrypoint, "User": image.user},
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
     });
     let configuration = keep(&serde_json::to_vec(&configuration)?, "application/vnd.oci.image.config.v1+json")?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use tokio::net::{TcpStream, UnixListener};
+use tokio::sync::watch;
 
 use crate::Assets;
 use crate::background::{self, Task};
@@ -18,7 +19,7 @@ use crate::namespace::random_suffix;
 use crate::process::{Process, Program};
 use crate::testbed::Testbed;
 
-pub use image::{Image, SERVES};
+pub use image::{Image, ImageRoot, SERVES};
 
 /// The first process of the Node.
 const SCRIPT: &str = include_str!("node.sh");
@@ -38,7 +39,9 @@ const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 #[derive(Debug)]
 pub struct RealNode {
     name: String,
+    folder: PathBuf,
     process: Process,
+    connected: watch::Sender<bool>,
     _way_to_the_api_server: Task,
 }
 
@@ -66,7 +69,7 @@ impl RealNode {
     }
 
     /// Starts one that has these images, and waits until it is ready.
-    pub async fn start(testbed: &Testbed, images: &[Image]) -> Result<Self> {
+    pub async fn start(testbed: &Testbed, images: &[Image], more: &[ImageRoot]) -> Result<Self> {
         remove_groups(|name| !lives(name));
         let kubelet = tokio::task::spawn_blocking(Assets::kubelet).await??;
         let name = format!("{PREFIX}{}", random_suffix());
@@ -76,11 +79,15 @@ impl RealNode {
         for (number, image) in images.iter().chain([&pause]).enumerate() {
             image::write(*image, Path::new("/bin/busybox"), &folder.join(format!("images/{number}.tar")))?;
         }
+        for (number, image) in more.iter().enumerate() {
+            image::write_root(image, &folder.join(format!("images/more-{number}.tar")))?;
+        }
         fs::copy(testbed.kubeconfig(), folder.join("kubeconfig"))?;
         let script = folder.join("node.sh");
         fs::write(&script, SCRIPT)?;
         let port = testbed.api_url().rsplit(':').next().context("an API server without a port")?.to_owned();
-        let way = lead(&folder.join("api.sock"), port.parse()?)?;
+        let connected = watch::Sender::new(true);
+        let way = lead(&folder.join("api.sock"), port.parse()?, connected.subscribe())?;
         let arguments = ["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "sh"];
         let mut arguments: Vec<String> = arguments.map(ToOwned::to_owned).to_vec();
         let plugins = plugins().context("no CNI plugins")?;
@@ -88,7 +95,7 @@ impl RealNode {
         arguments.extend(paths.iter().map(|path| path.display().to_string()));
         let program = Program { name: "kubelet", binary: "unshare".into(), arguments };
         let process = Process::start(&program, testbed.directory())?;
-        let node = Self { name, process, _way_to_the_api_server: way };
+        let node = Self { name, folder, process, connected, _way_to_the_api_server: way };
         let nodes: Api<Node> = Api::all(testbed.client().await?);
         eventually(format_args!("{} is ready", node.name), DEADLINE, async || {
             node.process.check().map_err(give_up)?;
@@ -110,6 +117,35 @@ impl RealNode {
         .await
     }
 
+    /// What the containers of this name have written, one text for each Pod of the namespace; those that are gone, too, for
+    /// as long as the kubelet keeps it.
+    pub fn logs(&self, namespace: &str, container: &str) -> Result<Vec<String>> {
+        let mut logs = Vec::new();
+        for pod in fs::read_dir(self.folder.join("var/log/pods"))? {
+            let pod = pod?;
+            let folder = pod.path().join(container);
+            if !pod.file_name().to_string_lossy().starts_with(&format!("{namespace}_")) || !folder.exists() {
+                continue;
+            }
+            let mut text = String::new();
+            for file in fs::read_dir(folder)? {
+                text += &fs::read_to_string(file?.path())?;
+            }
+            logs.push(text);
+        }
+        Ok(logs)
+    }
+
+    /// Cuts it off from the API server: its Pods run on, and nobody hears of them.
+    pub fn cut_off(&self) {
+        self.connected.send_replace(false);
+    }
+
+    /// It reaches the API server again.
+    pub fn reconnect(&self) {
+        self.connected.send_replace(true);
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -121,15 +157,22 @@ fn plugins() -> Option<PathBuf> {
 }
 
 /// Lets whoever connects to the socket reach the API server, which listens where the Node's namespaces do not lead.
-fn lead(socket: &Path, port: u16) -> Result<Task> {
+fn lead(socket: &Path, port: u16, connected: watch::Receiver<bool>) -> Result<Task> {
     let _background = background::enter()?;
     let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     Task::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut near, _)) = listener.accept().await {
+            let mut connected = connected.clone();
             connections.spawn(async move {
-                let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
-                tokio::io::copy_bidirectional(&mut near, &mut far).await
+                let carried = async {
+                    let mut far = TcpStream::connect(("127.0.0.1", port)).await?;
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                };
+                tokio::select! {
+                    _ = connected.wait_for(|connected| !connected) => Ok((0, 0)),
+                    carried = carried => carried,
+                }
             });
         }
     })

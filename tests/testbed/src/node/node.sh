@@ -14,6 +14,9 @@ hostname "$name"
 ip link set lo up
 ip address add 10.64.1.1/32 dev lo
 socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" "UNIX-CONNECT:$folder/api.sock" &
+# The Service `kubernetes`, for the Pods.
+ip address add 10.96.0.1/32 dev lo
+socat "TCP-LISTEN:443,bind=10.96.0.1,fork,reuseaddr" "UNIX-CONNECT:$folder/api.sock" &
 
 # What a kubelet is told to stay in has to exist.
 for controller in /sys/fs/cgroup/*/; do mkdir -p "$controller/$name"; done
@@ -21,7 +24,7 @@ for file in cpuset.cpus cpuset.mems; do cat "/sys/fs/cgroup/cpuset/$file" >"/sys
 
 mkdir -p "$folder/cni"
 cat >"$folder/cni/pods.conflist" <<END
-{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "pods", "isGateway": true,
+{"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "pods", "isDefaultGateway": true,
   "ipam": {"type": "host-local", "dataDir": "/run/cni", "ranges": [[{"subnet": "10.88.0.0/16"}]]}}]}
 END
 cat >"$folder/containerd.toml" <<END
