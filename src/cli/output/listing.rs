@@ -23,6 +23,9 @@ const NONE: &str = "<none>";
 /// What separates columns, at least.
 const GAP: usize = 3;
 
+/// A column is this wide, at least.
+const NARROWEST: usize = 6;
+
 /// A document as it is asked for: as JSON or YAML, by a template, or, where it has a list under `items`, the names in it, or
 /// columns.
 pub fn text(
@@ -85,6 +88,7 @@ fn columns(items: &[Value], columns: &[Column], headers: bool) -> anyhow::Result
         rows.push(columns.iter().map(cell).collect::<anyhow::Result<_>>()?);
     }
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default() + GAP;
+    let width = |at: usize| width(at).max(NARROWEST);
     let widths: Vec<_> = (0..columns.len()).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
