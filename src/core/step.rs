@@ -207,7 +207,7 @@ impl Core {
             let kept = (&self.index, &self.verdicts as &dyn KeptRenderings);
             let mut scopes = self.injection.compared(&compared, kept, now, &mut self.outbox);
             self.verdicts.follow_scopes(&mut scopes);
-            self.rollouts.follow_scopes(&scopes, view!(self, now));
+            self.rollouts.follow_renderings(&scopes.rendered, compared.since, view!(self, now));
         }
         Some(answer)
     }

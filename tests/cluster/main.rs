@@ -22,6 +22,7 @@ mod evictions;
 mod fidelity;
 mod half_rolled;
 mod hostile;
+mod identity;
 mod injectors;
 mod install;
 mod kubectl_output;

@@ -206,15 +206,24 @@ scripts! {
         a_crash_between_patch_and_reply
         a_crash_between_two_workloads
         a_crash_while_pods_roll
+        a_failed_canary_over_a_restart
         a_follower_does_nothing
         a_follower_writes_no_events
         a_fresh_process_finds_an_owners_rollout
         a_late_one_counts_once_over_a_restart
+        a_move_that_no_object_tells_while_nobody_leads
+        a_move_while_another_replica_leads
+        a_move_while_nobody_leads
+        a_move_while_the_canary_rolls_and_nobody_leads
         a_person_pauses
         a_person_stops_a_rollout
+        a_proof_that_does_not_say_of_what
+        a_restart_in_the_soak_keeps_the_proof
         a_restart_keeps_the_lock
+        a_restart_while_the_canary_rolls
         alerts
         an_owners_rollout_after_ours
+        another_replica_saw_a_canary_fail
         begun_by_hand_while_the_daemon_runs
         begun_by_the_daemon_and_found_by_hand
         events
@@ -229,6 +238,7 @@ scripts! {
         state_missing_means_paused
         the_configuration_changes
         the_lead_comes_back_during_a_patch
+        the_lead_comes_back_in_the_soak
         the_lease_is_gone_at_the_last_moment
         the_state_cannot_be_written
         the_state_is_made_anew

@@ -8,6 +8,7 @@
 mod alerts;
 pub mod api_response;
 mod attempts;
+mod covered;
 mod effect;
 mod event;
 mod input;
@@ -21,6 +22,7 @@ mod write;
 pub use self::{
     alerts::AlertsAnswer,
     attempts::{Attempts, Tried},
+    covered::Covered,
     effect::Effect,
     event::{Event, EventReason, LONGEST_NOTE},
     input::Input,

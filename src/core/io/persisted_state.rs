@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::attempts::Attempts;
+use super::{attempts::Attempts, covered::Covered};
 use crate::core::model::{
     Name, WorkloadKey,
     words::{Outcome, Word as _},
@@ -146,12 +146,16 @@ pub struct Canary {
     /// One came so soon after the move that it proved nothing either way; before this time the next would not, either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub too_early_until: Option<Timestamp>,
+    /// What it proves, it proves for these: whoever leads next asks what the others would get then.
+    #[serde(default, skip_serializing_if = "Covered::is_empty")]
+    pub covers: Covered,
 }
 
 impl Canary {
     /// One that nobody has gone for yet.
     pub fn new(now: Timestamp) -> Self {
-        Self { workloads: Vec::new(), started: now, converged: None, failed: None, too_early_until: None }
+        let covers = Covered::default();
+        Self { workloads: Vec::new(), started: now, converged: None, failed: None, too_early_until: None, covers }
     }
 
     /// Whether a rollout now would come too soon after the move to prove anything.

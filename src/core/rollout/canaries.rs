@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::{context::Context, kept, rollouts::Rollouts};
+use super::{context::Context, kept, rollout_state::Phase, rollouts::Rollouts};
 use crate::core::{
     injection::{Scope, View},
     inventory::{current_revision, on_delete, pods_in},
@@ -25,16 +25,23 @@ const STAMP_PRECISION: jiff::SignedDuration = jiff::SignedDuration::from_secs(1)
 
 impl Rollouts {
     /// This workload goes first in these scopes, where nobody does yet and somebody has to.
-    pub(super) fn register_canary(&mut self, key: &WorkloadKey, scopes: &[Scope], view: View<'_>) {
-        let (wanted, now) = (view.policy.canary, view.now.wall);
-        if wanted == 0 {
-            return;
-        }
-        self.change_record(view.policy, |record| {
-            for scope in scopes {
-                record.register_canary(&scope.to_string(), key, wanted, now);
+    pub(super) fn register_canary(&mut self, key: &WorkloadKey, scopes: &[Scope], context: Context<'_>) {
+        let (wanted, now) = (context.view.policy.canary, context.view.now.wall);
+        for scope in scopes.iter().filter(|_| wanted > 0) {
+            let name = scope.to_string();
+            let known = self.record().and_then(|record| record.canaries.get(&name));
+            let (new, joins) = (known.is_none(), known.is_none_or(|canary| !canary.workloads.contains(key)));
+            if new {
+                self.own_canaries.insert(scope.clone());
             }
-        });
+            let covers = joins && self.own_canaries.contains(scope);
+            self.change_record(context.view.policy, |record| {
+                record.register_canary(&name, key, wanted, now);
+                if let Some(canary) = record.canaries.get_mut(&name).filter(|_| covers) {
+                    cover(canary, scope, context);
+                }
+            });
+        }
     }
 
     /// What was proven, or is being proven, is not what is rendered in this scope now.
@@ -99,8 +106,24 @@ impl Rollouts {
         let leader = context.view.lifecycle.leader;
         let Some(record) = self.record().filter(|r| leader && !r.canaries.is_empty()) else { return };
         let mut canaries = record.canaries.clone();
-        for canary in canaries.values_mut() {
-            self.reconcile_canary(canary, context);
+        for (name, canary) in &mut canaries {
+            let Ok(scope) = name.parse() else { continue };
+            let uncovered =
+                waiting(&scope, context).filter(|(key, target)| !canary.covers.contains(key, target)).count();
+            if self.own_canaries.contains(&scope) {
+                let converged = canary.converged;
+                self.reconcile_canary(canary, context);
+                // Each is a write: not one for each workload that a sweep comes upon, and none that its patch waits for.
+                let many = uncovered >= canary.covers.len() || canary.converged != converged || all_known(context);
+                if uncovered > 0 && many && !canary.workloads.iter().any(|key| self.is_unpatched(key)) {
+                    cover(canary, &scope, context);
+                }
+            } else if canary.failed.is_some() || uncovered == 0 {
+                self.reconcile_canary(canary, context);
+            } else if canary.converged.is_some() || !self.is_under_way(canary, context) {
+                // Whoever led before chose it for something else, or nobody knows for what.
+                canary.workloads.clear();
+            }
         }
         canaries.retain(|scope, c| !c.workloads.is_empty() && !self.is_retried(scope, c, context));
         // A move that nobody waits for any more is history: should another one come, it has to prove itself.
@@ -140,6 +163,21 @@ impl Rollouts {
             }
             Some(_) => {}
         }
+    }
+
+    /// Its rollout is planned.
+    fn is_unpatched(&self, key: &WorkloadKey) -> bool {
+        self.running.get(key).is_some_and(|r| matches!(r.phase, Phase::Confirming | Phase::Confirmed))
+    }
+
+    /// One of them is being rolled, or it is too early for the next one: others wait as long.
+    fn is_under_way(&self, canary: &Canary, context: Context<'_>) -> bool {
+        let View { index, now, .. } = context.view;
+        let rolls = |key: &WorkloadKey| {
+            let workload = index.workload(key);
+            self.running.contains_key(key) || workload.is_some_and(rollout_status::rollout_in_progress)
+        };
+        canary.too_early(now.wall) || canary.workloads.iter().any(rolls)
     }
 
     /// It is being rolled, or was, and what came of it is not known yet.
@@ -182,6 +220,21 @@ impl Rollouts {
             versions.is_some_and(|versions| versions.contains_key(scope))
         })
     }
+}
+
+/// What those that wait in a scope would get now.
+fn waiting<'a>(scope: &'a Scope, context: Context<'a>) -> impl Iterator<Item = (&'a WorkloadKey, &'a str)> {
+    context.verdicts.candidates().iter().filter_map(move |key| {
+        let case = context.verdicts.case(key)?;
+        let target = &*case.judged().target;
+        let waits = !target.is_empty() && case.rendered_under().is_some_and(|versions| versions.contains_key(scope));
+        waits.then_some((key, target))
+    })
+}
+
+/// A canary goes for those that wait now, too: nothing has moved since it was chosen.
+fn cover(canary: &mut Canary, scope: &Scope, context: Context<'_>) {
+    waiting(scope, context).for_each(|(key, target)| canary.covers.add(key, target));
 }
 
 /// What a canary is known to prove now. After a move nothing is known until it was asked again: if it is rendered as before, what

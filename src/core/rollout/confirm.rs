@@ -45,7 +45,7 @@ impl Rollouts {
         let entry = self.ledger.entry(key);
         (entry.gate, entry.gate_in_enforce, entry.unseen, entry.told) = (None, None, None, None);
         let scopes = self.candidate(key, &BTreeSet::new(), context).map(|candidate| candidate.proves());
-        self.register_canary(key, &scopes.unwrap_or_default(), context.view);
+        self.register_canary(key, &scopes.unwrap_or_default(), context);
         self.running.insert(key.clone(), rollout);
         emit.invalidate_report(key);
         self.guard.want_probe(now.elapsed);
@@ -253,7 +253,7 @@ impl Rollouts {
             Ok(scopes) => scopes,
         };
         // What was proven when it was planned may have lost its proof since.
-        self.register_canary(key, &scopes, context.view);
+        self.register_canary(key, &scopes, context);
         // The canary is on record before it flies, so that no crash can make a second one.
         if stale {
             self.abandon(key, None, context, emit);

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::core::{
     config::{Mode, Policy},
-    injection::{ScopeChanges, View},
+    injection::{Scope, ScopeChanges, View},
     inventory::{Change, Changes},
     io::{AlertsReply, AlertsRequest, Effect, Notice, Outbox, StateRecord},
     model::{Attempt, WorkloadKey, time::Now, words::Gate},
@@ -42,6 +42,10 @@ pub struct Rollouts {
     pub(super) guard: Guard,
     pub(super) alerts: AlertGate,
     pub(super) schedule: PlanSchedule,
+    /// Since when we lead.
+    led: Duration,
+    /// The scopes whose canaries were chosen by us since then.
+    pub(super) own_canaries: BTreeSet<Scope>,
     /// Rollouts to look at in this step, because something happened to their workload.
     pub(super) concerned: BTreeSet<WorkloadKey>,
 }
@@ -73,8 +77,10 @@ impl Rollouts {
             self.soaking.clear();
             self.starts.forget_plans();
             self.state.drop_changes();
+            self.own_canaries.clear();
         }
         if lifecycle.leader && !led {
+            self.led = now.elapsed;
             // A follower asks nothing, so the first sweep begins now.
             if lifecycle.started {
                 self.schedule.begin_first_sweep(now.elapsed);
@@ -112,16 +118,16 @@ impl Rollouts {
         if changes.visibility {
             self.schedule.request();
         }
-        self.follow_scopes(scopes, context.view);
-    }
-
-    /// Follows scopes that moved. What canaries proved holds until what is rendered is another thing: an object that was written
-    /// beside an injector proves nothing.
-    pub fn follow_scopes(&mut self, scopes: &ScopeChanges, view: View<'_>) {
         if scopes.backends_changed {
             self.schedule.request();
         }
-        for scope in &scopes.rendered {
+    }
+
+    /// A rendering is another one than at the time `since`. What canaries proved holds until then: an object that was written beside
+    /// an injector proves nothing. Where another replica led in between, what that one saw counts, and not what we did before.
+    pub fn follow_renderings(&mut self, rendered: &[Scope], since: Duration, view: View<'_>) {
+        let seen = since >= self.led;
+        for scope in rendered.iter().filter(|_| seen) {
             self.invalidate_canary(scope, view);
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{FORMAT, Header, Line, OutstandingRenders, comparable};
 use crate::core::{
-    io::{Input, Tried, WatchEvent},
+    io::{Covered, Input, Tried, WatchEvent},
     model::{
         Object, Stamp,
         owner::{Described, Kind},
@@ -150,6 +150,7 @@ fn translate(input: &mut Input, known: &FingerprintMap) {
         Input::State(Some(record)) => {
             let attempts = record.attempts.0.values_mut().flatten();
             attempts.for_each(|tried| translate_attempt(tried, known));
+            record.canaries.values_mut().for_each(|canary| canary.covers.translate(known.iter()));
         }
         Input::Watch { event: WatchEvent::Apply(Object::Workload(w)), .. } => {
             w.template.stamp.iter_mut().for_each(stamp);
@@ -177,6 +178,13 @@ fn translate_effect(effect: &mut Value, known: &FingerprintMap) {
         if let Some(Ok(mut tried)) = text.as_str().map(str::parse::<Tried>) {
             translate_attempt(&mut tried, known);
             *text = tried.to_string().into();
+        }
+    }
+    let canaries = effect.pointer_mut("/write_state/canaries").and_then(Value::as_object_mut);
+    for text in canaries.into_iter().flat_map(|all| all.values_mut()).filter_map(|canary| canary.get_mut("covers")) {
+        if let Some(Ok(mut covered)) = text.as_str().map(str::parse::<Covered>) {
+            covered.translate(known.iter());
+            *text = String::from(covered).into();
         }
     }
     let Some(found) = effect.pointer_mut("/patch/stamp/fingerprint") else { return };

@@ -7,7 +7,7 @@ use serde_json::json;
 use sidecar_drift::{
     cli::{DaemonStatus, Exit, LeaseHolder},
     core::{
-        io::{Canary, StateRecord, Stop},
+        io::{Canary, Covered, StateRecord, Stop},
         model::{WorkloadKey, owner::Kind, words::Outcome},
     },
 };
@@ -22,6 +22,7 @@ pub(super) fn status() -> DaemonStatus {
         converged: None,
         failed: None,
         too_early_until: None,
+        covers: Covered::default(),
     };
     let record = StateRecord {
         paused: Some(Stop { reason: "upgrading\nthe mesh".to_owned(), at: at("2026-03-01T09:30:00Z") }),

@@ -1,7 +1,7 @@
 //! What others do to the state ConfigMap.
 
 use anyhow::{Context, Result, bail};
-use sidecar_drift::core::io::{Input, Retry, StateRecord, Stop};
+use sidecar_drift::core::io::{Covered, Input, Retry, StateRecord, Stop};
 
 use super::{
     line::{Line, duration},
@@ -35,6 +35,21 @@ impl Stage {
                     Some(namespace) => state.resume_in(&namespace),
                     None => state.resume(at),
                 }
+                self.put_state(Some(state));
+            }
+            // A version wrote it that did not say what a canary is for.
+            "of_before" => {
+                let mut state = state.unwrap_or_default();
+                state.canaries.values_mut().for_each(|canary| canary.covers = Covered::default());
+                self.put_state(Some(state));
+            }
+            // Another replica saw the canary of a scope fail.
+            "canary_failed" => {
+                let whom = self.cluster.find(&line.expect("whose")?)?;
+                let mut state = state.unwrap_or_default();
+                state.register_canary(&line.expect("of what")?, &whom, 1, at);
+                let failed = || Some(Stop { reason: format!("{whom} failed"), at });
+                state.canaries.values_mut().for_each(|canary| canary.failed = failed());
                 self.put_state(Some(state));
             }
             "retry" => {

@@ -111,7 +111,8 @@ impl Tamper {
         (Self::SeesNothingMissing, &["though nobody may see all"]),
         (Self::KeepsTheFilter, &["its namespace left the filter"]),
         (Self::ConvergesAtOnce, &["none of its new Pods has been ready for"]),
-        (Self::ProvesAtOnce, &["no Pod that was born since the change"]),
+        // Or what it writes is never what it means, so that nothing is patched.
+        (Self::ProvesAtOnce, &["no Pod that was born since the change", "backing_off still holds it"]),
         (Self::TakesNodesForDown, &["though it is not so"]),
         (Self::TellsInSync, &["and is told to be"]),
         (Self::HidesRollouts, &["and not shown"]),

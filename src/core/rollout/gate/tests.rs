@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::core::rollout::gate::*;
 use crate::core::{
     injection::{Scope, VersionVector},
-    io::{Canary, Stop},
+    io::{Canary, Covered, Stop},
     model::{Attempt, InjectorKind, Selector, test_objects, words::Word as _},
 };
 
@@ -197,8 +197,14 @@ impl Case {
     fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
         let workloads = vec![test_objects::key(Kind::DEPLOYMENT, "shop", name)];
         let converged = converged.map(|second| test_objects::at(second).wall);
-        let canary =
-            Canary { workloads, started: test_objects::at(-5000).wall, converged, failed: None, too_early_until: None };
+        let canary = Canary {
+            workloads,
+            started: test_objects::at(-5000).wall,
+            converged,
+            failed: None,
+            too_early_until: None,
+            covers: Covered::default(),
+        };
         self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }
