@@ -1,4 +1,4 @@
-//! A rollout is counted once, across restarts.
+//! What ended, ended: neither a daemon that is started again nor a person's own run takes it up, or counts it once more.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -24,7 +24,52 @@ async fn recent(story: &Story<'_>) -> Result<Value> {
     said.document()?.0.get("recent").cloned().context("no outcomes")
 }
 
-/// What had not ended is followed to its end by whoever comes next, and counted once.
+#[tokio::test]
+async fn a_rollout_that_ended_is_neither_adopted_nor_counted_again() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("ended", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        // Whatever does not come up fails soon.
+        let impatient = deployment("web", 1).with(|manifest| manifest["spec"]["progressDeadlineSeconds"] = json!(8));
+        ns.deploy(impatient.pod_label(injector.label())).await?;
+        story.create_state().await?;
+        // Each version, how its rollout ends, and what is on record from then on.
+        let [converged, failed] = ["converged", "failed"];
+        for (version, outcome, on_record) in
+            [("v2", converged, json!([converged])), ("crash", failed, json!([converged, failed]))]
+        {
+            injector.set_version(version).await?;
+            let daemon = story.daemon(&ENFORCE)?;
+            let ended = daemon.until_it_ends_a_rollout_of("Deployment", "web").await?;
+            assert_eq!(ended.text("outcome"), outcome, "{ended:?}");
+            eventually("that is on record", DEADLINE, async || Ok((recent(story).await? == on_record).then_some(())))
+                .await?;
+            daemon.kill9();
+            let revisions = ns.revisions_of("Deployment", "web").await?.len();
+
+            // Whoever comes next finds a rollout of ours that is finished, or its wreck, and makes nothing of it.
+            let namespace = ["--state-namespace", ns.name()];
+            let once = ["rollout", "--confirm", "--timeout=20s", "--output=json"];
+            let ran = story.run(&[&once[..], &namespace].concat()).await?;
+            let done: Value = serde_json::from_str(&ran.out).with_context(|| format!("{version}: {ran:?}"))?;
+            assert_eq!(done["rollouts"], json!([]), "{version}: {ran:?}");
+            let next = story.daemon(&ENFORCE)?;
+            next.until_metrics_say(&["sidecar_drift_report_complete 1"]).await?;
+            let outcomes = next.lines()?.iter().filter(|line| !line.text("outcome").is_empty()).count();
+            assert_eq!(outcomes, 0, "{version}: {:#?}", next.lines()?);
+            ensure!(next.terminate().await?.success());
+            assert_eq!(recent(story).await?, on_record, "{version}");
+            assert_eq!(ns.revisions_of("Deployment", "web").await?.len(), revisions, "{version}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The twin: what had not ended is followed to its end by whoever comes next, and counted once.
 #[tokio::test]
 async fn a_rollout_that_had_not_ended_is_counted_by_who_follows_it() -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {

@@ -1,11 +1,11 @@
 //! A rollout that does not go on is told apart, with its cause, and others have its place.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use testbed::{
-    Testbed,
+    Testbed, eventually,
     injector::Sidecar,
     skip,
     workload::{Workload, daemon_set, deployment},
@@ -13,7 +13,7 @@ use testbed::{
 
 use crate::{
     strategies::create_node,
-    support::{Injector, Rights, Story, story},
+    support::{DEADLINE, Injector, Rights, Story, create_beyond, story},
 };
 
 /// One place, and little patience.
@@ -103,6 +103,68 @@ async fn a_daemon_set_with_a_dead_node_gives_its_place_to_others() -> Result<()>
         let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
         assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
         ensure!(daemon.terminate().await?.success());
+        Ok(())
+    })
+    .await
+}
+
+/// Every Pod of this namespace that is really created is gated from now on; a dry run says nothing of that.
+async fn gate_new_pods(story: &Story<'_>) -> Result<()> {
+    let ns = &story.ns;
+    let (group, name) = ("admissionregistration.k8s.io", format!("{}-gates", ns.name()));
+    let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": ns.name() } });
+    let rules = json!([{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] }]);
+    let gate = r#"[JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "example.com/quota"}]}]"#;
+    let spec = json!({
+        "matchConstraints": { "namespaceSelector": here, "resourceRules": rules },
+        "matchConditions": [{ "name": "for-real", "expression": "!request.dryRun" }],
+        "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": gate } }],
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+    });
+    create_beyond(ns, group, "MutatingAdmissionPolicy", &name, json!({ "spec": spec })).await?;
+    let binding = json!({ "spec": { "policyName": name } });
+    create_beyond(ns, group, "MutatingAdmissionPolicyBinding", &name, binding).await?;
+    let pods: Api<Pod> = Api::namespaced(ns.client().clone(), ns.name());
+    let probe: Pod = serde_json::from_value(json!({
+        "metadata": { "generateName": "probe-" },
+        "spec": { "containers": [{ "name": "app", "image": "registry.test/app:1" }] },
+    }))?;
+    eventually("a new Pod is gated", DEADLINE, async || {
+        let pod = pods.create(&PostParams::default(), &probe).await?;
+        let name = pod.metadata.name.unwrap_or_default();
+        pods.delete(&name, &DeleteParams::default().grace_period(0)).await?;
+        Ok(pod.spec.and_then(|spec| spec.scheduling_gates).map(drop))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn new_pods_that_are_gated_are_stalled_with_that_cause_and_others_go_on() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !testbed.supports_mutating_admission_policy() || testbed.assets().is_none() {
+        return skip("nothing here could gate Pods");
+    }
+    story("stalled-gated", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let elsewhere = ns.create_companion("twin").await?;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        ns.deploy(deployment("gated", 1).pod_label(injector.label())).await?;
+        let before = story.uids("Deployment", "gated").await?;
+        elsewhere.deploy(deployment("twin", 2).pod_label(injector.label())).await?;
+        story.create_state().await?;
+        gate_new_pods(story).await?;
+        injector.set_version("v2").await?;
+        let both = [&ENFORCE[..], &["--namespace", elsewhere.name()]].concat();
+        let daemon = story.daemon_as(testbed.kubeconfig(), &both)?;
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "gated").await?;
+        assert_eq!(ended.text("outcome"), "stalled", "{ended:?}");
+        ensure!(format!("{ended:?}").contains("SchedulingGated"), "{ended:?}");
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        ensure!(daemon.terminate().await?.success());
+        // What served goes on to.
+        ensure!(story.uids("Deployment", "gated").await?.is_superset(&before), "the old Pod is gone");
         Ok(())
     })
     .await

@@ -247,6 +247,7 @@ scripts! {
     }
     queues {
         absence_of_160
+        failures_enforced
         failures_of_40
         flapping_of_40
         starve_160

@@ -47,8 +47,8 @@ pub(super) struct Hands {
     pub(super) rolls: Option<Duration>,
     /// How long a rendering takes.
     pub(super) took: Duration,
-    /// What renderings that are answered at once come to instead.
-    pub(super) fails: Option<RenderOutcome>,
+    /// What renderings that are answered at once come to instead: those of one workload, or all.
+    pub(super) fails: BTreeMap<Option<WorkloadKey>, RenderOutcome>,
     /// What half of them are given instead, by chance.
     pub(super) wavers: Vec<Container>,
     /// Probes of the guard are refused, as they must be; `None`: they are not answered.
@@ -384,7 +384,8 @@ impl Stage {
         let at = self.renders.iter().position(|r| r.workload.key == *key);
         let request = self.renders.remove(at.with_context(|| format!("no rendering of {key} was asked for"))?);
         let injected = if self.wavers_now() { self.hands.wavers.clone() } else { self.injected_into(key) };
-        let outcome = outcome.or_else(|| self.hands.fails.clone());
+        let fails = |of: Option<WorkloadKey>| self.hands.fails.get(&of).cloned();
+        let outcome = outcome.or_else(|| fails(Some(key.clone()))).or_else(|| fails(None));
         let outcome =
             outcome.unwrap_or_else(|| RenderOutcome::Rendered(self.cluster.rendering(key, &injected, &request)));
         let confirmation = if request.confirm && read { self.cluster.confirmation(key) } else { None };

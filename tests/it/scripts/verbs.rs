@@ -74,8 +74,15 @@ impl Stage {
             "render" => self.answer_render(&mut line)?,
             "patch" => self.answer_patch(&mut line)?,
             "evict" => self.answer_evict(&mut line)?,
-            // `answers api_error "why"`: what is answered at once comes to that; `answers`: it does no more.
-            "answers" => self.hands.fails = line.word().map(|word| refusal(&word, &mut line)).transpose()?,
+            // `answers api_error "why"`: what is answered at once comes to that, for one workload with `of=shop/web`; `answers`: it does
+            // no more.
+            "answers" => {
+                let whom = line.text("of").map(|path| self.cluster.find(&path)).transpose()?;
+                match line.word().map(|word| refusal(&word, &mut line)).transpose()? {
+                    Some(outcome) => drop(self.hands.fails.insert(whom, outcome)),
+                    None => drop(self.hands.fails.remove(&whom)),
+                }
+            }
             // `wavers proxy=3`: half of the dry runs are given that instead; `wavers`: none is any more.
             "wavers" => self.hands.wavers = containers(&mut line),
             "renderings" => self.hands.took = line.duration("take")?.unwrap_or_default(),
