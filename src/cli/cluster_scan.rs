@@ -10,18 +10,21 @@ use super::{
     exit::{Exit, UsageError},
     log_lines,
     output::{
-        document::{self, Document},
+        document::Document,
+        listing,
         redaction::Redaction,
-        table::Form,
+        table::{Form, Page},
     },
     progress::{Heading, ProgressDisplay},
     workload_name::WorkloadName,
 };
 use crate::{
-    config::{Config, Display, Kinds, OutputFormat, OutputOptions, Rendering, Selection, Settings, StopWhen},
+    config::{
+        Config, Display, Kinds, Listing, OutputFormat, OutputOptions, Rendering, Selection, Settings, Shape, StopWhen,
+    },
     core::{
         model::{Name, owner::Kind},
-        report::Report,
+        report::{Report, WorkloadReport},
     },
 };
 
@@ -61,6 +64,7 @@ pub(super) struct ScanResult {
     pub(super) redaction: Redaction,
     stopped: Option<Stopped>,
     show: OutputOptions,
+    listing: Listing,
 }
 
 /// The form of tables in an output format.
@@ -68,19 +72,48 @@ pub(super) fn form(format: OutputFormat) -> Form {
     match format {
         OutputFormat::Wide => Form::Wide,
         OutputFormat::Markdown => Form::Markdown,
-        OutputFormat::Table | OutputFormat::Json | OutputFormat::Yaml => Form::Plain,
+        OutputFormat::Table | OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Name | OutputFormat::Shaped => {
+            Form::Plain
+        }
     }
 }
+
+/// A report as a document, or what of it is asked for.
+pub(super) fn document(
+    report: &Report,
+    redaction: &Redaction,
+    show: OutputOptions,
+    listing: &Listing,
+    listed: impl Fn(&WorkloadReport) -> bool,
+) -> anyhow::Result<String> {
+    let all = matches!(show.format, OutputFormat::Json | OutputFormat::Yaml)
+        || matches!(listing.shape, Some(Shape::JsonPath(_)));
+    if all {
+        return listing::text(&Document::new(report, redaction), Some(WORKLOADS), show, listing);
+    }
+    let workloads = report.workloads.iter().filter(|w| listed(w)).cloned().collect();
+    let listed = Report { workloads, ..report.clone() };
+    listing::text(&Document::new(&listed, redaction), Some(WORKLOADS), show, listing)
+}
+
+/// Where a report's document has its workloads.
+const WORKLOADS: &str = "workloads";
 
 impl ScanResult {
     pub(super) fn form(&self) -> Form {
         form(self.show.format)
     }
 
-    /// Prints the report as a document, as log lines, or as the text that `table` makes.
+    /// A page for its table.
+    pub(super) fn page(&self, context: &Context<'_>) -> Page {
+        Page::of(context.console, form(self.show.format)).with_headers(self.show.headers)
+    }
+
+    /// Prints the report as a document, as log lines, as the text that `table` makes, or as names or columns of what is `listed`.
     pub(super) fn print(
         &self,
         context: &mut Context<'_>,
+        listed: impl Fn(&WorkloadReport) -> bool,
         table: impl FnOnce(&Report, &Redaction) -> String,
     ) -> anyhow::Result<()> {
         let text = match self.show.format {
@@ -91,9 +124,7 @@ impl ScanResult {
             // An empty table would say that there are no workloads, which is not known.
             _ if self.stopped.is_some() && !self.report.synced => return Ok(()),
             OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => table(&self.report, &self.redaction),
-            OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&Document::new(&self.report, &self.redaction), self.show.format)?
-            }
+            _ => document(&self.report, &self.redaction, self.show, &self.listing, listed)?,
         };
         context.console.print(&text)?;
         Ok(())
@@ -120,7 +151,7 @@ impl ScanResult {
 impl Context<'_> {
     /// Scans the cluster once.
     pub(super) fn scan(&mut self, config: Config) -> anyhow::Result<ScanResult> {
-        let (show, redaction) = (config.display, Self::redaction(&config)?);
+        let (show, redaction, listing) = (config.display, Self::redaction(&config)?, config.listing.clone());
         let heading = Heading::of(&config);
         let mut bar = ProgressDisplay::new(self.console);
         let ended = run_expecting_workloads(self.engine, config, StopWhen::Complete, &mut |told| match told {
@@ -131,6 +162,10 @@ impl Context<'_> {
         if ended.stopped.is_some() && !ended.report.synced {
             self.console.print_error("error: stopped before the cluster was listed");
         }
-        Ok(ScanResult { report: ended.report, redaction, stopped: ended.stopped, show })
+        let mut report = ended.report;
+        if let Some(path) = &listing.sort_by {
+            report = Arc::new(listing::sorted(&report, path, &redaction)?);
+        }
+        Ok(ScanResult { report, redaction, stopped: ended.stopped, show, listing })
     }
 }

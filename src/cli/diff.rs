@@ -9,7 +9,7 @@ use super::{
     output::{diff, table::Page},
     workload_name::WorkloadName,
 };
-use crate::config::Purpose;
+use crate::{config::Purpose, document::summary::differs};
 
 /// Looks once, closely.
 #[derive(Debug, Args)]
@@ -36,7 +36,8 @@ impl Diff {
             scanned.must_have(only)?;
         }
         let page = Page::of(context.console, scanned.form());
-        scanned.print(context, |report, redaction| diff::text(report, redaction, page))?;
+        let one = only.is_some();
+        scanned.print(context, |w| one || differs(w), |report, redaction| diff::text(report, redaction, page))?;
         Ok(scanned.exit())
     }
 }

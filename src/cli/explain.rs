@@ -29,7 +29,7 @@ impl Explain {
         let scanned = context.scan(config)?;
         scanned.must_have(&only)?;
         let page = Page::of(context.console, scanned.form());
-        scanned.print(context, |report, redaction| explain::text(report, redaction, page))?;
+        scanned.print(context, |_| true, |report, redaction| explain::text(report, redaction, page))?;
         Ok(scanned.exit())
     }
 }

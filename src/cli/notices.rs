@@ -66,7 +66,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::Alerts { blocking: false, .. } => info!("no alert holds rollouts"),
         Notice::WatchUnavailable { source, message } => {
             let namespace = source.namespace.as_deref();
-            warn!(kind = ?source.kind, namespace, reason = message, "cannot be watched");
+            warn!(kind = source.kind.plural(), namespace, reason = message, "cannot be watched");
         }
         Notice::BadAnnotation { workload, message } => {
             warn!(%workload, reason = message, "an annotation means nothing; the workload is only reported");

@@ -6,14 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{
-    cluster_scan::form,
+    cluster_scan::{document, form},
     context::Context,
     exit::Exit,
-    output::{
-        document::{self, Document},
-        scan,
-        table::Page,
-    },
+    output::{listing, scan, table::Page},
 };
 use crate::{
     config::{Display, OutputFormat, Purpose, Settings},
@@ -42,14 +38,17 @@ impl Replay {
         let given = Settings { display, ..Settings::default() };
         let config = context.configure(given, Purpose::Look(None))?;
         let (format, redaction) = (config.display.format, Context::redaction(&config)?);
+        let (show, listing) = (config.display, &config.listing);
         let replayed = replay(&file, at)?;
         if at.is_some() {
             let report = &replayed.report;
+            let sorted = listing.sort_by.as_ref().map(|path| listing::sorted(report, path, &redaction)).transpose()?;
+            let report = sorted.as_ref().unwrap_or(report);
             let text = match format {
-                OutputFormat::Json | OutputFormat::Yaml => document::write(&Document::new(report, &redaction), format)?,
                 OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
-                    scan::text(report, true, Page::of(context.console, form(format)))
+                    scan::text(report, true, Page::of(context.console, form(format)).with_headers(show.headers))
                 }
+                _ => document(report, &redaction, show, listing, |_| true)?,
             };
             context.console.print(&text)?;
         }

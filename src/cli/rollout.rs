@@ -13,7 +13,8 @@ use super::{
     exit::{Exit, UsageError},
     log_lines, notices,
     output::{
-        document::{self, RolloutDocument},
+        document::RolloutDocument,
+        listing,
         rollout::{self, End, Tally},
         table::{Form, Page},
         text::wrap,
@@ -112,8 +113,8 @@ impl Rollout {
 
 fn plan(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
     let scanned = context.scan(config)?;
-    let page = Page::of(context.console, scanned.form());
-    scanned.print(context, |report, _| rollout::plan(report, page))?;
+    let page = scanned.page(context);
+    scanned.print(context, rollout::ready, |report, _| rollout::plan(report, page))?;
     Ok(scanned.exit())
 }
 
@@ -123,8 +124,8 @@ fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Resul
     look_first.policy.mode = Mode::Report;
     let scanned = context.scan(look_first)?;
     if scanned.exit() != Exit::Ok {
-        scanned.print(context, |report, _| {
-            rollout::plan(report, Page { width: None, colour: false, form: Form::Plain })
+        scanned.print(context, rollout::ready, |report, _| {
+            rollout::plan(report, Page { width: None, colour: false, form: Form::Plain, headers: true })
         })?;
         return Ok(scanned.exit());
     }
@@ -139,7 +140,7 @@ fn ask_then_roll(context: &mut Context<'_>, mut config: Config) -> anyhow::Resul
 }
 
 fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
-    let (show, redaction) = (config.display, Context::redaction(&config)?);
+    let (show, redaction, listing) = (config.display, Context::redaction(&config)?, config.listing.clone());
     let heading = Heading::of(&config);
     let mut bar = ProgressDisplay::new(context.console);
     let mut begun = None;
@@ -166,8 +167,9 @@ fn roll(context: &mut Context<'_>, config: Config) -> anyhow::Result<Exit> {
             OutputFormat::Table | OutputFormat::Wide | OutputFormat::Markdown => {
                 rollout::result(report, end, Page::of(context.console, form(show.format)))
             }
-            OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&RolloutDocument::new(report, end, tally, &redaction), show.format)?
+            _ => {
+                let document = RolloutDocument::new(report, end, tally, &redaction);
+                listing::text(&document, Some("rollouts"), show, &listing)?
             }
         };
         context.console.print(&text)?;

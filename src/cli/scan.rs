@@ -6,7 +6,7 @@ use super::{
     cluster_scan::{ScanArgs, ScanResult},
     context::Context,
     exit::Exit,
-    output::{scan, table::Page},
+    output::scan,
     watch,
     what_if::WhatIfArgs,
 };
@@ -50,8 +50,8 @@ impl Scan {
             return watch::watch(context, config, all);
         }
         let scanned = context.scan(config)?;
-        let page = Page::of(context.console, scanned.form());
-        scanned.print(context, |report, _| scan::text(report, all, page))?;
+        let page = scanned.page(context);
+        scanned.print(context, |w| all || scan::is_listed(w), |report, _| scan::text(report, all, page))?;
         Ok(if exit_code == Some(true) { found(&scanned) } else { scanned.exit() })
     }
 }

@@ -12,14 +12,15 @@ use super::{
     address,
     context::Context,
     engine::DaemonStatus,
-    exit::Exit,
+    exit::{Exit, UsageError},
     output::{
-        document::{self, API_VERSION},
+        document::API_VERSION,
+        listing,
         text::{age, one_line, printable},
     },
 };
 use crate::{
-    config::{Display, LeaseAt, OutputFormat, Purpose, Settings, State},
+    config::{Display, LeaseAt, OutputFormat, Purpose, Settings, Shape, State},
     core::model::words::{Outcome, Word},
     document::{Stopped, StoppedIn, summary::many},
 };
@@ -44,10 +45,16 @@ impl Status {
         let Self { api, display, state, lease } = self;
         let config =
             context.configure(Settings { state, lease, display, ..Settings::default() }, Purpose::Look(None))?;
+        let columns = matches!(config.listing.shape, Some(Shape::Columns(_)));
+        if columns || config.display.format == OutputFormat::Name {
+            let why =
+                "`status` is about one daemon and lists nothing; `--output json` or `jsonpath=...` is wanted here";
+            return Err(UsageError(why.to_owned()).into());
+        }
         let status = context.engine.status(&config, api.as_ref())?;
         let text = match config.display.format {
-            OutputFormat::Json | OutputFormat::Yaml => {
-                document::write(&StatusDocument::new(&status), config.display.format)?
+            OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Shaped => {
+                listing::text(&StatusDocument::new(&status), None, config.display, &config.listing)?
             }
             _ => sentences(&status),
         };

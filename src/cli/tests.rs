@@ -64,12 +64,12 @@ fn lines_are_broken_between_words_only() {
 fn a_table_without_colours_has_no_escapes() {
     let row = vec!["drifted".to_owned(), "not\u{1b}[2J a word".to_owned()];
     let section = [Section { heading: "1 workload".to_owned(), columns: &["VERDICT", "MESSAGE"], rows: vec![row] }];
-    let text = sections(&section, Page { width: Some(40), colour: false, form: Form::Plain });
+    let text = sections(&section, Page { width: Some(40), colour: false, form: Form::Plain, headers: true });
     assert_eq!(text, "1 workload\n  VERDICT  MESSAGE\n  drifted  not\\u{1b}[2J a word\n\n");
 }
 
 #[test]
 fn an_empty_section_is_left_out() {
     let section = [Section { heading: "0 workloads".to_owned(), columns: &["VERDICT"], rows: vec![] }];
-    assert_eq!(sections(&section, Page { width: None, colour: false, form: Form::Plain }), "");
+    assert_eq!(sections(&section, Page { width: None, colour: false, form: Form::Plain, headers: true }), "");
 }

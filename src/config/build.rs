@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use http::Uri;
 
 use super::{
-    Alerts, Config, ConfigError, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt, LeaseId, Log,
-    LogFormat, LogLevel, Notify, NotifyFormat, Outbound, OutputFormat, OutputOptions, Record, Recording, Rendering,
-    Rollouts, Selection, Settings, State, Voice, WatchSet,
+    Alerts, Config, ConfigError, Daemon, Display, File, Kinds, LeaderElection, Leadership, LeaseAt, LeaseId, Listing,
+    Log, LogFormat, LogLevel, Notify, NotifyFormat, Outbound, OutputFormat, OutputOptions, Record, Recording,
+    Rendering, Rollouts, Selection, Settings, State, Voice, WatchSet,
     address::{AdvertisedAddress, Listen},
     connection,
     selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
@@ -104,7 +104,7 @@ impl Config {
         let State { state_namespace } = state;
         let LeaseAt { lease_name, lease_namespace } = lease;
         let Voice { log_level, log_format, no_color, quiet } = voice;
-        let Display { output, show_values } = display;
+        let Display { output, no_headers, sort_by, show_values } = display;
         let logged = log_format == Some(LogFormat::Json);
         Ok(Self {
             policy,
@@ -133,13 +133,15 @@ impl Config {
                 format: log_format.unwrap_or(LogFormat::Text),
             },
             display: OutputOptions {
-                format: output.unwrap_or(OutputFormat::Table),
+                format: output.as_ref().map_or(OutputFormat::Table, |output| output.format),
+                headers: !no_headers.unwrap_or(false),
                 values: show_values.unwrap_or(false),
                 colour: !no_color.unwrap_or(false),
                 quiet: quiet.unwrap_or(false),
                 logged,
                 as_lines: logged && output.is_none(),
             },
+            listing: Listing { shape: output.and_then(|output| output.shape), sort_by },
             origin: None,
         })
     }

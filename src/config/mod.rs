@@ -9,6 +9,8 @@ mod connection;
 mod environment;
 mod error;
 mod file;
+pub mod json_path;
+mod output;
 mod owners;
 mod reload;
 mod selector;
@@ -23,6 +25,7 @@ pub use self::{
     build::{API_LISTEN, Purpose},
     environment::with_environment,
     error::ConfigError,
+    output::{Column, Listing, Output, OutputFormat, Shape},
     owners::{OwnerEntry, PodsOf, StatusEntry},
     reload::Origin,
     selector::{is_key, is_label_value},
@@ -30,7 +33,7 @@ pub use self::{
         Client, Daemon, Display, File, Kinds, Leadership, LeaseAt, NAMES, Record, Rendering, Rollouts, Selection,
         Settings, State, Voice,
     },
-    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, OutputFormat, Token},
+    values::{Caller, DnsLabel, Instant, LogFormat, LogLevel, NotifyFormat, Token},
 };
 use crate::core::{
     config::Policy,
@@ -78,6 +81,8 @@ pub struct Config {
     pub log: Log,
     /// How results are written.
     pub display: OutputOptions,
+    /// What a list of results is made by.
+    pub listing: Listing,
     /// Where it can be read again; `None`: there is no file, or it is read but once.
     pub origin: Option<Box<Origin>>,
 }
@@ -213,6 +218,8 @@ pub struct Log {
 pub struct OutputOptions {
     /// The format.
     pub format: OutputFormat,
+    /// Headings, titles and sums stand around rows.
+    pub headers: bool,
     /// Values are shown as they are.
     pub values: bool,
     /// Colours are wanted where there is a terminal.

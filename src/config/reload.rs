@@ -41,6 +41,7 @@ impl Config {
             election,
             log,
             display: _, // Of one-shot commands.
+            listing: _,
             origin: _,
         } = self;
         let fixed = [

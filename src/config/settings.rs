@@ -11,12 +11,13 @@ use serde::Deserialize;
 
 use super::{
     address::{AdvertisedAddress, Listen},
+    json_path::Path,
+    output::Output,
     owners::OwnerEntry,
     selector::{AnnotationSelector, LabelSelector, NamespaceGlob, Time},
     values::{
         ActOn, AnnotationPrefix, Caller, Ceiling, DnsLabel, Fields, HourlyLimit, IgnoreEntry, KindName, LogFormat,
-        LogLevel, NotifyFormat, Number, OutputFormat, OwnWorkload, Period, Positive, Rate, Token, TriggerName,
-        WindowText,
+        LogLevel, NotifyFormat, Number, OwnWorkload, Period, Positive, Rate, Token, TriggerName, WindowText,
     },
 };
 use crate::core::config::AlertMatcher;
@@ -423,10 +424,17 @@ settings! {
 
     /// How results are written.
     Display as display, "Output" {
-        /// Writes the result as a table for people (table, wide), as one document (json, yaml) or for a ticket (markdown)
-        /// [default: table].
+        /// Writes the result as a table for people (table, wide), as one document (json, yaml), for a ticket (markdown), or in
+        /// kubectl's forms: the workloads that the table lists as `name` or `custom-columns=TITLE:PATH,...`, the document by
+        /// `jsonpath=TEMPLATE` [default: table].
         #[arg(long, short, value_name = "FORMAT")]
-        output: OutputFormat,
+        output: Output,
+        /// Writes rows without headings, column titles and sums [default: false].
+        #[arg(long)]
+        no_headers: bool,
+        /// Sorts workloads by what is at this JSONPath of each, such as `.pods` [default: by namespace, kind and name].
+        #[arg(long, value_name = "PATH")]
+        sort_by: Path,
         /// Shows the values of args, command and env, which may be secrets; only on a terminal [default: false].
         #[arg(long)]
         show_values: bool,

@@ -455,20 +455,6 @@ choices! {
         /// As Slack and what is like it take it.
         Slack,
     }
-
-    /// How results are written.
-    OutputFormat {
-        /// For people.
-        Table,
-        /// For people with wide screens: each workload, and all that is known of it in short.
-        Wide,
-        /// One JSON document.
-        Json,
-        /// One YAML document.
-        Yaml,
-        /// Tables for a ticket.
-        Markdown,
-    }
 }
 
 /// `a`, `b` and `c`, in backquotes, with that word before the last one.

@@ -25,6 +25,7 @@ mod hostile;
 mod identity;
 mod injectors;
 mod install;
+mod kubectl_output;
 mod late;
 mod leaders;
 mod many_replicas;

@@ -11,7 +11,7 @@ use sidecar_drift::{
 };
 
 /// Settings that the chart decides from other values, or that make no sense in a Pod.
-const DECIDED: [&str; 32] = [
+const DECIDED: [&str; 34] = [
     "all_namespaces",
     "api_advertise",
     "api_listen",
@@ -31,6 +31,7 @@ const DECIDED: [&str; 32] = [
     "listen",
     "mode",
     "namespace",
+    "no_headers",
     "outbound_ca",
     "record",
     "record_limit",
@@ -38,6 +39,7 @@ const DECIDED: [&str; 32] = [
     "render_as",
     "server",
     "show_values",
+    "sort_by",
     "state_namespace",
     "tls_server_name",
     "token",

@@ -70,8 +70,11 @@ impl Console {
         self.colour
     }
 
-    /// Writes a result. A final line break is added where there is none.
+    /// Writes a result, if there is one. A final line break is added where there is none.
     pub fn print(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         self.out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
             self.out.write_all(b"\n")?;

@@ -9,7 +9,6 @@ use super::{
     rollout::{End, Tally, held},
 };
 use crate::{
-    config::OutputFormat,
     core::report::Report,
     document::{Rollout, Workload},
 };
@@ -58,12 +57,4 @@ impl RolloutDocument {
             follow_ups: FollowUp::of(report),
         }
     }
-}
-
-/// Writes a document in a format that is not a table.
-pub fn write(document: &impl Serialize, format: OutputFormat) -> anyhow::Result<String> {
-    Ok(match format {
-        OutputFormat::Yaml => serde_saphyr::to_string(document)?,
-        _ => serde_json::to_string_pretty(document)? + "\n",
-    })
 }

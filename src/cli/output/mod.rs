@@ -5,6 +5,7 @@ pub mod diff;
 pub mod document;
 pub mod explain;
 pub mod follow_up;
+pub mod listing;
 pub mod looked_at;
 pub mod rollout;
 pub mod scan;

@@ -82,6 +82,9 @@ pub fn plan(report: &Report, page: Page) -> String {
         columns: PLANNED,
         rows: go.iter().map(|w| with_change(w, report)).collect(),
     };
+    if !page.headers {
+        return sections(&[to_roll], page);
+    }
     let gated = Section {
         heading: format!("{} held", many(stay.len(), "workload")),
         columns: DIFFERING,

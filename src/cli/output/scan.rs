@@ -42,6 +42,9 @@ const RECENT_SECONDS: i64 = 60;
 
 /// The whole result. `all`: also the workloads that are as they should be, which are otherwise only counted.
 pub fn text(report: &Report, all: bool, page: Page) -> String {
+    if !page.headers {
+        return listed_alone(report, all, page);
+    }
     let each = all || page.form != Form::Plain;
     // Who is refused his Pods may have none left.
     let rejected = format!("{}: {}", Verdict::Rejected, Verdict::Rejected.meaning());
@@ -79,6 +82,20 @@ pub fn text(report: &Report, all: bool, page: Page) -> String {
         text.push_str(&page.sentence(&rollable));
     }
     text
+}
+
+/// One row for each workload that is listed, all with the same columns.
+fn listed_alone(report: &Report, all: bool, page: Page) -> String {
+    let columns = if page.form == Form::Plain { DIFFERING } else { DIFFERING_WIDE };
+    let listed = report.workloads.iter().filter(|w| all || is_listed(w));
+    let rows = listed.map(|w| row(w, columns, report.taken)).collect();
+    sections(&[Section { heading: String::new(), columns, rows }], page)
+}
+
+/// Whether a table lists a workload though it is not asked for all.
+pub fn is_listed(w: &WorkloadReport) -> bool {
+    let at_rest = matches!(w.verdict, Verdict::InSync | Verdict::NotInjected | Verdict::NoPods);
+    !at_rest || !w.crashing.is_empty()
 }
 
 /// One section for each change, the commonest first.

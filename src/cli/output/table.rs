@@ -16,6 +16,8 @@ pub struct Page {
     pub colour: bool,
     /// How tables are written.
     pub form: Form,
+    /// Headings, titles and sentences stand around rows.
+    pub headers: bool,
 }
 
 /// How tables are written.
@@ -34,11 +36,21 @@ impl Page {
     /// Of the console.
     pub fn of(console: &super::Console, form: Form) -> Self {
         let width = console.width().filter(|_| form == Form::Plain);
-        Self { width, colour: console.has_colour() && form != Form::Markdown, form }
+        Self { width, colour: console.has_colour() && form != Form::Markdown, form, headers: true }
+    }
+
+    /// Rows alone, if `headers` is false.
+    #[must_use]
+    pub fn with_headers(self, headers: bool) -> Self {
+        // What reads rows alone reads them line by line.
+        Self { headers, width: self.width.filter(|_| headers), ..self }
     }
 
     /// A sentence of its own.
     pub fn sentence(self, text: &str) -> String {
+        if !self.headers {
+            return String::new();
+        }
         let text = printable(text);
         match self.form {
             Form::Markdown => format!("{text}\n\n"),
@@ -66,11 +78,15 @@ pub fn sections(sections: &[Section], page: Page) -> String {
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.rows.is_empty()) {
         if page.form == Form::Markdown {
-            markdown(&mut text, section);
+            markdown(&mut text, section, page.headers);
             continue;
         }
         let alike = sections.iter().filter(|other| other.columns == section.columns);
         let widths = common_widths(section.columns, alike.flat_map(|section| &section.rows));
+        if !page.headers {
+            text.push_str(&rows(section, &widths, page));
+            continue;
+        }
         text.push_str(&wrap(&one_line(&section.heading), page.width, "    "));
         text.push('\n');
         text.push_str(&rows(section, &widths, page));
@@ -90,16 +106,20 @@ fn is_live(cell: &str) -> bool {
         || cell.match_indices('_').any(emphasis)
 }
 
-fn markdown(text: &mut String, section: &Section) {
+fn markdown(text: &mut String, section: &Section, headers: bool) {
     // Whoever wrote a message into the cluster shall not write into the ticket.
     let safe = |cell: &str| {
         let cell = one_line(cell).replace('|', "\\|");
         if is_live(&cell) { format!("`{}`", cell.replace('`', "'")) } else { cell }
     };
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
-    _ = write!(text, "### {}\n\n", safe(&section.heading));
-    text.push_str(&line(section.columns.iter().map(|column| (*column).to_owned()).collect()));
-    text.push_str(&line(section.columns.iter().map(|_| "---".to_owned()).collect()));
+    if headers {
+        _ = write!(text, "### {}\n\n", safe(&section.heading));
+    }
+    if headers {
+        text.push_str(&line(section.columns.iter().map(|column| (*column).to_owned()).collect()));
+        text.push_str(&line(section.columns.iter().map(|_| "---".to_owned()).collect()));
+    }
     for row in &section.rows {
         text.push_str(&line(row.iter().map(|cell| safe(cell)).collect()));
     }
@@ -127,7 +147,9 @@ fn rows(section: &Section, widths: &[usize], page: Page) -> String {
     };
     let room = page.width.map_or(u16::MAX, |width| width.saturating_sub(INDENT));
     table.set_width(room);
-    table.set_header(section.columns);
+    if page.headers {
+        table.set_header(section.columns);
+    }
     for row in &section.rows {
         table.add_row(row.iter().map(|text| cell(&one_line(text), page.colour)));
     }
@@ -141,7 +163,7 @@ fn rows(section: &Section, widths: &[usize], page: Page) -> String {
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
         }
     }
-    let margin = " ".repeat(usize::from(INDENT));
+    let margin = if page.headers { " ".repeat(usize::from(INDENT)) } else { String::new() };
     table.lines().map(|line| format!("{margin}{}", line.trim_end()).trim_end().to_owned() + "\n").collect()
 }
 

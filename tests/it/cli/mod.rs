@@ -8,6 +8,7 @@ mod documents;
 mod explain;
 mod file;
 mod help;
+mod listing;
 mod migrating;
 mod predecessor;
 pub(crate) mod reports;
