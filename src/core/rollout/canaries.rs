@@ -131,7 +131,8 @@ impl Rollouts {
         if canaries.keys().any(|scope| idle(scope)) && all_known(context) {
             canaries.retain(|scope, _| !idle(scope));
         }
-        if canaries != record.canaries {
+        self.own_canaries.retain(|scope| canaries.contains_key(&scope.to_string()));
+        if self.record().is_some_and(|record| record.canaries != canaries) {
             self.change_record(context.view.policy, |record| record.canaries = canaries);
         }
     }
