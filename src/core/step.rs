@@ -7,7 +7,7 @@ use super::{
     injection::{InjectionTracker, KeptRenderings, Lifecycle, ScopeChanges, View},
     inventory::{Changes, Index, revisions},
     io::{Effect, Input, Notice, Outbox, RenderOutcome, WatchSource},
-    model::{WorkloadKey, time::Now},
+    model::{Name, WorkloadKey, time::Now},
     render::{Answered, Asked, Priority, Renders, Wish},
     report::{Report, Reports, Sources},
     rollout::{ConfirmationAnswer, Context, RolloutEvent, Rollouts},
@@ -251,7 +251,7 @@ impl Core {
         }
         let view = view!(self, now);
         let (rollouts, verdicts) = (&self.rollouts, &self.verdicts);
-        let last = |key: &WorkloadKey| verdicts.rendered_for(key);
+        let last = |key: &WorkloadKey, revision: &Name| verdicts.rendered_for(key, revision);
         let unsent = self.renders.send(view, &|key| rollouts.need(key), &last, &mut self.outbox);
         self.verdicts.throttled(&unsent.throttled, view, &mut self.outbox);
         self.follow_up(now, |rollouts, context, out| {

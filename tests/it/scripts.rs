@@ -155,6 +155,7 @@ scripts! {
         one_rendering_without_the_injector_is_no_flapping
         one_that_is_deleted_runs_pods_until_they_are_gone
         opted_out
+        ordinals_of_two_revisions_are_no_drift
         owners_heard_of_first
         owners_heard_of_last
         rejected_and_recovered

@@ -80,6 +80,9 @@ pub struct Answered {
     pub confirmation: Option<Box<Confirmation>>,
 }
 
+/// Tells whom the newest rendering of a revision is for.
+pub(super) type LastRendered<'a> = &'a dyn Fn(&WorkloadKey, &Name) -> RenderedFor;
+
 /// What could not be sent.
 #[derive(Debug, Default)]
 pub struct Unsent {
@@ -196,13 +199,13 @@ impl Renders {
 
     /// Sends as many renderings as the budget and the injectors allow. `need` tells what rollouts need.
     ///
-    /// `last` tells whom the newest rendering of a workload is for: the next one is for another of its Pods, as far as it has Pods
+    /// `last` tells whom the newest rendering of a revision is for: the next one of it is for another Pod, as far as there are Pods
     /// that differ (rule R3).
     pub fn send(
         &mut self,
         view: View<'_>,
         need: &dyn Fn(&WorkloadKey) -> Need,
-        last: &dyn Fn(&WorkloadKey) -> RenderedFor,
+        last: LastRendered<'_>,
         out: &mut Outbox,
     ) -> Unsent {
         let mut unsent = Unsent::default();
@@ -240,7 +243,7 @@ impl Renders {
             match permit(&key) {
                 None | Some((SendPermit::Busy, _)) => {}
                 Some((SendPermit::Go, versions)) => {
-                    self.request(&key, priority, versions, (needed, last(&key)), view, &mut unsent, out);
+                    self.request(&key, priority, versions, (needed, last), view, &mut unsent, out);
                 }
                 Some((SendPermit::Slow(until), _)) => {
                     self.queue.schedule(&key, until, priority, now.elapsed);
@@ -259,7 +262,7 @@ impl Renders {
         key: &WorkloadKey,
         priority: Priority,
         versions: VersionVector,
-        (need, last): (Need, RenderedFor),
+        (need, last): (Need, LastRendered<'_>),
         view: View<'_>,
         unsent: &mut Unsent,
         out: &mut Outbox,
@@ -286,6 +289,7 @@ impl Renders {
             }
             return;
         };
+        let last = last(key, &revision);
         let sample = classes.iter().filter_map(PodClass::youngest).map(|pod| &pod.key.name).min().cloned();
         let ordinals = (key.kind.row().ordinals)
             .then(|| ordinals(&key.name, index.pods_of(workload).iter().map(|p| &p.key.name)))

@@ -63,6 +63,11 @@ impl Case {
         self.revisions.iter().find_map(|revision| revision.set.as_ref())
     }
 
+    /// The renderings of this revision.
+    pub fn set_of(&self, revision: &Name) -> Option<&RenderSet> {
+        self.revisions.iter().find(|known| known.name == *revision)?.set.as_ref()
+    }
+
     /// Of which revision those are.
     pub fn rendered_revision(&self) -> Option<&Name> {
         self.revisions.iter().find(|revision| revision.set.is_some()).map(|revision| &revision.name)

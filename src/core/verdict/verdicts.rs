@@ -401,9 +401,9 @@ impl Verdicts {
         self.cases.get(key).map(|case| &**case)
     }
 
-    /// Whom the newest rendering of a workload is for.
-    pub fn rendered_for(&self, key: &WorkloadKey) -> RenderedFor {
-        self.case(key).and_then(|case| Some(RenderedFor::of(case.set()?.newest()?))).unwrap_or_default()
+    /// Whom the newest rendering of a revision of a workload is for.
+    pub fn rendered_for(&self, key: &WorkloadKey, revision: &Name) -> RenderedFor {
+        self.case(key).and_then(|case| Some(RenderedFor::of(case.set_of(revision)?.newest()?))).unwrap_or_default()
     }
 
     /// All that is remembered.

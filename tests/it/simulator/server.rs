@@ -33,7 +33,8 @@ impl World {
                 }
             }
             Call::Relists(source) => {
-                let cut = self.process(place).is_some_and(|p| p.partitioned.is_some()) || self.troubles.down;
+                let at = self.at;
+                let cut = self.process(place).is_some_and(|p| p.is_partitioned(at)) || self.troubles.down;
                 if cut {
                     self.later(place, (800, 5000), Call::Relists(source));
                 } else {

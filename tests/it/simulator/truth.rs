@@ -24,6 +24,7 @@ use super::{
     injection::{Asked, Content, Injector},
     order::Order,
     scenario::Scenario,
+    world::true_wall,
 };
 
 /// A stamp is cut to whole seconds.
@@ -100,6 +101,9 @@ pub(super) struct Truth {
     /// Workloads of which the last rollout stalled.
     pub(super) stalled: BTreeSet<WorkloadKey>,
 }
+
+/// News is heard of no later, if all is well.
+const UNHEARD: Duration = Duration::from_secs(1);
 
 impl Truth {
     pub(super) fn new(scenario: &Scenario) -> Self {
@@ -202,7 +206,8 @@ impl Truth {
         (cluster, injector): (&Cluster, &Injector),
         at: Duration,
     ) {
-        self.differed.insert((place, key.clone()), differs(cluster, injector, key, at));
+        let differed = differs(cluster, injector, key, at) || is_being_exchanged(cluster, key, at);
+        self.differed.insert((place, key.clone()), differed);
     }
 
     /// A stamp is about to be written.
@@ -426,6 +431,14 @@ pub(super) fn differs(cluster: &Cluster, injector: &Injector, key: &WorkloadKey,
         wanted(injector, pod, at).is_some_and(|wanted| content.sidecar == wanted.sidecar)
     };
     !cluster.pods_of(key).iter().filter_map(|pod| cluster.pods.get(pod)).all(as_wanted)
+}
+
+/// Whether a Pod of it went or came so lately that no watch has told of it yet: whoever reads it then does not know.
+fn is_being_exchanged(cluster: &Cluster, key: &WorkloadKey, at: Duration) -> bool {
+    let pods = cluster.pods_of(key);
+    let wanted = cluster.workload(key).map_or(0, |w| w.counts.desired as usize);
+    let mut living = pods.iter().filter_map(|pod| cluster.pod(pod)).filter(|pod| !pod.state.terminating);
+    living.clone().count() < wanted || living.any(|pod| pod.created > true_wall(at.saturating_sub(UNHEARD)))
 }
 
 /// Whether some Pod differs, in whatever field, from what each Pod is given now.
