@@ -11,6 +11,9 @@ use testbed::{
 
 use crate::support::{DEADLINE, INJECT, Rights, Story, create_beyond, resource_of, story};
 
+/// Whose injectors copy a name or a hash.
+const SETS: usize = 4;
+
 const GROUP: &str = "admissionregistration.k8s.io";
 const POLICY: &str = "MutatingAdmissionPolicy";
 
@@ -144,8 +147,8 @@ async fn r3_what_follows_the_ordinal_or_the_node_is_no_drift_and_the_rest_is() -
         let copies = copies();
         let [shard, name, hash, node] = &copies;
         try_join_all(copies.iter().map(|copies| copies.install(ns))).await?;
-        // Ten sets whose injectors write the hostname and the DNS name, or a hash; one with an index, and a DaemonSet.
-        let sets = (0..10).map(|n| {
+        // Four sets whose injectors write the hostname and the DNS name, or a hash; one with an index, and a DaemonSet.
+        let sets = (0..SETS).map(|n| {
             let injector = if n % 2 == 0 { name } else { hash };
             ns.deploy(stateful_set(&format!("set-{n}"), 2).pod_label(injector.label(ns)))
         });
@@ -156,14 +159,14 @@ async fn r3_what_follows_the_ordinal_or_the_node_is_no_drift_and_the_rest_is() -
             ns.deploy(daemon_set("agent").pod_label(node.label(ns)).with(|set| add_env(set, "/spec/template/spec")));
         tokio::try_join!(try_join_all(sets), shards, agent)?;
 
-        let mut all: Vec<_> = (0..10).map(|n| format!("StatefulSet/set-{n}")).collect();
+        let mut all: Vec<_> = (0..SETS).map(|n| format!("StatefulSet/set-{n}")).collect();
         all.extend(["StatefulSet/shard".to_owned(), "DaemonSet/agent".to_owned()]);
         assert_eq!(said(story, &all).await?, vec!["in_sync "; all.len()]);
 
         // The twins: the same in another form is drift, and the image beside what follows.
         shard.set(ns, "1", "--of").await?;
         node.set(ns, "1", "--of").await?;
-        let few = &all[10..];
+        let few = &all[SETS..];
         assert_eq!(said(story, few).await?, ["drifted /args/0 and collateral", "drifted /args/0 and collateral"]);
         shard.set(ns, "2", "").await?;
         node.set(ns, "2", "").await?;
@@ -172,7 +175,7 @@ async fn r3_what_follows_the_ordinal_or_the_node_is_no_drift_and_the_rest_is() -
         assert_eq!(said(story, &all).await?, vec!["drifted /image"; all.len()]);
 
         let arguments = ["rollout", "--confirm", "--include-statefulset", "--include-daemonset", "--output=json"];
-        let limits = ["--canary=0", "--parallel-rollouts=20", "--parallel-per-namespace=20"];
+        let limits = ["--canary=0", "--min-ready=1s", "--parallel-rollouts=20", "--parallel-per-namespace=20"];
         let done = story.run(&[&arguments[..], &limits].concat()).await?.document()?;
         let rolled = done.0["rollouts"].as_array().context("no rollouts")?;
         ensure!(rolled.len() == all.len(), "{:#}", done.0);
