@@ -30,6 +30,7 @@ mod late;
 mod leaders;
 mod many_replicas;
 mod memory;
+mod neighbours;
 mod node;
 mod noticing;
 mod openkruise;
