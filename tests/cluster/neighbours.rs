@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{apps::v1::ReplicaSet, core::v1::Pod};
 use kube::{
-    Client, Config,
+    Client,
     api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
 use testbed::{TestNamespace, Testbed, eventually, injector::Sidecar, skip, workload::deployment};
@@ -40,9 +39,7 @@ async fn tenant(evil: &TestNamespace<'_>) -> Result<Client> {
     .await?;
     let user = format!("system:serviceaccount:{}:tenant", evil.name());
     until_it_may(evil, &user, json!({"verb": "patch", "resource": "pods", "namespace": evil.name()}), true).await?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &options).await?;
-    Ok(Client::try_from(config)?)
+    testbed::client(&kubeconfig).await
 }
 
 /// Writes a Pod by hand, as none of this workload would be, and has its ReplicaSet adopt it in the place of its own.

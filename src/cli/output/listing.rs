@@ -13,7 +13,7 @@ use crate::{
         json_path::{Path, printed},
         values::KindName,
     },
-    core::report::Report,
+    core::{model::digit_runs, report::Report},
     document::Workload,
 };
 
@@ -123,25 +123,14 @@ pub fn sorted(report: &Report, path: &Path, redaction: &Redaction) -> anyhow::Re
 
 /// `web-2` before `web-10`, as kubectl has it.
 fn natural(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a, b);
-    loop {
-        let (x, y) = (first_run(a), first_run(b));
-        let (Some(x), Some(y)) = (x, y) else { return x.is_some().cmp(&y.is_some()) };
-        let numbers = x.starts_with(|c: char| c.is_ascii_digit()) && y.starts_with(|c: char| c.is_ascii_digit());
-        let short = |run: &str| run.trim_start_matches('0').len();
-        let order = if numbers { short(x).cmp(&short(y)).then_with(|| x.cmp(y)) } else { x.cmp(y) };
-        if order.is_ne() {
-            return order;
-        }
-        (a, b) = (&a[x.len()..], &b[y.len()..]);
-    }
-}
-
-/// The digits at the beginning, or all before the first digit.
-fn first_run(text: &str) -> Option<&str> {
-    let digit = text.chars().next()?.is_ascii_digit();
-    let end = text.find(|c: char| c.is_ascii_digit() != digit).unwrap_or(text.len());
-    Some(&text[..end])
+    let (a, b) = (digit_runs(a), digit_runs(b));
+    let is_number = |run: &str| run.starts_with(|c: char| c.is_ascii_digit());
+    let short = |run: &str| run.trim_start_matches('0').len();
+    let orders = a.iter().zip(&b).map(|(x, y)| {
+        let numbers = is_number(x) && is_number(y);
+        if numbers { short(x).cmp(&short(y)).then_with(|| x.cmp(y)) } else { x.cmp(y) }
+    });
+    orders.into_iter().find(|order| order.is_ne()).unwrap_or_else(|| a.len().cmp(&b.len()))
 }
 
 #[cfg(test)]

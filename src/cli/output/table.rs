@@ -115,8 +115,6 @@ fn markdown(text: &mut String, section: &Section, headers: bool) {
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     if headers {
         _ = write!(text, "### {}\n\n", safe(&section.heading));
-    }
-    if headers {
         text.push_str(&line(section.columns.iter().map(|column| (*column).to_owned()).collect()));
         text.push_str(&line(section.columns.iter().map(|_| "---".to_owned()).collect()));
     }

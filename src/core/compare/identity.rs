@@ -13,6 +13,7 @@ use super::rendering::Rendering;
 use crate::core::model::{
     Name,
     canonical::whole_word,
+    digit_runs,
     shape::{ContainerShape, PodShape},
 };
 
@@ -188,7 +189,7 @@ impl<'a> Follows<'a> {
             let node = self.to.map_or(Some(ANY_NODE), |to| to.node)?;
             return Some(whole_word::replace(own, here, node).into_owned());
         }
-        let (own, other) = (runs(own), runs(other));
+        let (own, other) = (digit_runs(own), digit_runs(other));
         if own.len() != other.len() {
             return None;
         }
@@ -235,20 +236,6 @@ impl<'a> Follows<'a> {
         let whose = if named { to.ordinal } else { to.claims };
         write(whose?.checked_add(offset)?)
     }
-}
-
-/// A text in pieces: digits, and what is between them.
-fn runs(text: &str) -> Vec<&str> {
-    let mut runs = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let is_digit = first.is_ascii_digit();
-        let end = rest.find(|c: char| c.is_ascii_digit() != is_digit).unwrap_or(rest.len());
-        let (run, behind) = rest.split_at(end);
-        runs.push(run);
-        rest = behind;
-    }
-    runs
 }
 
 /// Whether what one Pod is compared with may be another than what the next one is: its name plays a part, or renderings for two

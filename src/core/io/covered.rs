@@ -19,10 +19,15 @@ const MOST: usize = 4096;
 pub struct Covered(BTreeMap<u32, BTreeSet<u32>>);
 
 impl Covered {
-    /// This workload waits, and would get this.
-    pub fn add(&mut self, workload: &WorkloadKey, target: &str) {
-        if self.len() < MOST {
-            self.0.entry(hash(target)).or_default().insert(hash(&workload.to_string()));
+    /// These workloads wait, and would get this.
+    pub fn add<'a>(&mut self, waiting: impl IntoIterator<Item = (&'a WorkloadKey, &'a str)>) {
+        let mut room = MOST.saturating_sub(self.len());
+        let mut waiting = waiting.into_iter();
+        while room > 0
+            && let Some((workload, target)) = waiting.next()
+        {
+            let new = self.0.entry(hash(target)).or_default().insert(hash(&workload.to_string()));
+            room -= usize::from(new);
         }
     }
 
@@ -97,8 +102,7 @@ mod tests {
     fn a_proof_is_for_a_workload_and_what_it_would_get() {
         let (a, b) = (key(Kind::DEPLOYMENT, "shop", "a"), key(Kind::DEPLOYMENT, "shop", "b"));
         let mut covered = Covered::default();
-        covered.add(&a, "v1:1");
-        covered.add(&b, "v1:2");
+        covered.add([(&a, "v1:1"), (&b, "v1:2")]);
         let text = serde_json::to_string(&covered).unwrap();
         let read: Covered = serde_json::from_str(&text).unwrap();
         assert_eq!(read, covered);
@@ -114,7 +118,8 @@ mod tests {
     fn the_record_of_a_large_fleet_is_bounded() {
         let a = key(Kind::DEPLOYMENT, "shop", "a");
         let mut covered = Covered::default();
-        (0..2 * MOST).for_each(|number| covered.add(&a, &number.to_string()));
+        let targets: Vec<_> = (0..2 * MOST).map(|number| number.to_string()).collect();
+        covered.add(targets.iter().map(|target| (&a, target.as_str())));
         assert_eq!(covered.len(), MOST);
         assert!(serde_json::to_string(&covered).unwrap().len() < 80_000);
     }

@@ -7,6 +7,7 @@
 
 pub mod canonical;
 mod changed_by;
+mod digit_runs;
 pub mod fingerprint;
 mod glob;
 mod injector;
@@ -28,6 +29,7 @@ pub mod words;
 
 pub use self::{
     changed_by::ChangedBy,
+    digit_runs::digit_runs,
     glob::Glob,
     injector::{Added, InjectorEntry, InjectorKind, InjectorSnapshot, Operator, Params, Requirement, Selector},
     key::{ObjectKey, WorkloadKey},

@@ -235,7 +235,7 @@ fn waiting<'a>(scope: &'a Scope, context: Context<'a>) -> impl Iterator<Item = (
 
 /// A canary goes for those that wait now, too: nothing has moved since it was chosen.
 fn cover(canary: &mut Canary, scope: &Scope, context: Context<'_>) {
-    waiting(scope, context).for_each(|(key, target)| canary.covers.add(key, target));
+    canary.covers.add(waiting(scope, context));
 }
 
 /// What a canary is known to prove now. After a move nothing is known until it was asked again: if it is rendered as before, what

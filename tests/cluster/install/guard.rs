@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use futures::{StreamExt as _, stream};
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use serde_json::{Value, json};
 use testbed::{
     TestNamespace, Testbed,
@@ -104,10 +101,7 @@ pub(super) type Answer = (u16, Value);
 
 impl Account {
     async fn new(namespace: &str, kubeconfig: &Path) -> Result<Self> {
-        let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        config.default_retry = false;
-        Ok(Self { client: Client::try_from(config)?, namespace: namespace.to_owned() })
+        Ok(Self { client: testbed::client(kubeconfig).await?, namespace: namespace.to_owned() })
     }
 
     pub(super) async fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Result<Answer> {

@@ -83,7 +83,7 @@ pub(crate) async fn load(path: &Path) -> Result<Config> {
 }
 
 /// A client that ends with the calling runtime, under a user agent that the audit log shows.
-pub(crate) async fn client(path: &Path) -> Result<Client> {
+pub async fn client(path: &Path) -> Result<Client> {
     let mut config = load(path).await?;
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static("sidecar-drift-testbed")));
     Ok(Client::try_from(config)?)

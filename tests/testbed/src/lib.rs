@@ -36,6 +36,7 @@ pub use control_plane::Options;
 pub use environment::no_color;
 pub use eventually::{eventually, give_up};
 pub use http_server::{Body as ServedBody, HttpServer};
+pub use kubeconfig::client;
 pub use namespace::TestNamespace;
 pub use node::{Image, ImageRoot, RealNode, SERVES};
 pub use openkruise::OpenKruise;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::core::rollout::gate::*;
 use crate::core::{
     injection::{Scope, VersionVector},
-    io::{Canary, Covered, Stop},
+    io::{Canary, Stop},
     model::{Attempt, InjectorKind, Selector, test_objects, words::Word as _},
 };
 
@@ -197,14 +197,7 @@ impl Case {
     fn canary(&mut self, scope: &Scope, name: &str, converged: Option<i64>) {
         let workloads = vec![test_objects::key(Kind::DEPLOYMENT, "shop", name)];
         let converged = converged.map(|second| test_objects::at(second).wall);
-        let canary = Canary {
-            workloads,
-            started: test_objects::at(-5000).wall,
-            converged,
-            failed: None,
-            too_early_until: None,
-            covers: Covered::default(),
-        };
+        let canary = Canary { workloads, converged, ..Canary::new(test_objects::at(-5000).wall) };
         self.record.get_or_insert_default().canaries.insert(scope.to_string(), canary);
     }
 }

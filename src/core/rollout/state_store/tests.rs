@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::{
-    io::{Canary, Covered, Stop},
+    io::{Canary, Stop},
     model::{owner::Kind, test_objects, words::Outcome},
 };
 
@@ -18,14 +18,7 @@ fn stop(reason: &str) -> Stop {
 
 fn canary(name: &str) -> Canary {
     let workloads = vec![test_objects::key(Kind::DEPLOYMENT, "shop", name)];
-    Canary {
-        workloads,
-        started: test_objects::at(0).wall,
-        converged: None,
-        failed: None,
-        too_early_until: None,
-        covers: Covered::default(),
-    }
+    Canary { workloads, ..Canary::new(test_objects::at(0).wall) }
 }
 
 /// Read at version 1, and changed since.

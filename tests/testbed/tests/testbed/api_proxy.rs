@@ -1,7 +1,6 @@
 //! The proxy before the API server: it holds what it is told to hold, and nothing else.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,17 +10,10 @@ use futures::future::{Either, select};
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use serde_json::json;
-use testbed::{Filter, Matcher, TestNamespace, Testbed, When, eventually};
+use testbed::{Filter, Matcher, TestNamespace, Testbed, When, client, eventually};
 
 const DEADLINE: Duration = Duration::from_secs(20);
-
-async fn client(kubeconfig: &Path) -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    Ok(Client::try_from(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)?)
-}
 
 async fn config_map(ns: &TestNamespace<'_>) -> Result<()> {
     let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "it"}, "data": {"is": "old"}});

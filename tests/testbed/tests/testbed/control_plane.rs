@@ -54,10 +54,7 @@ async fn the_audit_log_tells_a_service_account_from_the_rest() -> Result<()> {
         .with_namespace("audit", async |ns| {
             let marker = audit.marker()?;
             let kubeconfig = ns.service_account("reader").await?;
-            let config = kube::config::Kubeconfig::read_from(kubeconfig)?;
-            let config =
-                kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
-            let pods: Api<Pod> = Api::namespaced(kube::Client::try_from(config)?, ns.name());
+            let pods: Api<Pod> = Api::namespaced(testbed::client(&kubeconfig).await?, ns.name());
             let refused = pods.list(&ListParams::default()).await;
             assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
 
