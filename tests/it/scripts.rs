@@ -180,6 +180,8 @@ scripts! {
         young_pods_do_not_count
     }
     late {
+        a_change_between_two_renderings
+        a_change_that_is_taken_back_wavers
         a_day_of_late_changes
         a_slow_injector_is_not_a_complete_scan
         few_samples_show_it

@@ -56,6 +56,8 @@ struct Flapping {
     at: Duration,
     /// For people: where, and which.
     evidence: String,
+    /// Who looks was given another answer once more: no single change between two renderings does that.
+    again: bool,
 }
 
 impl Flapping {
@@ -79,6 +81,8 @@ pub(super) struct Wavering {
     pub until: Duration,
     /// This workload is the one that looks.
     pub looks: bool,
+    /// More than once: it is no single change that came between two renderings.
+    pub again: bool,
 }
 
 /// Real Pods that are not as rendered, though nothing moved.
@@ -119,34 +123,46 @@ pub(super) enum News {
 }
 
 impl AdmissionEvidence {
-    /// Two renderings of this workload differ in an image. Returns whether that is news for others.
+    /// Two renderings of this workload differ in an image, and so many have agreed since. Returns whether that is news for others.
     pub(super) fn flapped(
         &mut self,
         vector: &VersionVector,
-        unstable: &Unstable,
+        (unstable, made): (&Unstable, u32),
         workload: &WorkloadKey,
         resync: Duration,
         now: Duration,
     ) -> bool {
+        // It was given the same again: that is no other answer, and prolongs only what is known to come back.
+        let agrees = made > 1;
+        if agrees && !self.flaps_again(workload) {
+            return false;
+        }
         let evidence = format!("{workload}: {unstable}");
         let mut news = false;
         for scope in blamed(vector) {
             let version = vector.get(scope).copied().unwrap_or_default();
-            let fresh = || Flapping { version, by: workload.clone(), since: now, at: now, evidence: evidence.clone() };
+            let (by, evidence) = (workload.clone(), evidence.clone());
+            let fresh = Flapping { version, by, since: now, at: now, evidence, again: false };
             let by = self.flapped.entry((scope.clone(), unstable.container.clone())).or_default();
             by.retain(|_, flapping| now < flapping.at + resync);
             let known = by.entry(workload.namespace.clone()).or_insert_with(|| {
                 news = true;
-                fresh()
+                fresh.clone()
             });
+            let again = known.again || (known.at < now && !agrees && known.by == *workload);
             news |= now >= known.at + ANSWERED_WITHIN / 2;
             if now >= known.holds(version, workload, resync) && now > known.at {
                 // Whoever looked before has found nothing, or is gone.
                 known.by = workload.clone();
             }
-            *known = Flapping { version, by: known.by.clone(), since: known.since, ..fresh() };
+            *known = Flapping { by: known.by.clone(), since: known.since, again, ..fresh };
         }
         news
+    }
+
+    /// Whether this workload looks whether an injector that came back to another answer still does.
+    fn flaps_again(&self, workload: &WorkloadKey) -> bool {
+        self.flapped.values().flat_map(BTreeMap::values).any(|flapping| flapping.by == *workload && flapping.again)
     }
 
     /// Why a difference in image is not to be believed now in this namespace, if so: the injector gave another workload two answers.
@@ -178,7 +194,12 @@ impl AdmissionEvidence {
             let several = others.clone().count() >= NAMESPACES;
             let found = own.or_else(|| others.next().filter(|_| several))?;
             let why = format!("its injector gives different answers: {}", found.evidence);
-            Some(Wavering { why, until: found.holds(version, key, resync), looks: found.by == *key })
+            Some(Wavering {
+                why,
+                until: found.holds(version, key, resync),
+                looks: found.by == *key,
+                again: found.again,
+            })
         })
     }
 

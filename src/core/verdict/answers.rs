@@ -58,7 +58,7 @@ impl Verdicts {
             case.scopes_moved(old, &asked.versions);
         }
         let news = match &unstable {
-            Some(what) => self.admission.flapped(&asked.versions, what, &key, policy.resync, now.elapsed),
+            Some(what) => self.admission.flapped(&asked.versions, (what, made), &key, policy.resync, now.elapsed),
             None => self.admission.agreed(&key, made),
         };
         if news {

@@ -4,6 +4,8 @@ mod absence;
 mod compared;
 mod observed_pods;
 
+use std::time::Duration;
+
 use self::{
     absence::{Lost, Unproven, lost},
     compared::Compared,
@@ -203,18 +205,19 @@ fn doubtful(
     if let Some(what) = &set.unstable {
         let known = e.admission.wavers(&e.workload.key, &set.versions, &what.container, times);
         let confirmed = set.confirmed.elapsed;
-        // What it was given long ago and what it is given now are no two answers.
-        let retry = || match confirmed + UNCERTAIN_RETRY {
-            soon if soon + UNCERTAIN_RETRY > now.elapsed => Want::Another(soon),
+        // Who looked has found that it was a single change, or has not looked for long. What it was given long ago and what it is
+        // given now are no two answers.
+        let retry = || match confirmed + e.policy.render_spacing {
+            soon if confirmed + UNCERTAIN_RETRY > now.elapsed => Want::Another(soon),
             past => Want::Render(past),
         };
-        let want = known.map_or_else(retry, |known| once_more(&known, set));
+        let want = known.map_or_else(retry, |known| once_more(&known, set, e.policy.render_spacing));
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, what.to_string()), want));
     }
     let differing = || groups.iter().flat_map(|g| &g.differences);
     let namespace = &e.workload.key.namespace;
     if let Some(found) = e.admission.flapping(&e.workload.key, &set.versions, differing(), times) {
-        let want = once_more(&found, set);
+        let want = once_more(&found, set, e.policy.render_spacing);
         return Some(Assessment::new(doubt(UndeterminedReason::UnstableRendering, found.why), want));
     }
     if let Some((pod, sidecars)) = contradicting(e, set, pods, compared) {
@@ -238,8 +241,10 @@ fn doubtful(
 }
 
 /// What is wanted of a workload whose injector gives different answers.
-fn once_more(found: &Wavering, set: &RenderSet) -> Want {
+fn once_more(found: &Wavering, set: &RenderSet, spacing: Duration) -> Want {
     match () {
+        // A single change between two renderings looks the same, and is told as soon as it is seen to stay.
+        () if found.looks && !found.again => Want::Another(set.confirmed.elapsed + spacing * set.made),
         // It may have made up its mind.
         () if found.looks && set.made > 1 => Want::Another(set.confirmed.elapsed + UNCERTAIN_RETRY),
         () if found.looks => Want::Another(found.until),

@@ -46,7 +46,9 @@ async fn a_right_that_is_taken_away_at_random_is_asked_for_in_vain() -> Result<(
         let daemon = release.daemon()?;
         drift(&mut injectors, &format!("v{}", number + 2)).await?;
         let filter = Filter::default().since(since).service_account(ns.name(), RELEASE);
-        eventually(format_args!("{right:?} is asked for"), DEADLINE, async || {
+        // The injectors change while the daemon begins: between two renderings that looks like an injector that wavers, for up to
+        // two minutes.
+        eventually(format_args!("{right:?} is asked for"), DEADLINE * 2, async || {
             let refused: Vec<_> =
                 audit.entries(&filter).await?.into_iter().filter(|entry| entry.code == Some(403)).collect();
             Ok(is_used(right, &all, &refused).then_some(()))

@@ -110,8 +110,8 @@ fn what_flaps_for_one_workload_is_not_believed_of_another_for_a_while() {
     };
     let workload = key("a");
     let resync = Duration::from_hours(6);
-    assert!(evidence.flapped(&vector, &unstable, &workload, resync, S * 10));
-    assert!(!evidence.flapped(&vector, &unstable, &key("b"), resync, S * 10), "the others know already");
+    assert!(evidence.flapped(&vector, (&unstable, 1), &workload, resync, S * 10));
+    assert!(!evidence.flapped(&vector, (&unstable, 1), &key("b"), resync, S * 10), "the others know already");
     let difference = |sidecar: &str, pointer: &str| SidecarDifference {
         sidecar: sidecar.into(),
         difference: crate::core::model::words::Difference::Changed,
@@ -134,7 +134,7 @@ fn what_flaps_for_one_workload_is_not_believed_of_another_for_a_while() {
     let (mut looks, mut now) = (0, S * 10);
     while now < Duration::from_hours(24) {
         now = flapping(&evidence, "a", image(), now).unwrap().until;
-        evidence.flapped(&vector, &unstable, &workload, resync, now);
+        evidence.flapped(&vector, (&unstable, 1), &workload, resync, now);
         looks += 1;
     }
     assert!((30..60).contains(&looks), "{looks}");
@@ -148,9 +148,9 @@ fn what_flaps_for_one_workload_is_not_believed_of_another_for_a_while() {
         let key = WorkloadKey { namespace: "bank".into(), ..key("c") };
         evidence.flapping(&key, &vector, [image()].iter(), (resync, now)).is_some()
     };
-    evidence.flapped(&vector, &unstable, &workload, resync, now);
+    evidence.flapped(&vector, (&unstable, 1), &workload, resync, now);
     assert!(!elsewhere(&evidence, now + S));
-    evidence.flapped(&vector, &unstable, &WorkloadKey { namespace: "other".into(), ..workload }, resync, now + S);
+    evidence.flapped(&vector, (&unstable, 1), &WorkloadKey { namespace: "other".into(), ..workload }, resync, now + S);
     assert!(elsewhere(&evidence, now + S * 2));
 }
 
