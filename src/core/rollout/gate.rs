@@ -279,9 +279,11 @@ fn cluster_busy((unready, all): (usize, usize)) -> bool {
 
 /// Its rollouts of that time, oldest first, whatever anybody said since.
 fn rolled_within(c: &Candidate<'_>, now: Now, span: Duration) -> Vec<Timestamp> {
-    let times = c.history.iter().map(|tried| c.made(tried));
-    let times: BTreeSet<_> = times.filter(|at| now.since(*at) < span).collect();
-    times.into_iter().collect()
+    // Two stamps of the future may have been seen first at the same moment, and are two rollouts all the same.
+    let made: BTreeMap<_, _> = c.history.iter().map(|tried| (tried.stamp.timestamp, c.made(tried))).collect();
+    let mut times: Vec<_> = made.into_values().filter(|at| now.since(*at) < span).collect();
+    times.sort_unstable();
+    times
 }
 
 /// When the windows of the configuration, of its Namespace and of its own are open.
@@ -293,7 +295,7 @@ fn opening(c: &Candidate<'_>, s: &Situation<'_>) -> Opening {
 
 /// The newest attempt counts: an injector that was rolled back may be followed again.
 fn already_tried(c: &Candidate<'_>, _: &Situation<'_>) -> bool {
-    let newest = c.tried().max_by_key(|tried| c.made(tried));
+    let newest = c.tried().max_by_key(|tried| (c.made(tried), tried.stamp.timestamp));
     c.had_its_turn
         || c.verdict == Verdict::NonConvergent
         || newest.is_some_and(|tried| tried.stamp.fingerprint.as_deref() == Some(c.target))

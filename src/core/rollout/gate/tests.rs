@@ -36,6 +36,7 @@ struct Case {
     causes: BTreeSet<Scope>,
     says: OwnerAnnotations,
     history: Vec<Attempt>,
+    noted: BTreeMap<Timestamp, Timestamp>,
     patched_live: bool,
     loss_unproven: bool,
     retried: Option<Timestamp>,
@@ -84,6 +85,7 @@ impl Case {
             causes: BTreeSet::new(),
             says: OwnerAnnotations::default(),
             history: Vec::new(),
+            noted: BTreeMap::new(),
             patched_live: false,
             loss_unproven: false,
             retried: None,
@@ -129,7 +131,7 @@ impl Case {
             causes: &self.causes,
             says: self.says.clone(),
             history: self.history.clone(),
-            noted: BTreeMap::new(),
+            noted: self.noted.clone(),
             patched_live: self.patched_live,
             loss_unproven: self.loss_unproven,
             retried: self.retried,
@@ -447,4 +449,21 @@ fn what_an_owner_accepted_or_paused_is_held_until_then() {
     let accepted = |second| with(|case| case.says.accepted_until = Some(test_objects::at(second).wall));
     assert_eq!((accepted(1).gate(), accepted(0).gate()), (Some(Gate::Accepted), None));
     assert_eq!(with(|case| case.says.paused = true).gate(), Some(Gate::Paused));
+}
+
+#[test]
+fn two_stamps_of_the_future_that_were_seen_at_once_are_two_rollouts() {
+    let mut case = Case::free();
+    case.tried(-3600, "v1:target");
+    case.tried(-1800, "v1:other");
+    let seen = now().wall - Duration::from_hours(2);
+    case.noted = case.history.iter().map(|tried| (tried.stamp.timestamp, seen)).collect();
+    case.policy.cooldown = Duration::from_hours(1);
+    case.policy.daily_cap = 2;
+    assert_eq!(case.gate(), Some(Gate::DailyCap));
+    // The newest of them is the one that is stamped last, in whichever order they are found.
+    case.policy.daily_cap = 3;
+    assert_eq!(case.gate(), Some(Gate::AlreadyTried));
+    case.history.reverse();
+    assert_eq!(case.gate(), Some(Gate::AlreadyTried));
 }
