@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::{
     client::{Answer, Call, Cluster, Error, FIELD_MANAGER, NoAnswer},
@@ -46,19 +46,27 @@ pub struct StateStore {
     last_notified: Arc<Mutex<Option<u64>>>,
     /// What our last write made of it, so that the next one need not read it: if somebody wrote since, the version tells.
     last_written: Arc<Mutex<Option<Value>>>,
+    /// After a write nobody knows what it holds: whoever watches lists it again.
+    unread: Arc<Notify>,
 }
 
 impl StateStore {
     /// The one in this namespace.
     pub fn new(cluster: Cluster, namespace: &str) -> Self {
-        Self { cluster, namespace: Arc::from(namespace), last_notified: Arc::default(), last_written: Arc::default() }
+        Self {
+            cluster,
+            namespace: Arc::from(namespace),
+            last_notified: Arc::default(),
+            last_written: Arc::default(),
+            unread: Arc::default(),
+        }
     }
 
     /// Send [`Input::State`] now and whenever the ConfigMap changes, until nobody listens any more.
     ///
     /// `streaming`: [`Server::streaming_lists`](super::client::Server::streaming_lists).
     pub fn watch(&self, streaming: bool, inputs: mpsc::Sender<Input>) -> impl Future<Output = ()> + Send + use<> {
-        let (cluster, last_notified) = (self.cluster.clone(), self.last_notified.clone());
+        let (cluster, last_notified, unread) = (self.cluster.clone(), self.last_notified.clone(), self.unread.clone());
         let target = Target {
             row: watch::row(WatchKind::Configs(ConfigKind::ConfigMap), ""),
             namespace: Some(self.namespace.to_string()),
@@ -68,9 +76,11 @@ impl StateStore {
             counted_as: WatchKind::Configs(ConfigKind::ConfigMap).plural(),
         };
         async move {
-            // One that lost its connection begins anew, with a list.
+            // One that lost its connection begins anew, with a list; so does one that would have no news after a write that
+            // could not be read back, and would leave it unread for good.
             while !inputs.is_closed() {
-                Self::follow(&cluster, target.clone(), &inputs, &last_notified).await;
+                let followed = Self::follow(&cluster, target.clone(), &inputs, &last_notified);
+                tokio::select! { () = followed => {}, () = unread.notified() => {} }
             }
         }
     }
@@ -115,8 +125,10 @@ impl StateStore {
                 if seen.is_some() && seen <= *last_notified {
                     return !inputs.is_closed();
                 }
+                // Recorded once it is told: who is stopped meanwhile begins anew, and tells it then.
+                let told = inputs.send(Input::State(state)).await.is_ok();
                 *last_notified = seen;
-                inputs.send(Input::State(state)).await.is_ok()
+                told
             }
         })
         .await;
@@ -140,6 +152,9 @@ impl StateStore {
         let mut last_notified = self.last_notified.lock().await;
         let written = if may_write() { self.write(state).await } else { self.read_or_none().await };
         *last_notified = version(written.as_ref());
+        if written.is_none() {
+            self.unread.notify_one();
+        }
         // Nobody listens any more only when the process ends.
         _ = inputs.send(Input::State(written)).await;
     }

@@ -1,5 +1,7 @@
 //! The ConfigMap that outlives the process.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sidecar_drift::{
     cluster::state::{Begins, StateStore, Unread},
@@ -318,4 +320,38 @@ async fn what_the_watch_sees_late_undoes_nothing() {
     events.send("MODIFIED", &config_map("6", None));
     assert_eq!(next().await, "5");
     assert_eq!(next().await, "6");
+}
+
+/// The API server refuses reads and writes for a while, and the watch hears of nothing: nothing changes, so nothing would ever
+/// say again what the state is.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_read_after_a_write_is_listed_again() {
+    let (store, api) = store();
+    let mut api = api.patient(Duration::from_secs(30));
+    let (sender, mut inputs) = mpsc::channel(8);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(store.watch(true, sender.clone()));
+    let mut next = async || match inputs.recv().await {
+        Some(Input::State(state)) => state.map(|state| state.resource_version.expect("a version").to_string()),
+        other => panic!("{other:?}"),
+    };
+    let events = api.next().await.stream();
+    events.send("ADDED", &config_map("4", None));
+    assert_eq!(next().await.as_deref(), Some("4"));
+    events.list_ends("4");
+
+    let writer = store.clone();
+    tasks.spawn(async move { writer.write_and_notify(&paused("4"), &|| true, &sender).await });
+    api.expect(&format!("GET {CONFIG_MAP}")).await.reply(200, &config_map("4", None));
+    api.next().await.fail(503, "ServiceUnavailable", "busy");
+    for _ in 0..5 {
+        api.expect(&format!("GET {CONFIG_MAP}")).await.fail(503, "ServiceUnavailable", "busy");
+    }
+    assert_eq!(next().await, None);
+    let exchange = api.next().await;
+    assert!(exchange.line.contains("fieldSelector=metadata.name%3Dsidecar-drift-state"), "{}", exchange.line);
+    let events = exchange.stream();
+    events.send("ADDED", &config_map("4", None));
+    events.list_ends("4");
+    assert_eq!(next().await.as_deref(), Some("4"));
 }

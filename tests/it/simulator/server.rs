@@ -293,6 +293,10 @@ impl World {
         if let Some(process) = self.process(place) {
             process.writing_state = false;
         }
+        if answer.is_none() {
+            // Whoever watches lists it again.
+            self.later(place, (10, 600), Call::HearsOfState);
+        }
         self.tell_state(place, answer);
     }
 
