@@ -48,3 +48,4 @@ mod stalled;
 mod stays_well;
 mod strategies;
 mod support;
+mod unlisted;

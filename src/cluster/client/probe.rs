@@ -12,7 +12,7 @@ use crate::cluster::paths;
 /// What the API server is and can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Its version: `v1.36.3`.
+    /// Its version: `v1.37.2`.
     pub version: String,
     /// The version in which MutatingAdmissionPolicies are served (`v1`, `v1beta1`); `None`: not at all.
     pub policies: Option<&'static str>,

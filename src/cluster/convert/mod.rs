@@ -284,7 +284,7 @@ fn node(value: &Value, faults: &Faults) -> Option<NodeSnapshot> {
     })
 }
 
-/// `v1.36.3-gke.100` → `(1, 36)`
+/// `v1.37.2-gke.100` → `(1, 37)`
 fn major_minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.strip_prefix('v').unwrap_or(version).split('.');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -421,7 +421,7 @@ fn a_node_is_its_readiness_and_the_version_of_its_kubelet() {
         };
         (node.ready, node.kubelet)
     };
-    assert_eq!(node("True", "v1.36.3"), (true, Some((1, 36))));
+    assert_eq!(node("True", "v1.37.2"), (true, Some((1, 37))));
     assert_eq!(node("Unknown", "v1.33.0-gke.100"), (false, Some((1, 33))));
     assert_eq!(node("False", "one"), (false, None));
 }

@@ -93,7 +93,7 @@ impl Quiet {
             triggers: Vec::new(),
             keys: keys.clone(),
         };
-        let server = Server { version: "v1.36.3".to_owned(), policies: Some("v1"), streaming_lists: true };
+        let server = Server { version: "v1.37.2".to_owned(), policies: Some("v1"), streaming_lists: true };
         let (sender, inputs) = mpsc::channel(1024);
         let watches = Watches::start(cluster.clone(), server, scope, sender.clone());
         let began = Instant::now();

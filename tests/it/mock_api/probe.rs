@@ -27,12 +27,12 @@ async fn streaming_probe(api: &mut Api) -> Exchange {
 async fn a_new_server_has_policies_and_streaming_lists() {
     let (cluster, mut api) = pair();
     let server = async {
-        version(&mut api).await.reply(200, &json!({ "gitVersion": "v1.36.3" }));
+        version(&mut api).await.reply(200, &json!({ "gitVersion": "v1.37.2" }));
         api.expect(V1).await.reply(200, &resources(&["mutatingadmissionpolicies"]));
         streaming_probe(&mut api).await.stream().list_ends("5");
     };
     let (found, ()) = tokio::join!(cluster.probe(Some("shop")), server);
-    let expected = Server { version: "v1.36.3".to_owned(), policies: Some("v1"), streaming_lists: true };
+    let expected = Server { version: "v1.37.2".to_owned(), policies: Some("v1"), streaming_lists: true };
     assert_eq!(found.expect("a server"), expected);
 }
 
@@ -70,7 +70,7 @@ async fn an_old_server_has_neither() {
 async fn a_stream_that_never_begins_means_pages() {
     let (cluster, mut api) = pair();
     let server = async {
-        version(&mut api).await.reply(200, &json!({ "gitVersion": "v1.36.3" }));
+        version(&mut api).await.reply(200, &json!({ "gitVersion": "v1.37.2" }));
         api.expect(V1).await.reply(200, &resources(&["mutatingadmissionpolicies"]));
         streaming_probe(&mut api).await.stream()
     };

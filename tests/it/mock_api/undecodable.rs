@@ -283,7 +283,7 @@ async fn a_group_that_cannot_be_read_does_not_say_that_there_are_no_policies() {
     for body in NO_ANSWERS {
         let (cluster, mut api) = pair();
         let server = async {
-            api.expect("GET /version").await.reply(200, &json!({ "gitVersion": "v1.36.3" }));
+            api.expect("GET /version").await.reply(200, &json!({ "gitVersion": "v1.37.2" }));
             api.next().await.reply_text(200, body);
         };
         let probed = tokio::join!(cluster.probe(None), server).0;

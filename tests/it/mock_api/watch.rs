@@ -42,7 +42,7 @@ pub(super) fn scope(namespaces: Option<&[&str]>, kinds: &[Kind]) -> Scope {
 pub(super) fn start(streaming_lists: bool, policies: Option<&'static str>, scope: Scope) -> Session {
     let (cluster, api) = pair();
     let (sender, inputs) = mpsc::channel(64);
-    let server = Server { version: "v1.36.3".to_owned(), policies, streaming_lists };
+    let server = Server { version: "v1.37.2".to_owned(), policies, streaming_lists };
     Session { watches: Watches::start(cluster.clone(), server, scope, sender), cluster, api, inputs }
 }
 

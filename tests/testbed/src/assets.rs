@@ -16,7 +16,7 @@ use crate::environment::Environment;
 use crate::progress;
 
 /// The version that the Kubernetes binaries carry; without it clients cannot parse what the server says it is.
-pub(crate) const KUBERNETES_VERSION: &str = "v1.36.3";
+pub(crate) const KUBERNETES_VERSION: &str = "v1.37.2";
 
 /// One Go module under `tools/`.
 struct Module {
@@ -50,9 +50,9 @@ static KUBERNETES: Module = Module {
     go_mod: include_str!("../tools/kubernetes/go.mod"),
     go_sum: include_str!("../tools/kubernetes/go.sum"),
     sources: "",
-    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-              -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36 \
-              -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3",
+    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 \
+              -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37 \
+              -X k8s.io/client-go/pkg/version.gitVersion=v1.37.2",
 };
 
 /// A module of its own, so that a change of it builds nothing of the control plane again.

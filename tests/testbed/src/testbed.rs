@@ -213,6 +213,16 @@ impl Testbed {
         self.control_plane()?.restart_api_server().await
     }
 
+    /// Puts a MutatingWebhookConfiguration where the API server reads what no client can list, and starts it again, so that it is in
+    /// force. Its name must end in `.static.k8s.io`, and its webhooks must be found by URL. For a testbed with
+    /// [`Options::static_webhooks`].
+    pub async fn write_static_webhook(&self, configuration: &serde_json::Value) -> Result<()> {
+        let control_plane = self.control_plane()?;
+        let path = control_plane.files.static_webhooks.join("webhook.json");
+        std::fs::write(&path, configuration.to_string()).with_context(|| format!("cannot write {}", path.display()))?;
+        control_plane.restart_api_server().await
+    }
+
     /// Lets etcd forget all versions but the newest, as it does every few minutes in a cluster that is busy: whoever watches from
     /// an older one on is told so (410), once the API server has been started again and so has forgotten, too.
     pub async fn compact_etcd(&self) -> Result<()> {

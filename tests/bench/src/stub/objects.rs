@@ -145,7 +145,7 @@ impl Objects {
             return Asked::Watch { of, initial, seconds };
         }
         match path {
-            "/version" => Asked::Fixed(json!({"major": "1", "minor": "36", "gitVersion": "v1.36.3"})),
+            "/version" => Asked::Fixed(json!({"major": "1", "minor": "37", "gitVersion": "v1.37.2"})),
             "/apis/admissionregistration.k8s.io/v1" => {
                 let resources: Vec<_> = COLLECTIONS
                     .iter()

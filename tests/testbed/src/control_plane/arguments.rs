@@ -50,6 +50,9 @@ pub(super) fn kube_apiserver(files: &Files, ports: Ports, options: &Options) -> 
         "--allow-privileged=true".to_owned(),
         "--profiling=false".to_owned(),
     ];
+    if options.static_webhooks {
+        arguments.push(format!("--admission-control-config-file={}", files.admission.display()));
+    }
     arguments.extend(options.emulated_version.iter().map(|version| format!("--emulated-version={version}")));
     arguments
 }

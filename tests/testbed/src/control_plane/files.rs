@@ -39,6 +39,8 @@ pub(crate) struct Files {
     pub(super) stages: PathBuf,
     pub(super) audit_policy: PathBuf,
     pub(super) egress: PathBuf,
+    pub(super) admission: PathBuf,
+    pub(crate) static_webhooks: PathBuf,
     pub(super) etcd_data: PathBuf,
 }
 
@@ -59,6 +61,8 @@ impl Files {
             stages: directory.join("stages.yaml"),
             audit_policy: directory.join("audit-policy.yaml"),
             egress: directory.join("egress.yaml"),
+            admission: directory.join("admission.yaml"),
+            static_webhooks: directory.join("static-webhooks"),
             etcd_data: directory.join("etcd"),
         };
 
@@ -73,6 +77,9 @@ impl Files {
         write(&files.stages, STAGES)?;
         write(&files.audit_policy, AUDIT_POLICY)?;
         write(&files.egress, &egress(&files.egress_socket))?;
+        fs::create_dir(&files.static_webhooks)
+            .with_context(|| format!("cannot create {}", files.static_webhooks.display()))?;
+        write(&files.admission, &admission(&files.static_webhooks))?;
 
         let administrators = Some("system:masters");
         for (path, user, group) in [
@@ -106,6 +113,24 @@ egressSelections:
           udsName: {}
 ",
         socket.display()
+    )
+}
+
+/// The webhooks in this directory are in force, and in no list.
+fn admission(static_webhooks: &Path) -> String {
+    format!(
+        "\
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: MutatingAdmissionWebhook
+    configuration:
+      apiVersion: apiserver.config.k8s.io/v1
+      kind: WebhookAdmissionConfiguration
+      kubeConfigFile: \"\"
+      staticManifestsDir: {}
+",
+        static_webhooks.display()
     )
 }
 

@@ -41,13 +41,18 @@ pub struct Options {
     /// With `false` there are etcd and the API server alone: nothing answers to what is created, neither controllers nor
     /// Nodes, so that whoever creates fifty thousand Pods decides all of them alone.
     pub controllers: bool,
+    /// Whether the API server reads webhooks from files, too, which no client can list: [`Testbed::write_static_webhook`]. It takes the
+    /// version of the binaries.
+    ///
+    /// [`Testbed::write_static_webhook`]: crate::Testbed::write_static_webhook
+    pub static_webhooks: bool,
     /// What is left of it afterwards: with `true` logs, audit log and data stay where they are.
     pub keep: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { emulated_version: None, nodes: 3, controllers: true, keep: false }
+        Self { emulated_version: None, nodes: 3, controllers: true, static_webhooks: false, keep: false }
     }
 }
 

@@ -225,6 +225,21 @@ impl<'t> WebhookInjector<'t> {
         until_a_pod("is in force", &self.namespace, &self.name, |pod| self.sidecar().is_in(pod)).await
     }
 
+    /// Takes the configuration out of the API and has the API server read it from a file: it is in force as before, and no client
+    /// can list it.
+    pub async fn hide(&self) -> Result<()> {
+        let configuration = serde_json::to_value(self.configurations().get(&self.name).await?)?;
+        self.configurations().delete(&self.name, &DeleteParams::default()).await?;
+        let hidden = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {"name": format!("{}.static.k8s.io", self.name)},
+            "webhooks": configuration["webhooks"],
+        });
+        self.namespace.testbed().write_static_webhook(&hidden).await?;
+        self.wait_until_in_force().await
+    }
+
     /// Removes the configuration, waits until no Pod gets the sidecar any more, and removes the rest.
     pub async fn uninstall(self) -> Result<()> {
         self.configurations().delete(&self.name, &DeleteParams::default()).await?;
