@@ -170,6 +170,61 @@ async fn new_pods_that_are_gated_are_stalled_with_that_cause_and_others_go_on() 
     .await
 }
 
+/// From now on nothing is heard of it: kwok plays it no more, and the Node says itself that it is not ready.
+async fn take_down(nodes: &Api<Node>, name: &str) -> Result<()> {
+    let node = nodes.get(name).await?;
+    let own: serde_json::Map<_, _> =
+        node.metadata.annotations.iter().flatten().map(|(key, _)| (key.clone(), Value::Null)).collect();
+    let unplayed: Patch<Value> = Patch::Merge(json!({ "metadata": { "annotations": own } }));
+    nodes.patch(name, &PatchParams::default(), &unplayed).await?;
+    eventually(format_args!("Node {name} is not ready"), DEADLINE, async || {
+        let mut conditions = nodes.get(name).await?.status.unwrap_or_default().conditions.unwrap_or_default();
+        if conditions.iter().any(|found| found.type_ == "Ready" && found.status == "False") {
+            return Ok(Some(()));
+        }
+        for ready in conditions.iter_mut().filter(|found| found.type_ == "Ready") {
+            "False".clone_into(&mut ready.status);
+            ready.reason = Some("KubeletNotReady".to_owned());
+        }
+        let down: Patch<Value> = Patch::Strategic(json!({ "status": { "conditions": conditions } }));
+        nodes.patch_status(name, &PatchParams::default(), &down).await?;
+        Ok(None)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_daemon_set_with_a_node_that_is_not_ready_is_held_and_others_go_on() -> Result<()> {
+    let testbed = Testbed::shared().await?;
+    if !Injector::supported(testbed) || testbed.assets().is_none() {
+        return skip("there is no injector that this cluster can have, or nobody would run the Nodes");
+    }
+    story("stalled-not-ready", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let nodes: Api<Node> = Api::all(ns.client().clone());
+        // So many that one of them makes no cluster busy.
+        for suffix in ["a", "b", "c", "d", "down"] {
+            create_node(story, &nodes, suffix, "a").await?;
+        }
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        let agent = here(story, daemon_set("agent")).pod_label(injector.label());
+        tokio::try_join!(ns.deploy(agent), ns.deploy(deployment("twin", 1).pod_label(injector.label())))?;
+        let before = story.uids("DaemonSet", "agent").await?;
+        assert_eq!(before.len(), 5, "{before:?}");
+        story.create_state().await?;
+        take_down(&nodes, &format!("{}-down", ns.name())).await?;
+        injector.set_version("v2").await?;
+        let daemon = story.daemon(&ENFORCE)?;
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        daemon.until_metrics_say(&["sidecar_drift_held_workloads{gate=\"unhealthy\"} 1"]).await?;
+        ensure!(daemon.terminate().await?.success());
+        assert_eq!(story.uids("DaemonSet", "agent").await?, before);
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_workload_that_leaves_the_filter_in_the_middle_ends_its_rollout_and_frees_its_place() -> Result<()> {
     if !Injector::supported(Testbed::shared().await?) {

@@ -265,6 +265,7 @@ scripts! {
         a_canary_that_fails_holds_the_others
         a_canary_that_goes_away
         a_canary_that_is_unhealthy_in_its_soak
+        a_daemon_set_on_a_node_that_is_not_ready
         a_clock_that_was_ahead
         a_confirmation_that_fails
         a_confirmation_that_is_old_when_the_state_is_written

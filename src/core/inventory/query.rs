@@ -135,6 +135,15 @@ impl Index {
         (self.nodes.values().filter(|node| !node.ready).count(), self.nodes.len())
     }
 
+    /// Whether one of this DaemonSet's living Pods was made for a Node that is not ready: the Pod may still say that it is, until
+    /// whoever watches Nodes says otherwise.
+    pub fn runs_on_unready_node(&self, workload: &WorkloadSnapshot) -> bool {
+        let unready = |pod: &Pod| pod.node().and_then(|node| self.nodes.get(node)).is_some_and(|node| !node.ready);
+        let living = |class: &PodClass<'_>| !class.state.finished && !class.state.terminating;
+        self.nodes.values().any(|node| !node.ready)
+            && self.pod_classes_of(workload).filter(living).any(|class| class.pods().any(unready))
+    }
+
     /// The workload whose Pod this is: directly, or through its ReplicaSet.
     pub fn workload_of(&self, pod: &Pod) -> Option<&WorkloadKey> {
         let owner = pod.made.owner.as_ref()?;

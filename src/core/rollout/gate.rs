@@ -73,7 +73,7 @@ pub struct Candidate<'a> {
     pub budgets: Vec<&'a DisruptionBudgetSnapshot>,
     /// The Pod that goes next is not ready itself.
     pub next_is_down: bool,
-    /// Pods of this DaemonSet run where its controller wants none now, as on a Node that is not ready.
+    /// Pods of this DaemonSet run where its controller wants none now, or on a Node that is not ready.
     pub stranded: bool,
     /// Some of its Pods run an older template, because its owner waits with his own change until they are deleted.
     pub pending: bool,

@@ -84,7 +84,8 @@ impl Rollouts {
             budgets: index.budgets_of(workload).collect(),
             next_is_down: false,
             stranded: workload.key.kind == Kind::DAEMON_SET
-                && on_delete::alive(workload, index).len() > workload.counts.desired as usize,
+                && (on_delete::alive(workload, index).len() > workload.counts.desired as usize
+                    || index.runs_on_unready_node(workload)),
             pending: on_delete::is_pending(workload, index, case.templates()),
             kept: kept::only_kept_differ(workload, judged, index),
             in_rollout: self.under_way().any(|k| k == key),
