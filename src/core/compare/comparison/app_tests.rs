@@ -1,7 +1,5 @@
 //! Rule C14: what becomes of the template's own containers.
 
-#![expect(clippy::needless_pass_by_value, reason = "`json!` reads better as an argument of its own")]
-
 use std::sync::Arc;
 
 use serde_json::{Value, json};
