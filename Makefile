@@ -53,6 +53,10 @@ simulate: ## Play many random histories and check each step (SEEDS=10000 FROM=1 
 	SEEDS=$(or $(SEEDS),10000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --profile simulate --test it -- \
 	  --ignored --nocapture simulator::
 
+.PHONY: properties
+properties: ## Properties of the core in 10,000 cases each: one change under any noise is told, no outage makes a rollout
+	$(CARGO) test --locked --profile simulate --test it -- --ignored --nocapture in_ten_thousand_cases
+
 .PHONY: control-plane
 control-plane: ## Build the control plane of the tests, once; it is kept outside the checkout
 	$(CARGO) build --locked --workspace --all-targets

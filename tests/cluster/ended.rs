@@ -1,6 +1,8 @@
 //! What ended, ended: neither a daemon that is started again nor a person's own run takes it up, or counts it once more.
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use testbed::{Testbed, eventually, injector::Sidecar, skip, workload::deployment};
 
@@ -93,6 +95,52 @@ async fn a_rollout_that_had_not_ended_is_counted_by_who_follows_it() -> Result<(
             .await?;
         ensure!(next.terminate().await?.success());
         assert_eq!(ns.revisions_of("Deployment", "web").await?.len(), 2);
+        Ok(())
+    })
+    .await
+}
+
+/// A person undoes our rollout: no daemon fights with that, not even for new drift, and neither does the next one.
+#[tokio::test]
+async fn a_rollout_that_a_person_undid_is_not_made_again() -> Result<()> {
+    if !Injector::supported(Testbed::shared().await?) {
+        return skip("there is no injector that this cluster can have");
+    }
+    story("ended-undone", Rights::Enforce, async |story| {
+        let ns = &story.ns;
+        let mut injector = Injector::install(ns, Sidecar::new("proxy")).await?;
+        tokio::try_join!(
+            ns.deploy(deployment("undone", 1).pod_label(injector.label())),
+            ns.deploy(deployment("twin", 1).pod_label(injector.label())),
+        )?;
+        story.create_state().await?;
+        let api: Api<Deployment> = Api::namespaced(ns.client().clone(), ns.name());
+        let first = api.get("undone").await?.spec.context("no spec")?.template;
+        injector.set_version("v2").await?;
+        let daemon = story.daemon(&ENFORCE)?;
+        for name in ["undone", "twin"] {
+            let ended = daemon.until_it_ends_a_rollout_of("Deployment", name).await?;
+            assert_eq!(ended.text("outcome"), "converged", "{name}: {ended:?}");
+        }
+
+        // As `kubectl rollout undo` does: the template is what its first revision says.
+        let undo = json!([{ "op": "replace", "path": "/spec/template", "value": first }]);
+        let undo = Patch::<Value>::Json(serde_json::from_value(undo)?);
+        api.patch("undone", &PatchParams::default(), &undo).await?;
+        ns.wait_for_rollout("Deployment", "undone").await?;
+        let before = story.uids("Deployment", "undone").await?;
+        injector.set_version("v3").await?;
+        let held = ["sidecar_drift_held_workloads{gate=\"reverted\"} 1"];
+        let ended = daemon.until_it_ends_a_rollout_of("Deployment", "twin").await?;
+        assert_eq!(ended.text("outcome"), "converged", "{ended:?}");
+        daemon.until_metrics_say(&held).await?;
+        ensure!(daemon.terminate().await?.success());
+
+        // One that knows only what the revisions say.
+        let next = story.daemon(&ENFORCE)?;
+        next.until_metrics_say(&held).await?;
+        assert_eq!(story.uids("Deployment", "undone").await?, before, "it was rolled again");
+        ensure!(next.terminate().await?.success());
         Ok(())
     })
     .await
