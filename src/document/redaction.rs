@@ -65,7 +65,7 @@ impl Redaction {
     /// Both sides of a change of an app container, whose pointer begins with the container's name.
     pub fn collateral(&self, change: &FieldChange) -> (Option<String>, Option<String>) {
         let field = change.pointer.trim_start_matches('/').split_once('/').map_or("", |(_, field)| field);
-        self.both(change, field == "image")
+        self.both(change, matches!(field, "image" | "placement"))
     }
 
     fn both(&self, change: &FieldChange, open: bool) -> (Option<String>, Option<String>) {

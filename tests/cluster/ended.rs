@@ -115,7 +115,7 @@ async fn a_rollout_that_a_person_undid_is_not_made_again() -> Result<()> {
         )?;
         story.create_state().await?;
         let api: Api<Deployment> = Api::namespaced(ns.client().clone(), ns.name());
-        let first = api.get("undone").await?.spec.context("no spec")?.template;
+        let first = api.get("undone").await?.spec.template;
         injector.set_version("v2").await?;
         let daemon = story.daemon(&ENFORCE)?;
         for name in ["undone", "twin"] {

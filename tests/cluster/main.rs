@@ -10,6 +10,7 @@ mod asking;
 mod budgets;
 mod chaos;
 mod clocks;
+mod collateral;
 mod connect;
 mod crash;
 mod described;

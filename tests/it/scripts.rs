@@ -383,6 +383,7 @@ scripts! {
         what_may_not_be_listed_holds
         what_was_begun_counts_though_its_workload_is_gone
         what_was_late_and_moves_on_is_not_stalled
+        whatever_becomes_of_the_app_is_collateral
         windows_over_a_change_of_clocks
     }
     triggers {

@@ -2,6 +2,7 @@
 //!
 //! Most of a Pod's JSON says nothing that a verdict depends on, and nearly every event is about a Pod.
 
+mod container;
 mod recover;
 mod text;
 
@@ -13,6 +14,7 @@ use serde_json::{
     value::{Number, RawValue},
 };
 
+use self::container::CONTAINER;
 use crate::core::model::shape::FieldSet;
 
 /// What is needed of a place in an object. What is there of another type than expected is kept, as far as it says so.
@@ -30,18 +32,6 @@ pub(in crate::cluster) enum Needed {
 }
 
 use Needed::{All, Each, Members, Text};
-
-/// A container, as the default fields are read.
-const CONTAINER: Needed = Members(&[
-    ("name", All),
-    ("image", All),
-    ("command", All),
-    ("args", All),
-    ("env", All),
-    ("envFrom", All),
-    ("restartPolicy", All),
-    ("securityContext", All),
-]);
 
 /// The labels that name a Pod's revision.
 const LABELS: Needed =

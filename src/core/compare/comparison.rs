@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    difference::{Comparison, FieldChange, IMAGE, PLACEMENT, SidecarDifference, Text},
+    difference::{Comparison, FieldChange, IMAGE, ORDER, PLACEMENT, SidecarDifference, Text},
     field,
     identity::{Follows, NameMap, PodIdentity},
     ignore::{self, IgnoreRule, IgnoreUse},
@@ -189,15 +189,24 @@ fn collateral(
     lens: &Lens<'_>,
 ) -> Vec<FieldChange> {
     let mut changes = Vec::new();
+    let mut moved = order::moved(running, &rendering.rendered);
     for app in rendering.template.containers.iter().filter(|c| !sidecars.contains(&c.name)) {
         let prefix = format!("/{}", redacted_pointer::escaped(&app.name));
         let view = lens.of(&app.name);
         match (running.container(&app.name), rendering.rendered.container(&app.name)) {
             (Some(runs), Some(rendered)) => {
                 let fields = field::changes(runs, rendered, &view).into_iter().filter(field::of_default_set);
-                let context = field::collateral_changes(runs, rendered, &view);
-                changes
-                    .extend(fields.chain(context).map(|f| FieldChange { pointer: prefix.clone() + &f.pointer, ..f }));
+                let beside = field::collateral_changes(runs, rendered, &view);
+                let placement = placement_change(runs, rendered, lens.mask);
+                let order = moved.remove(&app.name).filter(|_| !view.mask.hides(ORDER));
+                let order = order.map(|[runs, rendered]| FieldChange {
+                    pointer: ORDER.to_owned(),
+                    plain: None,
+                    running: Some(runs),
+                    rendered: Some(rendered),
+                });
+                let all = fields.chain(beside).chain(placement).chain(order);
+                changes.extend(all.map(|f| FieldChange { pointer: prefix.clone() + &f.pointer, ..f }));
             }
             (None, None) => {}
             (runs, rendered) => {
@@ -215,5 +224,7 @@ fn collateral(
     changes
 }
 
+#[cfg(test)]
+mod app_tests;
 #[cfg(test)]
 mod tests;

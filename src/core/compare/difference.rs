@@ -9,7 +9,6 @@ pub const IMAGE: &str = "/image";
 /// Where an init container stands among the others, if that is compared.
 pub const ORDER: &str = "/order";
 pub(super) const PLACEMENT: &str = "/placement";
-pub(super) const SECURITY_CONTEXT: &str = "/securityContext";
 
 /// One compared field that differs. The pointer (RFC 6901) is within the sidecar's projection: `/image`,
 /// `/args/3`, `/env/PROXY_CONFIG/value`, or `/placement`. Inside a structured value (rule C5) it goes on by tags, which

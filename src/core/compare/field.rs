@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::Value;
 
 use super::{
-    difference::{FieldChange, IMAGE, SECURITY_CONTEXT, Text},
+    difference::{FieldChange, IMAGE, Text},
     identity::{Follows, NameMap},
     mask::ContainerMask,
     redacted_pointer::escaped,
@@ -55,7 +55,7 @@ pub(super) fn changes(running: &ContainerShape, rendered: &ContainerShape, view:
         return Vec::new();
     }
     let (runs, renders) = (running.projection.value(), view.translated(rendered, |c| c.projection.value()));
-    let mut found = differences(&runs, &renders, "", view);
+    let mut found = differences(&runs, &renders, view);
     // Rule C6: what somebody else set tells nothing of the injector.
     let unknown = |projection: &Value| projection.get("resources").is_some_and(|r| r == UNKNOWN);
     if unknown(&runs) || unknown(&renders) {
@@ -80,7 +80,7 @@ pub(super) fn collateral_changes(
         return Vec::new();
     }
     let rendered = view.translated(rendered, |c| c.collateral.value());
-    differences(&running.collateral.value(), &rendered, SECURITY_CONTEXT, view)
+    differences(&running.collateral.value(), &rendered, view)
 }
 
 /// A rendering's fields as they are for the Pod in question.
@@ -103,11 +103,11 @@ pub(super) fn with_own_image(mut translated: Value, own: &Value) -> Value {
     translated
 }
 
-fn differences(running: &Value, rendered: &Value, prefix: &str, view: &View<'_>) -> Vec<FieldChange> {
+fn differences(running: &Value, rendered: &Value, view: &View<'_>) -> Vec<FieldChange> {
     let all = |value: &Value| {
         let mut out = BTreeMap::new();
         if !value.is_null() {
-            collect(value, &mut prefix.to_owned(), view.mask, &mut out);
+            collect(value, &mut String::new(), view.mask, &mut out);
         }
         out
     };

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::{
     comparison::compare,
     difference::{FieldChange, IMAGE, ORDER, PLACEMENT, SidecarDifference, Text},
@@ -290,9 +292,8 @@ impl Given {
 /// What a container has, named as losses are.
 fn entries(container: &ContainerShape) -> BTreeSet<Entry> {
     let mut fields = container.projection.value();
-    let context = container.collateral.value();
-    if let Some(members) = fields.as_object_mut().filter(|_| !context.is_null()) {
-        members.insert("securityContext".to_owned(), context);
+    if let (Some(members), Value::Object(beside)) = (fields.as_object_mut(), container.collateral.value()) {
+        members.extend(beside);
     }
     let named = leaves(&fields).into_iter().filter(|(_, text)| !is_empty(text)).map(|(pointer, text)| {
         let list = entry(&pointer);

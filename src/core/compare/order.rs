@@ -1,4 +1,5 @@
-//! The order of init containers, which they start in (rule C6, with `--fields all`).
+//! The order of init containers, which they start in: of sidecars with `--fields all` (rule C6), of the template's own always
+//! (rule C14).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +18,6 @@ use crate::core::model::{
 /// The init containers of two Pods that start after others than in the other Pod. Only containers that both have count: one that
 /// came or went is a difference of its own, and moves nobody.
 pub(super) fn moved(a: &PodShape, b: &PodShape) -> BTreeMap<Name, [Text; 2]> {
-    if !(a.ordered && b.ordered) {
-        return BTreeMap::new();
-    }
     let (a, b) = (common(a, b), common(b, a));
     let moved = a.iter().enumerate().filter_map(|(at, name)| {
         let before = a.get(..at)?;
@@ -30,6 +28,11 @@ pub(super) fn moved(a: &PodShape, b: &PodShape) -> BTreeMap<Name, [Text; 2]> {
     moved.collect()
 }
 
+/// Whether the order of sidecars is compared.
+pub(super) fn is_compared(a: &PodShape, b: &PodShape) -> bool {
+    a.ordered && b.ordered
+}
+
 /// Adds what differs in order to what else differs of these sidecars.
 pub(super) fn add(
     differences: &mut Vec<SidecarDifference>,
@@ -38,6 +41,9 @@ pub(super) fn add(
     sidecars: &BTreeSet<Name>,
     mask: &Mask,
 ) {
+    if !is_compared(running, &rendering.rendered) {
+        return;
+    }
     let moved = moved(running, &rendering.rendered);
     if moved.is_empty() {
         return;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    difference::{ORDER, PLACEMENT, SECURITY_CONTEXT},
+    difference::{ORDER, PLACEMENT},
     field::{below, with_own_image},
     identity::{Follows, NameMap},
     mask::Mask,
     order,
     rendering::Rendering,
+    sidecar::injected,
 };
 use crate::core::model::{Name, quoted::quoted, shape::ContainerShape};
 
@@ -57,6 +58,7 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
         _ => None,
     };
     let follows = Follows::between(second, first, names);
+    let sidecars = injected(&first.template, &first.rendered);
     let (first, second) = (&first.rendered, &second.rendered);
     for a in &first.containers {
         let b = second.container(&a.name);
@@ -64,7 +66,7 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
             let images = (Some(a.image.clone()), b.map(|b| b.image.clone()));
             return Err(Unstable { container: a.name.clone(), images });
         };
-        let (pointers, unordered) = differing(a, b, follows.as_ref());
+        let (pointers, unordered) = differing(a, b, follows.as_ref(), !sidecars.contains(&a.name));
         if !pointers.is_empty() {
             mask.pointers.insert(a.name.clone(), pointers);
         }
@@ -73,6 +75,9 @@ pub fn volatile(first: &Rendering, second: &Rendering) -> Result<Mask, Unstable>
         }
     }
     for (name, _) in order::moved(first, second) {
+        if sidecars.contains(&name) && !order::is_compared(first, second) {
+            continue;
+        }
         mask.pointers.entry(name).or_default().insert(ORDER.to_owned());
     }
     match second.containers.iter().find(|b| first.container(&b.name).is_none()) {
@@ -85,6 +90,7 @@ fn differing(
     a: &ContainerShape,
     b: &ContainerShape,
     follows: Option<&Follows<'_>>,
+    own: bool,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut walk = Walk::default();
     let translated = |a: &Value, b: Value| match follows {
@@ -95,9 +101,10 @@ fn differing(
         let (a, b) = (a.projection.value(), b.projection.value());
         walk.compare(&a, &translated(&a, b), &mut String::new());
     }
-    if a.collateral != b.collateral {
+    // Of a sidecar it is not compared.
+    if own && a.collateral != b.collateral {
         let (a, b) = (a.collateral.value(), b.collateral.value());
-        walk.compare(&a, &translated(&a, b), &mut SECURITY_CONTEXT.to_owned());
+        walk.compare(&a, &translated(&a, b), &mut String::new());
     }
     if a.placement != b.placement {
         walk.masked.insert(PLACEMENT.to_owned());

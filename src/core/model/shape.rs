@@ -1,5 +1,6 @@
 //! A Pod reduced to what verdicts need: its containers, each with a canonical projection and a fingerprint.
 
+mod collateral;
 mod container;
 mod env;
 pub mod known;

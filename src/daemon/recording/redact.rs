@@ -84,17 +84,17 @@ impl Redactor {
     /// `name`: the Pod's own, which stays where it is part of a value (rule R3).
     fn shape(&self, shape: &PodShape, name: Option<&str>) -> Arc<PodShape> {
         let containers = shape.containers.iter().map(|container| {
-            let projection = container.projection.value();
-            let projection = match projection.as_object() {
-                Some(fields) => {
+            let fields = |packed: &Packed| match packed.value() {
+                Value::Object(fields) => {
                     fields.iter().map(|(field, value)| (field.clone(), self.field(field, value, name))).collect()
                 }
-                None => self.all(&projection, name),
+                other => self.all(&other, name),
             };
-            let projection = Packed::of(&projection);
+            let projection = Packed::of(&fields(&container.projection));
             Arc::new(ContainerShape {
                 fingerprint: Fingerprint::of(&projection),
                 projection,
+                collateral: Packed::of(&fields(&container.collateral)),
                 ..ContainerShape::clone(container)
             })
         });

@@ -12,6 +12,8 @@ pub(super) struct Container {
     tag: String,
     native: bool,
     init: bool,
+    /// It has a livenessProbe.
+    probe: bool,
     env: Vec<(String, String)>,
 }
 
@@ -19,12 +21,15 @@ impl Container {
     pub(super) fn parse((name, text): (String, String)) -> Self {
         let mut parts = text.split(',');
         let tag = parts.next().unwrap_or_default().to_owned();
-        let mut container = Self { name, tag, native: false, init: false, env: Vec::new() };
+        let mut container = Self { name, tag, native: false, init: false, probe: false, env: Vec::new() };
         for part in parts {
             match part.split_once('=') {
                 Some((key, value)) => container.env.push((key.to_owned(), value.to_owned())),
-                None if part == "native" => container.native = true,
-                None => container.init = part == "init",
+                None => match part {
+                    "native" => container.native = true,
+                    "probe" => container.probe = true,
+                    other => container.init = other == "init",
+                },
             }
         }
         container
@@ -39,6 +44,9 @@ impl Container {
         });
         if self.native {
             container["restartPolicy"] = json!("Always");
+        }
+        if self.probe {
+            container["livenessProbe"] = json!({ "httpGet": { "path": "/healthz", "port": 80 } });
         }
         container
     }

@@ -351,10 +351,11 @@ impl Stage {
     }
 }
 
-/// The containers of the template: `app`, whose tag may be given.
+/// The containers of the template: `app`, whose tag may be given, and an init container, if one is named.
 fn template(line: &mut Line) -> Vec<Container> {
     let tag = line.text("template").unwrap_or_else(|| "1".to_owned());
-    vec![Container::parse(("app".to_owned(), tag))]
+    let init = line.text("template_init").map(|name| Container::parse((name, "1,init".to_owned())));
+    init.into_iter().chain([Container::parse(("app".to_owned(), tag))]).collect()
 }
 
 /// Everything that is left are containers.

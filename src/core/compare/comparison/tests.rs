@@ -187,6 +187,8 @@ fn c14_changes_of_app_containers_are_collateral() {
             ("/app/env/REGION/value", None, Some("eu")),
             ("/app/image", Some("app:1"), Some("app:1@sha256:0123")),
             ("/app/securityContext/runAsUser", Some("1"), Some("2")),
+            ("/app/volumeMounts/#73e/readOnly", None, Some("false")),
+            ("/app/volumeMounts/#f1d/readOnly", Some("false"), None),
         ]
     );
     let gone = against(&running, &app(json!({ "name": "other" })));
@@ -198,6 +200,7 @@ fn c14_a_sidecars_own_security_context_is_not_compared() {
     let with = |user: u32| {
         let mut sidecar = proxy("proxy:1", &[]);
         sidecar["securityContext"] = json!({ "runAsUser": user });
+        sidecar["readinessProbe"] = json!({ "periodSeconds": user });
         pod(Some(sidecar))
     };
     assert_eq!(against(&with(1), &with(2)), Comparison::default());

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{env, lenient, packed::Packed, resources::Resources, token_volumes::TokenVolumes};
+use super::{collateral, env, lenient, packed::Packed, resources::Resources, token_volumes::TokenVolumes};
 use crate::core::model::{fingerprint::Fingerprint, name::Name, words::Placement};
 
 /// Which fields of a container are compared (rule C6).
@@ -42,7 +42,7 @@ pub struct ContainerShape {
     pub projection: Packed,
     /// The fingerprint of `projection`.
     pub fingerprint: Fingerprint,
-    /// What beside the projection counts as collateral in an app container (rule C14): `securityContext`, or null.
+    /// What beside the projection counts as collateral in an app container (rule C14): an object, by field.
     pub collateral: Packed,
 }
 
@@ -81,7 +81,7 @@ impl ContainerShape {
             image: text("image").into(),
             fingerprint: Fingerprint::of(&projection),
             projection,
-            collateral: Packed::of(&security_context(container.get("securityContext"))),
+            collateral: Packed::of(&collateral::of(container, placement)),
         }
     }
 }
@@ -134,7 +134,7 @@ fn projection(container: &Value, placement: Placement, volumes: &TokenVolumes, v
             other if view.fields == FieldSet::All => beside(other, value, volumes),
             _ => continue,
         };
-        if !is_empty(&canonical) {
+        if !lenient::is_empty(&canonical) {
             out.insert(field.clone(), canonical);
         }
     }
@@ -145,7 +145,7 @@ fn projection(container: &Value, placement: Placement, volumes: &TokenVolumes, v
 fn beside(field: &str, value: &Value, volumes: &TokenVolumes) -> Value {
     let value = volumes.canonical_all(lenient::without_nulls(value));
     match field {
-        "securityContext" => security_context(Some(&value)),
+        "securityContext" => collateral::security_context(Some(&value)),
         "volumeMounts" => by_path(&value, "mountPath"),
         "volumeDevices" => by_path(&value, "devicePath"),
         "ports" => {
@@ -183,27 +183,5 @@ fn words(value: &Value, volumes: &TokenVolumes) -> Value {
     match value {
         Value::Array(words) => words.iter().map(|w| Value::String(volumes.canonical(&lenient::text(w)))).collect(),
         other => Value::String(volumes.canonical(&lenient::text(other))),
-    }
-}
-
-/// A container's securityContext; capabilities are sets.
-fn security_context(value: Option<&Value>) -> Value {
-    let mut context = lenient::without_nulls(value.unwrap_or(&Value::Null));
-    for set in ["add", "drop"] {
-        let list = context.get_mut("capabilities").and_then(|c| c.get_mut(set)).and_then(Value::as_array_mut);
-        if let Some(list) = list {
-            list.sort_by_cached_key(Value::to_string);
-        }
-    }
-    if is_empty(&context) { Value::Null } else { context }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(s) => s.is_empty(),
-        Value::Array(a) => a.is_empty(),
-        Value::Object(o) => o.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -26,3 +26,14 @@ pub(super) fn without_nulls(value: &Value) -> Value {
         scalar => scalar.clone(),
     }
 }
+
+/// Whether it says nothing: an empty field and an absent one are the same.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(s) => s.is_empty(),
+        Value::Array(a) => a.is_empty(),
+        Value::Object(o) => o.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
