@@ -2,7 +2,7 @@
 //!
 //! The same status code says very different things: 403 is a policy's refusal, a full quota, or our own missing right;
 //! 422 is an invalid object or a JSON Patch whose `test` failed. What tells them apart is the wording of the API server
-//! itself (Kubernetes 1.33 to 1.36), quoted at each rule.
+//! itself (Kubernetes 1.33 to 1.37), quoted at each rule.
 
 mod quota;
 

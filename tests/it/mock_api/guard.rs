@@ -15,7 +15,7 @@ async fn probed(server: impl FnOnce(Exchange)) -> Probe {
     tokio::join!(probe(&cluster, "ops"), played).0
 }
 
-/// As API servers from 1.33 to 1.36 refuse on behalf of a policy.
+/// As API servers from 1.33 to 1.37 refuse on behalf of a policy.
 fn denial(words: &str) -> Value {
     let message = format!(
         "pods \"sidecar-drift-guard-probe-x\" is forbidden: ValidatingAdmissionPolicy 'drift-guard' with binding \
