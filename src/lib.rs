@@ -19,6 +19,7 @@
 //! | --- | --- |
 //! | [`core`] | everything that decides; no clock, no client, no async |
 //! | [`clock`] | this machine's clocks, and the API server's |
+//! | [`platform`] | what operating systems do differently |
 //! | [`cluster`] | everything that talks to the API server |
 //! | [`daemon`] | the loop between the two |
 //! | [`operator`] | what a person does to an installation that runs: pause, resume, retry, accept, status |
@@ -42,3 +43,4 @@ pub mod metrics;
 pub mod notify;
 pub mod operator;
 pub mod outbound;
+pub mod platform;

@@ -3,9 +3,8 @@
 use std::{
     collections::VecDeque,
     fmt::Write as _,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::File,
     io::{BufRead as _, BufReader, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 use super::{address, context::Context, engine::DaemonStatus, exit::Exit};
 use crate::{
     config::{Config, LeaseAt, Purpose, Settings, State},
-    outbound,
+    outbound, platform,
 };
 
 /// What the daemon is asked for, and the file that it becomes.
@@ -120,7 +119,7 @@ struct BundleWriter {
 
 impl BundleWriter {
     fn create(directory: PathBuf) -> anyhow::Result<Self> {
-        let made = DirBuilder::new().mode(0o700).create(&directory);
+        let made = platform::files::create_private_directory(&directory);
         made.with_context(|| format!("cannot make the directory `{}`", directory.display()))?;
         Ok(Self { directory, there: Vec::new(), missing: Vec::new() })
     }
@@ -138,8 +137,7 @@ impl BundleWriter {
 
     fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let path = self.directory.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        let written = platform::files::create_private(&path).and_then(|mut file| file.write_all(text.as_bytes()));
         written.with_context(|| format!("cannot write `{}`", path.display()))
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::rand::GetRandomFlags;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
@@ -17,6 +16,7 @@ use crate::{
         lease::{Election, LeaseSpec, LeaseTimes, Reply, Request, Tenure, Turn},
     },
     http::{LeaderEndpoint, Published},
+    platform,
 };
 
 /// At shutdown the process waits this long to release the Lease. If that fails, the other replicas wait until it expires.
@@ -61,10 +61,8 @@ impl Leadership {
 /// take itself for its predecessor, which may still run.
 pub(super) fn identity(given: Option<&str>) -> anyhow::Result<Name> {
     let mut random = [0; 4];
-    // Few bytes are always given whole.
-    rustix::rand::getrandom(&mut random[..], GetRandomFlags::empty()).context("no random numbers")?;
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy();
+    getrandom::fill(&mut random).context("no random numbers")?;
+    let host = platform::host::name();
     Ok(format!("{}_{:08x}", given.unwrap_or(&host), u32::from_be_bytes(random)).into())
 }
 

@@ -11,7 +11,7 @@ mod workers;
 
 use std::sync::Arc;
 
-pub use crate::cluster::client::Place;
+pub use crate::{cluster::client::Place, platform::signals::StopSignal};
 use crate::{
     config::{Config, StopWhen},
     core::{io::Notice, report::Report},
@@ -46,15 +46,6 @@ pub struct Stopped {
     pub by: StopSignal,
     /// It came twice: work in flight was abandoned.
     pub at_once: bool,
-}
-
-/// The signals that stop the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopSignal {
-    /// By SIGINT: somebody pressed Ctrl-C.
-    Interrupt,
-    /// By SIGTERM: Kubernetes, or a service manager.
-    Terminate,
 }
 
 /// Connects, works until `stop` says so, and returns the last report.

@@ -9,9 +9,8 @@ mod replay;
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{BufWriter, Write},
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +28,7 @@ use crate::{
         model::{WorkloadKey, owner::Described, time::Now},
         step::Core,
     },
+    platform,
 };
 
 /// The version of the format; another one is refused.
@@ -112,8 +112,8 @@ impl Recorder {
     ) -> anyhow::Result<Self> {
         let Recording { path, limit, plain } = wanted;
         keep_previous(path)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.with_context(|| format!("cannot begin the recording `{}`", path.display()))?;
+        let file = platform::files::create_private(path)
+            .with_context(|| format!("cannot begin the recording `{}`", path.display()))?;
         let redactor = if *plain { None } else { Some(Redactor::random()?) };
         let header = Header {
             sidecar_drift_recording: FORMAT,

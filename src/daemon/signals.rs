@@ -1,36 +1,26 @@
 //! The signals that stop the process.
 
 use anyhow::Context as _;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 use super::StopSignal;
+use crate::platform;
 
-/// Catches SIGTERM and SIGINT from its creation on.
+/// Catches what asks the process to stop from its creation on.
 ///
 /// The kernel delivers no unhandled signal to the first process of a container, so create it before anything that takes
 /// time.
 #[derive(Debug)]
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+pub(super) struct Signals(platform::signals::Signals);
 
 impl Signals {
     pub(super) fn listen() -> anyhow::Result<Self> {
-        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        Ok(Self { terminate, interrupt })
+        platform::signals::Signals::listen().map(Self).context("cannot listen for signals that stop the process")
     }
 
     /// Waits for a signal.
     pub(super) async fn received(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.terminate.recv() => StopSignal::Terminate,
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-        }
+        self.0.received().await
     }
 
     /// The result of `work`, or the signal that came before. `work` has a task of its own, so that a signal stops it while a

@@ -4,7 +4,6 @@
 use std::fmt::Write;
 
 use hmac::{Hmac, KeyInit, Mac};
-use rustix::rand::GetRandomFlags;
 use sha2::Sha256;
 
 use crate::core::{compare::FieldChange, model::quoted::quoted};
@@ -29,12 +28,9 @@ impl Redaction {
     }
 
     /// Hashes values with a random key.
-    ///
-    /// Uses the system call: an image from scratch may have no `/dev`.
-    pub fn random() -> Result<Self, rustix::io::Errno> {
+    pub fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
-        // Up to 256 bytes are always given whole.
-        rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())?;
+        getrandom::fill(&mut key)?;
         Ok(Self::with_key(&key))
     }
 

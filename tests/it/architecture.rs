@@ -37,6 +37,17 @@ fn no_layer_names_one_above_it() -> Result<()> {
     complaints("src", |file, text| rules::upward_references(&module_of(below_src(file)), text))
 }
 
+/// So that a port to another system is one directory.
+#[test]
+fn one_module_names_operating_systems() -> Result<()> {
+    complaints("src", |file, text| {
+        let module = module_of(below_src(file));
+        let elsewhere = module.first().is_none_or(|first| first != "platform");
+        let is_test = module.iter().any(|name| name == "tests");
+        if elsewhere && !is_test { rules::platform_names(&module, text) } else { Ok(Vec::new()) }
+    })
+}
+
 #[test]
 fn no_two_files_of_the_command_line_import_each_other_in_a_circle() -> Result<()> {
     no_circles("cli")

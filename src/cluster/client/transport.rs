@@ -33,6 +33,7 @@ use super::{
     layer::MeteredLayer,
     login::{self, Renewing, Session},
 };
+use crate::platform;
 
 /// What a connection reads at once, at most. Left alone, hyper reads up to 400 KB where a server sends as fast, and keeps that
 /// room for as long as the connection lives: of fourteen watches and as many dry runs as are in flight each would have it.
@@ -47,9 +48,7 @@ const ASKED_AGAIN: Duration = Duration::from_secs(10);
 /// and so often. With the above a peer that is gone is noticed within 45 s, by a watch to which nothing would be sent anyway.
 const ASKED_TIMES: u32 = 3;
 
-/// What we send and nobody takes is lost after this long. Only Linux has such a time-out; elsewhere (macOS) it is for the
-/// system to say, which takes minutes, but requests have time-outs of their own, and watches send nothing.
-#[cfg(target_os = "linux")]
+/// What we send and nobody takes is lost after this long.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Every connection to the server, by whatever way.
@@ -112,8 +111,7 @@ fn tcp() -> HttpConnector {
     tcp.set_keepalive(Some(ASKED_AFTER));
     tcp.set_keepalive_interval(Some(ASKED_AGAIN));
     tcp.set_keepalive_retries(Some(ASKED_TIMES));
-    #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(TAKEN_WITHIN));
+    platform::sockets::lose_what_is_not_taken_within(TAKEN_WITHIN, &mut tcp);
     tcp
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use hmac::{Hmac, KeyInit, Mac};
-use rustix::rand::GetRandomFlags;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -33,7 +32,7 @@ pub(super) struct Redactor {
 impl Redactor {
     pub(super) fn random() -> anyhow::Result<Self> {
         let mut key = [0; 32];
-        rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())
+        getrandom::fill(&mut key)
             .context("the system gives no random numbers, without which values cannot be hidden")?;
         Self::with_key(&key)
     }

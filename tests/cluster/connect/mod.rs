@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Filter, Options, TestNamespace, Testbed, skip};
+use testbed::{Filter, Options, TestNamespace, Testbed, eventually, skip};
 
 use self::{cases::Case, proxy::Proxy};
 use crate::support::DEADLINE;
@@ -71,7 +71,14 @@ impl<'t> Stage<'t> {
         let ran = tokio::time::timeout(2 * DEADLINE, child.wait_with_output()).await;
         pid.inspect(|pid| self.testbed.forget(*pid));
         let said = String::from_utf8(ran.with_context(|| format!("{}: did not end", case.name))??.stderr)?;
-        let asked = audit.entries(&Filter::default().since(before).user_agent(agent)).await?;
+        let filter = Filter::default().since(before).user_agent(agent);
+        // Who is not known is logged only after the answer.
+        let unknown = ["401", "Unauthorized"].iter().any(|text| said.contains(text));
+        let asked = eventually(format_args!("{}: what it asked is logged", case.name), DEADLINE, async || {
+            let asked = audit.entries(&filter).await?;
+            Ok((!unknown || !asked.is_empty()).then_some(asked))
+        })
+        .await?;
         let first = asked.iter().find(|entry| entry.request_uri.starts_with("/version"));
         Ok(Outcome {
             seen: first.map(|entry| (entry.user.clone(), entry.acts_as.clone(), entry.code)),

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::source::{Reference, Tests, references};
+use super::source::{Reference, Tests, conditions, references};
 
 /// Crates that compute and do nothing else, so that `core` may use them. Any other dependency is barred from it.
 const PURE_CRATES: &[&str] = &[
@@ -59,21 +59,50 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "daemon", "operator", "cluster", "clock", "http", "notify", "outbound", "metrics", "document", "config",
-            "core",
+            "core", "platform",
         ],
     ),
-    ("daemon", &["cluster", "clock", "http", "notify", "outbound", "metrics", "document", "config", "core"]),
+    (
+        "daemon",
+        &["cluster", "clock", "http", "notify", "outbound", "metrics", "document", "config", "core", "platform"],
+    ),
     ("operator", &["cluster", "clock", "http", "outbound", "config", "core"]),
-    ("cluster", &["clock", "metrics", "config", "core"]),
+    ("cluster", &["clock", "metrics", "config", "core", "platform"]),
     ("notify", &["outbound", "metrics", "document", "config", "core"]),
     ("outbound", &["config", "core"]),
     ("http", &["outbound", "metrics", "document", "config", "core"]),
-    ("metrics", &["document", "config", "core"]),
+    ("metrics", &["document", "config", "core", "platform"]),
     ("document", &["core"]),
     ("config", &["core"]),
-    ("clock", &["core"]),
+    ("clock", &["core", "platform"]),
     ("core", &[]),
+    ("platform", &[]),
 ];
+
+/// What there is on one kind of system alone: crates, modules of others, and conditions.
+const PLATFORM_CRATES: &[&str] = &["libc", "nix", "procfs", "rustix", "windows_sys"];
+const PLATFORM_PATHS: &[&str] =
+    &["std::os", "tokio::net::unix", "tokio::net::windows", "tokio::signal::unix", "tokio::signal::windows"];
+const PLATFORM_CONDITIONS: &[&str] = &["target_family", "target_os", "unix", "windows"];
+
+/// Where `source`, no module of `platform`, names an operating system.
+pub(super) fn platform_names(module: &[String], source: &str) -> Result<Vec<String>> {
+    let of_one = |reference: &Reference| {
+        let segments: Vec<&str> = reference.segments.iter().map(String::as_str).collect();
+        let starts = |path: &&str| segments.starts_with(&path.split("::").collect::<Vec<_>>());
+        PLATFORM_CRATES.iter().chain(PLATFORM_PATHS).any(starts)
+    };
+    let named = references(module, source, Tests::LeftOut)?.into_iter().filter(of_one);
+    let mut found: Vec<_> = named
+        .map(|reference| format!("line {}: `{}` belongs into platform", reference.line, reference.text()))
+        .collect();
+    for (word, line) in conditions(source, Tests::LeftOut)? {
+        if PLATFORM_CONDITIONS.contains(&word.as_str()) {
+            found.push(format!("line {line}: a condition on `{word}` belongs into platform"));
+        }
+    }
+    Ok(found)
+}
 
 /// What makes `source`, a module of `core`, more than a function of its arguments. `dependencies` are the crates that the
 /// manifest names.

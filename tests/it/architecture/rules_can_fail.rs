@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{
     imports::Imports,
-    rules::{impurities, upward_references},
+    rules::{impurities, platform_names, upward_references},
 };
 
 fn module(path: &str) -> Vec<String> {
@@ -47,6 +47,24 @@ fn each_way_out_of_core_is_found() -> anyhow::Result<()> {
         let found = impurities(&module("core::plan"), snippet, &dependencies())?;
         assert!(!found.is_empty(), "not found: {snippet}");
     }
+    Ok(())
+}
+
+#[test]
+fn each_name_of_an_operating_system_is_found() -> anyhow::Result<()> {
+    for snippet in [
+        "use rustix::time::ClockId;",
+        "use std::{fs::File, os::unix::fs::OpenOptionsExt as _};",
+        "use tokio::{signal::unix::{Signal, signal}, task::JoinSet};",
+        "#[cfg(target_os = \"linux\")] fn f() {}",
+        "#[cfg(not(any(windows, test)))] fn f() {}",
+        "fn f() { if cfg!(unix) {} }",
+        "#[cfg_attr(windows, allow(dead_code))] fn f() {}",
+    ] {
+        assert!(!platform_names(&module("daemon::signals"), snippet)?.is_empty(), "not found: {snippet}");
+    }
+    let other = "fn f(policy: &Policy) -> usize { policy.windows.len() } #[cfg(test)] mod tests { use rustix::net; }";
+    assert!(platform_names(&module("core::plan"), other)?.is_empty());
     Ok(())
 }
 

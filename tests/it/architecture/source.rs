@@ -93,6 +93,27 @@ pub(super) fn declared_modules(source: &str, tests: Tests) -> Result<Vec<(String
     Ok(found)
 }
 
+/// Every word in the conditions of `cfg` and `cfg_attr`, with the line.
+pub(super) fn conditions(source: &str, tests: Tests) -> Result<Vec<(String, usize)>> {
+    let mut found = Vec::new();
+    let mut open: Vec<_> = vec![(tokens_of(source, tests)?, false)];
+    while let Some((tokens, in_condition)) = open.pop() {
+        for (at, token) in tokens.iter().enumerate() {
+            match token {
+                TokenTree::Group(group) => {
+                    // `cfg(...)`, and `cfg!(...)` with a token between.
+                    let before = |by| at.checked_sub(by).and_then(|before| word(tokens.get(before)));
+                    let is_condition = matches!(before(1).or(before(2)).as_deref(), Some("cfg" | "cfg_attr"));
+                    open.push((inside(group), in_condition || is_condition));
+                }
+                TokenTree::Ident(ident) if in_condition => found.push((plain(ident), ident.span().start().line)),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
 struct Reader {
     /// Where the walk is; inline modules are entered and left.
     module: Vec<String>,
