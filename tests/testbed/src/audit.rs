@@ -156,11 +156,20 @@ impl Audit {
 
     fn read(&self, filter: &Filter) -> Result<Vec<AuditEntry>> {
         let mut file = File::open(&self.path).context("the audit log is gone")?;
-        file.seek(SeekFrom::Start(filter.since.0))?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        file.seek(SeekFrom::Start(filter.since.0.saturating_sub(1)))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(whole_lines(&text, filter.since));
         Ok(parse(&text)?.into_iter().filter(|entry| filter.matches(entry)).collect())
     }
+}
+
+/// Without the rest of a line that was being written when the marker was taken. The text begins one byte before the marker.
+fn whole_lines(text: &[u8], since: Marker) -> &[u8] {
+    if since == Marker::default() {
+        return text;
+    }
+    text.iter().position(|byte| *byte == b'\n').and_then(|end| text.get(end + 1..)).unwrap_or_default()
 }
 
 /// Merges the lines of each request. What had begun before the text is left out; so is a last line that is being written.
@@ -307,6 +316,18 @@ mod tests {
     fn what_had_begun_before_the_marker_and_what_is_being_written_is_left_out() -> Result<()> {
         let text = line("1", "ResponseComplete", "") + &line("2", "RequestReceived", "") + r#"{"auditID":"3","#;
         assert_eq!(parse(&text)?.len(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_marker_may_fall_into_a_line_that_is_being_written() -> Result<()> {
+        let file = tempfile::NamedTempFile::new()?;
+        let (first, second) = (line("1", "RequestReceived", ""), line("2", "RequestReceived", ""));
+        std::fs::write(file.path(), first.clone() + &second)?;
+        let audit = Audit::new(file.path());
+        let found = |at: usize| audit.read(&Filter::default().since(Marker(at as u64))).map(|entries| entries.len());
+        assert_eq!((found(0)?, found(1)?, found(first.len() - 1)?), (2, 1, 1));
+        assert_eq!((found(first.len())?, found(first.len() + 1)?, found(first.len() + second.len())?), (1, 0, 0));
         Ok(())
     }
 
