@@ -111,7 +111,7 @@ fn tcp() -> HttpConnector {
     tcp.set_keepalive(Some(ASKED_AFTER));
     tcp.set_keepalive_interval(Some(ASKED_AGAIN));
     tcp.set_keepalive_retries(Some(ASKED_TIMES));
-    platform::sockets::lose_what_is_not_taken_within(TAKEN_WITHIN, &mut tcp);
+    platform::sockets::set_user_timeout(&mut tcp, TAKEN_WITHIN);
     tcp
 }
 
