@@ -55,6 +55,17 @@ async fn collateral(story: &Story<'_>) -> Result<Vec<(Vec<String>, String)>> {
     KINDS.iter().map(one).collect()
 }
 
+/// A workload of each kind, and what injects into all of them.
+async fn deployed<'t>(ns: &TestNamespace<'t>) -> Result<PolicyInjector<'t>> {
+    let injector = PolicyInjector::install(ns, Sidecar::new("proxy")).await?;
+    tokio::try_join!(
+        ns.deploy(rich(deployment("web", 2)).pod_label(injector.label())),
+        ns.deploy(rich(stateful_set("db", 2)).pod_label(injector.label())),
+        ns.deploy(rich(daemon_set("agent")).pod_label(injector.label())),
+    )?;
+    Ok(injector)
+}
+
 /// A policy that takes the app's probe away, and makes a sidecar of its first init container.
 async fn meddle(ns: &TestNamespace<'_>, injector: &str) -> Result<()> {
     let name = format!("{}-meddles", ns.name());
@@ -103,12 +114,7 @@ async fn c14_untouched_workloads_have_no_collateral() -> Result<()> {
     }
     story("untouched", Rights::Enforce, async |story| {
         let ns = &story.ns;
-        let mut injector = PolicyInjector::install(ns, Sidecar::new("proxy")).await?;
-        tokio::try_join!(
-            ns.deploy(rich(deployment("web", 2)).pod_label(injector.label())),
-            ns.deploy(rich(stateful_set("db", 2)).pod_label(injector.label())),
-            ns.deploy(rich(daemon_set("agent")).pod_label(injector.label())),
-        )?;
+        let mut injector = deployed(ns).await?;
         live_on(ns).await?;
         story.create_state().await?;
         injector.set_version("v2").await?;
@@ -130,12 +136,7 @@ async fn c14_what_a_restart_would_do_to_the_app_is_shown_and_held() -> Result<()
     }
     story("meddled", Rights::Enforce, async |story| {
         let ns = &story.ns;
-        let mut injector = PolicyInjector::install(ns, Sidecar::new("proxy")).await?;
-        tokio::try_join!(
-            ns.deploy(rich(deployment("web", 2)).pod_label(injector.label())),
-            ns.deploy(rich(stateful_set("db", 2)).pod_label(injector.label())),
-            ns.deploy(rich(daemon_set("agent")).pod_label(injector.label())),
-        )?;
+        let mut injector = deployed(ns).await?;
         story.create_state().await?;
         injector.set_version("v2").await?;
         meddle(ns, injector.name()).await?;
